@@ -1,0 +1,64 @@
+"""The history under one root: all entries of all tasks, and how to name one."""
+
+import re
+from pathlib import Path
+
+from history import registry
+from history.entry import Entry, select
+from history.errors import UnknownEntry, did_you_mean
+from history.manager import HistoryManager
+from history.store import open_store
+
+
+class History:
+    """The history under `root`; opening it touches no file."""
+
+    def __init__(self, root: Path | str, store: str = "tinydb") -> None:
+        self.root = Path(root).resolve()
+        self.store = open_store(store, self.root)
+
+    def entries(
+        self,
+        *,
+        experiment: str | None = None,
+        pipeline: str | None = None,
+        task: str | None = None,
+        status: str | None = None,
+    ) -> list[Entry]:
+        """Return the entries that have every value asked for, oldest first; raises HistoryError."""
+        return select(self.store.all(), self.root, experiment=experiment, pipeline=pipeline, task=task, status=status)
+
+    def get(self, reference: str) -> Entry:
+        """Return the entry named by its id, a unique prefix of it, or its position.
+
+        Positions: `@0` is the oldest, `@-1` the newest. Raises UnknownEntry when none or several match.
+        """
+        entries = self.entries()
+        if not entries:
+            raise UnknownEntry(
+                f"no entry {reference!r}: {self.root} holds no history; name another root with --root "
+                f"(runner: paths.root=...)"
+            )
+        if re.fullmatch(r"@-?[0-9]+", reference):
+            return self._at(entries, int(reference[1:]))
+        matches = [entry for entry in entries if reference and entry.id.startswith(reference)]
+        exact = [entry for entry in matches if entry.id == reference]
+        if len(exact or matches) == 1:
+            return (exact or matches)[0]
+        if matches:
+            candidates = ", ".join(entry.id for entry in matches)
+            raise UnknownEntry(f"{reference!r} names several entries of {self.root}: {candidates}")
+        hint = did_you_mean(reference, [entry.id for entry in entries])
+        raise UnknownEntry(f"no entry {reference!r} in {self.root}.{hint} See `python -m history list`")
+
+    def manager_of(self, entry: Entry) -> HistoryManager:
+        """Return the history manager that stored the entry; raises RegistryError if it is not installed."""
+        return registry.manager(entry.manager or entry.task, self.root, self.store)
+
+    def _at(self, entries: list[Entry], position: int) -> Entry:
+        if not -len(entries) <= position < len(entries):
+            raise UnknownEntry(
+                f"no entry @{position} in {self.root}: it holds {len(entries)}, from @0 (the oldest) "
+                f"to @{len(entries) - 1} (also @-1)"
+            )
+        return entries[position]

@@ -1,0 +1,161 @@
+"""What the history keeps of one pipeline of one run: a document and a folder of artefacts."""
+
+import math
+import re
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from history.errors import InputError, IntegrityError, did_you_mean
+
+SCHEMA_VERSION = 1
+STATUSES = ("complete", "failed", "budget")
+
+# Neither vowels, so that no words appear, nor characters that are taken for one another.
+_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
+
+
+def new_id(pipeline: str) -> str:
+    """Return `<pipeline>-<8 random characters>`, safe as a folder name and as a Hydra override.
+
+    Ids match `[a-z][a-z0-9-]*`: other characters of the name become dashes, capitals small letters.
+    """
+    stem = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64].rstrip("-")
+    if not stem[:1].isalpha():
+        stem = f"p-{stem}".rstrip("-")
+    return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry: its document, and the root that its artefacts' paths are relative to.
+
+    A failed entry may lack whole sections of the document; every reader here copes with that.
+    """
+
+    document: Mapping[str, Any]
+    root: Path
+
+    @property
+    def id(self) -> str:
+        """The entry's name in the history."""
+        return self._text("id")
+
+    @property
+    def created(self) -> str:
+        """When it was stored, as ISO 8601 in UTC with seconds."""
+        return self._text("created")
+
+    @property
+    def run_id(self) -> str:
+        """The run that it belongs to."""
+        return self._text("run_id")
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self._text("experiment")
+
+    @property
+    def pipeline(self) -> str:
+        """The pipeline's name within the experiment."""
+        return self._text("pipeline")
+
+    @property
+    def task(self) -> str:
+        """The pipeline's task, such as classification."""
+        return self._text("task")
+
+    @property
+    def manager(self) -> str:
+        """The registered name of the history manager that stored it."""
+        return self._text("manager")
+
+    @property
+    def status(self) -> str:
+        """One of STATUSES."""
+        return self._text("status")
+
+    @property
+    def repeats(self) -> int:
+        """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
+        number = self.value("validation.repeats")
+        return number if isinstance(number, int) else 0
+
+    def metric(self, name: str) -> float | None:
+        """Return the metric's mean over the repeats, or None if it is missing or not finite."""
+        return _finite(self.value(f"validation.metrics.{name}"))
+
+    def deviation(self, name: str) -> float | None:
+        """Return the metric's standard deviation over the repeats, or None as for `metric`."""
+        return _finite(self.value(f"validation.deviation.{name}"))
+
+    def value(self, dotted: str, default: Any = None) -> Any:
+        """Return what the document has under a dotted key, or `default` where it has nothing or null.
+
+        Keys that themselves hold dots are found too: `best.values.model.dropout`.
+        """
+        found = _lookup(self.document, dotted)
+        return default if found is None else found
+
+    def artefact(self, name: str) -> Path:
+        """Return the absolute path of an artefact.
+
+        Raises InputError, naming the artefacts that there are, for an unknown name, and IntegrityError for
+        a path that leads out of the root.
+        """
+        artefacts = self.value("artefacts", {})
+        if name not in artefacts:
+            there = ", ".join(artefacts) or "none"
+            raise InputError(
+                f"entry {self.id} has no artefact {name!r}.{did_you_mean(name, artefacts)} It has: {there}"
+            )
+        root = self.root.resolve()
+        path = (root / str(artefacts[name]["path"])).resolve()
+        if not path.is_relative_to(root):
+            raise IntegrityError(f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused")
+        return path
+
+    def _text(self, key: str) -> str:
+        return str(self.value(key, ""))
+
+
+def _lookup(node: object, dotted: str) -> Any:
+    if not isinstance(node, Mapping):
+        return None
+    if dotted in node:
+        return node[dotted]
+    parts = dotted.split(".")
+    for cut in range(len(parts) - 1, 0, -1):
+        key = ".".join(parts[:cut])
+        if key in node and (found := _lookup(node[key], ".".join(parts[cut:]))) is not None:
+            return found
+    return None
+
+
+def _finite(value: object) -> float | None:
+    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
+        return float(value)
+    return None
+
+
+def select(
+    documents: Iterable[Mapping[str, Any]],
+    root: Path,
+    *,
+    experiment: str | None = None,
+    pipeline: str | None = None,
+    task: str | None = None,
+    status: str | None = None,
+) -> list[Entry]:
+    """Return the entries that have every value asked for, oldest first.
+
+    Those of the same second stay in the order given.
+    """
+    wanted = {"experiment": experiment, "pipeline": pipeline, "task": task, "status": status}
+    asked = {key: value for key, value in wanted.items() if value is not None}
+    entries = (Entry(document, root) for document in documents)
+    chosen = (entry for entry in entries if all(entry.document.get(key) == asked[key] for key in asked))
+    return sorted(chosen, key=lambda entry: entry.created)

@@ -1,0 +1,46 @@
+"""What can go wrong, as one tree.
+
+ExperimentError                exit code 1: something failed while running; what was done is kept
+├── HistoryError               the history cannot be read or written
+│   └── IntegrityError         an artefact is missing, or is not what was stored
+└── InputError                 exit code 2: the user's input is wrong; nothing was started
+    ├── UnknownEntry           a reference names no entry, or several
+    └── RegistryError          a history manager's name is unknown, or taken
+"""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ExperimentError(Exception):
+    """Any failure that is told in one message: what is wrong, where, and what to do."""
+
+    exit_code: int = 1
+
+
+class HistoryError(ExperimentError):
+    """The history cannot be read or written: a damaged database, a full disk."""
+
+
+class IntegrityError(HistoryError):
+    """An artefact is missing, or its size or hash differs from what was stored."""
+
+
+class InputError(ExperimentError):
+    """The user's input is wrong; nothing was started."""
+
+    exit_code = 2
+
+
+class UnknownEntry(InputError):  # noqa: N818 - reads as what it says
+    """A reference names no entry of the history, or more than one."""
+
+
+class RegistryError(InputError):
+    """A history manager's name is unknown, taken twice, or does not lead to a manager."""
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " Did you mean 'x'?" for the known name closest to `name`, or "" if none is close."""
+    close = get_close_matches(name, list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""

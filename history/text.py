@@ -1,0 +1,122 @@
+"""How values look to a person: text as it is, never read as markup or control codes; readable numbers."""
+
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from rich import box
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.measure import Measurement
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+WIDE = 10_000  # columns where nobody looks: a row is one line, to be searched and cut
+
+
+def render(content: RenderableType) -> str:
+    """Return the text as it looks in this terminal or, without one, as wide as it needs to be."""
+    fixed = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
+    console = Console(width=None if fixed else WIDE, highlight=False, markup=False, emoji=False)
+    with console.capture() as captured:
+        console.print(content)
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))
+
+
+def plain(value: object, newlines: bool = False) -> str:
+    """Return the value as text in which a terminal sees only characters to print."""
+    return "".join(
+        letter if letter.isprintable() or (newlines and letter == "\n") else repr(letter)[1:-1] for letter in str(value)
+    )
+
+
+def number(value: object) -> str:
+    """Return a number with four decimals, or in exponent form where these would say little."""
+    if not isinstance(value, int | float):
+        return "-"
+    return f"{value:.4f}" if value == 0 or 1e-4 <= abs(value) < 1e6 else f"{value:.3e}"
+
+
+def measured(mean: object, deviation: object, repeats: int) -> str:
+    """Return the mean, with its standard deviation where several repeats give one."""
+    spread = f" ± {number(deviation)}" if repeats > 1 and deviation is not None else ""
+    return number(mean) + (spread if mean is not None else "")
+
+
+def rounded(cell: str) -> str:
+    """Return a number of a report rounded to be read; its file has every digit."""
+    try:
+        return cell if cell.lstrip("-").isdecimal() else number(float(cell))
+    except ValueError:
+        return cell
+
+
+def local_time(created: str) -> str:
+    """Return an ISO 8601 time as local time, to the minute; other text as it is."""
+    try:
+        return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
+    except ValueError:
+        return created
+
+
+def duration(value: object) -> str:
+    """Return a number of seconds with its unit."""
+    return f"{value:.1f} s" if isinstance(value, int | float) else "-"
+
+
+def pairs(values: object) -> str:
+    """Return nested values on one line: `a=1, b=2`."""
+    if isinstance(values, Mapping):
+        return ", ".join(f"{key}={pairs(value)}" for key, value in values.items())
+    if isinstance(values, list):
+        return ", ".join(map(pairs, values))
+    return "-" if values is None else str(values)
+
+
+def text_table(columns: Iterable[str], rows: Iterable[tuple[str, ...]]) -> Table:
+    """Return a table whose cells fold where the terminal is narrow."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for column in columns:
+        table.add_column(Text(plain(column)), overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(plain(cell)) for cell in row))
+    return table
+
+
+def fact_list(facts: Mapping[str, Any]) -> Table | None:
+    """Return a line per fact that has a value, or None if none has."""
+    rows = {key: pairs(value) for key, value in facts.items() if value not in (None, {}, [], "")}
+    if not rows:
+        return None
+    table = Table.grid(padding=(0, 2, 0, 0))
+    for key, value in rows.items():
+        table.add_row(Text(f"  {plain(key)}", overflow="fold"), Text(plain(value), overflow="fold"))
+    return table
+
+
+def indented(text: str, style: str = "") -> Padding:
+    """Return a paragraph that is set in."""
+    return Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2))
+
+
+@dataclass(frozen=True)
+class EntryRows:
+    """A row per entry as a table or, where the terminal is too narrow for one, as a paragraph each."""
+
+    columns: Sequence[str]
+    rows: Sequence[tuple[str, ...]]
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Yield the one that fits."""
+        table = text_table(self.columns, self.rows)
+        if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
+            yield table
+            return
+        for id, *cells in self.rows:
+            facts = zip(self.columns[1:], cells, strict=True)
+            said = " · ".join(f"{column} {cell}" for column, cell in facts if cell != "-")
+            yield Text(plain(id), style="bold", overflow="fold")
+            yield indented(plain(said))

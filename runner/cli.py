@@ -1,0 +1,216 @@
+"""The door: arguments in, messages and exit codes out. Hydra does the rest.
+
+Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong, nothing was
+started; 130 and 143 interrupted (Ctrl-C, SIGTERM).
+"""
+
+import logging
+import os
+import re
+import secrets
+import signal
+import sys
+import traceback
+from dataclasses import fields
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+import hydra
+from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.plugins import Plugins
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from hydra.plugins.search_path_plugin import SearchPathPlugin
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from history.files import read_json, to_json, write_atomic
+from runner import compose, environment
+from runner.errors import ExperimentError, InputError, Interrupted
+from runner.settings import SECTIONS, Experiment, Run
+
+log = logging.getLogger("runner")
+
+RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
+OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
+_sweep_folder: Path | None = None
+
+
+class Refused(BaseException):
+    """Carries an input error out of a Hydra callback, which would turn an Exception into a warning."""
+
+
+class Check(Callback):
+    """Checks the config before Hydra makes an output folder."""
+
+    def on_run_start(self, config: DictConfig, **_: Any) -> None:
+        _refuse_wrong(config)
+
+    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
+        global _sweep_folder
+        _sweep_folder = Path(str(config.hydra.sweep.dir)).resolve()
+
+
+class UserConf(SearchPathPlugin):
+    """Finds the user's own ./conf before ours, so that it adds to ours and shadows it."""
+
+    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+        own = Path("conf").resolve()
+        if own.is_dir() and own != conf_folder():
+            search_path.prepend("user", f"file://{own}", "main")
+
+
+def conf_folder() -> Path:
+    """The shipped configs: inside the installed package, or at the top of a checkout."""
+    here = Path(__file__).resolve().parent
+    inside = here / "conf"
+    return inside if inside.is_dir() else here.parent / "conf"
+
+
+def main() -> int:
+    """Runs the command line in sys.argv and returns the exit code."""
+    os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
+    if str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
+    signal.signal(signal.SIGTERM, _on_sigterm)
+    _register()
+    arguments = [re.sub(r"^\+?experiment=", "experiment=", argument) for argument in sys.argv[1:]]
+    try:
+        return _with_appended_choices(arguments)
+    except Refused as refused:
+        return _complain(refused.args[0])
+    except InputError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return _interrupted(130)
+    except Interrupted:
+        return _interrupted(143)
+
+
+def _with_appended_choices(arguments: list[str]) -> int:
+    """Runs Hydra; a group choice that its defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`) is
+    appended to it, so that nobody has to know which choices an experiment spells out."""
+    for _ in range(len(arguments) + 1):
+        try:
+            return _run_hydra(arguments)
+        except (HydraException, OmegaConfBaseException) as error:
+            append = re.search(r"To append to your default list use \+(\S+)", str(error))
+            if append is None or append[1] not in arguments:
+                return _complain(InputError(compose.hydra_message(error, _groups, _root_keys())))
+            arguments = [f"+{a}" if a == append[1] else a for a in arguments]
+        finally:
+            GlobalHydra.instance().clear()
+    return 2
+
+
+def _run_hydra(arguments: list[str]) -> int:
+    outcome: list[int] = []
+    sys.argv = [sys.argv[0], *arguments]
+    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(_Task(outcome))()
+    if _sweep_folder is not None:
+        return _report_sweep(_sweep_folder)
+    return outcome[0] if outcome else 0  # nothing ran: --cfg, --info
+
+
+class _Task:
+    """What Hydra calls, once for each job. It never raises: each job's result is written beside its output."""
+
+    __module__ = "runner.cli"
+
+    def __init__(self, outcome: list[int]) -> None:
+        self.outcome = outcome
+
+    def __call__(self, config: DictConfig) -> None:
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        result: dict[str, Any] = {"overrides": list(HydraConfig.get().overrides.task), "entries": {}, "error": None}
+        try:
+            experiment = _experiment(config, HydraConfig.get())
+            OmegaConf.save(compose.effective(experiment), folder / "effective.yaml")
+            environment.prepare(experiment.run)  # before the import that brings Keras
+            from runner.experiment import run
+
+            report = run(experiment, folder)
+            result |= {"exit_code": report.exit_code, "entries": report.entries}
+        except ExperimentError as error:
+            result |= {"exit_code": _complain(error), "error": str(error)}
+        except Exception as error:
+            traceback.print_exc()
+            log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
+            result |= {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
+        self.outcome.append(result["exit_code"])
+        write_atomic(folder / RESULT, to_json(result, indent=True))
+
+
+def _experiment(config: DictConfig, hydra_config: Any) -> Experiment:
+    """The checked experiment of a composed config."""
+    overrides = [str(o) for o in hydra_config.overrides.task]
+    base = config
+    values = [o.input_line for o in compose.parse(overrides) if compose.is_value(o)]
+    if values:
+        rest = [o for o in overrides if o not in values]
+        base = hydra.compose(config_name=str(hydra_config.job.config_name), overrides=rest)
+    choice = hydra_config.runtime.choices.get("experiment")
+    if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
+        raise InputError(f"no experiment was given; add +experiment=NAME (known: {', '.join(_groups('experiment'))})")
+    return compose.experiment(config, base, overrides, str(choice or "main"))
+
+
+def _refuse_wrong(config: DictConfig) -> None:
+    try:
+        job = config.copy()
+        OmegaConf.set_struct(job, False)
+        hydra_config = job.pop("hydra")
+        _experiment(job, hydra_config)
+    except (ExperimentError, OmegaConfBaseException, HydraException) as error:
+        raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
+    except Exception:
+        return  # a code error: Hydra would reduce it to a warning here; the job meets it again, with its trace
+
+
+def _report_sweep(folder: Path) -> int:
+    """The table of all jobs of a sweep, and the worst exit code among them."""
+    from runner.report import table
+
+    jobs: list[tuple[str, dict[str, Any]]] = []
+    for job in sorted(folder.iterdir() if folder.is_dir() else (), key=lambda p: (len(p.name), p.name)):
+        if job.is_dir() and job.name.isdigit():
+            ended = (job / RESULT).is_file()
+            jobs.append((job.name, read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}))
+    table.show(table.sweep(jobs))
+    return max((int(result["exit_code"]) for _, result in jobs), default=0)
+
+
+def _register() -> None:
+    sections = DictConfig({key: DictConfig({}, flags={"struct": False}) for key in OPEN})
+    ConfigStore.instance().store(name="sections", node=sections)
+    OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+    Plugins.instance().register(UserConf)
+
+
+def _groups(group: str) -> list[str]:
+    folders = (conf_folder() / group, Path("conf") / group)
+    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+
+
+def _root_keys() -> list[str]:
+    return sorted({*(f.name for f in fields(Run)), *SECTIONS, "pipelines", "experiment"})
+
+
+def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+    raise Interrupted
+
+
+def _interrupted(code: int) -> int:
+    print("interrupted; finished trials are kept, and the same command goes on from there", file=sys.stderr)
+    return code
+
+
+def _complain(error: Exception) -> int:
+    lines = str(error).splitlines() or [type(error).__name__]
+    for line in lines:
+        print(f"error: {line}" if line == lines[0] or ": " in line else f"       {line}", file=sys.stderr)
+    return error.exit_code if isinstance(error, ExperimentError) else 2

@@ -1,0 +1,271 @@
+"""From Hydra's composed config to a checked experiment: inheritance, overrides, one list of all mistakes.
+
+A pipeline inherits each root section key by key. The merge works on the unresolved config, so that relative
+interpolations follow the pipeline they end up in.
+"""
+
+import tempfile
+import typing
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from history import registry
+from runner.check import Reader, is_schema, keys, plain, suggest, tag_of, takes_rest, unknown
+from runner.errors import ConfigError, Problem
+from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
+from runner.space import names
+
+IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
+WHOLE = ("objective",)  # sections that are replaced, not merged: half an objective has the other's direction
+
+
+def is_value(override: Override) -> bool:
+    """Whether an override sets a key within a section or a pipeline; those are applied here, not by Hydra."""
+    section, _, rest = override.key_or_group.partition(".")
+    return bool(rest) and section in (*SECTIONS, "pipelines") and not override.is_delete()
+
+
+def parse(overrides: Sequence[str]) -> list[Override]:
+    """Command-line overrides as Hydra reads them."""
+    return OverridesParser.create().parse_overrides(list(overrides))
+
+
+def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], name: str) -> Experiment:
+    """The checked experiment.
+
+    Args:
+        config: what Hydra composed, every command-line override included.
+        base: the same without the overrides that `is_value` names: what the files alone say.
+        overrides: the command-line overrides, as given.
+        name: the experiment's name.
+
+    Raises:
+        ConfigError: with every mistake that was found.
+    """
+    raw, files = (_container(c, resolve=False) for c in (config, base))
+    problems: list[Problem] = []
+    pipelines = _inherit(files, problems)
+    _apply_overrides(pipelines, [o for o in parse(overrides) if is_value(o)], problems)
+    merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
+    resolved = _resolve(merged, problems)
+    reader = Reader()
+    run = reader.read({k: v for k, v in resolved.items() if k not in (*SECTIONS, "pipelines")}, Run, "")
+    sections: dict[str, Pipeline] = {}
+    for pipeline, content in resolved["pipelines"].items():
+        where = f"pipelines.{pipeline}"
+        problem = pipeline_name_problem(pipeline)
+        if problem:
+            reader.fail(where, problem)
+        sections[pipeline] = reader.read(content, Pipeline, where)
+        if sections[pipeline] is not None:
+            _check_pipeline(sections[pipeline], where, reader)
+    problems += _at_their_origin(reader.problems, raw)
+    chosen = sections
+    if run is not None:
+        chosen = _only(sections, run, problems)
+        _check_root(Path(run.paths.root), problems)
+    if problems:
+        raise ConfigError(list(dict.fromkeys(problems)))
+    return Experiment(name, run, chosen, tuple(overrides))
+
+
+def overlay(base: Any, top: Any) -> Any:
+    """`top` laid over `base`, key by key; a mapping of another kind, target or hyperparameter replaces it."""
+    if not (isinstance(base, Mapping) and isinstance(top, Mapping)):
+        return top
+    if any(key in top and key in base and top[key] != base[key] for key in IDENTITY):
+        return dict(top)
+    if any(key in top and key not in base for key in IDENTITY) and any(key in base for key in IDENTITY):
+        return dict(top)  # a `_target_` over a `kind`, or the other way round
+    result = dict(base)
+    for key, value in top.items():
+        result[key] = overlay(base[key], value) if key in base else value
+    return result
+
+
+def _inherit(files: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    """Each pipeline with the root sections below its own; without pipelines, one: `main`."""
+    result = {}
+    for name, content in (files.get("pipelines") or {"main": {}}).items():
+        if content is not None and not isinstance(content, Mapping):
+            problems.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
+            continue
+        merged = dict(content or {})
+        for section in SECTIONS:
+            base = files.get(section)
+            if base in (None, {}):
+                continue
+            if merged.get(section) in (None, {}):
+                merged[section] = base
+            elif section not in WHOLE:
+                merged[section] = overlay(base, merged[section])
+        result[str(name)] = merged
+    return result
+
+
+def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], problems: list[Problem]) -> None:
+    """Root overrides reach each pipeline whose section has the key, also where the pipeline sets its own;
+    overrides of one pipeline come after them."""
+    declared = list(pipelines)
+    for override in overrides:
+        section, *path = override.key_or_group.split(".")
+        if section == "pipelines":
+            continue
+        takers = [p for p in pipelines.values() if override.is_add() or _has(p.get(section), section, path[0])]
+        if not takers:
+            known = sorted({k for p in pipelines.values() for k in _keys(p.get(section), section)})
+            what = f"{unknown('key', path[0], known)}; no pipeline takes it"
+            problems.append(Problem(override.key_or_group, what))
+        for pipeline in takers:
+            _set(pipeline, [section, *path], override.value())
+    for override in overrides:
+        section, name, *path = override.key_or_group.split(".")
+        if section != "pipelines":
+            continue
+        if name not in declared and not override.is_add():
+            what = f"{unknown('pipeline', name, declared)}; +pipelines.{name}... adds one"
+            problems.append(Problem(f"pipelines.{name}", what))
+        elif path:
+            _set(pipelines.setdefault(name, {}), path, override.value())
+        else:
+            pipelines[name] = overlay(pipelines.get(name, {}), override.value())
+
+
+def _set(tree: dict[str, Any], path: Sequence[str], value: Any) -> None:
+    for key in path[:-1]:
+        inner = tree.get(key)
+        tree[key] = dict(inner) if isinstance(inner, Mapping) else {}  # a copy: pipelines share the root's mappings
+        tree = tree[key]
+    tree[path[-1]] = overlay(tree.get(path[-1]), value)
+
+
+def _schemas(content: Any, section: str) -> list[type]:
+    """The dataclasses that a section may be read into, narrowed by its tag where it has one."""
+    annotation = typing.get_type_hints(Pipeline)[section]
+    members = [m for m in (typing.get_args(annotation) or (annotation,)) if is_schema(m)]
+    if not isinstance(content, Mapping):
+        return members
+    named = [m for m in members if (tag := tag_of(m)) and content.get(tag[0]) == tag[1]]
+    return named or [m for m in members if "_target_" in content and takes_rest(m)] or members
+
+
+def _keys(content: Any, section: str) -> set[str]:
+    """The keys that a section takes (by its schema) or has (arguments of a target)."""
+    named = {key for schema in _schemas(content, section) for key in keys(schema)}
+    return named | {str(key) for key in (content if isinstance(content, Mapping) else ())}
+
+
+def _has(content: Any, section: str, key: str) -> bool:
+    return key in _keys(content, section)
+
+
+def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
+    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
+
+
+def _resolve(merged: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    try:
+        return _container(OmegaConf.create(merged), resolve=True)
+    except OmegaConfBaseException as error:
+        where = str(getattr(error, "full_key", "") or "")
+        raise ConfigError([*problems, Problem(where, str(error).splitlines()[0])]) from error
+
+
+def _check_pipeline(pipeline: Pipeline, where: str, reader: Reader) -> None:
+    """What no section can see alone."""
+    seen: set[str] = set()
+    for section in ("model", "fit"):
+        for name in names(plain(getattr(pipeline, section)), section):
+            if name in seen:
+                reader.fail(f"{where}.{section}", f"two hyperparameters are called '{name}'; give each its own name")
+            seen.add(name)
+    if pipeline.manager_name not in registry.names():
+        reader.fail(f"{where}.manager", unknown("history manager", pipeline.manager_name, registry.names()))
+        return
+    manager = registry.manager_class(pipeline.manager_name)
+    if pipeline.task.rank_by is not None and pipeline.task.rank_by not in manager.metrics:
+        reader.fail(f"{where}.task.rank_by", unknown("metric", pipeline.task.rank_by, manager.metrics))
+
+
+def _at_their_origin(problems: Sequence[Problem], raw: Mapping[str, Any]) -> list[Problem]:
+    """An inherited mistake is reported once, where it was made: at the root section."""
+    result = []
+    for problem in problems:
+        parts = problem.where.split(".")
+        if parts[0] == "pipelines" and len(parts) > 2:
+            own = (raw.get("pipelines") or {}).get(parts[1])
+            if not _leads(own, parts[2:]) and _leads(raw, parts[2:]):
+                problem = Problem(".".join(parts[2:]), problem.what)
+        result.append(problem)
+    return result
+
+
+def _leads(tree: Any, path: Sequence[str]) -> bool:
+    for key in path:
+        if not isinstance(tree, Mapping) or key not in tree:
+            return False
+        tree = tree[key]
+    return True
+
+
+def _only(sections: dict[str, Pipeline], run: Run, problems: list[Problem]) -> dict[str, Pipeline]:
+    if run.only is None:
+        return sections
+    for name in run.only:
+        if name not in sections:
+            problems.append(Problem("only", unknown("pipeline", name, sections)))
+    if not run.only:
+        problems.append(Problem("only", f"names no pipeline (known: {', '.join(sections)})"))
+    return {name: sections[name] for name in run.only if name in sections}
+
+
+def _check_root(root: Path, problems: list[Problem]) -> None:
+    """The root must be writable; tried for real, since permission bits do not tell (root, read-only mounts)."""
+    missing = [p for p in (root, *root.parents) if not p.exists()]
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=root):
+            pass
+    except OSError as error:
+        reason = error.strerror or str(error)
+        problems.append(
+            Problem("paths.root", f"cannot write to {root.resolve()}: {reason}; name a folder that you may write to")
+        )
+    finally:
+        for path in missing:  # checking leaves nothing behind
+            try:
+                path.rmdir()
+            except OSError:
+                break
+
+
+def hydra_message(error: Exception, groups: Callable[[str], list[str]], keys_at_root: Sequence[str]) -> str:
+    """Hydra's own complaint in one line: what is wrong, what is known, what was probably meant."""
+    cause = error.__cause__
+    text = str(error)
+    first = text.splitlines()[0] if text else type(error).__name__
+    if "Could not find '" in text:
+        wanted = text.split("Could not find '", 1)[1].split("'", 1)[0]
+        group, _, choice = wanted.rpartition("/")
+        if group:
+            return unknown(group, choice, groups(group))
+    if first.startswith("Could not override '"):
+        key = first.split("'")[1]
+        if "@" in key or "/" in key or cause is None:
+            return " ".join(text.split())
+        last = key.split(".")[-1]
+        known = [*keys_at_root] if "." not in key else []
+        return f"{key}: unknown key '{last}'{suggest(last, known)}" + (f" (known: {', '.join(known)})" if known else "")
+    return " ".join(text.split())
+
+
+def effective(experiment: Experiment) -> DictConfig:
+    """The config as it was understood: merged for each pipeline, resolved, defaults filled in."""
+    pipelines = {name: plain(pipeline) for name, pipeline in experiment.pipelines.items()}
+    return OmegaConf.create({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines})

@@ -1,0 +1,107 @@
+"""What a run computes on: set up before the first import of Keras, recorded afterwards."""
+
+import contextlib
+import functools
+import importlib.metadata
+import logging
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from runner.settings import Run
+
+NOTICES = ("I0000", "WARNING: All log messages before absl", "To enable the following instructions")
+COMPUTE = ("keras", "keras-tuner", "numpy")  # beside the backend: packages whose version can change a number
+RECORDED = (*COMPUTE, "scikit-learn", "hydra-core", "omegaconf", "tinydb", "keras-experiment-runner")
+
+
+def prepare(run: Run) -> None:
+    """Sets backend, threads and determinism. Must come before anything imports Keras in this process."""
+    os.environ["KERAS_BACKEND"] = run.backend
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notices would bury ours
+    for noisy in ("tensorflow", "matplotlib", "absl"):
+        logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
+    with _without_notices():
+        import tensorflow as tf
+
+        tf.config.list_physical_devices()
+    if tf.config.threading.get_intra_op_parallelism_threads() != run.threads:
+        tf.config.threading.set_intra_op_parallelism_threads(run.threads)
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+    import keras
+
+    keras.utils.disable_interactive_logging()  # progress is ours, and goes to stderr
+
+
+@contextlib.contextmanager
+def _without_notices() -> Iterator[None]:
+    """Drops TensorFlow's start-up notices, which its C++ writes to stderr before any log level holds; passes on
+    the rest when the import has ended, or failed."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as caught:
+        os.dup2(caught.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
+            caught.seek(0)
+            for line in caught.read().decode(errors="replace").splitlines():
+                no_driver = "failed call to cuInit" in line and not Path("/dev/nvidiactl").exists()
+                if not (line.startswith(NOTICES) or no_driver):
+                    sys.stderr.write(f"{line}\n")
+
+
+def versions(run: Run, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
+    """Installed versions of packages, and of the backend."""
+    found = {}
+    for name in (*names, run.backend):
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed as a package"
+    return found
+
+
+@functools.cache
+def _git(*arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()
+
+
+def describe(run: Run) -> dict[str, Any]:
+    """The environment as an entry records it."""
+    import tensorflow as tf  # by now loaded
+
+    accelerators = [device.name for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
+    status = _git("status", "--porcelain")
+    return {
+        "python": platform.python_version(),
+        "packages": versions(run, RECORDED),
+        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
+        "host": platform.node(),
+        "platform": platform.platform(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "accelerator": ", ".join(accelerators) or None,
+        "threads": run.threads,
+        "backend": run.backend,
+    }
+
+
+def _processor() -> str:
+    try:
+        with Path("/proc/cpuinfo").open(encoding="utf-8") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

@@ -1,0 +1,63 @@
+"""The runner's errors. Their root is the history's, because imports go one way.
+
+    ExperimentError              exit code 1
+    ├── InputError               exit code 2: the user's input is wrong, nothing was started
+    │   ├── ConfigError          one or more problems of the config, all of them listed
+    │   └── DataError            a data source is missing, unreadable or unusable
+    ├── SearchError              a search ended without a usable trial
+    └── ModelError               a trained model cannot be saved, or not loaded back
+
+`Interrupted` stands apart: it derives from BaseException, like KeyboardInterrupt, so that nobody's
+`except Exception` keeps a run alive that was asked to stop.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from history.errors import ExperimentError, InputError
+
+__all__ = [
+    "ConfigError",
+    "DataError",
+    "ExperimentError",
+    "InputError",
+    "Interrupted",
+    "ModelError",
+    "Problem",
+    "SearchError",
+]
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong with the config: where (a dotted key) and what, with what to do."""
+
+    where: str
+    what: str
+
+    def __str__(self) -> str:
+        return f"{self.where}: {self.what}" if self.where else self.what
+
+
+class ConfigError(InputError):
+    """The config is wrong; the message lists every problem that was found."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in problems))
+
+
+class DataError(InputError):
+    """A data source is missing, unreadable or unusable."""
+
+
+class SearchError(ExperimentError):
+    """A search ended without a trial to refit."""
+
+
+class ModelError(ExperimentError):
+    """A trained model cannot be saved, or does not load back as it was."""
+
+
+class Interrupted(BaseException):
+    """SIGTERM arrived: stop cleanly, at once."""

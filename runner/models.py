@@ -1,0 +1,125 @@
+"""The models that need no Python: linear, mlp, cnn, for classification and regression.
+
+Each takes raw rows: the features are normalised inside, by the statistics of the training part, and a
+regression target is scaled back inside, so that a saved model predicts in the target's own units.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+    from runner.data import Facts
+
+
+def linear(*, facts: "Facts", l2: float = 0.0, learning_rate: float = 0.01, optimizer: str = "adam") -> "keras.Model":
+    """Linear or logistic regression.
+
+    Args:
+        facts: what the training data tells.
+        l2: weight penalty, on the scale of a standardised target.
+        learning_rate, optimizer: of the training.
+    """
+    import keras
+
+    penalty = l2 * (facts.target_deviation**2 if facts.num_classes is None else 1.0)
+    layers = [keras.layers.Flatten()]
+    return _model(facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty) if penalty else None)
+
+
+def mlp(
+    *,
+    facts: "Facts",
+    hidden: Mapping[str, int | None] | Sequence[int],
+    dropout: float = 0.0,
+    activation: str = "relu",
+    learning_rate: float = 1e-3,
+    optimizer: str = "adam",
+) -> "keras.Model":
+    """A multilayer perceptron.
+
+    Args:
+        facts: what the training data tells.
+        hidden: units of each hidden layer, in order; a layer that is None or 0 is left out.
+        dropout: rate after each hidden layer.
+        activation: of the hidden layers.
+        learning_rate, optimizer: of the training.
+    """
+    import keras
+
+    layers: list[Any] = [keras.layers.Flatten()]
+    for units in _in_order(hidden):
+        layers.append(keras.layers.Dense(units, activation=activation))
+        if dropout:
+            layers.append(keras.layers.Dropout(dropout))
+    return _model(facts, layers, learning_rate, optimizer)
+
+
+def cnn(
+    *,
+    facts: "Facts",
+    filters: Mapping[str, int | None] | Sequence[int],
+    kernel_size: int = 3,
+    dense: int | None = None,
+    dropout: float = 0.0,
+    activation: str = "relu",
+    learning_rate: float = 1e-3,
+    optimizer: str = "adam",
+) -> "keras.Model":
+    """Convolutions over images of shape (height, width, channels), each followed by pooling by two.
+
+    Args:
+        facts: what the training data tells.
+        filters: of each convolution, in order; one that is None or 0 is left out.
+        kernel_size: of every convolution, in pixels.
+        dense: units of a hidden layer before the output; None: no such layer.
+        dropout: rate before the output.
+        activation: of the hidden layers.
+        learning_rate, optimizer: of the training.
+
+    Raises:
+        ValueError: the data are no images.
+    """
+    import keras
+
+    if len(facts.input_shape) != 3:
+        raise ValueError(f"cnn takes images (height, width, channels); the rows have the shape {facts.input_shape}")
+    layers: list[Any] = []
+    for count in _in_order(filters):
+        layers.append(keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation))
+        layers.append(keras.layers.MaxPooling2D(padding="same"))
+    layers.append(keras.layers.Flatten())
+    if dense:
+        layers.append(keras.layers.Dense(dense, activation=activation))
+    if dropout:
+        layers.append(keras.layers.Dropout(dropout))
+    return _model(facts, layers, learning_rate, optimizer)
+
+
+def _in_order(sizes: Mapping[str, int | None] | Sequence[int]) -> list[int]:
+    values = sizes.values() if isinstance(sizes, Mapping) else sizes
+    return [int(size) for size in values if size]
+
+
+def _model(
+    facts: "Facts", layers: Sequence[Any], learning_rate: float, optimizer: str, regularizer: Any = None
+) -> "keras.Model":
+    import keras
+
+    flow = keras.Input(facts.input_shape)
+    inputs = flow
+    flow = keras.layers.Normalization(mean=facts.feature_mean, variance=facts.feature_variance)(flow)
+    for layer in layers:
+        flow = layer(flow)
+    if facts.num_classes is None:
+        flow = keras.layers.Dense(1, kernel_regularizer=regularizer)(flow)
+        flow = keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean)(flow)
+        loss, metrics = "mse", ["mse", "mae"]
+    else:
+        flow = keras.layers.Dense(facts.num_classes, activation="softmax", kernel_regularizer=regularizer)(flow)
+        loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
+    model = keras.Model(inputs, flow)
+    chosen = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
+    model.compile(optimizer=chosen, loss=loss, metrics=metrics)
+    return model

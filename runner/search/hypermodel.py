@@ -1,0 +1,107 @@
+"""Builds models: from a section `model` to a keras_tuner.HyperModel."""
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+import keras_tuner
+
+from runner.check import plain
+from runner.data import Dataset
+from runner.errors import ConfigError, ModelError, Problem
+from runner.settings import Pipeline, Target
+from runner.space import hyperparameters, sample
+from runner.targets import check_arguments, locate, wanted
+
+DEFAULT_EPOCHS = 10
+
+
+class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
+    """Calls the target of a config with its arguments, each hyperparameter replaced by its value."""
+
+    def __init__(self, target: Any, args: Mapping[str, Any], offered: Mapping[str, Any]) -> None:
+        super().__init__()
+        self.target, self.args, self.offered = target, args, offered
+
+    def build(self, hp: Any) -> Any:
+        filled = wanted(self.target, {"hp": hp, **self.offered})
+        return self.target(**filled, **sample(self.args, hp, "model"))
+
+
+def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
+    """The pipeline's HyperModel: the user's own, or one that calls a model function.
+
+    Facts of the data that the target names among its parameters are passed by name: `input_shape`,
+    `num_classes` (None for regression), `task`, `facts`.
+
+    Raises:
+        ConfigError: the target does not exist or does not take its arguments.
+    """
+    target = locate(pipeline.model.target, "model._target_")
+    facts = dataset.facts
+    offered = {
+        "facts": facts,
+        "input_shape": facts.input_shape,
+        "num_classes": facts.num_classes,
+        "task": pipeline.task.kind,
+    }
+    offered = {name: value for name, value in offered.items() if name not in pipeline.model.args}
+    check_arguments(target, pipeline.model.args, "model", filled=["hp", *offered])
+    if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
+        return ConfigHyperModel(target, pipeline.model.args, offered)
+    for path, _ in hyperparameters(pipeline.model.args, "model"):
+        raise ConfigError([Problem(path, "a HyperModel declares its hyperparameters itself; pass it plain values")])
+    return target(**wanted(target, offered), **pipeline.model.args)
+
+
+def has_own_fit(model: Any) -> bool:
+    """Whether a HyperModel trains in its own way."""
+    return type(model).fit is not keras_tuner.HyperModel.fit
+
+
+def build(model: Any, hp: Any) -> Any:
+    """A compiled model from a HyperModel, in a session of its own.
+
+    Raises:
+        ModelError: what was built is no compiled Keras model.
+    """
+    keras.backend.clear_session(free_memory=False)  # the collection it would trigger costs more than the training
+    built = model.build(hp)
+    if not isinstance(built, keras.Model):
+        raise ModelError(f"model._target_: built a {type(built).__name__}, not a Keras model; is a `return` missing?")
+    if not built.compiled:
+        raise ModelError("model._target_: the model is not compiled; compile it with a loss and metrics")
+    return built
+
+
+def fit_arguments(pipeline: Pipeline, dataset: Dataset, model: Any, hp: Any) -> dict[str, Any]:
+    """Keras' fit arguments of a trial, its own values in place of the hyperparameters."""
+    arguments = {k: v for k, v in sample(plain(pipeline.fit), hp, "fit").items() if v is not None}
+    if not has_own_fit(model):
+        arguments.setdefault("epochs", DEFAULT_EPOCHS)
+    if "tuner/epochs" in hp.values:
+        arguments["epochs"] = hp.values["tuner/epochs"]
+    if "class_weight" in arguments:
+        arguments["class_weight"] = _class_weight(arguments["class_weight"], dataset)
+    return arguments
+
+
+def callbacks(section: Mapping[str, Target | None], where: str) -> list[Any]:
+    """New callbacks from a section `callbacks`; one that is null is left out."""
+    made = []
+    for name, target in section.items():
+        if target is not None:
+            kind = locate(target.target, f"{where}.{name}._target_")
+            check_arguments(kind, target.args, f"{where}.{name}")
+            made.append(kind(**target.args))
+    return made
+
+
+def _class_weight(weights: Mapping[str, float], dataset: Dataset) -> dict[int, float]:
+    classes = dataset.classes or ()
+    unknown = [name for name in weights if name not in classes]
+    if unknown:
+        what = f"no class is called '{unknown[0]}' (classes: {', '.join(classes) or 'none, this is a regression'})"
+        raise ConfigError([Problem("fit.class_weight", what)])
+    return {classes.index(name): weight for name, weight in weights.items()}

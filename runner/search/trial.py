@@ -1,0 +1,157 @@
+"""Executes one trial: from plain settings to a plain result, wherever the executor runs it."""
+
+import datetime
+import time
+import traceback
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import keras_tuner
+import numpy as np
+from keras_tuner.src.engine import tuner_utils  # how Keras Tuner turns what a fit returned into metrics
+
+from history.files import to_json, write_atomic
+from runner.check import suggest
+from runner.data import Dataset
+from runner.data.sources import load
+from runner.errors import ConfigError, Problem
+from runner.fingerprint import derive_seed, digest
+from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel
+from runner.search.state import CHECKPOINT, RESULT
+from runner.settings import Pipeline, Run
+
+_benches: dict[str, tuple[Dataset, Any]] = {}
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial to run. `hyperparameters` is Keras Tuner's config of them; `parent` a checkpoint to start from."""
+
+    run: Run
+    pipeline: Pipeline
+    trial_id: str
+    hyperparameters: dict[str, Any]
+    folder: Path
+    parent: Path | None
+
+
+def bench(pipeline: Pipeline, dataset: Dataset | None = None) -> tuple[Dataset, Any]:
+    """Data and HyperModel of a pipeline, prepared once in each process."""
+    key = digest([repr(pipeline.task), repr(pipeline.data), repr(pipeline.model)])
+    if key not in _benches:
+        _benches.clear()  # one pipeline at a time; data can be large
+        loaded = dataset or load(pipeline.data, pipeline.task.kind)
+        _benches[key] = loaded, hypermodel(pipeline, loaded)
+    return _benches[key]
+
+
+def run_trial(job: Job) -> dict[str, Any]:
+    """Runs a trial's executions and writes what they returned to its folder.
+
+    Returns:
+        trial_id, asked (the values asked for), hyperparameters (with what the model added to them), status, metrics
+        (at the best epoch, mean over executions), best_step (0-based), message, started (ISO 8601), seconds,
+        executions (each with its seed and the metrics of every epoch).
+
+    Raises:
+        ConfigError: the trial cannot run for a reason that no other trial would escape.
+    """
+    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    hp = keras_tuner.HyperParameters.from_config(job.hyperparameters)
+    asked = dict(hp.values)
+    outcome: dict[str, Any] = {"status": "COMPLETED", "metrics": {}, "best_step": 0, "message": None, "executions": []}
+    try:
+        outcome |= _train(job, hp)
+    except ConfigError:
+        raise
+    except Exception:
+        outcome |= {"status": "FAILED", "message": traceback.format_exc()}
+    result = {
+        "trial_id": job.trial_id,
+        "asked": asked,
+        "hyperparameters": hp.get_config(),
+        **outcome,
+        "started": started.isoformat(timespec="seconds"),
+        "seconds": time.perf_counter() - clock,
+    }
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_atomic(job.folder / RESULT, to_json(result))
+    return result
+
+
+def _train(job: Job, hp: Any) -> dict[str, Any]:
+    objective = keras_tuner.Objective(job.pipeline.objective.name, job.pipeline.objective.sense)
+    dataset, model_maker = bench(job.pipeline)
+    best = _BestEpoch(objective, must_be_logged=not has_own_fit(model_maker))
+    returned, executions = [], []
+    model = None
+    for execution in range(job.pipeline.tuner.executions_per_trial):
+        seed = derive_seed(job.run.seed, job.trial_id, execution)
+        keras.utils.set_random_seed(seed)
+        model = build(model_maker, hp)
+        if job.parent is not None:
+            with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
+                warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
+                model.load_weights(job.parent)
+        arguments = fit_arguments(job.pipeline, dataset, model_maker, hp)
+        if "tuner/initial_epoch" in hp.values:
+            arguments["initial_epoch"] = hp.values["tuner/initial_epoch"]
+        given = model_maker.fit(
+            hp,
+            model,
+            dataset.train.x,
+            dataset.train.y,
+            validation_data=(dataset.validation.x, dataset.validation.y),
+            callbacks=[*callbacks(job.pipeline.callbacks, "callbacks"), best],
+            verbose=0,
+            **arguments,
+        )
+        tuner_utils.validate_trial_results(given, objective, "HyperModel.fit()")
+        returned.append(given)
+        executions.append({"seed": seed, "history": curves(given)})
+    metrics = {k: float(v) for k, v in tuner_utils.convert_to_metrics_dict(returned, objective).items()}
+    if not np.isfinite(metrics[objective.name]):
+        message = f"the objective {objective.name} is {metrics[objective.name]}"
+        return {"status": "FAILED", "message": message, "executions": executions}
+    best.save(model, job.folder / CHECKPOINT)
+    step = tuner_utils.get_best_step(returned, objective)
+    return {"metrics": metrics, "best_step": int(step), "executions": executions}
+
+
+class _BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Keeps the weights of the best epoch over all executions in memory; the last where the objective is not
+    logged, which only a HyperModel with its own `fit` may do."""
+
+    def __init__(self, objective: Any, *, must_be_logged: bool) -> None:
+        super().__init__()
+        self.objective, self.must_be_logged = objective, must_be_logged
+        self.value: float | None = None
+        self.weights: list[Any] | None = None
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        logs = logs or {}
+        name = self.objective.name
+        if name not in logs and self.must_be_logged:
+            what = f"'{name}' is not among the metrics that the model reports{suggest(name, logs)}"
+            raise ConfigError([Problem("objective.name", f"{what} (reported: {', '.join(logs)})")])
+        value = logs.get(name)
+        if value is None or self.value is None or self.objective.better_than(value, self.value):
+            self.value = value
+            self.weights = self.model.get_weights()
+
+    def save(self, model: Any, path: Path) -> None:
+        """Writes the kept weights, without the optimizer's state: three times the size, and never read."""
+        if self.weights is not None:
+            model.set_weights(self.weights)
+        model.optimizer = None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        model.save_weights(path)
+
+
+def curves(returned: Any) -> dict[str, list[float]]:
+    """The metrics of every epoch, where a fit returned them."""
+    history = getattr(returned, "history", {})
+    return {name: [float(v) for v in values] for name, values in history.items()}

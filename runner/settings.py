@@ -1,0 +1,414 @@
+"""The schema of the config, as plain dataclasses: what a key is called, what it takes, what it defaults to.
+
+check.py reads a config into them. A `problems()` method says what is wrong between the keys of one section, as
+(key, message) pairs. Nothing here imports Keras: a config is checked before anything heavy is loaded.
+"""
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal
+
+from runner.check import KEY, REST, Reader, unknown
+from runner.space import hyperparameters
+
+Issues = Iterator[tuple[str, str]]
+NAME = re.compile(r"[a-z][a-z0-9-]*")
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+
+
+# --- search spaces: Keras Tuner's own hyperparameters and argument names
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Hyperparameter:
+    name: str | None = None
+    parent_name: str | None = None
+    parent_values: list[Any] | None = None
+
+    def problems(self) -> Issues:
+        if (self.parent_name is None) != (self.parent_values is None):
+            yield "parent_name", "parent_name and parent_values go together"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Range(_Hyperparameter):
+    sampling: Literal["linear", "log", "reverse_log"] = "linear"
+
+    def _range_problems(self, low: float, high: float, step: float | None, default: float | None) -> Issues:
+        yield from super().problems()
+        if low > high:
+            yield "max_value", f"{high} is below min_value, {low}"
+        if self.sampling != "linear" and low <= 0:
+            yield "min_value", f"{self.sampling} sampling needs a min_value above 0, not {low}"
+        if step is not None and step <= (0 if self.sampling == "linear" else 1):
+            yield "step", "must be positive" if self.sampling == "linear" else "multiplies in log sampling: above 1"
+        if default is not None and not low <= default <= high:
+            yield "default", f"{default} lies outside {low} to {high}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Int(_Range):
+    hp: Literal["Int"] = "Int"
+    min_value: int
+    max_value: int
+    step: int | None = None
+    default: int | None = None
+
+    def problems(self) -> Issues:
+        yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Float(_Range):
+    hp: Literal["Float"] = "Float"
+    min_value: float
+    max_value: float
+    step: float | None = None
+    default: float | None = None
+
+    def problems(self) -> Issues:
+        yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Choice(_Hyperparameter):
+    hp: Literal["Choice"] = "Choice"
+    values: list[Any]
+    ordered: bool | None = None
+    default: Any = None
+
+    def problems(self) -> Issues:
+        yield from super().problems()
+        if not self.values:
+            yield "values", "must name at least one value"
+        elif any(not isinstance(v, (str, int, float, bool)) for v in self.values):
+            yield "values", "may hold text, numbers and booleans only (Keras Tuner stores nothing else)"
+        elif len({type(v) for v in self.values}) > 1:
+            yield "values", "must all be of one type (write 1.0 beside 0.5, quote numbers beside text)"
+        elif self.default is not None and self.default not in self.values:
+            yield "default", f"{self.default!r} is not among the values"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Boolean(_Hyperparameter):
+    hp: Literal["Boolean"] = "Boolean"
+    default: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fixed(_Hyperparameter):
+    hp: Literal["Fixed"] = "Fixed"
+    value: int | float | str | bool
+
+
+Hyperparameter = Int | Float | Choice | Boolean | Fixed
+
+
+# --- the sections of a pipeline
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """Something to import: a dotted path and its arguments."""
+
+    target: str = field(metadata={KEY: "_target_"})
+    args: dict[str, Any] = field(default_factory=dict, metadata={REST: True})
+
+    def problems(self) -> Issues:
+        if not DOTTED.fullmatch(self.target):
+            yield "_target_", f"'{self.target}' is not a dotted path such as my_package.my_module.name"
+        for path, _ in hyperparameters(self.args):
+            yield path, "a hyperparameter (`hp`) may stand in the sections model and fit only"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Target):
+    """A function or HyperModel that builds the model; its arguments may be hyperparameters."""
+
+    def problems(self) -> Issues:
+        if not DOTTED.fullmatch(self.target):
+            yield "_target_", f"'{self.target}' is not a dotted path such as my_package.my_module.name"
+        for path, spec in hyperparameters(self.args):
+            reader = Reader()
+            reader.read(spec, Hyperparameter, path)
+            yield from ((problem.where, problem.what) for problem in reader.problems)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Task:
+    kind: Literal["classification", "regression"]
+    rank_by: str | None = None  # a validation metric; None: the history manager's default
+
+
+@dataclass(frozen=True, kw_only=True)
+class Split:
+    """Which fractions of the rows are held out. The rows are drawn by a seed of their own, so that runs
+    that differ in `seed` alone are compared on the same rows."""
+
+    validation: float = 0.2
+    test: float = 0.0
+    stratify: bool | None = None  # None: classification yes, regression no
+    seed: int = 0
+
+    def problems(self) -> Issues:
+        if not 0 < self.validation < 1:
+            yield "validation", f"must lie between 0 and 1, not {self.validation}"
+        if not 0 <= self.test < 1:
+            yield "test", f"must be 0 (no test data) or below 1, not {self.test}"
+        if self.validation + self.test >= 1:
+            yield "", "validation and test together leave no training rows"
+
+
+@dataclass(frozen=True, kw_only=True)
+class SklearnData:
+    """A table that scikit-learn carries: nothing is downloaded."""
+
+    kind: Literal["sklearn"] = "sklearn"
+    name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
+    split: Split = field(default_factory=Split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NpzData:
+    """Arrays of one NumPy .npz file: `x` (rows first) and `y`, under the names given here."""
+
+    kind: Literal["npz"] = "npz"
+    path: str
+    x: str = "x"
+    y: str = "y"
+    split: Split = field(default_factory=Split)
+
+    def problems(self) -> Issues:
+        if not Path(self.path).is_file():
+            yield "path", f"there is no file {Path(self.path).resolve()}; paths count from the current folder"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FunctionData(Target):
+    """A function that returns (x, y), to be split here, or a mapping of train, validation and perhaps test
+    to such pairs."""
+
+    split: Split = field(default_factory=Split)
+
+
+Data = SklearnData | NpzData | FunctionData
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Tuner:
+    executions_per_trial: int = 1
+    max_consecutive_failed_trials: int = 3
+    directory: str | None = None  # None: trials/ below paths.root
+    project_name: str | None = None  # None: <experiment>-<pipeline>
+
+    def problems(self) -> Issues:
+        for entry in fields(self):
+            value = getattr(self, entry.name)
+            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
+                yield entry.name, f"must be at least 1, not {value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RandomTuner(_Tuner):
+    kind: Literal["random"] = "random"
+    max_trials: int = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridTuner(_Tuner):
+    kind: Literal["grid"] = "grid"
+    max_trials: int | None = None  # None: until the grid is exhausted
+
+
+@dataclass(frozen=True, kw_only=True)
+class BayesianTuner(_Tuner):
+    kind: Literal["bayesian"] = "bayesian"
+    max_trials: int = 10
+    num_initial_points: int | None = None
+    alpha: float = 1e-4
+    beta: float = 2.6
+
+
+@dataclass(frozen=True, kw_only=True)
+class HyperbandTuner(_Tuner):
+    kind: Literal["hyperband"] = "hyperband"
+    max_epochs: int = 100
+    factor: int = 3
+    hyperband_iterations: int = 1
+
+    def problems(self) -> Issues:
+        yield from super().problems()
+        if self.factor < 2:
+            yield "factor", f"must be at least 2, not {self.factor}"
+
+
+Tuner = RandomTuner | GridTuner | BayesianTuner | HyperbandTuner
+
+_MINIMISED = {"loss", "mae", "mse", "rmse", "msle", "mape", "mean_absolute_error", "mean_squared_error"} | {
+    "root_mean_squared_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_logarithmic_error",
+    "binary_crossentropy",
+    "categorical_crossentropy",
+    "sparse_categorical_crossentropy",
+}
+_MAXIMISED = {"accuracy", "acc", "binary_accuracy", "categorical_accuracy", "sparse_categorical_accuracy", "auc"} | {
+    "precision",
+    "recall",
+    "f1_score",
+    "r2_score",
+}
+
+
+def known_direction(metric: str) -> Literal["min", "max"] | None:
+    """The direction of a metric that goes by a name of Keras, with or without `val_`; None: not known for sure."""
+    name = metric.removeprefix("val_")
+    return "min" if name in _MINIMISED else "max" if name in _MAXIMISED else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    name: str = "val_loss"
+    direction: Literal["min", "max"] | None = None
+
+    def problems(self) -> Issues:
+        known = known_direction(self.name)
+        if self.direction is None and known is None:
+            yield "direction", f"state whether {self.name} is to be minimised or maximised (min or max)"
+        if self.direction is not None and known is not None and self.direction != known:
+            yield "direction", f"{self.name} is better when {'lower' if known == 'min' else 'higher'}: {known}"
+
+    @property
+    def sense(self) -> Literal["min", "max"]:
+        """The stated direction, or the one known for sure."""
+        direction = self.direction or known_direction(self.name)
+        assert direction is not None, "problems() was not heeded"
+        return direction
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fit:
+    """Arguments of Keras' fit. Each may be a hyperparameter; what is None is not passed on."""
+
+    epochs: int | Hyperparameter | None = None  # None: 10, unless a HyperModel has its own fit
+    batch_size: int | Hyperparameter | None = None  # None: Keras' default, 32
+    shuffle: bool | Hyperparameter | None = None
+    class_weight: dict[str, float] | None = None  # class name → weight
+
+    def problems(self) -> Issues:
+        for key in ("epochs", "batch_size"):
+            value = getattr(self, key)
+            if isinstance(value, int) and value < 1:
+                yield key, f"must be at least 1, not {value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Validation:
+    """The refit of the best hyperparameters. What is None is taken from the search."""
+
+    epochs: int | None = None
+    batch_size: int | None = None
+    callbacks: dict[str, Target | None] | None = None
+    repeats: int = 1
+
+    def problems(self) -> Issues:
+        for key in ("epochs", "batch_size", "repeats"):
+            value = getattr(self, key)
+            if value is not None and value < 1:
+                yield key, f"must be at least 1, not {value}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pipeline:
+    """One pipeline, with what it inherited."""
+
+    task: Task
+    data: Data
+    model: Model
+    tuner: Tuner
+    objective: Objective = field(default_factory=Objective)
+    fit: Fit = field(default_factory=Fit)
+    validation: Validation = field(default_factory=Validation)
+    callbacks: dict[str, Target | None] = field(default_factory=dict)
+    manager: str | None = None  # a name of the history's registry; None: the task
+
+    @property
+    def manager_name(self) -> str:
+        return self.manager or self.task.kind
+
+
+SECTIONS = tuple(f.name for f in fields(Pipeline))
+
+
+# --- the run
+
+
+@dataclass(frozen=True, kw_only=True)
+class Paths:
+    root: str = "results"
+
+
+@dataclass(frozen=True, kw_only=True)
+class InlineExecutor:
+    """Trials run in this process, one after the other."""
+
+    kind: Literal["inline"] = "inline"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TinyDBHistory:
+    kind: Literal["tinydb"] = "tinydb"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What holds for a whole run: the root keys, beside the sections that pipelines inherit."""
+
+    seed: int = 0
+    deterministic: bool = False  # deterministic kernels on a GPU, at their price
+    threads: int = 2  # intra-op threads of one training; part of the result
+    backend: Literal["tensorflow"] = "tensorflow"
+    only: list[str] | None = None
+    fresh: bool = False
+    on_failure: Literal["continue", "stop"] = "continue"
+    progress: bool = True
+    paths: Paths = field(default_factory=Paths)
+    executor: InlineExecutor = field(default_factory=InlineExecutor)
+    history: TinyDBHistory = field(default_factory=TinyDBHistory)
+    hooks: dict[str, Target | None] = field(default_factory=dict)
+
+    def problems(self) -> Issues:
+        if self.threads < 1:
+            yield "threads", f"must be at least 1, not {self.threads}"
+        if self.seed < 0 or not math.isfinite(self.seed):
+            yield "seed", f"must not be negative, not {self.seed}"
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A checked config: the run's settings and its pipelines, in order, each with all that it inherited."""
+
+    name: str
+    run: Run
+    pipelines: dict[str, Pipeline]
+    overrides: tuple[str, ...] = ()
+
+    @property
+    def root(self) -> Path:
+        return Path(self.run.paths.root).resolve()
+
+
+def pipeline_name_problem(name: str) -> str | None:
+    """Why a pipeline may not be called so; its name begins the ids of its entries."""
+    if NAME.fullmatch(name):
+        return None
+    better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
+    hint = f"; '{better}' would do" if NAME.fullmatch(better) else ""
+    return f"a pipeline's name holds lower-case letters, digits and '-' and begins with a letter{hint}"
+
+
+def unknown_pipeline(name: str, known: list[str]) -> str:
+    return unknown("pipeline", name, known)

@@ -1,0 +1,50 @@
+"""Search spaces in the config: a mapping with the key `hp` is a hyperparameter.
+
+Its name is its dotted path within the pipeline (`model.dropout`) unless it names itself. Keras Tuner's
+HyperParameters object is only ever passed in, so that a config can be checked without importing it.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+
+def is_hyperparameter(value: Any) -> bool:
+    return isinstance(value, Mapping) and "hp" in value
+
+
+def hyperparameters(tree: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(dotted path, spec) of every hyperparameter in a tree of plain data, in order."""
+    if is_hyperparameter(tree):
+        yield path, tree
+    elif isinstance(tree, Mapping):
+        for key, value in tree.items():
+            yield from hyperparameters(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(tree, list):
+        for index, value in enumerate(tree):
+            yield from hyperparameters(value, f"{path}[{index}]")
+
+
+def names(tree: Any, path: str) -> list[str]:
+    """The names under which a tree's hyperparameters are registered."""
+    return [str(spec.get("name") or where) for where, spec in hyperparameters(tree, path)]
+
+
+def sample(tree: Any, hp: Any, path: str) -> Any:
+    """The tree with every hyperparameter replaced by its value.
+
+    Args:
+        tree: plain data with hyperparameters in it.
+        hp: a keras_tuner.HyperParameters; a hyperparameter that it does not hold yet is registered.
+        path: the dotted path of the tree within the pipeline, which names the hyperparameters.
+
+    Returns:
+        Plain data. A hyperparameter whose condition does not hold is None.
+    """
+    if is_hyperparameter(tree):
+        arguments = {k: v for k, v in tree.items() if k not in ("hp", "name") and v is not None}
+        return getattr(hp, tree["hp"])(tree.get("name") or path, **arguments)
+    if isinstance(tree, Mapping):
+        return {k: sample(v, hp, f"{path}.{k}") for k, v in tree.items()}
+    if isinstance(tree, list):
+        return [sample(v, hp, f"{path}[{i}]") for i, v in enumerate(tree)]
+    return tree

@@ -1,0 +1,74 @@
+"""A history to look at: entries of each task and a failed one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from history_samples import CLASSIFICATION, REGRESSION, Add, Run, python
+
+import history
+from history.entry import Entry
+from history.manager import COMMON_ARTEFACTS
+
+
+@pytest.fixture
+def run(root: Path) -> Run:
+    """`python -m history --root ROOT ...` in a process of its own."""
+    return lambda *args: python("-m", "history", "--root", root, *args)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "results"
+
+
+@pytest.fixture
+def add(root: Path, tmp_path: Path) -> Add:
+    """Store an entry, with every artefact that it needs, in the history under `root`."""
+    catalogue = history.open(root)
+
+    def store(task: str = "classification", mean: float = 0.9722, **keys: object) -> Entry:
+        manager = catalogue.manager_of(Entry({"task": task}, root))
+        made = tmp_path / "made"
+        made.mkdir(exist_ok=True)
+        files = {name: made / f"{name}.bin" for name in COMMON_ARTEFACTS + manager.artefacts}
+        for name, path in files.items():
+            path.write_bytes(name.encode())
+        files[f"{task}_report"].write_text((CLASSIFICATION if task == "classification" else REGRESSION).csv())
+        document = {
+            "run_id": "r1",
+            "experiment": "digits",
+            "pipeline": "mlp",
+            "status": "complete",
+            "search": {
+                "tuner": "random",
+                "objective": {"name": "val_accuracy", "direction": "max"},
+                "trials": {"total": 5, "completed": 4, "failed": 1},
+                "seconds": 12.34,
+            },
+            "best": {"trial_id": "0003", "score": 0.98, "values": {"model.dropout": 0.25}},
+            "validation": {
+                "metrics": {manager.ranking: mean, "odd": float("nan")},
+                "deviation": {manager.ranking: 0.0031},
+                "repeats": 3,
+            },
+            "test": {"metrics": {manager.ranking: mean}, "deviation": {manager.ranking: 0.001}},
+            "environment": {"python": "3.11.2", "packages": {"keras": "3.15.1"}},
+        }
+        return manager.add({**document, **keys}, files)
+
+    return store
+
+
+@pytest.fixture
+def failed(root: Path) -> Callable[[], Entry]:
+    """Store a failed entry that has nothing but an error."""
+    manager = history.open(root).manager_of(Entry({"task": "classification"}, root))
+    document = {
+        "run_id": "r1",
+        "experiment": "digits",
+        "pipeline": "cnn",
+        "status": "failed",
+        "error": {"type": "ValueError", "message": "no such layer\n[red]x", "stage": "search"},
+    }
+    return lambda: manager.add(document, {})
