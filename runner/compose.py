@@ -19,16 +19,19 @@ from history import registry
 from runner.check import Reader, is_schema, keys, plain, suggest, tag_of, takes_rest, unknown
 from runner.errors import ConfigError, Problem
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
-from runner.space import names
+from runner.space import hyperparameters, names
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 WHOLE = ("objective",)  # sections that are replaced, not merged: half an objective has the other's direction
 
 
 def is_value(override: Override) -> bool:
-    """Whether an override sets a key within a section or a pipeline; those are applied here, not by Hydra."""
+    """Whether an override sets a section or a pipeline, or a key within one; those are applied here, not by Hydra.
+    A section that is set to a word chooses from its group, which is Hydra's work."""
     section, _, rest = override.key_or_group.partition(".")
-    return bool(rest) and section in (*SECTIONS, "pipelines") and not override.is_delete()
+    if override.is_delete() or section not in (*SECTIONS, "pipelines"):
+        return False
+    return bool(rest) or (section in SECTIONS and isinstance(override.value(), Mapping))
 
 
 def parse(overrides: Sequence[str]) -> list[Override]:
@@ -117,6 +120,11 @@ def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], p
         section, *path = override.key_or_group.split(".")
         if section == "pipelines":
             continue
+        if not path:
+            for pipeline in pipelines.values():
+                whole = section in WHOLE or section not in pipeline
+                pipeline[section] = override.value() if whole else overlay(pipeline[section], override.value())
+            continue
         takers = [p for p in pipelines.values() if override.is_add() or _has(p.get(section), section, path[0])]
         if not takers:
             known = sorted({k for p in pipelines.values() for k in _keys(p.get(section), section)})
@@ -125,9 +133,10 @@ def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], p
         for pipeline in takers:
             _set(pipeline, [section, *path], override.value())
     for override in overrides:
-        section, name, *path = override.key_or_group.split(".")
+        section, *rest = override.key_or_group.split(".")
         if section != "pipelines":
             continue
+        name, *path = rest
         if name not in declared and not override.is_add():
             what = f"{unknown('pipeline', name, declared)}; +pipelines.{name}... adds one"
             problems.append(Problem(f"pipelines.{name}", what))
@@ -179,12 +188,18 @@ def _resolve(merged: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
 
 def _check_pipeline(pipeline: Pipeline, where: str, reader: Reader) -> None:
     """What no section can see alone."""
+    space = {section: plain(getattr(pipeline, section)) for section in ("fit", "model")}
     seen: set[str] = set()
-    for section in ("model", "fit"):
-        for name in names(plain(getattr(pipeline, section)), section):
+    for section, tree in space.items():
+        for name in names(tree, section):
             if name in seen:
                 reader.fail(f"{where}.{section}", f"two hyperparameters are called '{name}'; give each its own name")
             seen.add(name)
+    for section, tree in space.items():
+        for path, spec in hyperparameters(tree, section):
+            parent = spec.get("parent_name")
+            if parent is not None and parent not in seen:
+                reader.fail(f"{where}.{path}.parent_name", unknown("hyperparameter", str(parent), sorted(seen)))
     if pipeline.manager_name not in registry.names():
         reader.fail(f"{where}.manager", unknown("history manager", pipeline.manager_name, registry.names()))
         return

@@ -13,11 +13,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from runner import __version__
 from runner.settings import Run
 
 NOTICES = ("I0000", "WARNING: All log messages before absl", "To enable the following instructions")
-COMPUTE = ("keras", "keras-tuner", "numpy")  # beside the backend: packages whose version can change a number
-RECORDED = (*COMPUTE, "scikit-learn", "hydra-core", "omegaconf", "tinydb", "keras-experiment-runner")
+COMPUTE = ("keras", "keras-tuner")  # beside the backend: a search does not go on with another version of these
+RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "tinydb")
 
 
 def prepare(run: Run) -> None:
@@ -87,7 +88,7 @@ def describe(run: Run) -> dict[str, Any]:
     status = _git("status", "--porcelain")
     return {
         "python": platform.python_version(),
-        "packages": versions(run, RECORDED),
+        "packages": {**versions(run, RECORDED), "runner": __version__},
         "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),

@@ -1,4 +1,4 @@
-"""The story of a run: the pipelines in order, then the hooks, then the table."""
+"""The story of a run: the plans, the pipelines in order, then the hooks, then the table."""
 
 import logging
 from collections.abc import Callable
@@ -7,9 +7,14 @@ from pathlib import Path
 
 from history import registry
 from history.entry import Entry
+from history.manager import HistoryManager
 from history.store import open_store
-from runner.pipeline import Done, run_pipeline
+from runner.errors import ConfigError, InputError, Problem
+from runner.locks import exclusive
+from runner.pipeline import Done, run_pipeline, take_over
+from runner.plan import Plan, plan
 from runner.report.table import comparison, show
+from runner.runs import OpenRun, identity
 from runner.settings import Experiment, Target
 from runner.targets import locate, wanted
 
@@ -36,30 +41,79 @@ class Report:
 
 
 def run(experiment: Experiment, folder: Path) -> Report:
-    """Runs an experiment and prints its comparison.
+    """Runs an experiment, or what is left of it, and prints its comparison.
 
     Args:
         experiment: checked.
-        folder: the run's own output folder; its name is the run's id.
+        folder: this start's own output folder; its name is the run's id, unless an open run is continued.
+
+    Raises:
+        InputError: a pipeline cannot work as it is configured; nothing was started.
+        HistoryError: the history cannot be read.
     """
     if not experiment.run.progress:
         log.setLevel(logging.WARNING)
-    report = Report(folder.name, experiment.root)
-    store = open_store(experiment.run.history.kind, experiment.root)
-    for name, pipeline in experiment.pipelines.items():
-        manager = registry.manager(pipeline.manager_name, experiment.root, store)
-        done = run_pipeline(experiment, name, report.run_id, manager, folder / "stage" / name)
-        report.pipelines.append(done)
-        if done.error is not None:
-            report.failures.append(f"{name}: {done.error}")
-            if experiment.run.on_failure == "stop":
-                left = list(experiment.pipelines)[len(report.pipelines) :]
-                log.error("stopping (on_failure: stop); not run: %s", ", ".join(left) or "none")
-                break
-    _run_hooks(experiment, report)
-    _clear_stage(folder / "stage")
+    lock = f"run-{identity(experiment)[:16]}"
+    with exclusive(experiment.root / ".locks", lock, f"this run of {experiment.name}"):
+        started = OpenRun(experiment, folder.name)
+        store = open_store(experiment.run.history.kind, experiment.root)
+        store.all()  # a history that cannot be read is said now, not after the search
+        managers = {
+            name: registry.manager(pipeline.manager_name, experiment.root, store)
+            for name, pipeline in experiment.pipelines.items()
+        }
+        plans = _plan_all(experiment)
+        if started.continued:
+            log.info("going on with run %s, which had not ended", started.id)
+        started.begin()
+        report = Report(started.id, experiment.root)
+        _run_pipelines(experiment, plans, started, managers, report)
+        _run_hooks(experiment, report)
+        _clear_stage(started.stage)
+        if not report.failures:
+            started.end()
     _print(report)
     return report
+
+
+def _plan_all(experiment: Experiment) -> dict[str, Plan | None]:
+    """Plans every pipeline before the first one starts. What is wrong with the input ends the run here; a code error
+    is that pipeline's failure alone, and is met again in its turn."""
+    plans: dict[str, Plan | None] = {}
+    problems = []
+    for name in experiment.pipelines:
+        try:
+            plans[name] = plan(experiment, name)
+        except ConfigError as error:
+            problems += [Problem(f"pipelines.{name}.{p.where}", p.what) for p in error.problems]
+        except InputError as error:
+            problems.append(Problem(f"pipelines.{name}", str(error)))
+        except Exception as error:
+            log.error("%s cannot run: %s: %s", name, type(error).__name__, error)
+            plans[name] = None
+    if problems:
+        raise ConfigError(problems)
+    return plans
+
+
+def _run_pipelines(
+    experiment: Experiment,
+    plans: dict[str, Plan | None],
+    started: OpenRun,
+    managers: dict[str, HistoryManager],
+    report: Report,
+) -> None:
+    for name, planned in plans.items():
+        done = take_over(experiment, planned, started, managers[name]) if planned else None
+        done = done or run_pipeline(experiment, name, planned, started, managers[name])
+        report.pipelines.append(done)
+        if done.error is None:
+            continue
+        report.failures.append(f"{name}: {done.error}")
+        if experiment.run.on_failure == "stop":
+            left = list(plans)[len(report.pipelines) :]
+            log.error("stopping (on_failure: stop); not run: %s", ", ".join(left) or "none")
+            break
 
 
 def _run_hooks(experiment: Experiment, report: Report) -> None:

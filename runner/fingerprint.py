@@ -10,10 +10,16 @@ from history.files import to_json
 from runner.check import plain
 from runner.settings import Pipeline, Run
 
+NOT_OF_A_SEARCH = (
+    *("max_trials", "hyperband_iterations", "max_consecutive_failed_trials"),  # budgets: raising one continues it
+    *("directory", "project_name"),
+)
+
 
 def digest(content: Any) -> str:
-    """SHA-256 of plain data, independent of the order of its keys."""
-    return hashlib.sha256(to_json(_sorted(content))).hexdigest()
+    """SHA-256 of plain data. The order of keys counts: it is the order of layers, and that in which
+    hyperparameters are drawn."""
+    return hashlib.sha256(to_json(content)).hexdigest()
 
 
 def derive_seed(*names: object) -> int:
@@ -34,22 +40,26 @@ def source_hash(target: Any) -> str | None:
 
 
 def search_parts(
-    run: Run, pipeline: Pipeline, data: str, sources: Mapping[str, str | None], versions: Mapping[str, str]
+    run: Run,
+    pipeline: Pipeline,
+    data: Mapping[str, Any],
+    sources: Mapping[str, str | None],
+    versions: Mapping[str, str],
 ) -> dict[str, Any]:
     """All that decides a search's trials, part by part; budgets, paths and verbosity are not among it.
 
     Args:
         run, pipeline: the settings.
-        data: fingerprint of the loaded data.
+        data: source and fingerprint of the loaded data.
         sources: hashes of the user's source files.
         versions: of the packages that compute.
     """
     tuner = plain(pipeline.tuner)
-    for budget_or_path in ("max_trials", "max_consecutive_failed_trials", "directory", "project_name"):
+    for budget_or_path in NOT_OF_A_SEARCH:
         tuner.pop(budget_or_path, None)
     return {
         "task": pipeline.task.kind,
-        "data": data,
+        "data": dict(data),
         "model": plain(pipeline.model),
         "tuner": tuner,
         "objective": {"name": pipeline.objective.name, "direction": pipeline.objective.sense},
@@ -64,9 +74,14 @@ def search_parts(
     }
 
 
-def _sorted(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(k): _sorted(value[k]) for k in sorted(value, key=str)}
-    if isinstance(value, (list, tuple)):
-        return [_sorted(v) for v in value]
-    return value
+def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
+    """Dotted key → (old, new) of every leaf in which two trees of plain data differ; a missing leaf is None. Where
+    only the order of keys differs, that is the difference."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found: dict[str, tuple[Any, Any]] = {}
+        if list(old) != list(new) and set(old) == set(new):
+            found[path] = (list(old), list(new))
+        for key in dict.fromkeys([*old, *new]):
+            found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        return found
+    return {} if old == new else {path: (old, new)}

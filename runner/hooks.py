@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 
 from history.errors import HistoryError
 from history.files import read_json
+from runner.locks import is_free
+from runner.search.loop import lock_of
 from runner.search.state import MARKER
 
 if TYPE_CHECKING:
@@ -27,17 +29,20 @@ def purge(run: "Report") -> None:
     """
     freed = count = 0
     for done in run.pipelines:
-        if done.entry is None or done.entry.status == "failed" or done.trials is None:
-            if done.trials is not None and done.trials.is_dir():
-                log.info("%s: trial data kept in %s", done.name, done.trials)
+        if done.plan is None:
+            continue  # it never had trial data
+        folder = done.plan.folder
+        if done.entry is None or done.entry.status == "failed":
+            if folder.is_dir():
+                log.info("%s: trial data kept in %s", done.name, folder)
             continue
         try:
             done.manager.verify(done.entry)
         except HistoryError as error:
-            log.error("%s: trial data kept in %s, because its entry is not whole: %s", done.name, done.trials, error)
+            log.error("%s: trial data kept in %s, because its entry is not whole: %s", done.name, folder, error)
             run.failures.append(f"purge: {error}")
             continue
-        freed += delete_search(done.trials, done.fingerprint)
+        freed += delete_search(folder, done.plan.search)
         count += 1
     if count:
         log.info("purged the trial data of %d pipeline%s: %s freed", count, "s" if count > 1 else "", size(freed))
@@ -53,31 +58,53 @@ def delete_search(folder: Path, fingerprint: str) -> int:
     Returns:
         The bytes freed.
     """
+    leftovers = folder.parent.glob(f"{fingerprint[:16]}*{DOOMED}")  # a kill came in between
+    freed = sum(_delete(path) for path in leftovers if not path.is_symlink() and _is_marked(path, fingerprint))
     if not folder.exists():
-        return 0
+        _tidy(folder)
+        return freed
     if folder.is_symlink() or folder.resolve() != folder:
         log.warning("%s is a link; its trial data is kept", folder)
-        return 0
-    try:
-        marked = read_json(folder / MARKER)["fingerprint"] == fingerprint
-    except (HistoryError, OSError, KeyError, TypeError):
-        marked = False
-    if not marked:
+        return freed
+    if not _is_marked(folder, fingerprint):
         log.warning("%s does not carry this search's marker; it is kept", folder)
-        return 0
+        return freed
+    if not is_free(*lock_of(folder)):
+        log.warning("another process runs the search in %s; its trial data is kept", folder)
+        return freed
     doomed = folder.with_name(folder.name + DOOMED)
-    if doomed.exists():
-        shutil.rmtree(doomed)
     folder.rename(doomed)
-    freed = sum(_sizes(doomed))
-    shutil.rmtree(doomed)
-    folder.with_name(f".{folder.name}.lock").unlink(missing_ok=True)
+    freed += _delete(doomed)
+    _tidy(folder)
+    return freed
+
+
+def _is_marked(folder: Path, fingerprint: str) -> bool:
+    """Whether a folder carries the search's marker, or is what a kill left of it: empty."""
+    try:
+        return bool(read_json(folder / MARKER)["fingerprint"] == fingerprint)
+    except (HistoryError, OSError, KeyError, TypeError):
+        return folder.suffix == DOOMED and not any(folder.iterdir())
+
+
+def _delete(folder: Path) -> int:
+    """Deletes a marked folder, its marker last, so that what a kill leaves is still marked; returns the bytes."""
+    freed = sum(_sizes(folder))
+    for path in folder.iterdir():
+        if path.name != MARKER:
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+    (folder / MARKER).unlink(missing_ok=True)
+    folder.rmdir()
+    return freed
+
+
+def _tidy(folder: Path) -> None:
+    """Removes the folders that held the search, when nothing else is in them."""
     for parent in (folder.parent, folder.parent.parent):
         try:
-            parent.rmdir()  # only when nothing else is in it
+            parent.rmdir()
         except OSError:
             break
-    return freed
 
 
 def size(count: int) -> str:

@@ -1,13 +1,14 @@
-"""One pipeline: data → search → validation → entry."""
+"""One pipeline: search → validation → entry, after plan.py has prepared its data."""
 
+import errno
 import logging
-import time
 import traceback
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import keras_tuner
 from omegaconf import OmegaConf
 
 from history.entry import Entry
@@ -18,16 +19,17 @@ from history.oracle import SearchRecord, read_search
 from history.text import measured
 from runner import environment
 from runner.check import plain
-from runner.data import Dataset
-from runner.data.sources import load
-from runner.fingerprint import digest, search_parts, source_hash
+from runner.fingerprint import digest
+from runner.plan import Plan, plan, say_what_changed
+from runner.runs import OpenRun
 from runner.search.loop import Outcome, search
-from runner.search.state import MARKER
-from runner.settings import Data, Experiment, Model, Pipeline, Target
-from runner.targets import locate
+from runner.search.trial import bench
+from runner.settings import Experiment, Pipeline
 from runner.validation import Ranking, Validated, validate
 
 log = logging.getLogger("runner")
+
+NO_TRACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # the machine's fault: the message says it all
 
 
 @dataclass
@@ -38,130 +40,125 @@ class Done:
     manager: HistoryManager
     rank_by: str
     entry: Entry | None = None
-    trials: Path | None = None  # the search's folder, once there is one
-    fingerprint: str = ""  # of the search
+    plan: Plan | None = None  # None: it could not even be planned
     error: str | None = None
 
 
-class _Stage:
-    """Where a pipeline is, for the record of a failure."""
+def take_over(experiment: Experiment, planned: Plan, run: OpenRun, manager: HistoryManager) -> Done | None:
+    """The pipeline as an earlier start of this run ended it; None where it has to run."""
+    if not run.continued:
+        return None
+    config = digest(plain(experiment.pipelines[planned.name]))
+    for entry in reversed(manager.entries(pipeline=planned.name, status="complete")):
+        if entry.run_id != run.id or entry.value("config_hash") != config:
+            continue
+        if entry.value("fingerprint") != planned.fingerprint:
+            log.info("%s: %s is not taken over: data, source files or versions changed", planned.name, entry.id)
+            continue
+        log.info("%s: taken over from the history: %s, which this run had finished", planned.name, entry.id)
+        return Done(planned.name, manager, _rank_by(experiment, planned.name, manager), entry, planned)
+    return None
 
-    def __init__(self) -> None:
-        self.name = "data"
 
-
-def run_pipeline(experiment: Experiment, name: str, run_id: str, manager: HistoryManager, stage_folder: Path) -> Done:
+def run_pipeline(
+    experiment: Experiment, name: str, planned: Plan | None, run: OpenRun, manager: HistoryManager
+) -> Done:
     """Runs one pipeline and stores its entry. A failure is stored and returned, not raised.
 
     Args:
         experiment: the whole, checked.
         name: of the pipeline.
-        run_id: of the run.
+        planned: its plan; None where planning failed, which is then repeated and recorded.
+        run: that it belongs to.
         manager: that stores the entry.
-        stage_folder: where artefacts are written before the manager takes them.
     """
-    pipeline = experiment.pipelines[name]
-    done = Done(name, manager, pipeline.task.rank_by or manager.ranking)
+    done = Done(name, manager, _rank_by(experiment, name, manager), plan=planned)
     document: dict[str, Any] = {
-        "run_id": run_id,
+        "run_id": run.id,
         "experiment": experiment.name,
         "pipeline": name,
-        "task": pipeline.task.kind,
+        "task": experiment.pipelines[name].task.kind,
         "seed": experiment.run.seed,
         "environment": environment.describe(experiment.run),
         "overrides": list(experiment.overrides),
+        "config_hash": digest(plain(experiment.pipelines[name])),
     }
-    stage_folder.mkdir(parents=True, exist_ok=True)
-    files = {"config": _write_config(experiment, name, stage_folder)}
-    document["config_hash"] = digest(plain(pipeline))
-    stage = _Stage()
+    folder = run.stage / name
+    stage = ["plan"]  # the last one is where the pipeline is
+    files: dict[str, Path] = {}
     try:
-        files |= _work(experiment, name, done, document, stage, stage_folder)
-        stage.name = "history"
+        folder.mkdir(parents=True, exist_ok=True)
+        files["config"] = _write_config(experiment, name, folder)
+        done.plan = planned or plan(experiment, name)
+        files |= _work(experiment, done, document, stage, folder)
+        stage.append("history")
         done.entry = manager.add({**document, "status": "complete"}, files)
     except HistoryError as error:  # the history itself is in trouble: there is nowhere to record it
         done.error = str(error)
         log.error("%s: %s", name, error)
     except Exception as error:
         done.error = str(error) or type(error).__name__
-        if isinstance(error, ExperimentError):
-            log.error("%s failed in %s: %s", name, stage.name, error)
+        if isinstance(error, (ExperimentError, keras_tuner.errors.FatalError)) or _machine_is_at_fault(error):
+            log.error("%s failed in %s: %s", name, stage[-1], error)
         else:  # a code error, ours or the user's: its trace is the message
-            log.exception("%s failed in %s", name, stage.name)
-        _record_failure(done, document, files, stage, error, stage_folder)
+            log.exception("%s failed in %s", name, stage[-1])
+        _record_failure(done, document, files, stage[-1], error, folder)
     return done
 
 
-def _work(
-    experiment: Experiment, name: str, done: Done, document: dict[str, Any], stage: _Stage, folder: Path
-) -> dict[str, Path]:
-    """The pipeline's work; fills the document as it goes, so that a failure records what was reached."""
-    run, pipeline = experiment.run, experiment.pipelines[name]
-    clock = time.perf_counter()
-    dataset = load(pipeline.data, pipeline.task.kind)
-    document["data"] = dataset.describe() | {"split": plain(pipeline.data.split)}
-    preparation = time.perf_counter() - clock
-    log.info("%s: %s", name, _sizes(dataset))
+def _rank_by(experiment: Experiment, name: str, manager: HistoryManager) -> str:
+    return experiment.pipelines[name].task.rank_by or manager.ranking
 
-    stage.name = "search"
-    parts = search_parts(run, pipeline, dataset.fingerprint, _sources(pipeline), environment.versions(run))
-    done.fingerprint = digest(parts)
-    document["fingerprint"] = digest({"search": done.fingerprint, "validation": plain(pipeline.validation)})
-    done.trials = _search_folder(experiment, name, pipeline, done.fingerprint)
-    document["search"] = _asked(pipeline, done.fingerprint)
-    marker = {"fingerprint": done.fingerprint, "experiment": experiment.name, "pipeline": name, "parts": parts}
-    outcome = search(run, pipeline, dataset, done.trials, marker, _Progress(name, pipeline))
-    if outcome.taken_over:
-        log.info("%s: took over %d ended trials from %s", name, outcome.taken_over, done.trials)
+
+def _machine_is_at_fault(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in NO_TRACE
+
+
+def _work(
+    experiment: Experiment, done: Done, document: dict[str, Any], stage: list[str], folder: Path
+) -> dict[str, Path]:
+    """Search and validation; fills the document as it goes, so that a failure records what was reached."""
+    run, pipeline, planned = experiment.run, experiment.pipelines[done.name], done.plan
+    assert planned is not None
+    document |= {"data": planned.data, "fingerprint": planned.fingerprint, "identity": planned.parts}
+    objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
+    document["search"] = {"tuner": pipeline.tuner.kind, "fingerprint": planned.search, "objective": objective}
+    log.info("%s: %s", done.name, _sizes(planned.data))
+
+    stage.append("search")
+    say_what_changed(planned)
+    marker = {"experiment": experiment.name, "pipeline": done.name, "parts": planned.parts}
+    outcome = search(run, pipeline, planned.folder, planned.search, marker, _Progress(done.name, pipeline))
     document["search"] |= _found(outcome)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
     files = _search_files(outcome.record, folder)
 
-    stage.name = "validation"
+    stage.append("validation")
+    dataset = bench(pipeline)[0]
     ranking = Ranking(done.rank_by, done.manager.metrics[done.rank_by])
-    validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, _Repeats(name, done.rank_by))
-    document |= _measured(validated, dataset)
-    document["timings"] = {
-        "preparation": preparation,
-        "search": outcome.seconds,
-        "validation": validated.seconds,
-    }
+    notify = _Repeats(done.name, done.rank_by)
+    validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, notify)
+    document |= _measured(validated, tested=dataset.test is not None)
+    seconds = {"preparation": planned.preparation, "search": outcome.seconds, "validation": validated.seconds}
+    document["timings"] = seconds
     return files | validated.files
 
 
-def _search_folder(experiment: Experiment, name: str, pipeline: Pipeline, fingerprint: str) -> Path:
-    """The folder of this search alone. With `fresh=true`, a new one beside those that are there."""
-    directory = Path(pipeline.tuner.directory or experiment.root / "trials").resolve()
-    project = directory / (pipeline.tuner.project_name or f"{experiment.name}-{name}")
-    folder = project / fingerprint[:16]
-    count = 2
-    while experiment.run.fresh and (folder / MARKER).exists():
-        folder = project / f"{fingerprint[:16]}-{count}"
-        count += 1
-    return folder
-
-
-def _sources(pipeline: Pipeline) -> dict[str, str | None]:
-    """Hashes of the user's source files that this pipeline's config names."""
-    sections: dict[str, Model | Data | Target | None] = {"model": pipeline.model, "data": pipeline.data}
-    sections |= {f"callbacks.{name}": target for name, target in pipeline.callbacks.items()}
-    named = {where: s for where, s in sections.items() if isinstance(s, Target)}
-    return {where: source_hash(locate(target.target, where)) for where, target in named.items()}
-
-
-def _asked(pipeline: Pipeline, fingerprint: str) -> dict[str, Any]:
-    objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
-    return {"tuner": pipeline.tuner.kind, "fingerprint": fingerprint, "objective": objective}
-
-
 def _found(outcome: Outcome) -> dict[str, Any]:
-    trials = outcome.record.trials
-    counts = {status: sum(row["status"] == status for row in trials) for status in ("COMPLETED", "FAILED")}
     return {
         "space": outcome.record.space,
         "oracle": outcome.record.parameters,
-        "trials": {"total": len(trials), "completed": counts["COMPLETED"], "failed": counts["FAILED"]},
+        "trials": _counts(outcome.record),
         "seconds": outcome.seconds,
+    }
+
+
+def _counts(record: SearchRecord) -> dict[str, int]:
+    statuses = [row["status"] for row in record.trials]
+    return {
+        "total": len(statuses),
+        "completed": statuses.count("COMPLETED"),
+        "failed": statuses.count("FAILED"),
     }
 
 
@@ -172,10 +169,10 @@ def _search_files(record: SearchRecord, folder: Path) -> dict[str, Path]:
     return files
 
 
-def _measured(validated: Validated, dataset: Dataset) -> dict[str, Any]:
+def _measured(validated: Validated, *, tested: bool) -> dict[str, Any]:
     count = len(validated.runs)
     validation = {**validated.summary("validation"), "repeats": count, "runs": validated.runs, "kept": validated.kept}
-    return {"validation": validation} | ({"test": validated.summary("test")} if dataset.test is not None else {})
+    return {"validation": validation} | ({"test": validated.summary("test")} if tested else {})
 
 
 def _write_config(experiment: Experiment, name: str, folder: Path) -> Path:
@@ -188,27 +185,18 @@ def _write_config(experiment: Experiment, name: str, folder: Path) -> Path:
 
 
 def _record_failure(
-    done: Done, document: dict[str, Any], files: dict[str, Path], stage: _Stage, error: Exception, folder: Path
+    done: Done, document: dict[str, Any], files: dict[str, Path], stage: str, error: Exception, folder: Path
 ) -> None:
-    trace = "".join(traceback.format_exception(error))
-    (folder / "trace.txt").write_text(trace, encoding="utf-8")
-    files = {**files, "trace": folder / "trace.txt"}
-    if done.trials is not None and (done.trials / "oracle.json").is_file():
-        try:
-            record = read_search(done.trials)
-            files |= _search_files(record, folder)
-            done_trials = [row["status"] for row in record.trials]
-            document["search"]["trials"] = {
-                "total": len(done_trials),
-                "completed": done_trials.count("COMPLETED"),
-                "failed": done_trials.count("FAILED"),
-            }
-        except HistoryError as unreadable:
-            log.warning("%s: the failed search cannot be read: %s", done.name, unreadable)
-    cause = {"type": type(error).__name__, "message": done.error, "stage": stage.name}
+    cause = {"type": type(error).__name__, "message": done.error, "stage": stage}
     try:
+        files = {**files, "trace": folder / "trace.txt"}
+        files["trace"].write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+        if done.plan is not None and (done.plan.folder / "oracle.json").is_file():
+            record = read_search(done.plan.folder)
+            files |= _search_files(record, folder)
+            document["search"]["trials"] = _counts(record)
         done.entry = done.manager.add({**document, "status": "failed", "error": cause}, files)
-    except HistoryError as unstored:
+    except (HistoryError, OSError) as unstored:
         log.error("%s: its failure cannot be recorded: %s", done.name, unstored)
 
 
@@ -229,7 +217,8 @@ class _Progress:
             return
         better = max if objective.sense == "max" else min
         self.best = score if self.best is None else better(self.best, score)
-        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, self.best, result["seconds"])
+        seconds = result["seconds"] or 0.0
+        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, self.best, seconds)
 
 
 class _Repeats:
@@ -243,6 +232,7 @@ class _Repeats:
         log.info("%s: refit %d  %s %s  %.1f s", self.name, repeat + 1, self.metric, value, row["seconds"])
 
 
-def _sizes(dataset: Dataset) -> str:
-    parts = ", ".join(f"{len(part)} {name}" for name, part in dataset.parts().items())
-    return f"{parts} rows of shape {dataset.facts.input_shape}"
+def _sizes(data: Mapping[str, Any]) -> str:
+    shapes = data["shapes"]
+    parts = ", ".join(f"{shape[0]} {name}" for name, shape in shapes.items())
+    return f"{parts} rows of shape {tuple(shapes['train'][1:])}"

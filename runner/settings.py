@@ -39,6 +39,9 @@ class _Range(_Hyperparameter):
 
     def _range_problems(self, low: float, high: float, step: float | None, default: float | None) -> Issues:
         yield from super().problems()
+        for key, bound in (("min_value", low), ("max_value", high)):
+            if not math.isfinite(bound):
+                yield key, f"must be finite, not {bound}"
         if low > high:
             yield "max_value", f"{high} is below min_value, {low}"
         if self.sampling != "linear" and low <= 0:
@@ -88,6 +91,8 @@ class Choice(_Hyperparameter):
             yield "values", "may hold text, numbers and booleans only (Keras Tuner stores nothing else)"
         elif len({type(v) for v in self.values}) > 1:
             yield "values", "must all be of one type (write 1.0 beside 0.5, quote numbers beside text)"
+        elif self.ordered and not isinstance(self.values[0], (int, float)):
+            yield "ordered", "only numbers have an order for Keras Tuner; leave it out"
         elif self.default is not None and self.default not in self.values:
             yield "default", f"{self.default!r} is not among the values"
 
@@ -158,6 +163,8 @@ class Split:
             yield "validation", f"must lie between 0 and 1, not {self.validation}"
         if not 0 <= self.test < 1:
             yield "test", f"must be 0 (no test data) or below 1, not {self.test}"
+        if not 0 <= self.seed < 2**32:
+            yield "seed", f"must lie between 0 and 2^32 - 1, as scikit-learn wants it, not {self.seed}"
         if self.validation + self.test >= 1:
             yield "", "validation and test together leave no training rows"
 

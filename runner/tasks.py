@@ -89,8 +89,8 @@ def _classification(truth: Array, probabilities: Array, classes: tuple[str, ...]
     table = metrics.classification_report(
         truth, guess, labels=labels, target_names=[str(n) for n in labels], output_dict=True, zero_division=0
     )
-    averages = {"macro avg": table["macro avg"], "weighted avg": table["weighted avg"]}
-    rows = {**{classes[n]: table[str(n)] for n in labels}, **averages}
+    rows = [(classes[n], table[str(n)]) for n in labels]
+    rows += [(average, table[average]) for average in ("macro avg", "weighted avg")]
     recalls = [table[str(n)]["recall"] for n in labels if table[str(n)]["support"]]
     matrix = metrics.confusion_matrix(truth, guess, labels=labels)
     return ClassificationResult(
@@ -104,7 +104,7 @@ def _classification(truth: Array, probabilities: Array, classes: tuple[str, ...]
         classes=classes,
         per_class=tuple(
             (name, float(r["precision"]), float(r["recall"]), float(r["f1-score"]), int(r["support"]))
-            for name, r in rows.items()
+            for name, r in rows
         ),
         confusion=tuple(tuple(int(count) for count in row) for row in matrix),
     )

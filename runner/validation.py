@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import keras_tuner
 import numpy as np
 
 from history.files import to_json
@@ -17,7 +16,7 @@ from runner import tasks
 from runner.data import Dataset
 from runner.errors import ModelError
 from runner.fingerprint import derive_seed
-from runner.search.hypermodel import build, callbacks, fit_arguments
+from runner.search.hypermodel import build, callbacks, fit_arguments, values_of
 from runner.search.trial import bench, curves
 from runner.settings import Pipeline, Run
 
@@ -52,8 +51,12 @@ class Validated:
         """Mean and sample standard deviation of each metric over the repeats; no deviation of a single one."""
         rows = [run[part] for run in self.runs]
         means = {name: statistics.fmean(row[name] for row in rows) for name in rows[0]}
-        spread = {name: statistics.stdev(row[name] for row in rows) for name in rows[0]} if len(rows) > 1 else {}
+        spread = {name: _deviation([row[name] for row in rows]) for name in rows[0]} if len(rows) > 1 else {}
         return {"metrics": means, "deviation": spread}
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if np.isfinite(values).all() else float("nan")
 
 
 def validate(
@@ -116,10 +119,9 @@ def _refit(
     pipeline: Pipeline, dataset: Dataset, hyperparameters: dict[str, Any], seed: int
 ) -> tuple[Any, dict[str, list[float]]]:
     """A model trained from scratch with a trial's values, and its metrics per epoch."""
-    maker = bench(pipeline, dataset)[1]
-    hp = keras_tuner.HyperParameters.from_config(hyperparameters)
-    keras.utils.set_random_seed(seed)
-    model = build(maker, hp)
+    maker = bench(pipeline)[1]
+    hp = values_of(hyperparameters)
+    model = build(maker, hp, seed)
     own = pipeline.validation
     arguments = fit_arguments(pipeline, dataset, maker, hp)
     arguments |= {k: v for k, v in (("epochs", own.epochs), ("batch_size", own.batch_size)) if v is not None}

@@ -42,11 +42,17 @@ class Dataset:
     test: Part | None
     classes: tuple[str, ...] | None
     source: dict[str, Any]
+    seconds: float = 0.0  # that loading took
 
     def parts(self) -> dict[str, Part]:
         """The parts by name, in order; `test` only where there is one."""
         found = {"train": self.train, "validation": self.validation}
         return found | ({"test": self.test} if self.test is not None else {})
+
+    @property
+    def bytes(self) -> int:
+        """Memory that the arrays take."""
+        return sum(int(part.x.nbytes + part.y.nbytes) for part in self.parts().values())
 
     @property
     def fingerprint(self) -> str:
@@ -71,9 +77,9 @@ class Dataset:
         y = self.train.y
         return Facts(shape, None, mean.tolist(), variance.tolist(), float(y.mean()), float(y.std()) or 1.0)
 
-    def describe(self) -> dict[str, Any]:
-        """The data as an entry records it."""
+    def describe(self, fingerprint: str) -> dict[str, Any]:
+        """The data as an entry records it, with the fingerprint that was computed before."""
         shapes = {name: list(part.x.shape) for name, part in self.parts().items()}
-        return {"source": self.source, "fingerprint": self.fingerprint, "shapes": shapes} | (
+        return {"source": self.source, "fingerprint": fingerprint, "shapes": shapes} | (
             {"classes": list(self.classes)} if self.classes is not None else {}
         )

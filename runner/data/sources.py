@@ -1,6 +1,8 @@
 """Where rows come from: scikit-learn's tables, .npz files, the user's function."""
 
 import importlib
+import zipfile
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -66,15 +68,22 @@ def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str,
 def _npz(settings: NpzData) -> tuple[Array, Array]:
     path = Path(settings.path)
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with _opened(path) as arrays:
             for key, name in (("x", settings.x), ("y", settings.y)):
                 if name not in arrays:
                     raise DataError(f"data.{key}: {path}: {unknown('array', name, arrays)}")
             return arrays[settings.x], arrays[settings.y]
     except DataError:
         raise
-    except (OSError, ValueError, EOFError) as error:
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise DataError(f"data.path: cannot read {path} as an .npz file of plain arrays: {error}") from error
+
+
+def _opened(path: Path) -> Any:
+    arrays = np.load(path, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("it holds a single array without a name")
+    return arrays
 
 
 def _function(settings: FunctionData) -> Any:
@@ -97,7 +106,13 @@ def _given(parts: Mapping[str, Any], settings: FunctionData, task: str) -> Datas
     for name in ("train", "validation"):
         if name not in parts:
             raise DataError(f"data._target_: {settings.target} returned no '{name}' part")
+    for name, pair in parts.items():
+        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+            raise DataError(f"data._target_: {settings.target} returned a '{name}' part that is no pair (x, y)")
     pairs = {name: (_features(x), _flat(y, len(x))) for name, (x, y) in parts.items()}
+    shapes = {name: x.shape[1:] for name, (x, _) in pairs.items()}
+    if len(set(shapes.values())) > 1:
+        raise DataError(f"data._target_: {settings.target} returned rows of different shapes: {shapes}")
     classes = None
     if task == "classification":
         joined, classes = _classes(np.concatenate([y for _, y in pairs.values()]), None)

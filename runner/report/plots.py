@@ -1,5 +1,6 @@
 """Plots as SVG files, the same bytes for the same numbers."""
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -55,10 +56,12 @@ def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
 
 
 def _text(name: str) -> str:
-    """A class name as text: matplotlib would read a dollar sign as mathematics."""
+    """A class name as text: XML has no control characters, and matplotlib reads a dollar sign as mathematics."""
+    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
     return (name if len(name) <= CHARACTERS else f"{name[: CHARACTERS - 1]}…").replace("$", r"\$")
 
 
 def _save(figure: Any, path: Path) -> None:
-    with matplotlib.rc_context(STYLE):
+    with matplotlib.rc_context(STYLE), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the text stays text, for the reader's fonts
         figure.savefig(path, format="svg", metadata={"Date": None})

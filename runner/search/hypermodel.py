@@ -1,5 +1,6 @@
 """Builds models: from a section `model` to a keras_tuner.HyperModel."""
 
+import copy
 import inspect
 from collections.abc import Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from runner.space import hyperparameters, sample
 from runner.targets import check_arguments, locate, wanted
 
 DEFAULT_EPOCHS = 10
+_policies: dict[int, Any] = {}  # dtype policy in force when a HyperModel's first model was built
 
 
 class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
@@ -60,19 +62,27 @@ def has_own_fit(model: Any) -> bool:
     return type(model).fit is not keras_tuner.HyperModel.fit
 
 
-def build(model: Any, hp: Any) -> Any:
-    """A compiled model from a HyperModel, in a session of its own.
+def build(maker: Any, hp: Any, seed: int) -> Any:
+    """A compiled model from a HyperModel, in a session of its own, so that nothing that happened before it counts.
 
     Raises:
-        ModelError: what was built is no compiled Keras model.
+        ModelError: what was built is no Keras model, or is not compiled and not trained in its own way.
     """
+    policy = _policies.setdefault(id(type(maker)), keras.config.dtype_policy())
     keras.backend.clear_session(free_memory=False)  # the collection it would trigger costs more than the training
-    built = model.build(hp)
+    keras.config.set_dtype_policy(policy)  # the user's module may have set one; a new session forgets it
+    keras.utils.set_random_seed(seed)
+    built = maker.build(hp)
     if not isinstance(built, keras.Model):
         raise ModelError(f"model._target_: built a {type(built).__name__}, not a Keras model; is a `return` missing?")
-    if not built.compiled:
+    if not built.compiled and not has_own_fit(maker):
         raise ModelError("model._target_: the model is not compiled; compile it with a loss and metrics")
     return built
+
+
+def values_of(config: dict[str, Any]) -> Any:
+    """Keras Tuner's HyperParameters from their config, which reading would change."""
+    return keras_tuner.HyperParameters.from_config(copy.deepcopy(config))
 
 
 def fit_arguments(pipeline: Pipeline, dataset: Dataset, model: Any, hp: Any) -> dict[str, Any]:

@@ -2,20 +2,19 @@
 
 import logging
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import keras_tuner
-from filelock import FileLock, Timeout
 
 from history.oracle import SearchRecord, best_trial, read_search
 from runner.check import plain
-from runner.data import Dataset
 from runner.errors import SearchError
+from runner.locks import exclusive
 from runner.search.executors import executor
+from runner.search.hypermodel import values_of
 from runner.search.oracles import oracle as new_oracle
 from runner.search.state import State
 from runner.search.trial import Job, bench, run_trial
@@ -36,60 +35,72 @@ class Outcome:
     record: SearchRecord
     best: dict[str, Any]  # the best trial's row
     hyperparameters: dict[str, Any]  # the best trial's, as Keras Tuner's config
-    taken_over: int  # trials that had ended before this start
+    taken_over: int  # trials that had ended, or at least returned, before this start
     seconds: float  # of all trials, in whichever start they ran
 
 
 def search(
-    run: Run, pipeline: Pipeline, dataset: Dataset, folder: Path, marker: dict[str, Any], notify: Notify
+    run: Run, pipeline: Pipeline, folder: Path, fingerprint: str, marker: dict[str, Any], notify: Notify
 ) -> Outcome:
     """Runs a pipeline's search, or what is left of it.
 
     Args:
         run, pipeline: the settings.
-        dataset: the pipeline's data.
-        folder: of this search alone: its name holds its fingerprint.
-        marker: what the folder's marker says.
+        folder: of this search alone.
+        fingerprint: of the search.
+        marker: what else the folder's marker says; the pipeline's name among it.
         notify: called after each trial.
 
     Raises:
         SearchError: too many trials failed one after the other, or none completed.
         ConfigError: no trial could run with these settings.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with _Lock(folder):
-        state = State(folder)
+    with exclusive(*lock_of(folder), f"the search in {folder}"):
+        state = State(folder, fingerprint)
         state.mark(marker)
         oracle = new_oracle(run, pipeline)
         if not state.restore(oracle):
-            _populate(oracle, pipeline, dataset, folder)
+            oracle = new_oracle(run, pipeline)
+            _populate(oracle, pipeline, folder)
             state.save_oracle(oracle)
-        before = len(oracle.end_order)
-        _run(run, pipeline, oracle, state, notify)
+        if isinstance(pipeline.tuner, HyperbandTuner):
+            oracle.hyperband_iterations = pipeline.tuner.hyperband_iterations  # a budget: it may have been raised
+        taken_over = len(oracle.end_order)
+        if taken_over:
+            log.info("%s: going on after trial %d, from %s", marker["pipeline"], taken_over, folder)
+        taken_over += _run(run, pipeline, oracle, state, notify)
         record = read_search(folder)
     best = best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise SearchError(f"no trial completed; the trials and their errors stand in {folder}")
     seconds = math.fsum(float(row["seconds"] or 0) for row in record.trials)
     chosen = oracle.trials[best["trial_id"]].hyperparameters.get_config()
-    return Outcome(folder, record, best, chosen, before, seconds)
+    return Outcome(folder, record, best, chosen, taken_over, seconds)
 
 
-def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> None:
+def lock_of(folder: Path) -> tuple[Path, str]:
+    """Where the lock of a search's folder stands, and its name."""
+    return folder.parent.parent / ".locks", f"{folder.parent.name}-{folder.name}"
+
+
+def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> int:
+    """Runs trials until the budget is spent. Returns how many had returned before and were only told."""
     budget: int | None = getattr(pipeline.tuner, "max_trials", None)
+    told = 0
     with executor(run.executor) as pool:
         while True:
-            _stop_after_failures(pipeline, oracle)
+            _stop_after_failures(pipeline, oracle, state)
             if SLOT not in oracle.ongoing_trials and budget is not None and len(oracle.trials) >= budget:
-                return
+                return told
             trial = oracle.create_trial(SLOT)
             if trial.status != "RUNNING":  # STOPPED; a single slot never waits for another
                 if budget is not None and len(oracle.end_order) < budget:
                     log.info("the search space is exhausted after %d trials", len(oracle.end_order))
-                return
-            state.save(oracle, trial)
+                return told
             result = state.result(trial)
+            told += result is not None
             if result is None:
+                state.save(oracle, trial)
                 result = pool.submit(run_trial, _job(run, pipeline, trial, state)).result()
             _tell(oracle, trial, result)
             state.save(oracle, trial)
@@ -107,51 +118,30 @@ def _job(run: Run, pipeline: Pipeline, trial: Any, state: State) -> Job:
 
 
 def _tell(oracle: Any, trial: Any, result: dict[str, Any]) -> None:
-    trial.hyperparameters = keras_tuner.HyperParameters.from_config(result["hyperparameters"])
+    trial.hyperparameters = values_of(result["hyperparameters"])
     trial.status, trial.message = result["status"], result["message"]
     if trial.status == "COMPLETED":
         oracle.update_trial(trial.trial_id, result["metrics"], step=result["best_step"])
     oracle.end_trial(trial)
 
 
-def _stop_after_failures(pipeline: Pipeline, oracle: Any) -> None:
+def _stop_after_failures(pipeline: Pipeline, oracle: Any, state: State) -> None:
     """Counted over the trials themselves, so that the count is right after a restart too."""
     limit = pipeline.tuner.max_consecutive_failed_trials
     last = [oracle.trials[trial_id] for trial_id in oracle.end_order[-limit:]]
     if len(last) == limit and all(trial.status == "FAILED" for trial in last):
         cause = str(last[-1].message or "").strip().splitlines() or ["unknown"]
         raise SearchError(
-            f"{limit} trials failed one after the other (tuner.max_consecutive_failed_trials); "
-            f"the last one, {last[-1].trial_id}, with: {cause[-1]}"
+            f"{limit} trials failed one after the other (tuner.max_consecutive_failed_trials), "
+            f"the last one, {last[-1].trial_id}, with: {cause[-1]}; every trace stands in {state.folder}. "
+            "A changed model or config starts a new search; a higher limit goes on with this one"
         )
 
 
-def _populate(oracle: Any, pipeline: Pipeline, dataset: Dataset, folder: Path) -> None:
+def _populate(oracle: Any, pipeline: Pipeline, folder: Path) -> None:
     """Registers the space: that of `fit`, and all that building the model brings up, conditions included."""
     space = oracle.get_space()
     sample(plain(pipeline.fit), space, "fit")
     oracle.update_space(space)
     # Keras Tuner's constructor explores the space; the tuner itself is not used.
-    keras_tuner.Tuner(
-        oracle=oracle, hypermodel=bench(pipeline, dataset)[1], directory=folder.parent, project_name=folder.name
-    )
-
-
-class _Lock:
-    """One process at a time works in a search's folder; a second one waits for the first, and says so."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-
-    def __enter__(self) -> None:
-        try:
-            self.lock.acquire(timeout=0)
-        except Timeout:
-            log.info("another process runs the search in %s; waiting for it", self.folder)
-            started = time.monotonic()
-            self.lock.acquire()
-            log.info("waited %.0f s", time.monotonic() - started)
-
-    def __exit__(self, *_: object) -> None:
-        self.lock.release()
+    keras_tuner.Tuner(oracle=oracle, hypermodel=bench(pipeline)[1], directory=folder.parent, project_name=folder.name)

@@ -7,10 +7,12 @@ on the budget, so that a raised budget continues the same search.
 """
 
 import json
+import warnings
 from typing import Any
 
 import keras_tuner
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 
 from runner.fingerprint import derive_seed
 from runner.settings import BayesianTuner, GridTuner, HyperbandTuner, Pipeline, RandomTuner, Run
@@ -57,6 +59,11 @@ class GridOracle(_Silent, keras_tuner.oracles.GridSearchOracle):  # type: ignore
 
 class BayesianOracle(_Silent, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
     """Saves the random state that the search for the next point draws from."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        with warnings.catch_warnings():  # a kernel at its bounds: nothing that the user could do about it
+            warnings.simplefilter("ignore", ConvergenceWarning)
+            return super().populate_space(trial_id)  # type: ignore[no-any-return]
 
     def get_state(self) -> dict[str, Any]:
         name, keys, *rest = self._random_state.get_state()

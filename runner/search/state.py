@@ -1,12 +1,15 @@
 """A search on disk: Keras Tuner's own files, each written atomically, and what each trial returned.
 
-<tuner.directory>/<project_name>/<fingerprint>/
-    search.json              our marker: whose search this is; only marked folders are ever deleted
-    oracle.json              the oracle's state
-    trial_<id>/trial.json    the trial as Keras Tuner has it
-    trial_<id>/result.json   what the execution returned: written first, so that a trial that has ended is
-                             never run again, whatever else a kill leaves unwritten
-    trial_<id>/checkpoint.weights.h5
+    <tuner.directory>/<project_name>/<fingerprint>/
+        search.json              our marker: whose search this is; only marked folders are ever deleted
+        oracle.json              the oracle's state
+        trial_<id>/trial.json    the trial as Keras Tuner has it
+        trial_<id>/result.json   what the execution returned: written first, so that a trial that has ended is
+                                 never run again, whatever else a kill leaves unwritten
+        trial_<id>/checkpoint.weights.h5
+
+Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is deterministic; the
+trial.json of an ended trial suffices for all of its result but the curves.
 """
 
 import json
@@ -18,7 +21,8 @@ from typing import Any
 import keras_tuner
 
 from history.errors import HistoryError
-from history.files import read_json, sync_folder, to_json, write_atomic
+from history.files import make_folder, read_json, to_json, write_atomic
+from runner.errors import InputError
 
 log = logging.getLogger("runner")
 
@@ -26,20 +30,33 @@ MARKER = "search.json"
 ORACLE = "oracle.json"
 RESULT = "result.json"
 CHECKPOINT = "checkpoint.weights.h5"
+UNREADABLE = (HistoryError, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
 class State:
     """The files of one search."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, fingerprint: str) -> None:
+        self.folder, self.fingerprint = folder, fingerprint
 
     def mark(self, marker: Mapping[str, Any]) -> None:
-        """Makes the folder, with its marker, unless it is there."""
-        if not (self.folder / MARKER).is_file():
-            self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(self.folder / MARKER, to_json(marker, indent=True))
-            sync_folder(self.folder.parent)
+        """Makes the folder, with its marker, unless it is there.
+
+        Raises:
+            InputError: the folder is marked as another search's.
+        """
+        path = self.folder / MARKER
+        if path.is_file():
+            try:
+                owner = read_json(path)["fingerprint"]
+            except UNREADABLE as error:
+                log.warning("the marker %s cannot be read (%s); it is written anew", path, error)
+            else:
+                if owner != self.fingerprint:
+                    raise InputError(f"{self.folder} belongs to another search ({path}); move it away or remove it")
+                return
+        make_folder(self.folder)
+        write_atomic(path, to_json({"fingerprint": self.fingerprint, **marker}, indent=True))
 
     def trial_folder(self, trial_id: str) -> Path:
         return self.folder / f"trial_{trial_id}"
@@ -50,12 +67,12 @@ class State:
     def save(self, oracle: Any, trial: Any) -> None:
         """Writes a trial that has just been asked for or told, then the oracle that knows of it."""
         folder = self.trial_folder(trial.trial_id)
-        folder.mkdir(exist_ok=True)
+        make_folder(folder)
         write_atomic(folder / "trial.json", _dump(trial.get_state()))
         self.save_oracle(oracle)
 
     def save_oracle(self, oracle: Any) -> None:
-        write_atomic(self.folder / ORACLE, _dump(oracle.get_state()))
+        write_atomic(self.folder / ORACLE, _dump({"search": self.fingerprint, **oracle.get_state()}))
 
     def restore(self, oracle: Any) -> bool:
         """Brings an oracle to where the search stopped.
@@ -65,21 +82,53 @@ class State:
             first trial, and the results on disk stand in for every trial that has ended.
         """
         if not (self.folder / ORACLE).is_file():
+            if any(self.folder.glob(f"trial_*/{RESULT}")):
+                log.warning("%s is missing; it is rebuilt from the trials' results", self.folder / ORACLE)
             return False
+        path = self.folder / ORACLE
         try:
-            state = read_json(self.folder / ORACLE)
+            state = read_json(path)
+            if state["search"] != self.fingerprint:
+                raise HistoryError("it is another search's")
             trials = {}
             for trial_id in state["start_order"]:
-                content = read_json(self.trial_folder(trial_id) / "trial.json")
-                if trial_id in state["ongoing_trials"].values():  # told half, perhaps: it will be told again
-                    content |= {"status": "RUNNING", "metrics": {"metrics": {}}, "score": None, "message": None}
-                trials[trial_id] = keras_tuner.engine.trial.Trial.from_state(content)
-        except (HistoryError, OSError, KeyError, TypeError, ValueError) as error:
-            log.warning("state in %s cannot be used (%s); it is rebuilt from the trials' results", self.folder, error)
+                path = self.trial_folder(trial_id) / "trial.json"
+                trials[trial_id] = self._trial(path, trial_id, ongoing=trial_id in state["ongoing_trials"].values())
+            path = self.folder / ORACLE
+            oracle.trials = trials
+            oracle.set_state(state)
+        except UNREADABLE as error:
+            log.warning("%s cannot be used (%s); the state is rebuilt from the trials' results", path, error)
             return False
-        oracle.trials = trials
-        oracle.set_state(state)
+        for trial_id in oracle.end_order:
+            self._mend_result(oracle.trials[trial_id])
         return True
+
+    def _trial(self, path: Path, trial_id: str, *, ongoing: bool) -> Any:
+        content = read_json(path)
+        if content["trial_id"] != trial_id:
+            raise HistoryError("it is another trial's")
+        if ongoing:  # perhaps it was told before the kill: the oracle does not know of it, and is told again
+            content |= {"status": "RUNNING", "metrics": {"metrics": {}}, "score": None, "message": None}
+        return keras_tuner.engine.trial.Trial.from_state(content)
+
+    def _mend_result(self, trial: Any) -> None:
+        """An ended trial whose result is gone keeps what its trial.json tells; its curves are lost."""
+        path = self.trial_folder(trial.trial_id) / RESULT
+        try:
+            if read_json(path)["trial_id"] == trial.trial_id:
+                return
+            raise HistoryError("it is another trial's")
+        except UNREADABLE as error:
+            log.warning("%s cannot be used (%s); the curves of this trial are lost", path, error)
+        if path.exists():
+            path.rename(path.with_name(f"{RESULT}.unusable"))
+        metrics = {name: trial.metrics.get_best_value(name) for name in trial.metrics.metrics}
+        known = {"status": trial.status, "message": trial.message, "metrics": metrics, "best_step": trial.best_step}
+        hyperparameters = trial.hyperparameters.get_config()
+        asked = hyperparameters["values"]
+        result = {"trial_id": trial.trial_id, "asked": asked, "hyperparameters": hyperparameters, **known}
+        write_atomic(path, _dump({**result, "executions": [], "started": None, "seconds": None}))
 
     def result(self, trial: Any) -> dict[str, Any] | None:
         """What a trial returned, if it has ended and was asked for with the same values."""
@@ -87,12 +136,13 @@ class State:
         if not path.is_file():
             return None
         try:
-            result = read_json(path)
-            same = result["asked"] == trial.hyperparameters.values
-        except (HistoryError, KeyError, TypeError) as error:
+            result: dict[str, Any] = read_json(path)
+            if result["trial_id"] == trial.trial_id and result["asked"] == trial.hyperparameters.values:
+                return result
+            raise HistoryError("it is the result of other values")
+        except UNREADABLE as error:
             log.warning("%s cannot be used (%s); the trial runs again", path, error)
             return None
-        return result if same else None
 
     def keep_checkpoints(self, trial_ids: set[str]) -> None:
         """Deletes the checkpoints of all other trials."""

@@ -1,6 +1,9 @@
 """Executes one trial: from plain settings to a plain result, wherever the executor runs it."""
 
+import dataclasses
 import datetime
+import errno
+import json
 import time
 import traceback
 import warnings
@@ -13,17 +16,21 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.engine import tuner_utils  # how Keras Tuner turns what a fit returned into metrics
 
-from history.files import to_json, write_atomic
+from history.files import write_atomic
 from runner.check import suggest
 from runner.data import Dataset
 from runner.data.sources import load
 from runner.errors import ConfigError, Problem
-from runner.fingerprint import derive_seed, digest
-from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel
+from runner.fingerprint import derive_seed
+from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel, values_of
 from runner.search.state import CHECKPOINT, RESULT
 from runner.settings import Pipeline, Run
 
-_benches: dict[str, tuple[Dataset, Any]] = {}
+NOT_THE_TRIALS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come
+
+_datasets: dict[str, Dataset] = {}
+_makers: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -38,14 +45,22 @@ class Job:
     parent: Path | None
 
 
-def bench(pipeline: Pipeline, dataset: Dataset | None = None) -> tuple[Dataset, Any]:
-    """Data and HyperModel of a pipeline, prepared once in each process."""
-    key = digest([repr(pipeline.task), repr(pipeline.data), repr(pipeline.model)])
-    if key not in _benches:
-        _benches.clear()  # one pipeline at a time; data can be large
-        loaded = dataset or load(pipeline.data, pipeline.task.kind)
-        _benches[key] = loaded, hypermodel(pipeline, loaded)
-    return _benches[key]
+def bench(pipeline: Pipeline) -> tuple[Dataset, Any]:
+    """Data and HyperModel of a pipeline, prepared once in each process.
+
+    Pipelines with the same data share them. Data that no longer fits beside newer data is loaded again.
+    """
+    key = repr((pipeline.task.kind, pipeline.data))
+    if key not in _datasets:
+        clock = time.perf_counter()
+        loaded = load(pipeline.data, pipeline.task.kind)
+        _datasets[key] = dataclasses.replace(loaded, seconds=time.perf_counter() - clock)
+        while len(_datasets) > 1 and sum(dataset.bytes for dataset in _datasets.values()) > KEPT:
+            _datasets.pop(next(iter(_datasets)))
+    maker = repr((key, pipeline.model))
+    if maker not in _makers:
+        _makers[maker] = hypermodel(pipeline, _datasets[key])
+    return _datasets[key], _makers[maker]
 
 
 def run_trial(job: Job) -> dict[str, Any]:
@@ -57,17 +72,20 @@ def run_trial(job: Job) -> dict[str, Any]:
         executions (each with its seed and the metrics of every epoch).
 
     Raises:
-        ConfigError: the trial cannot run for a reason that no other trial would escape.
+        ConfigError, keras_tuner.errors.FatalError: the trial cannot run for a reason that no other would escape.
+        OSError: the disk is full or read-only; the trial has not ended.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    hp = keras_tuner.HyperParameters.from_config(job.hyperparameters)
+    hp = values_of(job.hyperparameters)
     asked = dict(hp.values)
     outcome: dict[str, Any] = {"status": "COMPLETED", "metrics": {}, "best_step": 0, "message": None, "executions": []}
     try:
         outcome |= _train(job, hp)
-    except ConfigError:
+    except (ConfigError, keras_tuner.errors.FatalError):
         raise
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in NOT_THE_TRIALS_FAULT:
+            raise
         outcome |= {"status": "FAILED", "message": traceback.format_exc()}
     result = {
         "trial_id": job.trial_id,
@@ -78,7 +96,7 @@ def run_trial(job: Job) -> dict[str, Any]:
         "seconds": time.perf_counter() - clock,
     }
     job.folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(job.folder / RESULT, to_json(result))
+    write_atomic(job.folder / RESULT, json.dumps(result).encode())  # not to_json: NaN must come back as NaN
     return result
 
 
@@ -90,8 +108,7 @@ def _train(job: Job, hp: Any) -> dict[str, Any]:
     model = None
     for execution in range(job.pipeline.tuner.executions_per_trial):
         seed = derive_seed(job.run.seed, job.trial_id, execution)
-        keras.utils.set_random_seed(seed)
-        model = build(model_maker, hp)
+        model = build(model_maker, hp, seed)
         if job.parent is not None:
             with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")

@@ -1,0 +1,106 @@
+"""Plans a pipeline: loads its data, knows its identity and its search's folder, and fails early where it must fail."""
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from history.errors import HistoryError
+from history.files import read_json
+from runner import environment
+from runner.check import plain
+from runner.fingerprint import differences, digest, search_parts, source_hash
+from runner.search.preflight import preflight
+from runner.search.state import MARKER, RESULT
+from runner.search.trial import bench
+from runner.settings import Experiment, Pipeline, Target
+from runner.targets import locate
+
+log = logging.getLogger("runner")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A pipeline that can run."""
+
+    name: str
+    parts: dict[str, Any]  # all that decides the search's trials
+    search: str  # the search's fingerprint: a digest of the parts
+    fingerprint: str  # the pipeline's: the search's, and validation
+    folder: Path  # of the search
+    data: dict[str, Any]  # as an entry records it
+    preparation: float  # seconds
+
+
+def plan(experiment: Experiment, name: str) -> Plan:
+    """Loads a pipeline's data, builds its default model and lets it take a batch.
+
+    Raises:
+        InputError: the config cannot work.
+        Exception: whatever the user's own data and model functions raise.
+    """
+    run, pipeline = experiment.run, experiment.pipelines[name]
+    dataset, maker = bench(pipeline)
+    content = dataset.fingerprint
+    identity = {"source": dataset.source, "content": content}
+    sources = _sources({"model": pipeline.model, "data": pipeline.data, **_named(pipeline.callbacks, "callbacks")})
+    parts = search_parts(run, pipeline, identity, sources, environment.versions(run))
+    search = digest(parts)
+    folder = _search_folder(experiment, name, search)
+    if not any(folder.glob(f"trial_*/{RESULT}")):
+        preflight(pipeline, dataset, maker)
+    described = dataset.describe(content) | {"split": plain(pipeline.data.split)}
+    validation = {"settings": plain(pipeline.validation), "sources": _sources(_refit_callbacks(pipeline))}
+    fingerprint = digest({"search": search, "validation": validation})
+    return Plan(name, parts, search, fingerprint, folder, described, dataset.seconds)
+
+
+def say_what_changed(plan: Plan) -> None:
+    """Where a search starts beside older ones of the same pipeline: which keys differ from the newest of them."""
+    if (plan.folder / MARKER).exists():
+        return
+    markers = sorted(plan.folder.parent.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime)
+    for marker in reversed(markers):
+        try:
+            old = read_json(marker)["parts"]
+        except (HistoryError, OSError, KeyError, TypeError):
+            continue
+        changed = differences(old, plan.parts)
+        if changed:
+            log.info("%s: a new search beside %s, because the config differs:", plan.name, marker.parent)
+            for key, (before, now) in changed.items():
+                log.info("%s:   %s: %s → %s", plan.name, key, _short(before), _short(now))
+        return
+
+
+def _search_folder(experiment: Experiment, name: str, fingerprint: str) -> Path:
+    """The folder of this search alone: the newest there is, or with `fresh=true` one more beside it."""
+    tuner = experiment.pipelines[name].tuner
+    directory = Path(tuner.directory or experiment.root / "trials").resolve()
+    project = directory / (tuner.project_name or f"{experiment.name}-{name}")
+    base = project / fingerprint[:16]
+    taken = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
+    used = [folder for folder in taken if (folder / MARKER).exists()]
+    if experiment.run.fresh and used:
+        return taken[taken.index(used[-1]) + 1]
+    return used[-1] if used else base
+
+
+def _sources(sections: Mapping[str, Any]) -> dict[str, str | None]:
+    """Hashes of the user's source files that sections of a config name; those that name none are left out."""
+    targets = {where: section.target for where, section in sections.items() if isinstance(section, Target)}
+    return {where: source_hash(locate(target, f"{where}._target_")) for where, target in targets.items()}
+
+
+def _named(targets: Mapping[str, Target | None], where: str) -> dict[str, Target | None]:
+    return {f"{where}.{name}": target for name, target in targets.items()}
+
+
+def _refit_callbacks(pipeline: Pipeline) -> dict[str, Target | None]:
+    return _named(pipeline.validation.callbacks or {}, "validation.callbacks")
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,114 @@
+"""What the end-to-end tests share: the real command line in processes of its own."""
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import runner
+
+REPOSITORY = Path(runner.__file__).parents[1]
+LIMIT = 240  # seconds that nothing here should ever take
+
+
+@dataclass(frozen=True)
+class Done:
+    """A process that has ended."""
+
+    exit_code: int
+    out: str
+    err: str
+
+
+def start(folder: Path, *arguments: object, module: str = "runner") -> "subprocess.Popen[str]":
+    """`python -m runner ...` in a folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", module, *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        encoding="utf-8",
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "COLUMNS": "300"},
+    )
+
+
+def finish(process: "subprocess.Popen[str]") -> Done:
+    out, err = process.communicate(timeout=LIMIT)
+    return Done(process.returncode, out, err)
+
+
+def run(folder: Path, *arguments: object) -> Done:
+    return finish(start(folder, *arguments))
+
+
+def run_both(one: "subprocess.Popen[str]", other: "subprocess.Popen[str]") -> tuple[Done, Done]:
+    """Two processes that run side by side."""
+    return finish(one), finish(other)
+
+
+def history(folder: Path, *arguments: object) -> Any:
+    """What `python -m history ... --json` prints: strict JSON and nothing else."""
+    done = finish(start(folder, *arguments, "--json", module="history"))
+    assert (done.exit_code, done.err) == (0, ""), done
+    return json.loads(done.out, parse_constant=pytest.fail)
+
+
+def entries(folder: Path) -> dict[str, dict[str, Any]]:
+    """The entries of `results`, by pipeline, each of which must have but one."""
+    documents = history(folder, "list")
+    found = {document["pipeline"]: document for document in documents}
+    assert len(found) == len(documents)
+    return found
+
+
+def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    rows = json.loads(
+        (folder / "results" / document["artefacts"]["trials"]["path"]).read_bytes(), parse_constant=pytest.fail
+    )
+    assert isinstance(rows, list)
+    return rows
+
+
+def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
+    """What two equal searches agree in."""
+    return [(r["trial_id"], r["status"], r["score"], r["values"], r["best_epoch"], r["history"]) for r in rows]
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def write(folder: Path, **files: str) -> None:
+    """Files below a folder; `__` in a name is a slash, the last `_` before the suffix a dot."""
+    for name, text in files.items():
+        stem, _, suffix = name.rpartition("_")
+        path = folder / f"{stem.replace('__', '/')}.{suffix}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+
+
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+    """Until a condition holds, while the process runs."""
+    end = time.monotonic() + LIMIT
+    while not condition():
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < end
+        time.sleep(0.02)
+
+
+def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[Done, float]:
+    """Sends a signal; how the process ended, and after how many seconds."""
+    started = time.monotonic()
+    process.send_signal(number)
+    return finish(process), time.monotonic() - started

@@ -1,0 +1,237 @@
+"""Kills real runs with SIGKILL and compares what they end with. Shared by the tests and the soak."""
+
+import io
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+# A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with conditional
+# scopes, a tuned number of layers, and a fit of its own with a tuned batch size that returns a float or a dict.
+TUNERS = {
+    "random": ["tuner=random", "tuner.max_trials=6"],
+    "grid": ["tuner=grid", "tuner.max_trials=6"],
+    "bayesian": ["tuner=bayesian", "tuner.max_trials=6", "tuner.num_initial_points=3"],
+    "hyperband": ["tuner=hyperband", "tuner.max_epochs=4", "tuner.factor=2"],
+}
+
+EXPERIMENT = """
+# @package _global_
+defaults:
+  - /task: classification
+  - /data: iris
+  - /tuner: random
+  - _self_
+seed: 3
+threads: 1
+fit: {epochs: 2}
+validation: {repeats: 2}
+"""
+
+MODELS = {
+    "mlp": """
+objective: {name: val_loss, direction: min}
+fit: {batch_size: {hp: Choice, values: [16, 32, 64]}}
+model:
+  _target_: runner.models.mlp
+  hidden: {h1: {hp: Int, min_value: 4, max_value: 16, step: 4}}
+  dropout: {hp: Float, min_value: 0.0, max_value: 0.5, step: 0.25}
+  learning_rate: {hp: Float, min_value: 1e-3, max_value: 1e-1, sampling: log}
+""",
+    "own": """
+objective: {name: score, direction: max}
+model: {_target_: patterns.Own, returns: dict}
+""",
+    # Two pipelines: the second returns a float, which is minimised or maximised as the objective says.
+    "two": """
+objective: {name: score, direction: max}
+model: {_target_: patterns.Own, returns: float}
+pipelines:
+  first: {}
+  second: {tuner: {kind: random, max_trials: 1, executions_per_trial: 2}}
+""",
+}
+SOAKED = ("mlp", "own")
+
+PATTERNS = '''
+"""HyperModel patterns that Keras Tuner's users write."""
+
+import keras
+import keras_tuner
+
+
+class Own(keras_tuner.HyperModel):
+    def __init__(self, input_shape, num_classes, returns):
+        super().__init__()
+        self.shape, self.classes, self.returns = input_shape, num_classes, returns
+
+    def build(self, hp):
+        model = keras.Sequential([keras.Input(self.shape)])
+        kind = hp.Choice("kind", ["deep", "wide"])
+        with hp.conditional_scope("kind", ["deep"]):
+            if kind == "deep":
+                for i in range(hp.Int("layers", 1, 2)):
+                    model.add(keras.layers.Dense(hp.Choice(f"units_{i}", [4, 8]), activation="relu"))
+        with hp.conditional_scope("kind", ["wide"]):
+            if kind == "wide":
+                model.add(keras.layers.Dense(hp.Int("width", 16, 32, step=16), activation="relu"))
+        model.add(keras.layers.Dropout(0.2))
+        model.add(keras.layers.Dense(self.classes, activation="softmax"))
+        rate = hp.Choice("learning_rate", [0.1, 0.01])
+        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
+        size = hp.Choice("batch_size", [16, 64])
+        history = model.fit(
+            x, y, validation_data=validation_data, batch_size=size, callbacks=callbacks, **kwargs
+        )
+        score = -float(history.history["val_loss"][-1])
+        return {"score": score, "other": 1.0} if self.returns == "dict" else score
+'''
+
+# Runs before anything else in the child and kills it, with a real SIGKILL, at a place in its work: before or after the
+# n-th change on disk whose path matches, as in KILL_AT="before:trial_0002/trial.json#2".
+KILLER = """
+import io, os, re, shutil, signal
+
+def arm(at):
+    when, _, rest = at.partition(":")
+    pattern, _, number = rest.partition("#")
+    left = [int(number or 1)]
+    def wrap(module, name, position):
+        real = getattr(module, name)
+        def wrapped(*args, **kwargs):
+            path = args[position] if len(args) > position else ""
+            hit = isinstance(path, (str, os.PathLike)) and re.search(pattern, os.fspath(path)) is not None
+            if hit and name == "open" and "w" not in (args[1] if len(args) > 1 else kwargs.get("mode", "r")):
+                hit = False
+            if hit:
+                left[0] -= 1
+                if left[0] == 0 and when == "before":
+                    os.kill(os.getpid(), signal.SIGKILL)
+            result = real(*args, **kwargs)
+            if hit and left[0] == 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return result
+        setattr(module, name, wrapped)
+    for module, name, position in (
+        (os, "replace", 1), (os, "rename", 1), (os, "unlink", 0), (os, "rmdir", 0), (shutil, "move", 0), (io, "open", 0)
+    ):
+        wrap(module, name, position)
+
+if os.environ.get("KILL_AT"):
+    arm(os.environ["KILL_AT"])
+"""
+
+
+def lay_out(folder: Path) -> Path:
+    """A user's folder with both experiments and the HyperModel; returns it."""
+    (folder / "conf" / "experiment").mkdir(parents=True)
+    (folder / "killer").mkdir()
+    (folder / "killer" / "sitecustomize.py").write_text(KILLER)
+    (folder / "patterns.py").write_text(PATTERNS)
+    for name, model in MODELS.items():
+        text = EXPERIMENT.replace("fit: {epochs: 2}\n", "") if "fit:" in model else EXPERIMENT
+        body = model.replace("fit: {", "fit: {epochs: 2, ") if "fit:" in model else model
+        (folder / "conf" / "experiment" / f"{name}.yaml").write_text(text.lstrip() + body)
+    return folder
+
+
+def start(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> "subprocess.Popen[str]":
+    """Starts `python -m runner` in a folder."""
+    path = os.pathsep.join([str(folder / "killer"), str(REPOSITORY)])
+    environment = {**os.environ, "PYTHONPATH": path, "KILL_AT": kill_at}
+    command = [sys.executable, "-m", "runner", *arguments, f"paths.root={root}"]
+    return subprocess.Popen(
+        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> tuple[int, str]:
+    """Runs to the end, whichever it is: (exit code, output)."""
+    process = start(folder, root, arguments, kill_at)
+    output, _ = process.communicate(timeout=600)
+    return process.returncode, output
+
+
+def kill_at_random(folder: Path, root: str, arguments: list[str], most: float) -> tuple[bool, str]:
+    """Kills a run after a random time below `most` seconds, seldom in its first two, which are all imports;
+    (whether it was killed before it ended, output)."""
+    process = start(folder, root, arguments)
+    deadline = time.monotonic() + random.uniform(0.1 if random.random() < 0.1 else 2.0, most)
+    while time.monotonic() < deadline and process.poll() is None:
+        time.sleep(0.005)
+    killed = process.poll() is None
+    process.kill()
+    output, _ = process.communicate(timeout=60)
+    return killed, output
+
+
+def ended_trials(root: Path) -> dict[str, Any]:
+    """When each trial that has ended was started: what must never change again."""
+    started = {}
+    for path in root.glob("trials/*/*/trial_*/result.json"):
+        result = json.loads(path.read_text())
+        search = path.parents[1]
+        started[f"{search.parent.name}/{search.name}/{result['trial_id']}"] = result["started"], result["seconds"]
+    return started
+
+
+def entries(root: Path) -> list[dict[str, Any]]:
+    """The documents in the history, oldest first."""
+    path = root / "history.json"
+    if not path.exists():
+        return []
+    return list(json.loads(path.read_text())["entries"].values())
+
+
+def trials(root: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
+    """An entry's trials table."""
+    table: list[dict[str, Any]] = json.loads((root / entry["artefacts"]["trials"]["path"]).read_text())
+    return table
+
+
+def weights(path: Path) -> dict[str, Any]:
+    """Every array of a saved model, by its place in the file."""
+    found: dict[str, Any] = {}
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
+        file.visititems(lambda name, item: found.__setitem__(name, np.array(item)) if hasattr(item, "shape") else None)
+    return found
+
+
+def picture(root: Path) -> dict[str, Any]:
+    """All that a run decided, by pipeline, without what may differ: ids, times, durations."""
+    result = {}
+    for entry in entries(root):
+        assert entry["pipeline"] not in result, f"two entries of {entry['pipeline']}"
+        table = [{k: v for k, v in row.items() if k not in ("started", "seconds")} for row in trials(root, entry)]
+        arrays = weights(root / entry["artefacts"]["model"]["path"])
+        result[entry["pipeline"]] = {
+            "status": entry["status"],
+            "trials": table,
+            "best": entry["best"],
+            "runs": [{k: v for k, v in run.items() if k != "seconds"} for run in entry["validation"]["runs"]],
+            "weights": {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()},
+        }
+    return result
+
+
+def has_ended(root: Path) -> bool:
+    """Whether a run's hooks have ended: the same command would start a new run."""
+    return bool(entries(root)) and not list(root.glob("runs/*.open"))
+
+
+def leftovers(root: Path) -> list[str]:
+    """Trial data that a run should have purged."""
+    return [str(path) for path in root.glob("trials/*/*") if path.is_dir() and ".locks" not in path.parts]

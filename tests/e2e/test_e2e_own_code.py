@@ -1,0 +1,262 @@
+"""A user's own experiments: models that fail, models of one's own making, trial data that is kept."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from e2e_samples import Done, entries, finish, run, run_both, start, trials, write
+
+pytestmark = pytest.mark.e2e
+
+MODELS = """
+import keras
+import keras_tuner
+
+
+def _compiled(units, rate, outputs, loss="sparse_categorical_crossentropy"):
+    model = keras.Sequential(
+        [keras.layers.Dense(units, activation="relu"), keras.layers.Dense(outputs, activation="softmax")]
+    )
+    model.compile(optimizer=keras.optimizers.SGD(rate), loss=loss, metrics=["accuracy"])
+    return model
+
+
+def works(num_classes, units, rate=0.01):
+    return _compiled(units, rate, num_classes)
+
+
+def raises(num_classes, units):
+    if units > 2:  # the default builds: it is the trials that fail
+        raise RuntimeError(f"no {units} units today")
+    return _compiled(units, 0.01, num_classes)
+
+
+def _infinite(truth, predicted):
+    return keras.ops.mean(predicted) + float("inf")
+
+
+def diverges(num_classes, units, loss):
+    return _compiled(units, 0.01, num_classes, _infinite if loss == "inf" else loss)
+
+
+def conditional(hp, num_classes):
+    deep = hp.Boolean("deep")
+    layers = [keras.layers.Dense(hp.Int("first", 4, 8), activation="relu")]
+    with hp.conditional_scope("deep", [True]):
+        if deep:
+            layers.append(keras.layers.Dense(hp.Int("second", 16, 24), activation="relu"))
+    model = keras.Sequential([*layers, keras.layers.Dense(num_classes, activation="softmax")])
+    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+
+class Maker(keras_tuner.HyperModel):
+    def __init__(self, num_classes, units):
+        super().__init__()
+        self.num_classes, self.units = num_classes, units
+
+    def build(self, hp):
+        return _compiled(self.units, hp.Float("rate", 1e-3, 1e-1, sampling="log"), self.num_classes)
+
+    def fit(self, hp, model, *args, **kwargs):
+        size = hp.Choice("batch_size", [8, 30, 45])
+        history = model.fit(*args, batch_size=size, epochs=2, **kwargs)
+        history.history["updates"] = [float(model.optimizer.iterations.numpy())] * 2
+        return history
+"""
+
+HEAD = """# @package _global_
+defaults: [/task: classification, /data: iris, /tuner: random, _self_]
+fit: {epochs: 1}
+tuner: {max_trials: 4}
+data: {split: {test: 0}}
+"""
+
+FAILING = f"""{HEAD}
+pipelines:
+  bad:
+    model: {{_target_: my_models.raises, units: {{hp: Int, min_value: 2, max_value: 999}}}}
+  good:
+    model: {{_target_: my_models.works, units: {{hp: Int, min_value: 2, max_value: 9}}}}
+  wild:
+    model:
+      _target_: my_models.diverges
+      units: 4
+      loss: {{hp: Choice, values: [sparse_categorical_crossentropy, inf]}}
+    tuner: {{max_trials: 6, max_consecutive_failed_trials: 6}}
+"""
+
+OWN = f"""{HEAD}
+hooks: {{purge: null}}
+pipelines:
+  scopes:
+    model: {{_target_: my_models.conditional}}
+    tuner: {{max_trials: 6}}
+  maker:
+    model: {{_target_: my_models.Maker, units: 5}}
+    fit: {{epochs: null}}
+    tuner: {{max_trials: 6}}
+"""
+
+
+def place(folder: Path) -> Path:
+    write(folder, my_models_py=MODELS, conf__experiment__failing_yaml=FAILING, conf__experiment__own_yaml=OWN)
+    return folder
+
+
+@dataclass(frozen=True)
+class Ran:
+    folder: Path
+    done: Done
+    entries: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
+    """The failing experiment and the one of own models, run side by side."""
+    folders = [place(tmp_path_factory.mktemp(name)) for name in ("failing", "own")]
+    done = run_both(start(folders[0], "+experiment=failing"), start(folders[1], "+experiment=own"))
+    one, other = (Ran(folder, ended, entries(folder)) for folder, ended in zip(folders, done, strict=True))
+    return one, other
+
+
+@pytest.fixture
+def failing(both: tuple[Ran, Ran]) -> Ran:
+    return both[0]
+
+
+@pytest.fixture
+def own(both: tuple[Ran, Ran]) -> Ran:
+    return both[1]
+
+
+# --- failures
+
+
+def test_one_pipelines_failure_does_not_take_the_others_down(failing: Ran) -> None:
+    """Exit code 1; the others are complete."""
+    assert failing.done.exit_code == 1
+    assert {name: entry["status"] for name, entry in failing.entries.items()} == {
+        "bad": "failed",
+        "good": "complete",
+        "wild": "complete",
+    }
+
+
+def test_a_failed_entry_says_what_failed_and_where(failing: Ran) -> None:
+    """With the trace, for whoever has to mend it; the log names the cause too."""
+    entry = failing.entries["bad"]
+    assert "units today" in entry["error"]["message"]
+    assert entry["error"]["stage"] == "search"
+    trace = (failing.folder / "results" / entry["artefacts"]["trace"]["path"]).read_text()
+    assert "units today" in trace
+    assert all("my_models.py" in row["message"] for row in trials(failing.folder, entry) if row["message"])
+    assert "bad failed in search" in failing.done.err
+    assert "units today" in failing.done.err
+    row = next(line for line in failing.done.out.splitlines() if line.rstrip().endswith(entry["id"]))
+    assert " failed " in row
+
+
+def test_a_failed_pipelines_trial_data_is_kept_and_the_others_go(failing: Ran) -> None:
+    """Purging comes after, and only for what is complete."""
+    trial_data = failing.folder / "results" / "trials"
+    assert [path.name for path in trial_data.iterdir() if path.name != ".locks"] == ["failing-bad"]
+    [search] = [path for path in (trial_data / "failing-bad").iterdir() if path.is_dir()]
+    marker = json.loads((search / "search.json").read_text())
+    assert marker["fingerprint"] == failing.entries["bad"]["search"]["fingerprint"]
+
+
+def test_trials_that_diverge_are_failures_and_counted(failing: Ran) -> None:
+    """An infinite objective is no excellent one: the best is among the others."""
+    entry = failing.entries["wild"]
+    rows = trials(failing.folder, entry)
+    failed = [row for row in rows if row["values"]["model.loss"] == "inf"]
+    assert 0 < len(failed) < len(rows)
+    assert {row["status"] for row in failed} == {"FAILED"}
+    assert {row["score"] for row in failed} == {None}
+    assert all("val_loss is" in row["message"] for row in failed)
+    counts = {"total": len(rows), "completed": len(rows) - len(failed), "failed": len(failed)}
+    assert entry["search"]["trials"] == counts
+    completed = [row for row in rows if row["status"] == "COMPLETED"]
+    assert all(math.isfinite(row["score"]) for row in completed)
+    assert entry["best"]["score"] == min(row["score"] for row in completed)
+    assert failing.done.err.count("wild: trial") == len(rows)
+
+
+def test_on_failure_stop_runs_no_further_pipeline(tmp_path: Path) -> None:
+    """Those before it keep what they have, those after it are named."""
+    done = run(place(tmp_path), "+experiment=failing", "on_failure=stop", "only=[good,bad,wild]", "tuner.max_trials=1")
+    assert done.exit_code == 1
+    assert {name: entry["status"] for name, entry in entries(tmp_path).items()} == {"good": "complete", "bad": "failed"}
+    assert "not run: wild" in done.err
+
+
+# --- models of one's own
+
+
+def test_own_models_work_by_their_dotted_path(own: Ran) -> None:
+    """A build function with `hp`, and a HyperModel, from a file in the current folder."""
+    assert own.done.exit_code == 0, own.done.err
+    assert {name: entry["status"] for name, entry in own.entries.items()} == {"scopes": "complete", "maker": "complete"}
+
+
+def test_conditional_scopes_hold(own: Ran) -> None:
+    """A value stands in a trial exactly where its condition holds."""
+    rows = trials(own.folder, own.entries["scopes"])
+    assert {row["values"]["deep"] for row in rows} == {True, False}
+    for row in rows:
+        assert ("second" in row["values"]) == bool(row["values"]["deep"]), row["values"]
+        assert 4 <= row["values"]["first"] <= 8
+
+
+def test_a_hypermodels_own_fit_is_used_and_its_batch_size_searched(own: Ran) -> None:
+    """The number of updates is what the batch size of each trial makes of 120 rows in two epochs."""
+    rows = trials(own.folder, own.entries["maker"])
+    sizes = [row["values"]["batch_size"] for row in rows]
+    assert len(set(sizes)) > 1
+    assert [row["history"][0]["updates"][0] for row in rows] == [2 * math.ceil(120 / size) for size in sizes]
+    assert {space["config"]["name"] for space in own.entries["maker"]["search"]["space"]} == {"rate", "batch_size"}
+
+
+def test_the_refit_uses_a_hypermodels_own_fit_too(own: Ran) -> None:
+    """With the best trial's batch size."""
+    entry = own.entries["maker"]
+    [refit] = json.loads((own.folder / "results" / entry["artefacts"]["history"]["path"]).read_text())
+    expected = 2 * math.ceil(120 / entry["best"]["values"]["batch_size"])
+    assert refit["history"]["updates"] == [expected, expected]
+
+
+@pytest.mark.parametrize("pipeline", ["scopes", "maker"])
+def test_without_the_purge_the_trial_data_stays_with_the_best_checkpoint(own: Ran, pipeline: str) -> None:
+    """It loads into the model that it belongs to."""
+    import keras
+    import numpy as np
+
+    entry = own.entries[pipeline]
+    [search] = [path for path in (own.folder / "results" / "trials" / f"own-{pipeline}").iterdir() if path.is_dir()]
+    assert len(list(search.glob("trial_*/trial.json"))) == entry["search"]["trials"]["total"]
+    checkpoint = search / f"trial_{entry['best']['trial_id']}" / "checkpoint.weights.h5"
+    assert [path.relative_to(search) for path in search.glob("*/checkpoint.weights.h5")] == [
+        checkpoint.relative_to(search)
+    ]
+    model = keras.models.load_model(own.folder / "results" / entry["artefacts"]["model"]["path"])
+    before = [np.array(weights) for weights in model.get_weights()]
+    model.optimizer = None
+    model.load_weights(checkpoint)
+    assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+def test_a_changed_source_file_starts_a_new_search_beside_the_old(own: Ran) -> None:
+    """And the old one stays as it is."""
+    folder = own.folder / "results" / "trials" / "own-scopes"
+    before = {path.name for path in folder.iterdir() if path.is_dir()}
+    source = own.folder / "my_models.py"
+    source.write_text(f"{source.read_text()}\n# changed\n")
+    done = finish(start(own.folder, "+experiment=own", "only=[scopes]", "tuner.max_trials=1"))
+    assert done.exit_code == 0, done.err
+    after = {path.name for path in folder.iterdir() if path.is_dir()}
+    assert before < after
+    assert len(after) == 2

@@ -1,0 +1,107 @@
+"""What a config names with `_target_`."""
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from runner.errors import ConfigError
+from runner.targets import check_arguments, locate, wanted
+
+
+@pytest.fixture
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An importable folder `made` with a module of a user's."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    folder = tmp_path / "made"
+    folder.mkdir()
+    (folder / "__init__.py").touch()
+    (folder / "models.py").write_text("class Maker:\n    @staticmethod\n    def build(): ...\nnumber = 3\n")
+    (folder / "needy.py").write_text("import not_installed_anywhere\n")
+    (folder / "broken.py").write_text("raise RuntimeError('at import')\n")
+    yield folder
+    for name in [name for name in sys.modules if name.split(".")[0] == "made"]:
+        del sys.modules[name]
+
+
+def test_a_dotted_path_leads_to_its_object(package: Path) -> None:
+    """A function, a class, a method of a class."""
+    assert locate("json.dumps", "x") is json.dumps
+    assert locate("made.models.Maker", "x").__name__ == "Maker"
+    assert locate("made.models.Maker.build", "x").__qualname__ == "Maker.build"
+
+
+@pytest.mark.parametrize(
+    ("path", "words"),
+    [
+        ("no_such_package.x", "cannot import 'no_such_package': no such module on the path or in the current folder"),
+        ("json.decodr", "'json' has no 'decodr'; did you mean 'decoder'?"),
+        ("made.modles.Maker", "'made' has no 'modles'"),
+        ("made.models.Maker.biuld", "has no 'biuld'; did you mean 'build'?"),
+        ("made.models.number", "'made.models.number' is a int, which cannot be called"),
+    ],
+)
+def test_a_path_to_nothing_is_one_problem_at_its_key(package: Path, path: str, words: str) -> None:
+    """The part that is wrong, and what was probably meant."""
+    with pytest.raises(ConfigError) as caught:
+        locate(path, "model._target_")
+    [problem] = caught.value.problems
+    assert problem.where == "model._target_"
+    assert words in problem.what
+
+
+def test_an_error_inside_a_module_keeps_its_own_trace(package: Path) -> None:
+    """What the user's module lacks is not taken for a wrong path."""
+    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
+        locate("made.needy.build", "x")
+    with pytest.raises(RuntimeError, match="at import"):
+        locate("made.broken.build", "x")
+
+
+def given(hp: Any, units: int, *, rate: float = 0.1) -> None: ...
+def open_ended(units: int, **others: Any) -> None: ...
+def positional_only(units: int, /) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("target", "names", "filled"),
+    [
+        (given, ["units"], ["hp"]),
+        (given, ["units", "rate"], ["hp", "task"]),
+        (open_ended, ["units", "anything"], []),
+        (functools.partial(given, units=1), [], ["hp"]),
+        (dict, ["anything"], []),
+    ],
+)
+def test_right_arguments_pass(target: Callable[..., Any], names: list[str], filled: list[str]) -> None:
+    """What the config gives and what the runner fills in, together."""
+    check_arguments(target, names, "model", filled=filled)
+
+
+def test_wrong_and_missing_arguments_are_all_reported() -> None:
+    """Each at its key, before anything is called."""
+    with pytest.raises(ConfigError) as caught:
+        check_arguments(given, ["unist", "rate"], "model")
+    assert [(p.where, p.what) for p in caught.value.problems] == [
+        ("model.unist", "given takes no argument 'unist'; did you mean 'units'? (it takes: hp, units, rate)"),
+        ("model", "given needs the argument 'hp'"),
+        ("model", "given needs the argument 'units'"),
+    ]
+
+
+def test_an_argument_that_can_be_given_by_position_only_cannot_be_given() -> None:
+    """A config names its arguments."""
+    with pytest.raises(ConfigError, match="takes no argument 'units'"):
+        check_arguments(positional_only, ["units"], "model")
+
+
+def test_only_what_a_callable_names_is_offered_to_it() -> None:
+    """A catch-all is not filled with what it did not ask for."""
+    offered = {"hp": 1, "task": 2, "units": 3}
+    assert wanted(given, offered) == {"hp": 1, "units": 3}
+    assert wanted(open_ended, offered) == {"units": 3}
+    assert wanted(dict, offered) == {}
