@@ -55,8 +55,10 @@ def bare(settings: Pipeline, trials: int) -> None:
 
 def ours(settings: Pipeline, folder: Path) -> None:
     from runner.search.loop import search
+    from runner.search.state import Place
 
-    search(RUN, settings, folder / "search" / "0", "0", {"pipeline": "bench"}, lambda *_: None)
+    place = Place(folder / "search" / "0", "0", folder)
+    search(RUN, settings, place, {"pipeline": "bench"}, lambda *_: None)
 
 
 def keras_tuners(settings: Pipeline, trials: int, folder: Path) -> None:

@@ -89,6 +89,9 @@ def main() -> int:
         return _interrupted(130)
     except Interrupted:
         return _interrupted(143)
+    except BrokenPipeError:  # whoever read our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _with_appended_choices(arguments: list[str]) -> int:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 from history.errors import HistoryError
 from history.files import read_json
 from runner.locks import is_free
-from runner.search.loop import lock_of
-from runner.search.state import MARKER
+from runner.search.state import MARKER, Place
 
 if TYPE_CHECKING:
     from runner.experiment import Report
@@ -31,7 +30,7 @@ def purge(run: "Report") -> None:
     for done in run.pipelines:
         if done.plan is None:
             continue  # it never had trial data
-        folder = done.plan.folder
+        folder = done.plan.place.folder
         if done.entry is None or done.entry.status == "failed":
             if folder.is_dir():
                 log.info("%s: trial data kept in %s", done.name, folder)
@@ -42,22 +41,19 @@ def purge(run: "Report") -> None:
             log.error("%s: trial data kept in %s, because its entry is not whole: %s", done.name, folder, error)
             run.failures.append(f"purge: {error}")
             continue
-        freed += delete_search(folder, done.plan.search)
+        freed += delete_search(done.plan.place)
         count += 1
     if count:
         log.info("purged the trial data of %d pipeline%s: %s freed", count, "s" if count > 1 else "", size(freed))
 
 
-def delete_search(folder: Path, fingerprint: str) -> int:
-    """Deletes the folder of one search.
-
-    Args:
-        folder: of the search.
-        fingerprint: of the search; the folder's marker must carry it.
+def delete_search(place: Place) -> int:
+    """Deletes the folder of one search, if it carries that search's marker.
 
     Returns:
         The bytes freed.
     """
+    folder, fingerprint = place.folder, place.fingerprint
     leftovers = folder.parent.glob(f"{fingerprint[:16]}*{DOOMED}")  # a kill came in between
     freed = sum(_delete(path) for path in leftovers if not path.is_symlink() and _is_marked(path, fingerprint))
     if not folder.exists():
@@ -69,7 +65,7 @@ def delete_search(folder: Path, fingerprint: str) -> int:
     if not _is_marked(folder, fingerprint):
         log.warning("%s does not carry this search's marker; it is kept", folder)
         return freed
-    if not is_free(*lock_of(folder)):
+    if not is_free(*place.lock):
         log.warning("another process runs the search in %s; its trial data is kept", folder)
         return freed
     doomed = folder.with_name(folder.name + DOOMED)

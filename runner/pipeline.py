@@ -122,13 +122,17 @@ def _work(
     assert planned is not None
     document |= {"data": planned.data, "fingerprint": planned.fingerprint, "identity": planned.parts}
     objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
-    document["search"] = {"tuner": pipeline.tuner.kind, "fingerprint": planned.search, "objective": objective}
+    document["search"] = {
+        "tuner": pipeline.tuner.kind,
+        "fingerprint": planned.place.fingerprint,
+        "objective": objective,
+    }
     log.info("%s: %s", done.name, _sizes(planned.data))
 
     stage.append("search")
     say_what_changed(planned)
     marker = {"experiment": experiment.name, "pipeline": done.name, "parts": planned.parts}
-    outcome = search(run, pipeline, planned.folder, planned.search, marker, _Progress(done.name, pipeline))
+    outcome = search(run, pipeline, planned.place, marker, _Progress(done.name, pipeline))
     document["search"] |= _found(outcome)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
     files = _search_files(outcome.record, folder)
@@ -191,8 +195,8 @@ def _record_failure(
     try:
         files = {**files, "trace": folder / "trace.txt"}
         files["trace"].write_text("".join(traceback.format_exception(error)), encoding="utf-8")
-        if done.plan is not None and (done.plan.folder / "oracle.json").is_file():
-            record = read_search(done.plan.folder)
+        if done.plan is not None and (done.plan.place.folder / "oracle.json").is_file():
+            record = read_search(done.plan.place.folder)
             files |= _search_files(record, folder)
             document["search"]["trials"] = _counts(record)
         done.entry = done.manager.add({**document, "status": "failed", "error": cause}, files)

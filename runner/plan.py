@@ -12,7 +12,7 @@ from runner import environment
 from runner.check import plain
 from runner.fingerprint import differences, digest, search_parts, source_hash
 from runner.search.preflight import preflight
-from runner.search.state import MARKER, RESULT
+from runner.search.state import MARKER, RESULT, Place
 from runner.search.trial import bench
 from runner.settings import Experiment, Pipeline, Target
 from runner.targets import locate
@@ -26,9 +26,8 @@ class Plan:
 
     name: str
     parts: dict[str, Any]  # all that decides the search's trials
-    search: str  # the search's fingerprint: a digest of the parts
+    place: Place  # of the search, marked by a digest of the parts
     fingerprint: str  # the pipeline's: the search's, and validation
-    folder: Path  # of the search
     data: dict[str, Any]  # as an entry records it
     preparation: float  # seconds
 
@@ -47,20 +46,20 @@ def plan(experiment: Experiment, name: str) -> Plan:
     sources = _sources({"model": pipeline.model, "data": pipeline.data, **_named(pipeline.callbacks, "callbacks")})
     parts = search_parts(run, pipeline, identity, sources, environment.versions(run))
     search = digest(parts)
-    folder = _search_folder(experiment, name, search)
-    if not any(folder.glob(f"trial_*/{RESULT}")):
+    place = _place(experiment, name, search)
+    if not any(place.folder.glob(f"trial_*/{RESULT}")):
         preflight(pipeline, dataset, maker)
     described = dataset.describe(content) | {"split": plain(pipeline.data.split)}
     validation = {"settings": plain(pipeline.validation), "sources": _sources(_refit_callbacks(pipeline))}
     fingerprint = digest({"search": search, "validation": validation})
-    return Plan(name, parts, search, fingerprint, folder, described, dataset.seconds)
+    return Plan(name, parts, place, fingerprint, described, dataset.seconds)
 
 
 def say_what_changed(plan: Plan) -> None:
     """Where a search starts beside older ones of the same pipeline: which keys differ from the newest of them."""
-    if (plan.folder / MARKER).exists():
+    if (plan.place.folder / MARKER).exists():
         return
-    markers = sorted(plan.folder.parent.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime)
+    markers = sorted(plan.place.folder.parent.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime)
     for marker in reversed(markers):
         try:
             old = read_json(marker)["parts"]
@@ -74,17 +73,19 @@ def say_what_changed(plan: Plan) -> None:
         return
 
 
-def _search_folder(experiment: Experiment, name: str, fingerprint: str) -> Path:
+def _place(experiment: Experiment, name: str, fingerprint: str) -> Place:
     """The folder of this search alone: the newest there is, or with `fresh=true` one more beside it."""
     tuner = experiment.pipelines[name].tuner
     directory = Path(tuner.directory or experiment.root / "trials").resolve()
+    locks = (directory if tuner.directory else experiment.root) / ".locks"
     project = directory / (tuner.project_name or f"{experiment.name}-{name}")
     base = project / fingerprint[:16]
     taken = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
     used = [folder for folder in taken if (folder / MARKER).exists()]
+    newest = used[-1] if used else base
     if experiment.run.fresh and used:
-        return taken[taken.index(used[-1]) + 1]
-    return used[-1] if used else base
+        newest = taken[taken.index(newest) + 1]
+    return Place(newest, fingerprint, locks)
 
 
 def _sources(sections: Mapping[str, Any]) -> dict[str, str | None]:

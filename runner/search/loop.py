@@ -16,7 +16,7 @@ from runner.locks import exclusive
 from runner.search.executors import executor
 from runner.search.hypermodel import values_of
 from runner.search.oracles import oracle as new_oracle
-from runner.search.state import State
+from runner.search.state import Place, State
 from runner.search.trial import Job, bench, run_trial
 from runner.settings import HyperbandTuner, Pipeline, Run
 from runner.space import sample
@@ -39,15 +39,12 @@ class Outcome:
     seconds: float  # of all trials, in whichever start they ran
 
 
-def search(
-    run: Run, pipeline: Pipeline, folder: Path, fingerprint: str, marker: dict[str, Any], notify: Notify
-) -> Outcome:
+def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], notify: Notify) -> Outcome:
     """Runs a pipeline's search, or what is left of it.
 
     Args:
         run, pipeline: the settings.
-        folder: of this search alone.
-        fingerprint: of the search.
+        place: of this search alone.
         marker: what else the folder's marker says; the pipeline's name among it.
         notify: called after each trial.
 
@@ -55,8 +52,9 @@ def search(
         SearchError: too many trials failed one after the other, or none completed.
         ConfigError: no trial could run with these settings.
     """
-    with exclusive(*lock_of(folder), f"the search in {folder}"):
-        state = State(folder, fingerprint)
+    folder = place.folder
+    with exclusive(*place.lock, f"the search in {folder}"):
+        state = State(place)
         state.mark(marker)
         oracle = new_oracle(run, pipeline)
         if not state.restore(oracle):
@@ -76,11 +74,6 @@ def search(
     seconds = math.fsum(float(row["seconds"] or 0) for row in record.trials)
     chosen = oracle.trials[best["trial_id"]].hyperparameters.get_config()
     return Outcome(folder, record, best, chosen, taken_over, seconds)
-
-
-def lock_of(folder: Path) -> tuple[Path, str]:
-    """Where the lock of a search's folder stands, and its name."""
-    return folder.parent.parent / ".locks", f"{folder.parent.name}-{folder.name}"
 
 
 def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> int:

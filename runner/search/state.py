@@ -15,6 +15,7 @@ trial.json of an ended trial suffices for all of its result but the curves.
 import json
 import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -33,11 +34,25 @@ CHECKPOINT = "checkpoint.weights.h5"
 UNREADABLE = (HistoryError, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError)
 
 
+@dataclass(frozen=True)
+class Place:
+    """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock stands, which must
+    outlive the folder: a lock file that is deleted while somebody waits for it locks nobody out."""
+
+    folder: Path
+    fingerprint: str
+    locks: Path
+
+    @property
+    def lock(self) -> tuple[Path, str]:
+        return self.locks, f"{self.folder.parent.name}-{self.folder.name}"
+
+
 class State:
     """The files of one search."""
 
-    def __init__(self, folder: Path, fingerprint: str) -> None:
-        self.folder, self.fingerprint = folder, fingerprint
+    def __init__(self, place: Place) -> None:
+        self.folder, self.fingerprint = place.folder, place.fingerprint
 
     def mark(self, marker: Mapping[str, Any]) -> None:
         """Makes the folder, with its marker, unless it is there.

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+import runner.search.state
 from history import registry
 from history.entry import Entry
 from history.manager import COMMON_ARTEFACTS
@@ -18,7 +19,6 @@ from runner.hooks import delete_search, purge, size
 from runner.locks import exclusive
 from runner.pipeline import Done
 from runner.plan import Plan
-from runner.search.loop import lock_of
 
 FINGERPRINT = "f" * 64
 
@@ -48,11 +48,16 @@ class Place:
             path.write_text(key)
         entry = manager.add({"pipeline": name, "status": status}, files)
         error = "it failed" if status == "failed" else None
-        plan = Plan(name, {}, FINGERPRINT, "", trials, {}, 0.0) if trials is not None else None
+        plan = Plan(name, {}, searched(trials), "", {}, 0.0) if trials is not None else None
         return Done(name, manager, "accuracy", entry, plan, error)
 
     def run(self, *done: Done) -> Report:
         return Report("r1", self.root, list(done))
+
+
+def searched(folder: Path) -> runner.search.state.Place:
+    """Where the search of this test is said to be."""
+    return runner.search.state.Place(folder, FINGERPRINT, folder.parents[2] / ".locks")
 
 
 def marker_bytes(folder: Path) -> int:
@@ -162,7 +167,7 @@ def test_a_folder_without_this_searchs_marker_is_kept(place: Place, marker: str 
     if marker is not None:
         (folder / "search.json").write_text(marker)
     before = tree(folder)
-    assert delete_search(folder, FINGERPRINT) == 0
+    assert delete_search(searched(folder)) == 0
     assert tree(folder) == before
 
 
@@ -172,15 +177,15 @@ def test_links_are_never_followed(place: Place, tmp_path: Path) -> None:
     before = tree(outside)
     link = place.root / "trials" / "link"
     link.symlink_to(outside)
-    assert delete_search(link, FINGERPRINT) == 0
+    assert delete_search(searched(link)) == 0
     upper = place.root / "upper"
     upper.symlink_to(outside.parent)
-    assert delete_search(upper / outside.name, FINGERPRINT) == 0
+    assert delete_search(searched(upper / outside.name)) == 0
     assert tree(outside) == before
     inner = place.search("inner")
     (inner / "linked").symlink_to(outside)
     (inner / "trial_0000" / "file").symlink_to(outside / "oracle.json")
-    delete_search(inner, FINGERPRINT)
+    delete_search(searched(inner))
     assert not inner.exists()
     assert tree(outside) == before
 
@@ -190,22 +195,22 @@ def test_nothing_beside_a_search_is_touched(place: Place) -> None:
     folder = place.search()
     (folder.parent / "notes.txt").write_text("mine")
     (folder.parent / f"{folder.name}-2").mkdir()
-    delete_search(folder, FINGERPRINT)
+    delete_search(searched(folder))
     assert tree(folder.parent) == {"notes.txt": b"mine", f"{folder.name}-2": None}
 
 
 def test_the_bytes_freed_are_those_of_the_files(place: Place) -> None:
     """Counted before they go; a folder that is gone frees nothing."""
     folder = place.search()
-    assert delete_search(folder, FINGERPRINT) == 0 + 100 + len(json.dumps({"fingerprint": FINGERPRINT}))
-    assert delete_search(folder, FINGERPRINT) == 0
+    assert delete_search(searched(folder)) == 0 + 100 + len(json.dumps({"fingerprint": FINGERPRINT}))
+    assert delete_search(searched(folder)) == 0
 
 
 def test_what_an_interrupted_purge_left_goes_with_the_next_one(place: Place) -> None:
     """The half-deleted folder has a name that no search has."""
     folder = place.search()
     folder.rename(folder.with_name(f"{folder.name}.purge"))
-    assert delete_search(place.search(), FINGERPRINT) > 0
+    assert delete_search(searched(place.search())) > 0
     assert not folder.parent.exists()
 
 
@@ -213,8 +218,8 @@ def test_a_search_that_another_process_works_in_is_not_deleted_under_it(place: P
     """Whoever holds the search's lock, with a raised budget perhaps, still needs its files."""
     folder = place.search()
     before = tree(folder)
-    with exclusive(*lock_of(folder), "the search"):
-        purging = threading.Thread(target=delete_search, args=(folder, FINGERPRINT), daemon=True)
+    with exclusive(*searched(folder).lock, "the search"):
+        purging = threading.Thread(target=delete_search, args=(searched(folder),), daemon=True)
         purging.start()
         purging.join(0.3)  # it may wait for the lock or give up at once
         assert tree(folder) == before

@@ -15,7 +15,7 @@ from runner.check import plain
 from runner.errors import Problem
 from runner.search.loop import SLOT, _tell
 from runner.search.oracles import oracle, whole_state
-from runner.search.state import State
+from runner.search.state import Place, State
 from runner.settings import Hyperparameter, Run
 from runner.space import hyperparameters, is_hyperparameter, names, sample
 from runner.validation import Ranking, Validated
@@ -95,7 +95,7 @@ def expected() -> dict[str, list[Row]]:
 
 
 def state(folder: Path) -> State:
-    made = State(folder, "f")
+    made = State(Place(folder, "f", folder / ".locks"))
     made.mark({})
     return made
 
