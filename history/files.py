@@ -37,7 +37,10 @@ def make_folder(path: Path) -> None:
     """Make the folder and its missing parents, so that they outlast a power cut; raises OSError."""
     if not path.is_dir():
         make_folder(path.parent)
-        path.mkdir(exist_ok=True)
+        try:
+            path.mkdir(exist_ok=True)
+        except FileNotFoundError:  # somebody removed the parent, which was empty, in between
+            path.mkdir(parents=True, exist_ok=True)
         sync_folder(path.parent)
 
 

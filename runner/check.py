@@ -166,7 +166,8 @@ class Reader:
 
     def _list(self, value: Any, item: Any, where: str) -> Any:
         if not isinstance(value, (list, tuple)):
-            self.fail(where, f"must be a list, not {_say(value)}")
+            hint = f"; write [{value}]" if isinstance(value, str) else ""
+            self.fail(where, f"must be a list, not {_say(value)}{hint}")
             return None
         return [self.read(v, item, f"{where}[{i}]") for i, v in enumerate(value)]
 

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 import hydra
+import yaml
 from hydra.core.config_search_path import ConfigSearchPath
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
@@ -25,12 +26,14 @@ from hydra.core.plugins import Plugins
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from history.files import read_json, to_json, write_atomic
 from runner import compose, environment
-from runner.errors import ExperimentError, InputError, Interrupted
+from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, machine_is_at_fault
+from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 
 log = logging.getLogger("runner")
@@ -38,6 +41,7 @@ log = logging.getLogger("runner")
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
 _sweep_folder: Path | None = None
+_checked: list[Experiment] = []  # by the callback, for the job that follows it
 
 
 class Refused(BaseException):
@@ -53,6 +57,9 @@ class Check(Callback):
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         global _sweep_folder
         _sweep_folder = Path(str(config.hydra.sweep.dir)).resolve()
+        problems = compose.root_problems(Path(str(config.paths.root)))
+        if problems:
+            raise Refused(ConfigError(problems))
 
 
 class UserConf(SearchPathPlugin):
@@ -100,11 +107,17 @@ def _with_appended_choices(arguments: list[str]) -> int:
     for _ in range(len(arguments) + 1):
         try:
             return _run_hydra(arguments)
-        except (HydraException, OmegaConfBaseException) as error:
-            append = re.search(r"To append to your default list use \+(\S+)", str(error))
-            if append is None or append[1] not in arguments:
-                return _complain(InputError(compose.hydra_message(error, _groups, _root_keys())))
-            arguments = [f"+{a}" if a == append[1] else a for a in arguments]
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark or error.context_mark
+            where = f"{mark.name}:{mark.line + 1}: " if mark else ""
+            return _complain(InputError(f"{where}this is no YAML: {error.problem}"))
+        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, of a group's value
+            append = re.search(r"To append to your default list use \+([^=\s]+)=", str(error))
+            key = f"{append[1]}=" if append else None
+            if key is None or not any(argument.startswith(key) for argument in arguments):
+                code = _complain(InputError(compose.hydra_message(error, _groups, _root_keys())))
+                return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
+            arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
         finally:
             GlobalHydra.instance().clear()
     return 2
@@ -129,18 +142,28 @@ class _Task:
 
     def __call__(self, config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
-        result: dict[str, Any] = {"overrides": list(HydraConfig.get().overrides.task), "entries": {}, "error": None}
+        result: dict[str, Any] = {
+            "overrides": redact(list(HydraConfig.get().overrides.task)),
+            "entries": {},
+            "error": None,
+        }
         try:
             experiment = _experiment(config, HydraConfig.get())
-            OmegaConf.save(compose.effective(experiment), folder / "effective.yaml")
+            (folder / "effective.yaml").write_text(compose.effective(experiment), encoding="utf-8")
             environment.prepare(experiment.run)  # before the import that brings Keras
             from runner.experiment import run
 
-            report = run(experiment, folder)
+            sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+            report = run(experiment, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
             result |= {"exit_code": report.exit_code, "entries": report.entries}
         except ExperimentError as error:
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
+            if machine_is_at_fault(error):
+                result |= {"exit_code": 1, "error": str(error)}
+                log.error("%s; free some space, and the same command goes on", error)
+                self.outcome.append(1)
+                return  # the result could not be written either
             traceback.print_exc()
             log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
             result |= {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
@@ -151,6 +174,8 @@ class _Task:
 def _experiment(config: DictConfig, hydra_config: Any) -> Experiment:
     """The checked experiment of a composed config."""
     overrides = [str(o) for o in hydra_config.overrides.task]
+    if _checked and _checked[0].overrides == tuple(overrides):
+        return _checked.pop()
     base = config
     values = [o.input_line for o in compose.parse(overrides) if compose.is_value(o)]
     if values:
@@ -167,7 +192,7 @@ def _refuse_wrong(config: DictConfig) -> None:
         job = config.copy()
         OmegaConf.set_struct(job, False)
         hydra_config = job.pop("hydra")
-        _experiment(job, hydra_config)
+        _checked[:] = [_experiment(job, hydra_config)]
     except (ExperimentError, OmegaConfBaseException, HydraException) as error:
         raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
     except Exception:
@@ -179,17 +204,19 @@ def _report_sweep(folder: Path) -> int:
     from runner.report import table
 
     jobs: list[tuple[str, dict[str, Any]]] = []
-    for job in sorted(folder.iterdir() if folder.is_dir() else (), key=lambda p: (len(p.name), p.name)):
-        if job.is_dir() and job.name.isdigit():
-            ended = (job / RESULT).is_file()
-            jobs.append((job.name, read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}))
+    begun = {path.parent for path in folder.glob("**/.hydra")}
+    for job in sorted(begun, key=lambda path: (len(path.name), path.name)):
+        ended = (job / RESULT).is_file()
+        result = read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}
+        jobs.append((str(job.relative_to(folder)), result))
     table.show(table.sweep(jobs))
-    return max((int(result["exit_code"]) for _, result in jobs), default=0)
+    return max((int(result["exit_code"]) for _, result in jobs), default=1)
 
 
 def _register() -> None:
     sections = DictConfig({key: DictConfig({}, flags={"struct": False}) for key in OPEN})
     ConfigStore.instance().store(name="sections", node=sections)
+    remember_environment()
     OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
     Plugins.instance().register(UserConf)
 
@@ -213,7 +240,7 @@ def _interrupted(code: int) -> int:
 
 
 def _complain(error: Exception) -> int:
-    lines = str(error).splitlines() or [type(error).__name__]
-    for line in lines:
-        print(f"error: {line}" if line == lines[0] or ": " in line else f"       {line}", file=sys.stderr)
+    said = [str(p) for p in error.problems] if isinstance(error, ConfigError) else [str(error) or type(error).__name__]
+    for text in said:
+        print("error: " + text.replace("\n", "\n       "), file=sys.stderr)
     return error.exit_code if isinstance(error, ExperimentError) else 2

@@ -6,18 +6,19 @@ interpolations follow the pipeline they end up in.
 
 import tempfile
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from history import registry
 from runner.check import Reader, is_schema, keys, plain, suggest, tag_of, takes_rest, unknown
 from runner.errors import ConfigError, Problem
+from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
 from runner.space import hyperparameters, names
 
@@ -53,8 +54,12 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     """
     raw, files = (_container(c, resolve=False) for c in (config, base))
     problems: list[Problem] = []
+    given = [override for override in parse(overrides) if is_value(override)]
+    declared = dict(files.get("pipelines") or {})
+    added = [o.key_or_group.split(".")[1] for o in given if o.is_add() and o.key_or_group.startswith("pipelines.")]
+    files["pipelines"] = declared | {name: {} for name in added if name not in declared}
     pipelines = _inherit(files, problems)
-    _apply_overrides(pipelines, [o for o in parse(overrides) if is_value(o)], problems)
+    _apply_overrides(pipelines, given, problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
     resolved = _resolve(merged, problems)
     reader = Reader()
@@ -72,7 +77,7 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     chosen = sections
     if run is not None:
         chosen = _only(sections, run, problems)
-        _check_root(Path(run.paths.root), problems)
+        problems += root_problems(Path(run.paths.root))
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Experiment(name, run, chosen, tuple(overrides))
@@ -128,7 +133,9 @@ def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], p
         takers = [p for p in pipelines.values() if override.is_add() or _has(p.get(section), section, path[0])]
         if not takers:
             known = sorted({k for p in pipelines.values() for k in _keys(p.get(section), section)})
-            what = f"{unknown('key', path[0], known)}; no pipeline takes it"
+            open_ended = any(takes_rest(s) for p in pipelines.values() for s in _schemas(p.get(section), section))
+            hint = f"; +{override.key_or_group}=... adds an argument" if open_ended else ""
+            what = f"{unknown('key', path[0], known)}; no pipeline takes it{hint}"
             problems.append(Problem(override.key_or_group, what))
         for pipeline in takers:
             _set(pipeline, [section, *path], override.value())
@@ -137,11 +144,14 @@ def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], p
         if section != "pipelines":
             continue
         name, *path = rest
-        if name not in declared and not override.is_add():
+        if name not in declared:
             what = f"{unknown('pipeline', name, declared)}; +pipelines.{name}... adds one"
             problems.append(Problem(f"pipelines.{name}", what))
         elif path:
             _set(pipelines.setdefault(name, {}), path, override.value())
+            if path[0] in SECTIONS and path[0] != "manager" and path[1:] == [] and isinstance(override.value(), str):
+                what = f"is a section, not a word; {path[0]}@{override.key_or_group}={override.value()} chooses one"
+                problems.append(Problem(override.key_or_group, what))
         else:
             pipelines[name] = overlay(pipelines.get(name, {}), override.value())
 
@@ -179,11 +189,25 @@ def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
 
 
 def _resolve(merged: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+    config = OmegaConf.create(merged)
     try:
-        return _container(OmegaConf.create(merged), resolve=True)
+        return _container(config, resolve=True)
     except OmegaConfBaseException as error:
-        where = str(getattr(error, "full_key", "") or "")
-        raise ConfigError([*problems, Problem(where, str(error).splitlines()[0])]) from error
+        found = list(_unresolved(config, ""))
+        raise ConfigError([*problems, *(found or [Problem("", str(error).splitlines()[0])])]) from error
+
+
+def _unresolved(node: Any, where: str) -> Iterator[Problem]:
+    """Every value whose interpolation leads nowhere."""
+    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
+        path = f"{where}[{key}]" if isinstance(node, ListConfig) else f"{where}.{key}" if where else str(key)
+        try:
+            value = node[key]
+        except OmegaConfBaseException as error:
+            yield Problem(path, str(error).splitlines()[0])
+        else:
+            if isinstance(value, (DictConfig, ListConfig)):
+                yield from _unresolved(value, path)
 
 
 def _check_pipeline(pipeline: Pipeline, where: str, reader: Reader) -> None:
@@ -240,24 +264,18 @@ def _only(sections: dict[str, Pipeline], run: Run, problems: list[Problem]) -> d
     return {name: sections[name] for name in run.only if name in sections}
 
 
-def _check_root(root: Path, problems: list[Problem]) -> None:
-    """The root must be writable; tried for real, since permission bits do not tell (root, read-only mounts)."""
-    missing = [p for p in (root, *root.parents) if not p.exists()]
+def root_problems(root: Path) -> list[Problem]:
+    """Why the root cannot be written to, if so: tried for real in the nearest folder that is there, since permission
+    bits do not tell (root, read-only mounts). Leaves nothing behind."""
+    nearest = next(path for path in (root.absolute(), *root.absolute().parents) if path.exists())
     try:
-        root.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=root):
-            pass
+        with tempfile.TemporaryFile(dir=nearest):
+            return []
     except OSError as error:
         reason = error.strerror or str(error)
-        problems.append(
+        return [
             Problem("paths.root", f"cannot write to {root.resolve()}: {reason}; name a folder that you may write to")
-        )
-    finally:
-        for path in missing:  # checking leaves nothing behind
-            try:
-                path.rmdir()
-            except OSError:
-                break
+        ]
 
 
 def hydra_message(error: Exception, groups: Callable[[str], list[str]], keys_at_root: Sequence[str]) -> str:
@@ -280,7 +298,18 @@ def hydra_message(error: Exception, groups: Callable[[str], list[str]], keys_at_
     return " ".join(text.split())
 
 
-def effective(experiment: Experiment) -> DictConfig:
-    """The config as it was understood: merged for each pipeline, resolved, defaults filled in."""
-    pipelines = {name: plain(pipeline) for name, pipeline in experiment.pipelines.items()}
-    return OmegaConf.create({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines})
+def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:
+    """The config as it was understood, as YAML: merged for each pipeline (or those named), resolved, defaults filled
+    in, without secrets."""
+    pipelines = {name: plain(experiment.pipelines[name]) for name in only or experiment.pipelines}
+    content = redact({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines})
+    return OmegaConf.to_yaml(OmegaConf.create(_literal(content)))
+
+
+def _literal(value: Any) -> Any:
+    """Plain data in which `${` is text, not an interpolation."""
+    if isinstance(value, Mapping):
+        return {k: _literal(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_literal(v) for v in value]
+    return value.replace("${", "\\${") if isinstance(value, str) else value

@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from runner import __version__
+from runner.errors import InputError
 from runner.settings import Run
 
 NOTICES = ("I0000", "WARNING: All log messages before absl", "To enable the following instructions")
 COMPUTE = ("keras", "keras-tuner")  # beside the backend: a search does not go on with another version of these
 RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "tinydb")
+_prepared: dict[str, tuple[int, bool]] = {}  # threads and determinism that this process was set up with
 
 
 def prepare(run: Run) -> None:
@@ -31,6 +33,9 @@ def prepare(run: Run) -> None:
         import tensorflow as tf
 
         tf.config.list_physical_devices()
+    wanted = (run.threads, run.deterministic)
+    if _prepared.setdefault("tensorflow", wanted) != wanted:
+        raise InputError("threads and deterministic cannot change within one process: start a run for each value")
     if tf.config.threading.get_intra_op_parallelism_threads() != run.threads:
         tf.config.threading.set_intra_op_parallelism_threads(run.threads)
     if run.deterministic:

@@ -11,6 +11,7 @@
 `except Exception` keeps a run alive that was asked to stop.
 """
 
+import errno
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,6 +26,7 @@ __all__ = [
     "ModelError",
     "Problem",
     "SearchError",
+    "machine_is_at_fault",
 ]
 
 
@@ -57,6 +59,11 @@ class SearchError(ExperimentError):
 
 class ModelError(ExperimentError):
     """A trained model cannot be saved, or does not load back as it was."""
+
+
+def machine_is_at_fault(error: Exception) -> bool:
+    """Whether an error is a full or read-only disk: nobody's code is wrong, and nothing that was tried has failed."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 
 
 class Interrupted(BaseException):

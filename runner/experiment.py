@@ -16,7 +16,7 @@ from runner.plan import Plan, plan
 from runner.report.table import comparison, show
 from runner.runs import OpenRun, identity
 from runner.settings import Experiment, Target
-from runner.targets import locate, wanted
+from runner.targets import check_arguments, locate, wanted
 
 log = logging.getLogger("runner")
 
@@ -40,28 +40,27 @@ class Report:
         return {done.name: done.entry.id for done in self.pipelines if done.entry is not None}
 
 
-def run(experiment: Experiment, folder: Path) -> Report:
+def run(experiment: Experiment, new_id: str) -> Report:
     """Runs an experiment, or what is left of it, and prints its comparison.
 
     Args:
         experiment: checked.
-        folder: this start's own output folder; its name is the run's id, unless an open run is continued.
+        new_id: the run's id, unless an open run is continued.
 
     Raises:
         InputError: a pipeline cannot work as it is configured; nothing was started.
         HistoryError: the history cannot be read.
     """
-    if not experiment.run.progress:
-        log.setLevel(logging.WARNING)
     lock = f"run-{identity(experiment)[:16]}"
     with exclusive(experiment.root / ".locks", lock, f"this run of {experiment.name}"):
-        started = OpenRun(experiment, folder.name)
+        started = OpenRun(experiment, new_id)
         store = open_store(experiment.run.history.kind, experiment.root)
         store.all()  # a history that cannot be read is said now, not after the search
         managers = {
             name: registry.manager(pipeline.manager_name, experiment.root, store)
             for name, pipeline in experiment.pipelines.items()
         }
+        _check_hooks(experiment)
         plans = _plan_all(experiment)
         if started.continued:
             log.info("going on with run %s, which had not ended", started.id)
@@ -69,17 +68,24 @@ def run(experiment: Experiment, folder: Path) -> Report:
         report = Report(started.id, experiment.root)
         _run_pipelines(experiment, plans, started, managers, report)
         _run_hooks(experiment, report)
-        _clear_stage(started.stage)
+        _clear(started)
         if not report.failures:
             started.end()
     _print(report)
     return report
 
 
-def _plan_all(experiment: Experiment) -> dict[str, Plan | None]:
+def _check_hooks(experiment: Experiment) -> None:
+    for name, hook in experiment.run.hooks.items():
+        if hook is not None:
+            target = locate(hook.target, f"hooks.{name}._target_")
+            check_arguments(target, hook.args, f"hooks.{name}", filled=["run"])
+
+
+def _plan_all(experiment: Experiment) -> dict[str, Plan | Exception]:
     """Plans every pipeline before the first one starts. What is wrong with the input ends the run here; a code error
-    is that pipeline's failure alone, and is met again in its turn."""
-    plans: dict[str, Plan | None] = {}
+    is that pipeline's failure alone, recorded in its turn."""
+    plans: dict[str, Plan | Exception] = {}
     problems = []
     for name in experiment.pipelines:
         try:
@@ -90,7 +96,7 @@ def _plan_all(experiment: Experiment) -> dict[str, Plan | None]:
             problems.append(Problem(f"pipelines.{name}", str(error)))
         except Exception as error:
             log.error("%s cannot run: %s: %s", name, type(error).__name__, error)
-            plans[name] = None
+            plans[name] = error
     if problems:
         raise ConfigError(problems)
     return plans
@@ -98,13 +104,13 @@ def _plan_all(experiment: Experiment) -> dict[str, Plan | None]:
 
 def _run_pipelines(
     experiment: Experiment,
-    plans: dict[str, Plan | None],
+    plans: dict[str, Plan | Exception],
     started: OpenRun,
     managers: dict[str, HistoryManager],
     report: Report,
 ) -> None:
     for name, planned in plans.items():
-        done = take_over(experiment, planned, started, managers[name]) if planned else None
+        done = take_over(experiment, planned, started, managers[name]) if isinstance(planned, Plan) else None
         done = done or run_pipeline(experiment, name, planned, started, managers[name])
         report.pipelines.append(done)
         if done.error is None:
@@ -132,9 +138,9 @@ def _call(hook: Target, where: str, report: Report) -> None:
     function(**wanted(function, {"run": report}), **hook.args)
 
 
-def _clear_stage(folder: Path) -> None:
+def _clear(run: OpenRun) -> None:
     """Removes the folders that artefacts were staged in; what was not taken from them stays."""
-    for path in (*folder.glob("*"), folder):
+    for path in (*run.stage.glob("*"), run.stage, run.folder):
         try:
             path.rmdir()
         except OSError:

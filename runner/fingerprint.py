@@ -2,13 +2,15 @@
 
 import hashlib
 import inspect
+import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from history.files import to_json
+from runner import __version__
 from runner.check import plain
-from runner.settings import Pipeline, Run
+from runner.settings import HyperbandTuner, Pipeline, Run
 
 NOT_OF_A_SEARCH = (
     *("max_trials", "hyperband_iterations", "max_consecutive_failed_trials"),  # budgets: raising one continues it
@@ -19,7 +21,9 @@ NOT_OF_A_SEARCH = (
 def digest(content: Any) -> str:
     """SHA-256 of plain data. The order of keys counts: it is the order of layers, and that in which
     hyperparameters are drawn."""
-    return hashlib.sha256(to_json(content)).hexdigest()
+    return hashlib.sha256(
+        json.dumps(content, separators=(",", ":")).encode()
+    ).hexdigest()  # unlike JSON proper, it tells inf from null
 
 
 def derive_seed(*names: object) -> int:
@@ -28,15 +32,19 @@ def derive_seed(*names: object) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % (2**31 - 1) + 1
 
 
-def source_hash(target: Any) -> str | None:
-    """SHA-256 of the file that defines a user's function or class; None for ours, which the version names."""
-    module = inspect.getmodule(target)
-    if module is None or module.__name__.split(".")[0] in ("runner", "keras", "sklearn"):
+def source_hash(path: str, target: Any) -> str | None:
+    """What identifies the code at a dotted path: our version for ours; for the user's, SHA-256 of the file of the
+    module that the path names and of the file that defines the target behind its decorators; None for a package's,
+    whose version the environment records."""
+    modules = [path.rpartition(".")[0], getattr(inspect.unwrap(target), "__module__", None)]
+    packages = {str(module).split(".")[0] for module in modules if module}
+    if packages <= {"runner"}:
+        return f"runner {__version__}"
+    if packages <= {"keras", "sklearn", "keras_tuner"}:
         return None
-    try:
-        return hashlib.sha256(Path(inspect.getfile(target)).read_bytes()).hexdigest()
-    except (OSError, TypeError):
-        return None
+    files = {getattr(sys.modules.get(str(module)), "__file__", None) for module in modules}
+    contents = [Path(file).read_bytes() for file in sorted(f for f in files if f) if Path(file).is_file()]
+    return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
 
 
 def search_parts(
@@ -57,13 +65,16 @@ def search_parts(
     tuner = plain(pipeline.tuner)
     for budget_or_path in NOT_OF_A_SEARCH:
         tuner.pop(budget_or_path, None)
+    fit = plain(pipeline.fit)
+    if isinstance(pipeline.tuner, HyperbandTuner):
+        fit.pop("epochs")  # Hyperband sets them
     return {
         "task": pipeline.task.kind,
         "data": dict(data),
         "model": plain(pipeline.model),
         "tuner": tuner,
         "objective": {"name": pipeline.objective.name, "direction": pipeline.objective.sense},
-        "fit": plain(pipeline.fit),
+        "fit": fit,
         "callbacks": plain(pipeline.callbacks),
         "sources": dict(sources),
         "seed": run.seed,

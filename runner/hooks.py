@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING
 
 from history.errors import HistoryError
 from history.files import read_json
-from runner.locks import is_free
+from runner.locks import unless_used
 from runner.search.state import MARKER, Place
 
 if TYPE_CHECKING:
     from runner.experiment import Report
+    from runner.pipeline import Done
 
 log = logging.getLogger("runner")
 
@@ -26,25 +27,35 @@ def purge(run: "Report") -> None:
     A failed pipeline keeps its trial data. Only folders that carry the search's own marker are deleted, and
     never through a link.
     """
-    freed = count = 0
-    for done in run.pipelines:
-        if done.plan is None:
-            continue  # it never had trial data
-        folder = done.plan.place.folder
-        if done.entry is None or done.entry.status == "failed":
-            if folder.is_dir():
-                log.info("%s: trial data kept in %s", done.name, folder)
-            continue
-        try:
-            done.manager.verify(done.entry)
-        except HistoryError as error:
-            log.error("%s: trial data kept in %s, because its entry is not whole: %s", done.name, folder, error)
-            run.failures.append(f"purge: {error}")
-            continue
-        freed += delete_search(done.plan.place)
-        count += 1
-    if count:
-        log.info("purged the trial data of %d pipeline%s: %s freed", count, "s" if count > 1 else "", size(freed))
+    verified = [done for done in run.pipelines if _is_whole(done, run)]  # all of them, before the first is deleted
+    freed = sum(delete_search(done.plan.place) for done in verified if done.plan is not None)
+    if verified:
+        log.info(
+            "purged the trial data of %d pipeline%s: %s freed", len(verified), "s"[len(verified) == 1 :], size(freed)
+        )
+
+
+def _is_whole(done: "Done", run: "Report") -> bool:
+    """Whether a pipeline's trial data is no longer needed; says why, where it still is."""
+    if done.plan is None:
+        return False  # it never had trial data
+    folder = done.plan.place.folder
+    if done.entry is None or done.entry.status == "failed":
+        if folder.is_dir():
+            log.info("%s: trial data kept in %s", done.name, folder)
+        return False
+    there = len(list(folder.glob("trial_*")))
+    used = done.entry.value("search.trials.total", there)
+    if there > used:
+        log.info("%s: trial data kept in %s: it has %d trials, this run asked for %d", done.name, folder, there, used)
+        return False
+    try:
+        done.manager.verify(done.entry)
+    except HistoryError as error:
+        log.error("%s: trial data kept in %s, because its entry is not whole: %s", done.name, folder, error)
+        run.failures.append(f"purge: {error}")
+        return False
+    return True
 
 
 def delete_search(place: Place) -> int:
@@ -65,11 +76,12 @@ def delete_search(place: Place) -> int:
     if not _is_marked(folder, fingerprint):
         log.warning("%s does not carry this search's marker; it is kept", folder)
         return freed
-    if not is_free(*place.lock):
-        log.warning("another process runs the search in %s; its trial data is kept", folder)
-        return freed
     doomed = folder.with_name(folder.name + DOOMED)
-    folder.rename(doomed)
+    with unless_used(*place.lock) as free:
+        if not free:
+            log.warning("another process runs the search in %s; its trial data is kept", folder)
+            return freed
+        folder.rename(doomed)
     freed += _delete(doomed)
     _tidy(folder)
     return freed

@@ -41,18 +41,20 @@ def exclusive(folder: Path, name: str, what: str) -> Iterator[None]:
         lock.release()
 
 
-def is_free(folder: Path, name: str) -> bool:
-    """Whether nobody holds a lock at this moment."""
-    path = folder / f"{name}.lock"
-    if not path.exists():
-        return True
-    lock = FileLock(path)
+@contextlib.contextmanager
+def unless_used(folder: Path, name: str) -> Iterator[bool]:
+    """Holds a lock if nobody else does; says whether it does."""
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder / f"{name}.lock")
     try:
         lock.acquire(timeout=0)
     except Timeout:
-        return False
-    lock.release()
-    return True
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        lock.release()
 
 
 def _owner(path: Path) -> str:

@@ -7,6 +7,8 @@ regression target is scaled back inside, so that a saved model predicts in the t
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from runner.errors import ConfigError, Problem
+
 if TYPE_CHECKING:
     import keras
 
@@ -79,12 +81,13 @@ def cnn(
         learning_rate, optimizer: of the training.
 
     Raises:
-        ValueError: the data are no images.
+        ConfigError: the data are no images.
     """
     import keras
 
     if len(facts.input_shape) != 3:
-        raise ValueError(f"cnn takes images (height, width, channels); the rows have the shape {facts.input_shape}")
+        what = f"cnn takes images (height, width, channels); the rows have the shape {facts.input_shape}"
+        raise ConfigError([Problem("model._target_", what)])
     layers: list[Any] = []
     for count in _in_order(filters):
         layers.append(keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation))

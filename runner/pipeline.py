@@ -1,6 +1,6 @@
 """One pipeline: search → validation → entry, after plan.py has prepared its data."""
 
-import errno
+import dataclasses
 import logging
 import traceback
 from collections.abc import Mapping
@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import keras_tuner
-from omegaconf import OmegaConf
 
 from history.entry import Entry
 from history.errors import ExperimentError, HistoryError
@@ -19,8 +18,11 @@ from history.oracle import SearchRecord, read_search
 from history.text import measured
 from runner import environment
 from runner.check import plain
+from runner.compose import effective
+from runner.errors import machine_is_at_fault
 from runner.fingerprint import digest
-from runner.plan import Plan, plan, say_what_changed
+from runner.plan import Plan, say_what_changed
+from runner.redact import redact
 from runner.runs import OpenRun
 from runner.search.loop import Outcome, search
 from runner.search.trial import bench
@@ -28,8 +30,6 @@ from runner.settings import Experiment, Pipeline
 from runner.validation import Ranking, Validated, validate
 
 log = logging.getLogger("runner")
-
-NO_TRACE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)  # the machine's fault: the message says it all
 
 
 @dataclass
@@ -61,18 +61,18 @@ def take_over(experiment: Experiment, planned: Plan, run: OpenRun, manager: Hist
 
 
 def run_pipeline(
-    experiment: Experiment, name: str, planned: Plan | None, run: OpenRun, manager: HistoryManager
+    experiment: Experiment, name: str, planned: Plan | Exception, run: OpenRun, manager: HistoryManager
 ) -> Done:
     """Runs one pipeline and stores its entry. A failure is stored and returned, not raised.
 
     Args:
         experiment: the whole, checked.
         name: of the pipeline.
-        planned: its plan; None where planning failed, which is then repeated and recorded.
+        planned: its plan, or why there is none, which is then recorded.
         run: that it belongs to.
         manager: that stores the entry.
     """
-    done = Done(name, manager, _rank_by(experiment, name, manager), plan=planned)
+    done = Done(name, manager, _rank_by(experiment, name, manager))
     document: dict[str, Any] = {
         "run_id": run.id,
         "experiment": experiment.name,
@@ -80,7 +80,7 @@ def run_pipeline(
         "task": experiment.pipelines[name].task.kind,
         "seed": experiment.run.seed,
         "environment": environment.describe(experiment.run),
-        "overrides": list(experiment.overrides),
+        "overrides": redact(list(experiment.overrides)),
         "config_hash": digest(plain(experiment.pipelines[name])),
     }
     folder = run.stage / name
@@ -89,7 +89,9 @@ def run_pipeline(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files["config"] = _write_config(experiment, name, folder)
-        done.plan = planned or plan(experiment, name)
+        if isinstance(planned, Exception):
+            raise planned
+        done.plan = planned
         files |= _work(experiment, done, document, stage, folder)
         stage.append("history")
         done.entry = manager.add({**document, "status": "complete"}, files)
@@ -98,7 +100,7 @@ def run_pipeline(
         log.error("%s: %s", name, error)
     except Exception as error:
         done.error = str(error) or type(error).__name__
-        if isinstance(error, (ExperimentError, keras_tuner.errors.FatalError)) or _machine_is_at_fault(error):
+        if isinstance(error, (ExperimentError, keras_tuner.errors.FatalError)) or machine_is_at_fault(error):
             log.error("%s failed in %s: %s", name, stage[-1], error)
         else:  # a code error, ours or the user's: its trace is the message
             log.exception("%s failed in %s", name, stage[-1])
@@ -110,17 +112,13 @@ def _rank_by(experiment: Experiment, name: str, manager: HistoryManager) -> str:
     return experiment.pipelines[name].task.rank_by or manager.ranking
 
 
-def _machine_is_at_fault(error: Exception) -> bool:
-    return isinstance(error, OSError) and error.errno in NO_TRACE
-
-
 def _work(
     experiment: Experiment, done: Done, document: dict[str, Any], stage: list[str], folder: Path
 ) -> dict[str, Path]:
     """Search and validation; fills the document as it goes, so that a failure records what was reached."""
     run, pipeline, planned = experiment.run, experiment.pipelines[done.name], done.plan
     assert planned is not None
-    document |= {"data": planned.data, "fingerprint": planned.fingerprint, "identity": planned.parts}
+    document |= {"data": redact(planned.data), "fingerprint": planned.fingerprint, "identity": redact(planned.parts)}
     objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
     document["search"] = {
         "tuner": pipeline.tuner.kind,
@@ -131,8 +129,8 @@ def _work(
 
     stage.append("search")
     say_what_changed(planned)
-    marker = {"experiment": experiment.name, "pipeline": done.name, "parts": planned.parts}
-    outcome = search(run, pipeline, planned.place, marker, _Progress(done.name, pipeline))
+    marker = {"experiment": experiment.name, "pipeline": done.name, "parts": redact(planned.parts)}
+    outcome = search(run, pipeline, planned.place, marker, _Progress(done.name, pipeline, shown=run.progress))
     document["search"] |= _found(outcome)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
     files = _search_files(outcome.record, folder)
@@ -140,7 +138,7 @@ def _work(
     stage.append("validation")
     dataset = bench(pipeline)[0]
     ranking = Ranking(done.rank_by, done.manager.metrics[done.rank_by])
-    notify = _Repeats(done.name, done.rank_by)
+    notify = _Repeats(done.name, done.rank_by, shown=run.progress)
     validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, notify)
     document |= _measured(validated, tested=dataset.test is not None)
     seconds = {"preparation": planned.preparation, "search": outcome.seconds, "validation": validated.seconds}
@@ -181,10 +179,9 @@ def _measured(validated: Validated, *, tested: bool) -> dict[str, Any]:
 
 def _write_config(experiment: Experiment, name: str, folder: Path) -> Path:
     """The pipeline's config as it was understood: an experiment of this pipeline alone."""
-    run = plain(experiment.run) | {"only": None}
     path = folder / "config.yaml"
-    content = {**run, "experiment": experiment.name, "pipelines": {name: plain(experiment.pipelines[name])}}
-    path.write_text(OmegaConf.to_yaml(OmegaConf.create(content)), encoding="utf-8")
+    alone = dataclasses.replace(experiment, run=dataclasses.replace(experiment.run, only=None))
+    path.write_text(effective(alone, only=[name]), encoding="utf-8")
     return path
 
 
@@ -207,8 +204,8 @@ def _record_failure(
 class _Progress:
     """Says a line for each trial."""
 
-    def __init__(self, name: str, pipeline: Pipeline) -> None:
-        self.name, self.pipeline = name, pipeline
+    def __init__(self, name: str, pipeline: Pipeline, *, shown: bool) -> None:
+        self.name, self.pipeline, self.shown = name, pipeline, shown
         self.best: float | None = None
 
     def __call__(self, result: Mapping[str, Any], ended: int, budget: int | None) -> None:
@@ -219,6 +216,8 @@ class _Progress:
             cause = (str(result["message"] or "").strip().splitlines() or ["no message"])[-1]
             log.warning("%s failed: %s", head, cause)
             return
+        if not self.shown:
+            return
         better = max if objective.sense == "max" else min
         self.best = score if self.best is None else better(self.best, score)
         seconds = result["seconds"] or 0.0
@@ -228,12 +227,13 @@ class _Progress:
 class _Repeats:
     """Says a line for each refit."""
 
-    def __init__(self, name: str, metric: str) -> None:
-        self.name, self.metric = name, metric
+    def __init__(self, name: str, metric: str, *, shown: bool) -> None:
+        self.name, self.metric, self.shown = name, metric, shown
 
     def __call__(self, repeat: int, row: Mapping[str, Any]) -> None:
         value = measured(row["validation"][self.metric], None, 1)
-        log.info("%s: refit %d  %s %s  %.1f s", self.name, repeat + 1, self.metric, value, row["seconds"])
+        if self.shown:
+            log.info("%s: refit %d  %s %s  %.1f s", self.name, repeat + 1, self.metric, value, row["seconds"])
 
 
 def _sizes(data: Mapping[str, Any]) -> str:

@@ -11,6 +11,7 @@ from history.files import read_json
 from runner import environment
 from runner.check import plain
 from runner.fingerprint import differences, digest, search_parts, source_hash
+from runner.redact import redact
 from runner.search.preflight import preflight
 from runner.search.state import MARKER, RESULT, Place
 from runner.search.trial import bench
@@ -44,14 +45,15 @@ def plan(experiment: Experiment, name: str) -> Plan:
     content = dataset.fingerprint
     identity = {"source": dataset.source, "content": content}
     sources = _sources({"model": pipeline.model, "data": pipeline.data, **_named(pipeline.callbacks, "callbacks")})
-    parts = search_parts(run, pipeline, identity, sources, environment.versions(run))
+    parts = search_parts(run, pipeline, identity, sources, environment.versions(run)) | {"dtype": maker.runner_dtype}
     search = digest(parts)
     place = _place(experiment, name, search)
     if not any(place.folder.glob(f"trial_*/{RESULT}")):
         preflight(pipeline, dataset, maker)
     described = dataset.describe(content) | {"split": plain(pipeline.data.split)}
     validation = {"settings": plain(pipeline.validation), "sources": _sources(_refit_callbacks(pipeline))}
-    fingerprint = digest({"search": search, "validation": validation})
+    budget = [getattr(pipeline.tuner, key, None) for key in ("max_trials", "hyperband_iterations")]
+    fingerprint = digest({"search": search, "budget": budget, "validation": validation})
     return Plan(name, parts, place, fingerprint, described, dataset.seconds)
 
 
@@ -65,7 +67,7 @@ def say_what_changed(plan: Plan) -> None:
             old = read_json(marker)["parts"]
         except (HistoryError, OSError, KeyError, TypeError):
             continue
-        changed = differences(old, plan.parts)
+        changed = differences(old, redact(plan.parts))
         if changed:
             log.info("%s: a new search beside %s, because the config differs:", plan.name, marker.parent)
             for key, (before, now) in changed.items():
@@ -91,7 +93,7 @@ def _place(experiment: Experiment, name: str, fingerprint: str) -> Place:
 def _sources(sections: Mapping[str, Any]) -> dict[str, str | None]:
     """Hashes of the user's source files that sections of a config name; those that name none are left out."""
     targets = {where: section.target for where, section in sections.items() if isinstance(section, Target)}
-    return {where: source_hash(locate(target, f"{where}._target_")) for where, target in targets.items()}
+    return {where: source_hash(path, locate(path, f"{where}._target_")) for where, path in targets.items()}
 
 
 def _named(targets: Mapping[str, Target | None], where: str) -> dict[str, Target | None]:

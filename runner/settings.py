@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.check import KEY, REST, Reader, unknown
+from runner.check import KEY, REST, Reader
 from runner.space import hyperparameters
 
 Issues = Iterator[tuple[str, str]]
@@ -390,8 +390,8 @@ class Run:
     def problems(self) -> Issues:
         if self.threads < 1:
             yield "threads", f"must be at least 1, not {self.threads}"
-        if self.seed < 0 or not math.isfinite(self.seed):
-            yield "seed", f"must not be negative, not {self.seed}"
+        if not 0 <= self.seed < 2**63:
+            yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
 
 
 @dataclass(frozen=True)
@@ -415,7 +415,3 @@ def pipeline_name_problem(name: str) -> str | None:
     better = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     hint = f"; '{better}' would do" if NAME.fullmatch(better) else ""
     return f"a pipeline's name holds lower-case letters, digits and '-' and begins with a letter{hint}"
-
-
-def unknown_pipeline(name: str, known: list[str]) -> str:
-    return unknown("pipeline", name, known)

@@ -71,10 +71,10 @@ class Dataset:
         x = self.train.x
         axes = tuple(range(x.ndim - 1))
         shape = tuple(int(size) for size in x.shape[1:])
-        mean, variance = np.mean(x, axis=axes), np.var(x, axis=axes)
+        mean, variance = (f(x, axis=axes, dtype="float64") for f in (np.mean, np.var))  # float32 sums drift
         if self.classes is not None:
             return Facts(shape, len(self.classes), mean.tolist(), variance.tolist())
-        y = self.train.y
+        y = self.train.y.astype("float64")
         return Facts(shape, None, mean.tolist(), variance.tolist(), float(y.mean()), float(y.std()) or 1.0)
 
     def describe(self, fingerprint: str) -> dict[str, Any]:

@@ -126,7 +126,12 @@ def _given(parts: Mapping[str, Any], settings: FunctionData, task: str) -> Datas
 
 
 def _features(x: Any) -> Array:
-    array = np.asarray(x)
+    try:
+        array = np.asarray(x)
+    except ValueError as error:
+        raise DataError(f"data: the features are no array of rows of one shape: {error}") from error
+    if array.ndim == 0 or len(array) == 0:
+        raise DataError("data: there are no rows")
     if array.dtype.kind not in "fiub":
         raise DataError(f"data: the features are of type {array.dtype}; a model takes numbers")
     if array.ndim < 2:
@@ -151,7 +156,10 @@ def _flat(y: Any, rows: int) -> Array:
 def _classes(y: Array, names: tuple[str, ...] | None) -> tuple[Array, tuple[str, ...]]:
     if y.dtype.kind == "f" and not np.isfinite(y).all():
         raise DataError("data: some targets are NaN or infinite")
-    values, numbers = np.unique(y, return_inverse=True)
+    try:
+        values, numbers = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise DataError("data: the targets are of several kinds, or some are missing (None)") from error
     if len(values) < 2:
         raise DataError(f"data: classification needs at least two classes; there is only {values.tolist()}")
     if y.dtype.kind == "f" and not np.array_equal(values, np.round(values)):

@@ -2,6 +2,7 @@
 
 import copy
 import inspect
+import sys
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,7 +17,8 @@ from runner.space import hyperparameters, sample
 from runner.targets import check_arguments, locate, wanted
 
 DEFAULT_EPOCHS = 10
-_policies: dict[int, Any] = {}  # dtype policy in force when a HyperModel's first model was built
+_policies: dict[str, str] = {}  # the dtype policy that importing a module of models left behind, by its name
+_usual = keras.config.dtype_policy().name
 
 
 class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
@@ -40,7 +42,7 @@ def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
     Raises:
         ConfigError: the target does not exist or does not take its arguments.
     """
-    target = locate(pipeline.model.target, "model._target_")
+    target, dtype = _located(pipeline.model.target)
     facts = dataset.facts
     offered = {
         "facts": facts,
@@ -51,10 +53,25 @@ def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
     offered = {name: value for name, value in offered.items() if name not in pipeline.model.args}
     check_arguments(target, pipeline.model.args, "model", filled=["hp", *offered])
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
-        return ConfigHyperModel(target, pipeline.model.args, offered)
+        made = ConfigHyperModel(target, pipeline.model.args, offered)
+        made.runner_dtype = dtype
+        return made
     for path, _ in hyperparameters(pipeline.model.args, "model"):
         raise ConfigError([Problem(path, "a HyperModel declares its hyperparameters itself; pass it plain values")])
-    return target(**wanted(target, offered), **pipeline.model.args)
+    own: Any = target(**wanted(target, offered), **pipeline.model.args)
+    own.runner_dtype = dtype
+    return own
+
+
+def _located(path: str) -> tuple[Any, str]:
+    """A model's target, and the dtype policy that its module set when it was imported: a module's choice is its own,
+    not that of pipelines that come after it."""
+    module = path.rpartition(".")[0]
+    if module not in _policies and module not in sys.modules:
+        keras.config.set_dtype_policy(_usual)
+    target = locate(path, "model._target_")
+    _policies.setdefault(module, keras.config.dtype_policy().name)
+    return target, _policies[module]
 
 
 def has_own_fit(model: Any) -> bool:
@@ -68,15 +85,14 @@ def build(maker: Any, hp: Any, seed: int) -> Any:
     Raises:
         ModelError: what was built is no Keras model, or is not compiled and not trained in its own way.
     """
-    policy = _policies.setdefault(id(type(maker)), keras.config.dtype_policy())
     keras.backend.clear_session(free_memory=False)  # the collection it would trigger costs more than the training
-    keras.config.set_dtype_policy(policy)  # the user's module may have set one; a new session forgets it
+    keras.config.set_dtype_policy(maker.runner_dtype)  # a new session forgets it
     keras.utils.set_random_seed(seed)
     built = maker.build(hp)
     if not isinstance(built, keras.Model):
-        raise ModelError(f"model._target_: built a {type(built).__name__}, not a Keras model; is a `return` missing?")
+        raise ModelError(f"built a {type(built).__name__}, not a Keras model; is a `return` missing?")
     if not built.compiled and not has_own_fit(maker):
-        raise ModelError("model._target_: the model is not compiled; compile it with a loss and metrics")
+        raise ModelError("built a model that is not compiled; compile it with a loss and metrics")
     return built
 
 

@@ -1,5 +1,6 @@
 """Runs a search: asks the oracle, executes the trial, tells the oracle, until the budget is spent."""
 
+import dataclasses
 import logging
 import math
 from collections.abc import Callable
@@ -31,11 +32,9 @@ Notify = Callable[[dict[str, Any], int, int | None], None]  # (the trial's row, 
 class Outcome:
     """A finished search, as it stands on disk."""
 
-    folder: Path
     record: SearchRecord
     best: dict[str, Any]  # the best trial's row
     hyperparameters: dict[str, Any]  # the best trial's, as Keras Tuner's config
-    taken_over: int  # trials that had ended, or at least returned, before this start
     seconds: float  # of all trials, in whichever start they ran
 
 
@@ -62,36 +61,36 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
             _populate(oracle, pipeline, folder)
             state.save_oracle(oracle)
         if isinstance(pipeline.tuner, HyperbandTuner):
-            oracle.hyperband_iterations = pipeline.tuner.hyperband_iterations  # a budget: it may have been raised
-        taken_over = len(oracle.end_order)
-        if taken_over:
-            log.info("%s: going on after trial %d, from %s", marker["pipeline"], taken_over, folder)
-        taken_over += _run(run, pipeline, oracle, state, notify)
+            # A budget: it may have been raised. Lowered below what has begun, the oracle would never stop.
+            oracle.hyperband_iterations = max(pipeline.tuner.hyperband_iterations, oracle._current_iteration + 1)
+        if oracle.end_order:
+            log.info("%s: going on after trial %d, from %s", marker["pipeline"], len(oracle.end_order), folder)
+        _run(run, pipeline, oracle, state, notify)
         record = read_search(folder)
+    budget = getattr(pipeline.tuner, "max_trials", None)
+    record = dataclasses.replace(record, trials=record.trials[:budget])  # a larger search may have been here before
     best = best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise SearchError(f"no trial completed; the trials and their errors stand in {folder}")
     seconds = math.fsum(float(row["seconds"] or 0) for row in record.trials)
     chosen = oracle.trials[best["trial_id"]].hyperparameters.get_config()
-    return Outcome(folder, record, best, chosen, taken_over, seconds)
+    return Outcome(record, best, chosen, seconds)
 
 
-def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> int:
-    """Runs trials until the budget is spent. Returns how many had returned before and were only told."""
+def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> None:
+    """Runs trials until the budget is spent."""
     budget: int | None = getattr(pipeline.tuner, "max_trials", None)
-    told = 0
     with executor(run.executor) as pool:
         while True:
             _stop_after_failures(pipeline, oracle, state)
             if SLOT not in oracle.ongoing_trials and budget is not None and len(oracle.trials) >= budget:
-                return told
+                return
             trial = oracle.create_trial(SLOT)
             if trial.status != "RUNNING":  # STOPPED; a single slot never waits for another
                 if budget is not None and len(oracle.end_order) < budget:
                     log.info("the search space is exhausted after %d trials", len(oracle.end_order))
-                return told
+                return
             result = state.result(trial)
-            told += result is not None
             if result is None:
                 state.save(oracle, trial)
                 result = pool.submit(run_trial, _job(run, pipeline, trial, state)).result()
@@ -114,6 +113,10 @@ def _tell(oracle: Any, trial: Any, result: dict[str, Any]) -> None:
     trial.hyperparameters = values_of(result["hyperparameters"])
     trial.status, trial.message = result["status"], result["message"]
     if trial.status == "COMPLETED":
+        objective, known = oracle.objective, oracle.trials[trial.trial_id].metrics
+        for name in result["metrics"]:  # Keras Tuner would guess directions, and fails at some
+            if not known.exists(name):
+                known.register(name, objective.direction if name == objective.name else "min")
         oracle.update_trial(trial.trial_id, result["metrics"], step=result["best_step"])
     oracle.end_trial(trial)
 

@@ -6,7 +6,6 @@ and its state is whole. Budgets are not the oracle's either: with `max_trials` u
 on the budget, so that a raised budget continues the same search.
 """
 
-import json
 import warnings
 from typing import Any
 
@@ -97,8 +96,3 @@ def oracle(run: Run, pipeline: Pipeline) -> Any:
             made = HyperbandOracle(hyperband_iterations=tuner.hyperband_iterations, **rounds, **common)
     made.verbose = 0
     return made
-
-
-def whole_state(made: Any) -> dict[str, Any]:
-    """An oracle's state as it will be read back: through JSON, so that what is saved shares nothing with it."""
-    return json.loads(json.dumps(made.get_state()))  # type: ignore[no-any-return]

@@ -6,8 +6,8 @@ import keras_tuner
 
 from runner.check import suggest
 from runner.data import Dataset
-from runner.errors import ConfigError, Problem
-from runner.search.hypermodel import build, fit_arguments, has_own_fit
+from runner.errors import ConfigError, ModelError, Problem
+from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit
 from runner.settings import Pipeline
 
 ROWS = 32
@@ -19,14 +19,20 @@ def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> None:
     A HyperModel with its own `fit` is only built: what it reports, it alone knows.
 
     Raises:
-        ConfigError: the objective is not among the metrics that the model reports.
+        ConfigError: no compiled model is built, a callback does not exist or does not take its arguments, or the
+            objective is not among the metrics that the model reports.
         Exception: whatever building or the batch raises.
     """
     hp = keras_tuner.HyperParameters()
-    model = build(maker, hp, seed=1)
+    try:
+        model = build(maker, hp, seed=1)
+    except ModelError as error:
+        raise ConfigError([Problem("model._target_", f"{pipeline.model.target} {error}")]) from error
+    arguments = fit_arguments(pipeline, dataset, maker, hp) | {"epochs": 1}
+    callbacks(pipeline.callbacks, "callbacks")  # made, not used: one may write files
+    callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")
     if has_own_fit(maker):
         return
-    arguments = fit_arguments(pipeline, dataset, maker, hp) | {"epochs": 1}
     train, validation = dataset.train, dataset.validation
     held = (validation.x[:ROWS], validation.y[:ROWS])
     returned = model.fit(train.x[:ROWS], train.y[:ROWS], validation_data=held, verbose=0, **arguments)

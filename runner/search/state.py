@@ -152,7 +152,8 @@ class State:
             return None
         try:
             result: dict[str, Any] = read_json(path)
-            if result["trial_id"] == trial.trial_id and result["asked"] == trial.hyperparameters.values:
+            values = trial.hyperparameters.values  # perhaps with what the model added, when it was told before a kill
+            if result["trial_id"] == trial.trial_id and result["asked"].items() <= values.items():
                 return result
             raise HistoryError("it is the result of other values")
         except UNREADABLE as error:

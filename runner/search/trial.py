@@ -2,7 +2,6 @@
 
 import dataclasses
 import datetime
-import errno
 import json
 import time
 import traceback
@@ -20,13 +19,12 @@ from history.files import write_atomic
 from runner.check import suggest
 from runner.data import Dataset
 from runner.data.sources import load
-from runner.errors import ConfigError, Problem
+from runner.errors import ConfigError, Problem, machine_is_at_fault
 from runner.fingerprint import derive_seed
 from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel, values_of
 from runner.search.state import CHECKPOINT, RESULT
 from runner.settings import Pipeline, Run
 
-NOT_THE_TRIALS_FAULT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come
 
 _datasets: dict[str, Dataset] = {}
@@ -84,7 +82,7 @@ def run_trial(job: Job) -> dict[str, Any]:
     except (ConfigError, keras_tuner.errors.FatalError):
         raise
     except Exception as error:
-        if isinstance(error, OSError) and error.errno in NOT_THE_TRIALS_FAULT:
+        if machine_is_at_fault(error):
             raise
         outcome |= {"status": "FAILED", "message": traceback.format_exc()}
     result = {

@@ -236,7 +236,7 @@ def test_a_root_that_is_there_is_left_as_it_is(tmp_path: Path) -> None:
 def test_the_effective_config_is_whole_and_composes_to_the_same() -> None:
     """It says what each pipeline inherited, and nothing is left to resolve."""
     made = from_files(TWO, "seed=3")
-    again = DictConfig(OmegaConf.create(OmegaConf.to_yaml(effective(made))))
+    again = DictConfig(OmegaConf.create(effective(made)))
     name = again.pop("experiment")
     assert experiment(again, again, (), name).pipelines == made.pipelines
     assert (name, again.seed) == ("named", 3)

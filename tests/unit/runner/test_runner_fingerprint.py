@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from runner_samples import MLP, pipeline
 
+from runner import __version__
 from runner.fingerprint import derive_seed, digest, search_parts, source_hash
 from runner.models import mlp
 from runner.settings import Pipeline, Run
@@ -128,13 +129,22 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_users_source_file_has_a_hash_that_its_content_decides(module: Path) -> None:
     """SHA-256, of the file as it is."""
     found = importlib.import_module("users_own_model")
-    first = source_hash(found.build)
-    assert first == source_hash(found.Maker) == hashlib.sha256(module.read_bytes()).hexdigest()
+    first = source_hash("users_own_model.build", found.build)
+    assert first == source_hash("users_own_model.Maker", found.Maker) == hashlib.sha256(module.read_bytes()).hexdigest()
     module.write_text("def build(hp): return 1\n")
-    assert source_hash(found.build) != first
+    assert source_hash("users_own_model.build", found.build) != first
 
 
-def test_our_own_models_have_no_source_hash() -> None:
-    """Ours are named by the version, and built-ins have no file."""
-    assert source_hash(mlp) is None
-    assert source_hash(len) is None
+def test_a_change_behind_a_decorator_or_a_partial_is_seen(module: Path) -> None:
+    """It is the file of the module that the config names which counts."""
+    module.write_text("import functools\ndef build(hp, n): ...\nten = functools.partial(build, n=10)\n")
+    found = importlib.import_module("users_own_model")
+    first = source_hash("users_own_model.ten", found.ten)
+    module.write_text(module.read_text().replace("10", "11"))
+    assert source_hash("users_own_model.ten", found.ten) != first
+
+
+def test_our_own_models_are_named_by_our_version() -> None:
+    """A package's have none: the environment records its version."""
+    assert source_hash("runner.models.mlp", mlp) == f"runner {__version__}"
+    assert source_hash("builtins.len", len) is None
