@@ -29,6 +29,11 @@ class Done:
     err: str
 
 
+def _interruptible() -> None:
+    """A job that a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def start(folder: Path, *arguments: object, module: str = "runner") -> "subprocess.Popen[str]":
     """`python -m runner ...` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -39,6 +44,7 @@ def start(folder: Path, *arguments: object, module: str = "runner") -> "subproce
         text=True,
         encoding="utf-8",
         cwd=folder,
+        preexec_fn=_interruptible,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "COLUMNS": "300"},
     )
 

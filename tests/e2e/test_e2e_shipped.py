@@ -246,7 +246,7 @@ def test_no_trial_data_is_left(ran: dict[str, tuple[Ran, Ran]], experiment: str)
     """Nothing but the history, the entries and the run's own output."""
     one = ran[experiment][0]
     names = {path.name for path in (one.folder / "results").iterdir()}
-    assert names - {".history.lock"} == {"history.json", "entries", "runs"}
+    assert names - {".history.lock", ".locks"} == {"history.json", "entries", "runs"}
     assert {path.name for path in one.folder.iterdir()} == {"results"}
     [output] = (one.folder / "results" / "runs").iterdir()
     assert {path.name for path in output.iterdir()} == {".hydra", "effective.yaml", "result.json", "run.log"}
@@ -319,5 +319,5 @@ def test_a_sweep_runs_each_job_and_exits_with_the_worst_code(tmp_path: Path) -> 
     assert [entry["seed"] for entry in found] == [1, 2]
     assert found[0]["id"] in rows[0]
     assert found[1]["id"] in rows[2]
-    assert "must not be negative" in done.out
+    assert "must lie between 0 and" in done.out
     assert found[0]["best"]["values"] != found[1]["best"]["values"]
