@@ -56,7 +56,7 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tuner: str, 
 
 def test_damaged_state_files_are_rebuilt_and_no_ended_trial_runs_again(tmp_path: Path) -> None:
     folder = killing.lay_out(tmp_path / "user")
-    arguments = ["+experiment=mlp", "tuner.max_trials=14", "fit.epochs=1", "validation.repeats=1"]
+    arguments = ["+experiment=mlp", "tuner.max_trials=10", "fit.epochs=1", "validation.repeats=1"]
     code, output = killing.finish(folder, "reference", arguments)
     assert code == 0, output
     code, output = killing.finish(folder, "damaged", arguments, kill_at="before:trial_0003/result.json")
@@ -119,13 +119,9 @@ def _foreign(search: Path) -> None:
 REBUILT = "rebuilt from the trials' results"
 FAULTS: dict[str, tuple[Damage, str]] = {
     "a cut oracle.json": (_cut("oracle.json"), REBUILT),
-    "an empty oracle.json": (_empty("oracle.json"), REBUILT),
     "a missing oracle.json": (_remove("oracle.json"), REBUILT),
     "an oracle.json of another search": (_foreign, REBUILT),
-    "an oracle.json that is no oracle's": (_swap("oracle.json", "search.json"), REBUILT),
     "a cut trial.json": (_cut("trial_0001/trial.json"), REBUILT),
-    "a missing trial.json": (_remove("trial_0002/trial.json"), REBUILT),
     "another trial's trial.json": (_swap("trial_0001/trial.json", "trial_0002/trial.json"), REBUILT),
     "an empty marker": (_empty("search.json"), "written anew"),
-    "a missing marker": (_remove("search.json"), "going on after trial"),
 }
