@@ -99,6 +99,10 @@ def main() -> int:
     except BrokenPipeError:  # whoever read our output has seen enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except OSError as error:  # Hydra's own files, of a start
+        if not machine_is_at_fault(error):
+            raise
+        return _no_room(error)
 
 
 def _with_appended_choices(arguments: list[str]) -> int:
@@ -159,16 +163,17 @@ class _Task:
         except ExperimentError as error:
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
-            if machine_is_at_fault(error):
-                result |= {"exit_code": 1, "error": str(error)}
-                log.error("%s; free some space, and the same command goes on", error)
-                self.outcome.append(1)
-                return  # the result could not be written either
-            traceback.print_exc()
-            log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
             result |= {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
+            if machine_is_at_fault(error):
+                _no_room(error)
+            else:
+                traceback.print_exc()
+                log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
         self.outcome.append(result["exit_code"])
-        write_atomic(folder / RESULT, to_json(result, indent=True))
+        try:
+            write_atomic(folder / RESULT, to_json(result, indent=True))
+        except OSError as error:
+            self.outcome[-1] = max(self.outcome[-1], _no_room(error))
 
 
 def _experiment(config: DictConfig, hydra_config: Any) -> Experiment:
@@ -235,8 +240,17 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 
 
 def _interrupted(code: int) -> int:
-    print("interrupted; finished trials are kept, and the same command goes on from there", file=sys.stderr)
+    without = " without fresh=true" if "fresh=true" in sys.argv else ""
+    print(f"interrupted; finished trials are kept, and the same command{without} goes on from there", file=sys.stderr)
     return code
+
+
+def _no_room(error: Exception) -> int:
+    print(
+        f"error: {error}; nothing that was acknowledged is lost: make room, and the same command goes on",
+        file=sys.stderr,
+    )
+    return 1
 
 
 def _complain(error: Exception) -> int:

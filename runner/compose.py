@@ -53,13 +53,15 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
         ConfigError: with every mistake that was found.
     """
     raw, files = (_container(c, resolve=False) for c in (config, base))
+    if isinstance(raw.get("experiment"), Mapping):
+        raise ConfigError([Problem("experiment", f"the first line of {name}.yaml must be: # @package _global_")])
     problems: list[Problem] = []
     given = [override for override in parse(overrides) if is_value(override)]
     declared = dict(files.get("pipelines") or {})
     added = [o.key_or_group.split(".")[1] for o in given if o.is_add() and o.key_or_group.startswith("pipelines.")]
     files["pipelines"] = declared | {name: {} for name in added if name not in declared}
     pipelines = _inherit(files, problems)
-    _apply_overrides(pipelines, given, problems)
+    _apply_overrides(pipelines, given, raw.get("only"), problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
     resolved = _resolve(merged, problems)
     reader = Reader()
@@ -117,9 +119,11 @@ def _inherit(files: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any
     return result
 
 
-def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], problems: list[Problem]) -> None:
+def _apply_overrides(
+    pipelines: dict[str, Any], overrides: Sequence[Override], only: Any, problems: list[Problem]
+) -> None:
     """Root overrides reach each pipeline whose section has the key, also where the pipeline sets its own;
-    overrides of one pipeline come after them."""
+    overrides of one pipeline come after them. One that reaches none of those that will run is a mistake."""
     declared = list(pipelines)
     for override in overrides:
         section, *path = override.key_or_group.split(".")
@@ -130,7 +134,11 @@ def _apply_overrides(pipelines: dict[str, Any], overrides: Sequence[Override], p
                 whole = section in WHOLE or section not in pipeline
                 pipeline[section] = override.value() if whole else overlay(pipeline[section], override.value())
             continue
-        takers = [p for p in pipelines.values() if override.is_add() or _has(p.get(section), section, path[0])]
+        taking = {n: p for n, p in pipelines.items() if override.is_add() or _has(p.get(section), section, path[0])}
+        takers = list(taking.values())
+        if taking and isinstance(only, list) and not set(taking) & set(only):
+            what = f"only {', '.join(taking)} would take it, which `only` leaves out"
+            problems.append(Problem(override.key_or_group, what))
         if not takers:
             known = sorted({k for p in pipelines.values() for k in _keys(p.get(section), section)})
             open_ended = any(takes_rest(s) for p in pipelines.values() for s in _schemas(p.get(section), section))
@@ -219,11 +227,17 @@ def _check_pipeline(pipeline: Pipeline, where: str, reader: Reader) -> None:
             if name in seen:
                 reader.fail(f"{where}.{section}", f"two hyperparameters are called '{name}'; give each its own name")
             seen.add(name)
-    for section, tree in space.items():
-        for path, spec in hyperparameters(tree, section):
-            parent = spec.get("parent_name")
-            if parent is not None and parent not in seen:
-                reader.fail(f"{where}.{path}.parent_name", unknown("hyperparameter", str(parent), sorted(seen)))
+    specs = [item for section, tree in space.items() for item in hyperparameters(tree, section)]
+    conditional = {spec.get("name") or path for path, spec in specs if spec.get("parent_name") is not None}
+    for path, spec in specs:
+        parent = spec.get("parent_name")
+        if parent is not None and parent not in seen:
+            reader.fail(f"{where}.{path}.parent_name", unknown("hyperparameter", str(parent), sorted(seen)))
+        elif parent in conditional:
+            what = (
+                f"'{parent}' is conditional itself; Keras Tuner takes no chains of parent_name (a build(hp) can nest)"
+            )
+            reader.fail(f"{where}.{path}.parent_name", what)
     if pipeline.manager_name not in registry.names():
         reader.fail(f"{where}.manager", unknown("history manager", pipeline.manager_name, registry.names()))
         return

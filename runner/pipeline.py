@@ -206,7 +206,6 @@ class _Progress:
 
     def __init__(self, name: str, pipeline: Pipeline, *, shown: bool) -> None:
         self.name, self.pipeline, self.shown = name, pipeline, shown
-        self.best: float | None = None
 
     def __call__(self, result: Mapping[str, Any], ended: int, budget: int | None) -> None:
         objective = self.pipeline.objective
@@ -218,10 +217,8 @@ class _Progress:
             return
         if not self.shown:
             return
-        better = max if objective.sense == "max" else min
-        self.best = score if self.best is None else better(self.best, score)
         seconds = result["seconds"] or 0.0
-        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, self.best, seconds)
+        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, result["best"], seconds)
 
 
 class _Repeats:

@@ -29,6 +29,23 @@ def names(tree: Any, path: str) -> list[str]:
     return [str(spec.get("name") or where) for where, spec in hyperparameters(tree, path)]
 
 
+def declare(trees: Mapping[str, Any], hp: Any) -> None:
+    """Registers the hyperparameters of a pipeline's sections, each after the one that its condition names: the order
+    in which a merge leaves keys says nothing of that.
+
+    Args:
+        trees: plain data by section; the section is the path that begins the names.
+        hp: a keras_tuner.HyperParameters.
+    """
+    pending = [item for section, tree in trees.items() for item in hyperparameters(tree, section)]
+    while pending:
+        known = {declared.name for declared in hp.space}
+        ready = [(path, spec) for path, spec in pending if spec.get("parent_name") in (None, *known)]
+        for path, spec in ready or pending:  # a parent that only the model declares: Keras Tuner says so
+            sample(spec, hp, path)
+        pending = [item for item in pending if item not in ready] if ready else []
+
+
 def sample(tree: Any, hp: Any, path: str) -> Any:
     """The tree with every hyperparameter replaced by its value.
 

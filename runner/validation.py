@@ -151,8 +151,8 @@ def _save(model: Any, path: Path, dataset: Dataset) -> Path:
         found = loaded.predict(rows, verbose=0)
     except Exception as error:
         raise ModelError(
-            f"the trained model does not load back from {path.name}: {error}; a layer of your own needs "
-            "@keras.saving.register_keras_serializable() and get_config()"
+            f"the trained model does not load back from {path.name}; a layer of your own needs "
+            f"@keras.saving.register_keras_serializable() and get_config(). Keras says: {str(error)[:300]}"
         ) from error
     if not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
         raise ModelError(f"the model loaded back from {path.name} predicts something else than the trained one")

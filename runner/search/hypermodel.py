@@ -13,7 +13,7 @@ from runner.check import plain
 from runner.data import Dataset
 from runner.errors import ConfigError, ModelError, Problem
 from runner.settings import Pipeline, Target
-from runner.space import hyperparameters, sample
+from runner.space import declare, hyperparameters, sample
 from runner.targets import check_arguments, locate, wanted
 
 DEFAULT_EPOCHS = 10
@@ -24,13 +24,15 @@ _usual = keras.config.dtype_policy().name
 class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
     """Calls the target of a config with its arguments, each hyperparameter replaced by its value."""
 
-    def __init__(self, target: Any, args: Mapping[str, Any], offered: Mapping[str, Any]) -> None:
+    def __init__(self, target: Any, pipeline: Pipeline, offered: Mapping[str, Any]) -> None:
         super().__init__()
-        self.target, self.args, self.offered = target, args, offered
+        self.target, self.offered = target, offered
+        self.sections = {"fit": plain(pipeline.fit), "model": pipeline.model.args}
 
     def build(self, hp: Any) -> Any:
+        declare(self.sections, hp)
         filled = wanted(self.target, {"hp": hp, **self.offered})
-        return self.target(**filled, **sample(self.args, hp, "model"))
+        return self.target(**filled, **sample(self.sections["model"], hp, "model"))
 
 
 def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
@@ -53,7 +55,7 @@ def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
     offered = {name: value for name, value in offered.items() if name not in pipeline.model.args}
     check_arguments(target, pipeline.model.args, "model", filled=["hp", *offered])
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
-        made = ConfigHyperModel(target, pipeline.model.args, offered)
+        made = ConfigHyperModel(target, pipeline, offered)
         made.runner_dtype = dtype
         return made
     for path, _ in hyperparameters(pipeline.model.args, "model"):
@@ -103,7 +105,9 @@ def values_of(config: dict[str, Any]) -> Any:
 
 def fit_arguments(pipeline: Pipeline, dataset: Dataset, model: Any, hp: Any) -> dict[str, Any]:
     """Keras' fit arguments of a trial, its own values in place of the hyperparameters."""
-    arguments = {k: v for k, v in sample(plain(pipeline.fit), hp, "fit").items() if v is not None}
+    fit = plain(pipeline.fit)
+    declare({"fit": fit}, hp)
+    arguments = {k: v for k, v in sample(fit, hp, "fit").items() if v is not None}
     if not has_own_fit(model):
         arguments.setdefault("epochs", DEFAULT_EPOCHS)
     if "tuner/epochs" in hp.values:

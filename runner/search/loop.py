@@ -20,7 +20,7 @@ from runner.search.oracles import oracle as new_oracle
 from runner.search.state import Place, State
 from runner.search.trial import Job, bench, run_trial
 from runner.settings import HyperbandTuner, Pipeline, Run
-from runner.space import sample
+from runner.space import declare
 
 log = logging.getLogger("runner")
 
@@ -96,10 +96,10 @@ def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify
                 result = pool.submit(run_trial, _job(run, pipeline, trial, state)).result()
             _tell(oracle, trial, result)
             state.save(oracle, trial)
+            best = oracle.get_best_trials(1)[0]
             if not isinstance(pipeline.tuner, HyperbandTuner):  # Hyperband starts later trials from checkpoints
-                best = oracle.get_best_trials(1)[0]
                 state.keep_checkpoints({best.trial_id})
-            notify({**result, "score": trial.score}, len(oracle.end_order), budget)
+            notify({**result, "score": trial.score, "best": best.score}, len(oracle.end_order), budget)
 
 
 def _job(run: Run, pipeline: Pipeline, trial: Any, state: State) -> Job:
@@ -137,7 +137,7 @@ def _stop_after_failures(pipeline: Pipeline, oracle: Any, state: State) -> None:
 def _populate(oracle: Any, pipeline: Pipeline, folder: Path) -> None:
     """Registers the space: that of `fit`, and all that building the model brings up, conditions included."""
     space = oracle.get_space()
-    sample(plain(pipeline.fit), space, "fit")
+    declare({"fit": plain(pipeline.fit), "model": pipeline.model.args}, space)
     oracle.update_space(space)
     # Keras Tuner's constructor explores the space; the tuner itself is not used.
     keras_tuner.Tuner(oracle=oracle, hypermodel=bench(pipeline)[1], directory=folder.parent, project_name=folder.name)

@@ -55,7 +55,7 @@ def bench(pipeline: Pipeline) -> tuple[Dataset, Any]:
         _datasets[key] = dataclasses.replace(loaded, seconds=time.perf_counter() - clock)
         while len(_datasets) > 1 and sum(dataset.bytes for dataset in _datasets.values()) > KEPT:
             _datasets.pop(next(iter(_datasets)))
-    maker = repr((key, pipeline.model))
+    maker = repr((key, pipeline.model, pipeline.fit))
     if maker not in _makers:
         _makers[maker] = hypermodel(pipeline, _datasets[key])
     return _datasets[key], _makers[maker]

@@ -1,5 +1,6 @@
 """What continues a search, what starts one beside it, and what is said of it."""
 
+import re
 import time
 from pathlib import Path
 
@@ -45,6 +46,9 @@ def test_a_raised_budget_continues_the_search_and_a_changed_config_starts_one_be
     assert {key: now[key] for key in seen} == seen
     (entry,) = killing.entries(folder / "r")
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}
+    scores = [row["score"] for row in killing.trials(folder / "r", entry)]
+    for trial in (4, 5, 6):  # the best so far is that of all starts
+        assert re.search(rf"trial {trial}/6 .* \(best {min(scores[:trial]):.5g}\)", output)
 
 
 def test_a_changed_source_file_of_the_users_model_starts_a_new_search(folder: Path) -> None:

@@ -207,6 +207,31 @@ def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
     assert any("model.deep" in what for what in found.values())
 
 
+def test_a_chain_of_conditions_is_refused() -> None:
+    """Keras Tuner would not find the parent."""
+    units = MLP["hidden"]["h1"]
+    hidden = {
+        "h1": {**units, "parent_name": "model.deep", "parent_values": [True]},
+        "h2": {**units, "parent_name": "model.hidden.h1", "parent_values": [16]},
+    }
+    found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "hidden": hidden, "deep": {"hp": "Boolean"}}}))
+    assert len(found) == 1
+    assert "is conditional itself" in next(iter(found.values()))
+
+
+def test_an_override_that_only_a_pipeline_left_out_takes_is_refused() -> None:
+    """It would be without effect, and nobody would notice."""
+    found = problems(lambda: from_files({**TWO, "only": ["b"]}, "tuner.max_trials=3"))
+    assert found == {"tuner.max_trials": "only a would take it, which `only` leaves out"}
+
+
+def test_a_file_without_its_package_line_is_told_so() -> None:
+    """Hydra puts what it says below `experiment`, where nothing looks for it."""
+    found = problems(lambda: from_files({**SECTIONS, "experiment": {"fit": {"epochs": 3}}}))
+    assert list(found) == ["experiment"]
+    assert "# @package _global_" in found["experiment"]
+
+
 def test_only_filters_after_all_have_been_checked_and_sets_the_order() -> None:
     """A mistake in a pipeline that will not run is still a mistake."""
     assert list(from_files({**TWO, "only": ["b", "a"]}).pipelines) == ["b", "a"]

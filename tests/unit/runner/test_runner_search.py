@@ -17,7 +17,7 @@ from runner.search.loop import SLOT, _tell
 from runner.search.oracles import oracle
 from runner.search.state import Place, State
 from runner.settings import Hyperparameter, Run
-from runner.space import hyperparameters, is_hyperparameter, names, sample
+from runner.space import declare, hyperparameters, is_hyperparameter, names, sample
 from runner.validation import Ranking, Validated
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -351,6 +351,19 @@ def test_a_hyperparameter_whose_condition_does_not_hold_is_none() -> None:
     deep.values["m.deep"] = True
     assert sample(tree, shallow, "m") == {"deep": False, "second": None}
     assert sample(tree, deep, "m") == {"deep": True, "second": 1}
+
+
+def test_a_condition_may_stand_before_what_it_names() -> None:
+    """A merge puts inherited keys first, and sections have no order that anybody wrote."""
+    second = {**SPACE["units"], "parent_name": "fit.deep", "parent_values": [True]}
+    third = {**SPACE["units"], "parent_name": "m.kind", "parent_values": ["a"]}
+    kind = {"hp": "Choice", "values": ["a", "b"]}
+    deep = {"hp": "Boolean", "default": True}
+    trees = {"m": {"third": third, "second": second, "kind": kind}, "fit": {"deep": deep}}
+    hp = keras_tuner.HyperParameters()
+    declare(trees, hp)
+    assert [found.name for found in hp.space] == ["m.kind", "fit.deep", "m.third", "m.second"]
+    assert sample(trees["m"], hp, "m") == {"third": 1, "second": 1, "kind": "a"}
 
 
 def drawn_spec(draw: random.Random) -> dict[str, Any]:
