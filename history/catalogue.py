@@ -5,7 +5,7 @@ from pathlib import Path
 
 from history import registry
 from history.entry import Entry, select
-from history.errors import UnknownEntry, did_you_mean
+from history.errors import UnknownEntry, suggest
 from history.manager import HistoryManager
 from history.store import open_store
 
@@ -17,16 +17,9 @@ class History:
         self.root = Path(root).resolve()
         self.store = open_store(store, self.root)
 
-    def entries(
-        self,
-        *,
-        experiment: str | None = None,
-        pipeline: str | None = None,
-        task: str | None = None,
-        status: str | None = None,
-    ) -> list[Entry]:
-        """Return the entries that have every value asked for, oldest first; raises HistoryError."""
-        return select(self.store.all(), self.root, experiment=experiment, pipeline=pipeline, task=task, status=status)
+    def entries(self, **wanted: str | None) -> list[Entry]:
+        """Return the entries that have every value asked for (as `select` takes them), oldest first."""
+        return select(self.store.all(), self.root, **wanted)
 
     def get(self, reference: str) -> Entry:
         """Return the entry named by its id, a unique prefix of it, or its position.
@@ -48,8 +41,8 @@ class History:
         if matches:
             candidates = ", ".join(entry.id for entry in matches)
             raise UnknownEntry(f"{reference!r} names several entries of {self.root}: {candidates}")
-        hint = did_you_mean(reference, [entry.id for entry in entries])
-        raise UnknownEntry(f"no entry {reference!r} in {self.root}.{hint} See `python -m history list`")
+        hint = suggest(reference, [entry.id for entry in entries])
+        raise UnknownEntry(f"no entry {reference!r} in {self.root}{hint} (see `python -m history list`)")
 
     def manager_of(self, entry: Entry) -> HistoryManager:
         """Return the history manager that stored the entry; raises RegistryError if it is not installed."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from history.errors import InputError, IntegrityError, did_you_mean
+from history.errors import InputError, IntegrityError, unknown
 
 SCHEMA_VERSION = 1
 STATUSES = ("complete", "failed", "budget")
@@ -108,10 +108,7 @@ class Entry:
         """
         artefacts = self.value("artefacts", {})
         if name not in artefacts:
-            there = ", ".join(artefacts) or "none"
-            raise InputError(
-                f"entry {self.id} has no artefact {name!r}.{did_you_mean(name, artefacts)} It has: {there}"
-            )
+            raise InputError(f"entry {self.id}: {unknown('artefact', name, artefacts)}")
         root = self.root.resolve()
         path = (root / str(artefacts[name]["path"])).resolve()
         if not path.is_relative_to(root):
@@ -141,21 +138,12 @@ def _finite(value: object) -> float | None:
     return None
 
 
-def select(
-    documents: Iterable[Mapping[str, Any]],
-    root: Path,
-    *,
-    experiment: str | None = None,
-    pipeline: str | None = None,
-    task: str | None = None,
-    status: str | None = None,
-) -> list[Entry]:
-    """Return the entries that have every value asked for, oldest first.
+def select(documents: Iterable[Mapping[str, Any]], root: Path, **wanted: str | None) -> list[Entry]:
+    """Return the entries whose documents have every value asked for (None: any), oldest first.
 
-    Those of the same second stay in the order given.
+    The keys are those of documents, such as experiment, pipeline, task, status. Entries of the same second stay in
+    the order given.
     """
-    wanted = {"experiment": experiment, "pipeline": pipeline, "task": task, "status": status}
     asked = {key: value for key, value in wanted.items() if value is not None}
-    entries = (Entry(document, root) for document in documents)
-    chosen = (entry for entry in entries if all(entry.document.get(key) == asked[key] for key in asked))
+    chosen = [Entry(d, root) for d in documents if all(d.get(key) == value for key, value in asked.items())]
     return sorted(chosen, key=lambda entry: entry.created)

@@ -40,7 +40,13 @@ class RegistryError(InputError):
     """A history manager's name is unknown, taken twice, or does not lead to a manager."""
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """Return " Did you mean 'x'?" for the known name closest to `name`, or "" if none is close."""
-    close = get_close_matches(name, list(known), n=1)
-    return f" Did you mean {close[0]!r}?" if close else ""
+def suggest(word: str, known: Iterable[str]) -> str:
+    """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
+    near = get_close_matches(word, list(known), n=1)
+    return f"; did you mean '{near[0]}'?" if near else ""
+
+
+def unknown(noun: str, word: str, known: Iterable[str]) -> str:
+    """Return the message for a word that is not among the known ones: suggestion first, then the whole list."""
+    words = list(known)
+    return f"unknown {noun} '{word}'{suggest(word, words)} (known: {', '.join(words) or 'none'})"

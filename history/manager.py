@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import orjson
 
 from history.entry import SCHEMA_VERSION, STATUSES, Entry, new_id, select
-from history.errors import HistoryError, InputError, IntegrityError, did_you_mean
+from history.errors import HistoryError, InputError, IntegrityError, unknown
 from history.files import make_folder, sha256, sync_folder, sync_tree, to_json
 from history.ranking import Direction, Ranked, rank
 from history.store import Store
@@ -85,23 +85,9 @@ class HistoryManager(ABC):
             ) from error
         return Entry(stored, self.root)
 
-    def entries(
-        self,
-        *,
-        experiment: str | None = None,
-        pipeline: str | None = None,
-        task: str | None = None,
-        status: str | None = None,
-    ) -> list[Entry]:
-        """Return the entries of `task` (None: this manager's) with the values asked for, oldest first."""
-        return select(
-            self.store.all(),
-            self.root,
-            experiment=experiment,
-            pipeline=pipeline,
-            task=task or self.task,
-            status=status,
-        )
+    def entries(self, **wanted: str | None) -> list[Entry]:
+        """Return this task's entries that have the values asked for (as `select` takes them), oldest first."""
+        return select(self.store.all(), self.root, **{"task": self.task, **wanted})
 
     def verify(self, entry: Entry) -> None:
         """Compare what the database says of the entry now with every artefact on disk.
@@ -126,10 +112,7 @@ class HistoryManager(ABC):
         """Return the entries best first by `metric` (None: the task's own); raises InputError for another."""
         chosen = metric or self.ranking
         if chosen not in self.metrics:
-            raise InputError(
-                f"{self.task} has no metric {chosen!r}.{did_you_mean(chosen, self.metrics)} "
-                f"Choose one of: {', '.join(self.metrics)}"
-            )
+            raise InputError(unknown(f"metric of {self.task}", chosen, self.metrics))
         return rank(entries, chosen, self.metrics[chosen])
 
     def _missing(self, status: str, names: Iterable[str]) -> list[str]:

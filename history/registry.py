@@ -6,7 +6,7 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from history.errors import RegistryError, did_you_mean
+from history.errors import RegistryError, unknown
 from history.manager import HistoryManager
 from history.store import Store
 from history.tasks import ClassificationManager, RegressionManager
@@ -50,9 +50,7 @@ def manager_class(name: str) -> type[HistoryManager]:
     if plugin := _plugins().get(name):
         register(name)(_load(plugin))
     if name not in _classes:
-        raise RegistryError(
-            f"unknown history manager {name!r}.{did_you_mean(name, names())} Choose one of: {', '.join(names())}"
-        )
+        raise RegistryError(unknown("history manager", name, names()))
     return _classes[name]
 
 

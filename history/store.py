@@ -11,7 +11,7 @@ from tinydb import TinyDB
 from tinydb.storages import Storage
 from tinydb.table import Table
 
-from history.errors import HistoryError, InputError, UnknownEntry, did_you_mean
+from history.errors import HistoryError, InputError, UnknownEntry, unknown
 from history.files import make_folder, to_json, write_atomic
 
 Document = dict[str, Any]
@@ -157,7 +157,5 @@ STORES: dict[str, Callable[[Path], Store]] = {"tinydb": TinyDBStore}
 def open_store(kind: str, root: Path) -> Store:
     """Return the store of that kind on `root`, touching no file; raises InputError for another kind."""
     if kind not in STORES:
-        raise InputError(
-            f"unknown history store {kind!r}.{did_you_mean(kind, STORES)} Choose one of: {', '.join(STORES)}"
-        )
+        raise InputError(unknown("history store", kind, STORES))
     return STORES[kind](root)

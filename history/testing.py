@@ -200,7 +200,7 @@ class ManagerContract:
 
     def test_an_unknown_metric_is_named_with_a_suggestion(self, manager: HistoryManager) -> None:
         """A slip of the keyboard gets the metric that was meant."""
-        with pytest.raises(InputError, match=f"Did you mean '{manager.ranking}'"):
+        with pytest.raises(InputError, match=f"did you mean '{manager.ranking}'"):
             manager.rank([], manager.ranking + "x")
 
     def test_the_report_is_a_table(self, manager: HistoryManager, tmp_path: Path) -> None:

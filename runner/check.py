@@ -7,28 +7,16 @@ their tag: the field with a one-valued Literal (`kind: Literal["random"]`). A da
 """
 
 import dataclasses
-import difflib
 import types
 import typing
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal, Union
 
+from history.errors import unknown
 from runner.errors import Problem
 
 KEY = "key"  # field metadata: the key in the config, where it is no Python name
 REST = "rest"  # field metadata: this field takes every key that has no field of its own
-
-
-def suggest(word: str, known: Iterable[str]) -> str:
-    """A "did you mean" clause for a misspelt word, empty when nothing is near."""
-    near = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f"; did you mean '{near[0]}'?" if near else ""
-
-
-def unknown(noun: str, word: str, known: Iterable[str]) -> str:
-    """The message for a word that is not among the known ones: suggestion first, then the whole list."""
-    words = list(known)
-    return f"unknown {noun} '{word}'{suggest(word, words)} (known: {', '.join(words) or 'none'})"
 
 
 def config_key(field: "dataclasses.Field[Any]") -> str:

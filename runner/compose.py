@@ -16,7 +16,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from history import registry
-from runner.check import Reader, is_schema, keys, plain, suggest, tag_of, takes_rest, unknown
+from history.errors import suggest, unknown
+from runner.check import Reader, is_schema, keys, plain, tag_of, takes_rest
 from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.check import plain, unknown
+from history.errors import unknown
+from runner.check import plain
 from runner.data import Array, Dataset, Part
 from runner.data.split import split
 from runner.errors import DataError

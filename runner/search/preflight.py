@@ -4,7 +4,7 @@ from typing import Any
 
 import keras_tuner
 
-from runner.check import suggest
+from history.errors import suggest
 from runner.data import Dataset
 from runner.errors import ConfigError, ModelError, Problem
 from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit

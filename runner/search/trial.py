@@ -15,8 +15,8 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.engine import tuner_utils  # how Keras Tuner turns what a fit returned into metrics
 
+from history.errors import suggest
 from history.files import write_atomic
-from runner.check import suggest
 from runner.data import Dataset
 from runner.data.sources import load
 from runner.errors import ConfigError, Problem, machine_is_at_fault

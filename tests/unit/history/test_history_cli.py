@@ -129,7 +129,7 @@ def test_best_json_is_one_object_of_one_task(add: Add, root: Path, capsys: Out) 
     [
         (["show", "nope"], "no entry 'nope'"),
         (["show", "@7"], "no entry @7"),
-        (["best", "--metric", "acuracy"], "Did you mean 'accuracy'"),
+        (["best", "--metric", "acuracy"], "did you mean 'accuracy'"),
         (["best", "--metric", "roc_auc"], "has the metric 'roc_auc'"),
         (["best", "--task", "regression"], "no complete entry"),
         (["list", "--status", "done"], "invalid choice"),

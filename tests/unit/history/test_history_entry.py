@@ -44,7 +44,7 @@ def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
         entry = Entry({"id": "a", "artefacts": {"model": {"path": path}}}, tmp_path / "results")
         with pytest.raises(IntegrityError, match="leads out"):
             entry.artefact("model")
-    with pytest.raises(InputError, match=r"Did you mean 'model'\? It has: model"):
+    with pytest.raises(InputError, match=r"did you mean 'model'\? \(known: model"):
         entry.artefact("modle")
 
 
@@ -106,7 +106,7 @@ def test_an_entry_is_named_by_id_prefix_or_position(add: Add, root: Path) -> Non
     third = add(pipeline="mlp")
     with pytest.raises(UnknownEntry, match=f"{first.id}, {third.id}"):
         catalogue.get("mlp-")
-    with pytest.raises(UnknownEntry, match=f"Did you mean '{second.id}'"):
+    with pytest.raises(UnknownEntry, match=f"did you mean '{second.id}'"):
         catalogue.get(f"x{second.id}")
     for reference in ("@3", "@-4", ""):
         with pytest.raises(UnknownEntry):

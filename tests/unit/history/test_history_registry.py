@@ -60,7 +60,7 @@ def test_a_name_is_registered_once() -> None:
 
 def test_an_unknown_name_lists_those_that_there_are(root: Path) -> None:
     """With the one that was meant."""
-    with pytest.raises(RegistryError, match=r"Did you mean 'regression'.*classification, regression"):
+    with pytest.raises(RegistryError, match=r"did you mean 'regression'.*classification, regression"):
         manager("regresion", root)
 
 

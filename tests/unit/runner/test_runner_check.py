@@ -6,7 +6,8 @@ from typing import Any, Literal
 import pytest
 from runner_samples import SHIPPED, from_hydra, read, where
 
-from runner.check import KEY, REST, plain, suggest, unknown
+from history.errors import suggest, unknown
+from runner.check import KEY, REST, plain
 from runner.settings import Data, Experiment, Hyperparameter, Pipeline, Run, SklearnData, Tuner
 
 
