@@ -2,12 +2,16 @@
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from history import registry
-from history.entry import Entry, select
-from history.errors import UnknownEntry, suggest
+from history import folders, registry
+from history.entry import ID, Entry, select
+from history.errors import HistoryError, UnknownEntry, suggest
 from history.manager import HistoryManager
 from history.store import open_store
+
+if TYPE_CHECKING:
+    import pandas
 
 
 class History:
@@ -43,6 +47,35 @@ class History:
             raise UnknownEntry(f"{reference!r} names several entries of {self.root}: {candidates}")
         hint = suggest(reference, [entry.id for entry in entries])
         raise UnknownEntry(f"no entry {reference!r} in {self.root}{hint} (see `python -m history list`)")
+
+    def remove(self, entry: Entry) -> None:
+        """Forget the entry and delete its folder; raises UnknownEntry when it is gone, or HistoryError.
+
+        A kill in between leaves the entry whole or gone: the folder loses its name first, and comes back by
+        `doctor` as long as the document is there.
+        """
+        try:
+            with folders.changing(self.root) as entries:
+                if self.store.get(entry.id) is None:
+                    raise UnknownEntry(f"no entry {entry.id!r} in {self.root}; nothing was removed")
+                if not ID.fullmatch(entry.id):  # somebody else's row, whose id may name any folder
+                    return self.store.remove(entry.id)
+                aside = folders.set_aside(entries, entry.id)
+                try:
+                    self.store.remove(entry.id)
+                except HistoryError:
+                    if aside.exists():
+                        aside.rename(entries / entry.id)
+                    raise
+                folders.delete(aside)
+        except OSError as error:
+            raise HistoryError(f"entry {entry.id} is not wholly removed: {error}; see `history doctor`") from error
+
+    def to_frame(self, **wanted: str | None) -> "pandas.DataFrame":
+        """Return the entries as a table, a row each; nested keys are joined by dots (as `frame.to_frame` says)."""
+        from history.frame import to_frame
+
+        return to_frame(self.entries(**wanted))
 
     def manager_of(self, entry: Entry) -> HistoryManager:
         """Return the history manager that stored the entry; raises RegistryError if it is not installed."""

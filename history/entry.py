@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from history.errors import InputError, IntegrityError, unknown
+from history.folders import check
+from history.schema import upgrade
 
-SCHEMA_VERSION = 1
 STATUSES = ("complete", "failed", "budget")
+
+ID = re.compile(r"[a-z][a-z0-9-]{0,99}")
 
 # Neither vowels, so that no words appear, nor characters that are taken for one another.
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
@@ -79,6 +82,11 @@ class Entry:
         return self._text("status")
 
     @property
+    def imported(self) -> bool:
+        """Whether it came from elsewhere, so that it may lack what every entry of a run here has."""
+        return bool(self.value("origin.kind", "run") != "run")
+
+    @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
         number = self.value("validation.repeats")
@@ -115,6 +123,30 @@ class Entry:
             raise IntegrityError(f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused")
         return path
 
+    def verified(self, name: str) -> Path:
+        """Return the path of an artefact that is what was stored; raises as `artefact` does, or IntegrityError."""
+        path = self.artefact(name)
+        check(path, self.document["artefacts"][name], f"artefact {name!r} of entry {self.id}")
+        return path
+
+    def verify(self) -> None:
+        """Compare every artefact on disk with what was stored.
+
+        Raises IntegrityError naming the first that is missing or differs in size or hash.
+        """
+        for name in self.value("artefacts", {}):
+            self.verified(name)
+
+    def load_model(self, trust: bool = False) -> Any:
+        """Return the stored model, a keras.Model; the one place of this package that imports keras.
+
+        Arguments: `trust`, load it also when it names code outside Keras, such as a layer of one's own.
+        Raises InputError without a model or trust, IntegrityError when it is not what was stored.
+        """
+        from history.models import load_model
+
+        return load_model(self.verified("model"), trust=trust)
+
     def _text(self, key: str) -> str:
         return str(self.value(key, ""))
 
@@ -145,5 +177,6 @@ def select(documents: Iterable[Mapping[str, Any]], root: Path, **wanted: str | N
     the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
-    chosen = [Entry(d, root) for d in documents if all(d.get(key) == value for key, value in asked.items())]
+    current = map(upgrade, documents)
+    chosen = [Entry(d, root) for d in current if all(d.get(key) == value for key, value in asked.items())]
     return sorted(chosen, key=lambda entry: entry.created)

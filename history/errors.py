@@ -5,7 +5,8 @@ ExperimentError                exit code 1: something failed while running; what
 │   └── IntegrityError         an artefact is missing, or is not what was stored
 └── InputError                 exit code 2: the user's input is wrong; nothing was started
     ├── UnknownEntry           a reference names no entry, or several
-    └── RegistryError          a history manager's name is unknown, or taken
+    ├── RegistryError          a history manager's name is unknown, or taken
+    └── UntrustedCode          a stored config or model names code that nobody has allowed
 """
 
 from collections.abc import Iterable
@@ -38,6 +39,15 @@ class UnknownEntry(InputError):  # noqa: N818 - reads as what it says
 
 class RegistryError(InputError):
     """A history manager's name is unknown, taken twice, or does not lead to a manager."""
+
+
+class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
+    """What came from elsewhere, or from the past, names code; `names` are its dotted paths."""
+
+    def __init__(self, what: str, names: Iterable[str]) -> None:
+        self.what, self.names = what, tuple(names)
+        listed = "\n".join(f"  {name}" for name in self.names)
+        super().__init__(f"{what} would import and run:\n{listed}\nLook at that code, then say trust=true")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

@@ -4,7 +4,8 @@ import hashlib
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -12,20 +13,27 @@ import orjson
 
 from history.errors import HistoryError
 
+TEMPORARY = ".tmp"
+
 
 def write_atomic(path: Path, data: bytes) -> None:
-    """Replace the content of `path` by `data`, or leave it exactly as it was.
+    """Replace the content of `path` by `data`, or leave it exactly as it was; raises OSError."""
+    with atomic(path) as temporary:
+        temporary.write_bytes(data)
+
+
+@contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give the name of a file to write, which then replaces `path`; on any error `path` stays exactly as it was.
 
     The folder of `path` must exist. A link is followed, so that what it points to is replaced.
     Raises OSError when writing fails; the temporary file is then gone.
     """
     target = Path(os.path.realpath(path))
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}.tmp")
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:
-        with temporary.open("xb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+        yield temporary
+        _sync(temporary)
         temporary.replace(target)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -91,6 +99,8 @@ def _plain(obj: object) -> object:
         return dict(obj)
     if isinstance(obj, PurePath):
         return obj.as_posix()
+    if type(obj).__module__ == "numpy" and hasattr(obj, "tolist"):  # an array that orjson does not take as it lies
+        return obj.tolist()
     raise TypeError(f"{obj!r} is of type {type(obj).__name__}")
 
 

@@ -10,10 +10,12 @@ from typing import Any, ClassVar
 
 import orjson
 
-from history.entry import SCHEMA_VERSION, STATUSES, Entry, new_id, select
+from history import folders
+from history.entry import STATUSES, Entry, new_id, select
 from history.errors import HistoryError, InputError, IntegrityError, unknown
-from history.files import make_folder, sha256, sync_folder, sync_tree, to_json
+from history.files import to_json
 from history.ranking import Direction, Ranked, rank
+from history.schema import SCHEMA_VERSION, upgrade
 from history.store import Store
 
 COMMON_ARTEFACTS = ("model", "config", "trials", "oracle")
@@ -62,26 +64,23 @@ class HistoryManager(ABC):
         plain: dict[str, Any] = orjson.loads(to_json(document))
         self._check(plain, files)
         id = new_id(plain["pipeline"])
-        entries = self.root / "entries"
-        part, folder = entries / f".{id}.part", entries / id
+        part = folders.part(self.root / "entries", id)
         try:
-            make_folder(entries)
-            part.mkdir()
-            for path in files.values():
-                shutil.move(path, part / path.name)
-            sync_tree(part)
-            facts = {name: _facts(part / path.name, folder.name) for name, path in files.items()}
-            part.rename(folder)
-            sync_folder(entries)
-            created = datetime.now(UTC).isoformat(timespec="seconds")
-            given = {"id": id, "schema_version": SCHEMA_VERSION, "created": created}
-            ours = {"task": self.task, "manager": self.name, "artefacts": facts}
-            stored = given | plain | given | ours  # `given` stands first, and wins
-            self.store.insert(stored)
+            with folders.changing(self.root):
+                part.mkdir()
+                for path in files.values():
+                    shutil.move(path, part / path.name)
+                facts = folders.facts(part, {name: path.name for name, path in files.items()}, id)
+                created = datetime.now(UTC).isoformat(timespec="seconds")
+                given = {"id": id, "schema_version": SCHEMA_VERSION, "created": created}
+                ours = {"task": self.task, "manager": self.name, "artefacts": facts}
+                stored = given | {"origin": {"kind": "run"}} | plain | given | ours  # `given` stands first, and wins
+                folders.complete(part, stored)
+                self.store.insert(stored)
         except (OSError, HistoryError) as error:
             raise HistoryError(
                 f"the entry of pipeline {plain['pipeline']!r} was not stored: {error}. "
-                f"{_whereabouts(files, part, folder)}"
+                f"{_whereabouts(files, part, part.with_name(id))}"
             ) from error
         return Entry(stored, self.root)
 
@@ -97,16 +96,10 @@ class HistoryManager(ABC):
         document = self.store.get(entry.id)
         if document is None:
             raise IntegrityError(f"the history in {self.root} does not hold the entry {entry.id}")
-        stored = Entry(document, self.root)
-        artefacts: dict[str, dict[str, Any]] = stored.value("artefacts", {})
-        if missing := self._missing(stored.status, artefacts):
+        stored = Entry(upgrade(document), self.root)
+        if missing := self._missing(stored.document, stored.value("artefacts", {})):
             raise IntegrityError(f"entry {entry.id} lacks the artefact {missing[0]!r}")
-        for name, facts in artefacts.items():
-            path = stored.artefact(name)
-            if not path.is_file():
-                raise IntegrityError(f"artefact {name!r} of entry {entry.id} is missing: {path}")
-            if path.stat().st_size != facts["bytes"] or sha256(path) != facts["sha256"]:
-                raise IntegrityError(f"artefact {name!r} of entry {entry.id} is not what was stored: {path}")
+        stored.verify()
 
     def rank(self, entries: Iterable[Entry], metric: str | None = None) -> list[Ranked]:
         """Return the entries best first by `metric` (None: the task's own); raises InputError for another."""
@@ -115,8 +108,9 @@ class HistoryManager(ABC):
             raise InputError(unknown(f"metric of {self.task}", chosen, self.metrics))
         return rank(entries, chosen, self.metrics[chosen])
 
-    def _missing(self, status: str, names: Iterable[str]) -> list[str]:
-        required = () if status == "failed" else COMMON_ARTEFACTS + self.artefacts
+    def _missing(self, document: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+        lenient = document["status"] == "failed" or document.get("origin", {}).get("kind", "run") != "run"
+        required = () if lenient else COMMON_ARTEFACTS + self.artefacts
         return [name for name in required if name not in set(names)]
 
     def _check(self, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
@@ -128,17 +122,14 @@ class HistoryManager(ABC):
             raise HistoryError(f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
         if document.get("task", self.task) != self.task:
             raise HistoryError(f"{where}: its task is {document['task']!r}, its manager's is {self.task!r}")
-        if missing := self._missing(status, files):
+        if missing := self._missing(document, files):
             raise HistoryError(f"{where}: a {status} entry must have the artefacts {', '.join(missing)}")
         for name, path in files.items():
             if path.is_symlink() or not path.is_file():
                 raise HistoryError(f"{where}: artefact {name!r} is not a file: {path}")
-        if len({path.name for path in files.values()}) < len(files):
-            raise HistoryError(f"{where}: two artefacts share a file name: {', '.join(map(str, files.values()))}")
-
-
-def _facts(path: Path, folder: str) -> dict[str, Any]:
-    return {"path": f"entries/{folder}/{path.name}", "bytes": path.stat().st_size, "sha256": sha256(path)}
+        if len({folders.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
+            paths = ", ".join(map(str, files.values()))
+            raise HistoryError(f"{where}: two files share a name, or one is called {folders.DOCUMENT}: {paths}")
 
 
 def _whereabouts(files: Mapping[str, Path], part: Path, folder: Path) -> str:

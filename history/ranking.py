@@ -2,27 +2,40 @@
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from history.entry import Entry
 
 Direction = Literal["min", "max"]
+PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Ranked:
-    """An entry's place: the metric's mean and deviation over the repeats, in the metric's own unit.
+class Measured:
+    """A metric's mean and deviation over the repeats, in the metric's own unit; None for what is not known."""
 
-    `mean` is None for an entry that has no rank. `tied` says whether the entry cannot be told apart from
-    the best (for the best itself: from any other); None where the noise is unknown.
-    """
-
-    entry: Entry
     mean: float | None
     deviation: float | None
     repeats: int
+
+
+@dataclass(frozen=True)
+class Ranked(Measured):
+    """An entry's place; `mean` is None for an entry that has no rank.
+
+    `tied` says whether the entry cannot be told apart from the best (for the best itself: from any other); None
+    where the noise is unknown.
+    """
+
+    entry: Entry
     tied: bool | None
+
+
+def measurement(entry: Entry, part: str, metric: str) -> Measured:
+    """Return what the entry holds of a metric over its validation or its test rows, which is one of PARTS."""
+    seen = Entry({"validation": entry.value(part, {})}, entry.root)
+    return Measured(seen.metric(metric), seen.deviation(metric), entry.repeats)
 
 
 def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ranked]:
@@ -36,24 +49,29 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     return _mark_ties(ordered) + last
 
 
-def indistinguishable(one: Ranked, other: Ranked) -> bool | None:
-    """Say whether the difference of two means is within noise; None if either has fewer than two repeats.
+def standard_error(one: Measured, other: Measured) -> float | None:
+    """Return that of the difference of two means, sqrt(s1²/n1 + s2²/n2); None if either has fewer than two repeats."""
+    if one.deviation is None or other.deviation is None or min(one.repeats, other.repeats) < 2:
+        return None
+    return math.sqrt(one.deviation**2 / one.repeats + other.deviation**2 / other.repeats)
 
-    The bound is twice the standard error of the difference, sqrt(s1²/n1 + s2²/n2), about a 95 % interval
-    (B. L. Welch, The generalization of "Student's" problem when several different population variances
-    are involved, Biometrika 34, 1947).
+
+def indistinguishable(one: Measured, other: Measured) -> bool | None:
+    """Say whether the difference of two means is within noise; None where the noise or a mean is unknown.
+
+    The bound is twice the standard error of the difference, about a 95 % interval (B. L. Welch, The
+    generalization of "Student's" problem when several different population variances are involved,
+    Biometrika 34, 1947).
     """
-    if one.mean is None or other.mean is None or one.deviation is None or other.deviation is None:
+    error = standard_error(one, other)
+    if one.mean is None or other.mean is None or error is None:
         return None
-    if min(one.repeats, other.repeats) < 2:
-        return None
-    error = math.sqrt(one.deviation**2 / one.repeats + other.deviation**2 / other.repeats)
     return abs(one.mean - other.mean) <= 2 * error
 
 
 def _place(entry: Entry, metric: str) -> Ranked:
     mean = None if entry.status == "failed" else entry.metric(metric)
-    return Ranked(entry, mean, entry.deviation(metric), entry.repeats, tied=None)
+    return Ranked(mean, entry.deviation(metric), entry.repeats, entry, tied=None)
 
 
 def _mark_ties(ordered: list[Ranked]) -> list[Ranked]:
@@ -69,4 +87,4 @@ def _mark_ties(ordered: list[Ranked]) -> list[Ranked]:
 
 
 def _marked(place: Ranked, tied: bool | None) -> Ranked:
-    return Ranked(place.entry, place.mean, place.deviation, place.repeats, tied)
+    return replace(place, tied=tied)

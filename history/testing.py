@@ -9,9 +9,11 @@ class TestMyManager(ManagerContract):
 """
 
 import math
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from history.entry import STATUSES, Entry
@@ -50,10 +52,19 @@ class StoreContract:
         assert store.all() == [document]
         assert store.get("mlp-1") == document
 
-    def test_nan_is_stored_as_null(self, store: Store) -> None:
-        """NaN and infinities, which strict JSON lacks, become null."""
-        store.insert({"id": "mlp-1", "values": [math.nan, math.inf]})
-        assert store.all() == [{"id": "mlp-1", "values": [None, None]}]
+    def test_what_strict_json_lacks_comes_back_as_it_was(self, store: Store, root: Path) -> None:
+        """NaN, infinities, numpy's numbers, dates; and a plain null and a text that looks like a date stay those."""
+        moment = datetime(2026, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
+        kept = {"inf": [math.inf, -math.inf], "when": moment, "day": moment.date(), "none": None, "text": "2026-03-01"}
+        numbers = {"whole": np.int64(3), "half": np.float32(0.5), "yes": np.bool_(True), "odd": np.float64("nan")}
+        store.insert({"id": "mlp-1", "nested": [{"nan": math.nan, **kept, **numbers}]})
+        for found in (store.get("mlp-1"), self.open_store(root).get("mlp-1")):
+            assert found is not None
+            (row,) = found["nested"]
+            assert math.isnan(row.pop("nan"))
+            assert math.isnan(row.pop("odd"))
+            assert row == {**kept, "whole": 3, "half": 0.5, "yes": True}
+            assert {type(row[name]) for name in ("whole", "half", "yes")} == {int, float, bool}
 
     def test_documents_come_back_oldest_first(self, store: Store) -> None:
         """The order is that of insertion, also after a removal."""

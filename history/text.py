@@ -2,19 +2,23 @@
 
 import os
 import sys
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
 from rich import box
+from rich.cells import cell_len, chop_cells
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.measure import Measurement
 from rich.padding import Padding
+from rich.segment import Segment
+from rich.style import Style
 from rich.table import Table
 from rich.text import Text
 
 WIDE = 10_000  # columns where nobody looks: a row is one line, to be searched and cut
+BOLD = Style(bold=True)
+GAP = "   "  # between the columns of entries
 
 
 def render(content: RenderableType) -> str:
@@ -22,14 +26,17 @@ def render(content: RenderableType) -> str:
     fixed = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
     console = Console(width=None if fixed else WIDE, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
-        console.print(content)
+        console.print(content, crop=False)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))
 
 
 def plain(value: object, newlines: bool = False) -> str:
     """Return the value as text in which a terminal sees only characters to print."""
+    text = str(value)
+    if text.isprintable():
+        return text
     return "".join(
-        letter if letter.isprintable() or (newlines and letter == "\n") else repr(letter)[1:-1] for letter in str(value)
+        letter if letter.isprintable() or (newlines and letter == "\n") else repr(letter)[1:-1] for letter in text
     )
 
 
@@ -70,9 +77,9 @@ def duration(value: object) -> str:
 def pairs(values: object) -> str:
     """Return nested values on one line: `a=1, b=2`."""
     if isinstance(values, Mapping):
-        return ", ".join(f"{key}={pairs(value)}" for key, value in values.items())
+        return ", ".join(f"{key}={pairs(value)}" for key, value in values.items()) or "{}"
     if isinstance(values, list):
-        return ", ".join(map(pairs, values))
+        return ", ".join(map(pairs, values)) or "[]"
     return "-" if values is None else str(values)
 
 
@@ -102,21 +109,70 @@ def indented(text: str, style: str = "") -> Padding:
     return Padding(Text(text, style=style, overflow="fold"), (0, 0, 0, 2))
 
 
+def fold(text: str, width: int) -> list[str]:
+    """Return the text as lines of at most that many cells, broken at spaces where there are any."""
+    lines, line, used = [], "", 0
+    for word in text.split(" "):
+        size = cells(word)
+        if line and used + 1 + size <= width:
+            line, used = f"{line} {word}", used + 1 + size
+            continue
+        *full, last = chop_cells(word, width) if size > width else [word]
+        lines += [line, *full] if line else full
+        line, used = last, cells(last)
+    return [*lines, line]
+
+
+def cells(text: str) -> int:
+    """Return how many columns of a terminal the text takes."""
+    return len(text) if text.isascii() else cell_len(text)
+
+
 @dataclass(frozen=True)
 class EntryRows:
-    """A row per entry as a table or, where the terminal is too narrow for one, as a paragraph each."""
+    """A row per entry as a table or, where the terminal is too narrow for one, as a paragraph each.
+
+    Written in plain code, since rich's own table takes a millisecond a row. `below` has a text for each row, which
+    stands under it, or is empty.
+    """
 
     columns: Sequence[str]
     rows: Sequence[tuple[str, ...]]
+    below: Sequence[str] = ()
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the one that fits."""
-        table = text_table(self.columns, self.rows)
-        if Measurement.get(console, options.update(max_width=WIDE), table).maximum <= options.max_width:
-            yield table
+        columns = [_plain(column) for column in zip(self.columns, *self.rows, strict=True)]
+        below = [_set_in(plain(text), options.max_width) for text in self.below] or [""] * len(self.rows)
+        header, *lines = map(GAP.join, zip(*map(_padded, columns), strict=True))
+        width = cells(header)
+        if width > options.max_width:
+            yield from _paragraphs(zip(*columns, strict=True), below, options.max_width)
             return
-        for id, *cells in self.rows:
-            facts = zip(self.columns[1:], cells, strict=True)
-            said = " · ".join(f"{column} {cell}" for column, cell in facts if cell != "-")
-            yield Text(plain(id), style="bold", overflow="fold")
-            yield indented(plain(said))
+        yield Segment(header, BOLD)
+        yield Segment(f"\n{('-' if options.ascii_only else '─') * width}\n")
+        yield Segment("".join(f"{line}\n{text}" for line, text in zip(lines, below, strict=True)))
+
+
+def _plain(column: Sequence[str]) -> Sequence[str]:
+    return column if "".join(column).isprintable() else [plain(cell) for cell in column]
+
+
+def _padded(column: Sequence[str]) -> list[str]:
+    if "".join(column).isascii():
+        width = max(map(len, column))
+        return [cell.ljust(width) for cell in column]
+    width = max(map(cells, column))
+    return [cell + " " * (width - cells(cell)) for cell in column]
+
+
+def _paragraphs(rows: Iterator[Sequence[str]], below: Sequence[str], width: int) -> Iterator[Segment]:
+    _, *names = next(rows)
+    for (id, *said), text in zip(rows, below, strict=True):
+        facts = " · ".join(f"{name} {cell}" for name, cell in zip(names, said, strict=True) if cell != "-")
+        yield Segment("\n".join(fold(id, width)), BOLD)
+        yield Segment(f"\n{_set_in(facts, width)}{text}")
+
+
+def _set_in(text: str, width: int) -> str:
+    return "".join(f"  {line}\n" for line in fold(text, max(width - 2, 1)) if line)

@@ -1,7 +1,7 @@
 """The door: arguments in, messages and exit codes out. Hydra does the rest.
 
 Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong, nothing was
-started; 130 and 143 interrupted (Ctrl-C, SIGTERM).
+started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C, SIGTERM).
 """
 
 import logging
@@ -10,11 +10,14 @@ import re
 import secrets
 import signal
 import sys
+import tempfile
 import traceback
-from dataclasses import fields
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, fields
 from pathlib import Path
 from types import FrameType
-from typing import Any
+from typing import Any, TypeAlias
 
 import hydra
 import yaml
@@ -30,18 +33,24 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from history.catalogue import History
+from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
 from runner import compose, environment
 from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, machine_is_at_fault
+from runner.predict import Prediction
+from runner.predict import plan as prediction
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
+from runner.stored import Reproduction, reproduction
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
 _sweep_folder: Path | None = None
-_checked: list[Experiment] = []  # by the callback, for the job that follows it
+Work: TypeAlias = Experiment | Reproduction | Prediction  # what a command can ask for
+_checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
 
 
 class Refused(BaseException):
@@ -87,7 +96,8 @@ def main() -> int:
     _register()
     arguments = [re.sub(r"^\+?experiment=", "experiment=", argument) for argument in sys.argv[1:]]
     try:
-        return _with_appended_choices(arguments)
+        with _output_of_predict(arguments) as output:
+            return _with_appended_choices([*arguments, *output])
     except Refused as refused:
         return _complain(refused.args[0])
     except InputError as error:
@@ -103,6 +113,16 @@ def main() -> int:
         if not machine_is_at_fault(error):
             raise
         return _no_room(error)
+
+
+@contextmanager
+def _output_of_predict(arguments: list[str]) -> Iterator[list[str]]:
+    """A prediction leaves nothing but its output: the root that it reads from may be read-only, or another's."""
+    if not any(argument.startswith("predict=") for argument in arguments) or {"-m", "--multirun"} & {*arguments}:
+        yield []
+        return
+    with tempfile.TemporaryDirectory(prefix="runner-") as folder:
+        yield [f"hydra.run.dir='{folder}'"]
 
 
 def _with_appended_choices(arguments: list[str]) -> int:
@@ -152,14 +172,9 @@ class _Task:
             "error": None,
         }
         try:
-            experiment = _experiment(config, HydraConfig.get())
-            (folder / "effective.yaml").write_text(compose.effective(experiment), encoding="utf-8")
-            environment.prepare(experiment.run)  # before the import that brings Keras
-            from runner.experiment import run
-
-            sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-            report = run(experiment, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
-            result |= {"exit_code": report.exit_code, "entries": report.entries}
+            run, work = _work(config, HydraConfig.get())
+            environment.prepare(run)  # before the imports that bring Keras
+            result |= _do(work, folder)
         except ExperimentError as error:
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
@@ -176,11 +191,68 @@ class _Task:
             self.outcome[-1] = max(self.outcome[-1], _no_room(error))
 
 
-def _experiment(config: DictConfig, hydra_config: Any) -> Experiment:
-    """The checked experiment of a composed config."""
+def _do(work: Work, folder: Path) -> dict[str, Any]:
+    """Does what was asked for, and returns what is kept of it in RESULT."""
+    if isinstance(work, Prediction):
+        from runner.predict import predict
+
+        rows = predict(work)
+        log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
+        return {"exit_code": 0, "rows": rows}
+    if isinstance(work, Reproduction):
+        from runner.report.table import show
+        from runner.reproduce import page, reproduce
+
+        verdict = reproduce(work, folder)
+        show(page(work, verdict))
+        return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
+    from runner.experiment import run
+
+    (folder / "effective.yaml").write_text(compose.effective(work), encoding="utf-8")
+    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
+    report = run(work, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
+    return {"exit_code": report.exit_code, "entries": report.entries, "reused": report.reused}
+
+
+def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
+    """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed at a terminal."""
     overrides = [str(o) for o in hydra_config.overrides.task]
-    if _checked and _checked[0].overrides == tuple(overrides):
-        return _checked.pop()
+    if _checked and _checked[0][0] == overrides:
+        return _checked.pop()[1:]
+    try:
+        return _checked_work(config, hydra_config, overrides)
+    except UntrustedCode as error:
+        if not _allowed(error):
+            raise
+        config.trust = True
+        return _checked_work(config, hydra_config, overrides)
+
+
+def _checked_work(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
+    if not (config.get("reproduce") or config.get("predict")):
+        experiment = _experiment(config, hydra_config, overrides)
+        return experiment.run, experiment
+    run = compose.run_settings(config)
+    if hydra_config.runtime.choices.get("experiment") is not None:
+        raise InputError("reproduce and predict take all from the history; leave the experiment out")
+    if run.predict is None:
+        again = reproduction(run, overrides)
+        return again.experiment.run, again
+    history = History(run.paths.root, run.history.kind)
+    return run, prediction(history, run.predict, run.input, run.output, trust=run.trust)
+
+
+def _allowed(error: UntrustedCode) -> bool:
+    """Asks, where somebody is there to answer."""
+    if not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return False
+    print(f"{error.what} would import and run:", *error.names, sep="\n  ", file=sys.stderr)
+    print("Import and run it? [y/N] ", end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> Experiment:
+    """The checked experiment of a composed config."""
     base = config
     values = [o.input_line for o in compose.parse(overrides) if compose.is_value(o)]
     if values:
@@ -188,6 +260,7 @@ def _experiment(config: DictConfig, hydra_config: Any) -> Experiment:
         base = hydra.compose(config_name=str(hydra_config.job.config_name), overrides=rest)
     choice = hydra_config.runtime.choices.get("experiment")
     if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
+        compose.run_settings(config)  # what is wrong with the root keys comes first
         raise InputError(f"no experiment was given; add +experiment=NAME (known: {', '.join(_groups('experiment'))})")
     return compose.experiment(config, base, overrides, str(choice or "main"))
 
@@ -197,7 +270,7 @@ def _refuse_wrong(config: DictConfig) -> None:
         job = config.copy()
         OmegaConf.set_struct(job, False)
         hydra_config = job.pop("hydra")
-        _checked[:] = [_experiment(job, hydra_config)]
+        _checked[:] = [([str(o) for o in hydra_config.overrides.task], *_work(job, hydra_config))]
     except (ExperimentError, OmegaConfBaseException, HydraException) as error:
         raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
     except Exception:

@@ -66,16 +66,8 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
     resolved = _resolve(merged, problems)
     reader = Reader()
-    run = reader.read({k: v for k, v in resolved.items() if k not in (*SECTIONS, "pipelines")}, Run, "")
-    sections: dict[str, Pipeline] = {}
-    for pipeline, content in resolved["pipelines"].items():
-        where = f"pipelines.{pipeline}"
-        problem = pipeline_name_problem(pipeline)
-        if problem:
-            reader.fail(where, problem)
-        sections[pipeline] = reader.read(content, Pipeline, where)
-        if sections[pipeline] is not None:
-            _check_pipeline(sections[pipeline], where, reader)
+    run = reader.read(_of_the_run(resolved), Run, "")
+    sections = _read_pipelines(resolved["pipelines"], reader)
     problems += _at_their_origin(reader.problems, raw)
     chosen = sections
     if run is not None:
@@ -84,6 +76,59 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
     return Experiment(name, run, chosen, tuple(overrides))
+
+
+def run_settings(config: DictConfig) -> Run:
+    """The root keys alone, of a command that takes its pipelines from the history or needs none.
+
+    Raises:
+        ConfigError: with every mistake that was found.
+    """
+    reader = Reader()
+    run: Run = reader.read(_of_the_run(_container(config, resolve=True)), Run, "")
+    if reader.problems:
+        raise ConfigError(reader.problems)
+    return run
+
+
+def stored_experiment(
+    name: str, root_keys: Mapping[str, Any], pipelines: dict[str, Any], overrides: Sequence[str]
+) -> Experiment:
+    """A checked experiment from stored plain data, in which nothing is resolved again.
+
+    Args:
+        name: the experiment's.
+        root_keys, pipelines: as a config has them.
+        overrides: of sections, from the command line, which lie over what was stored.
+
+    Raises:
+        ConfigError: with every mistake that was found.
+    """
+    problems: list[Problem] = []
+    _apply_overrides(pipelines, parse(overrides), None, problems)
+    reader = Reader()
+    run: Run = reader.read(root_keys, Run, "")
+    sections = _read_pipelines(pipelines, reader)
+    if problems + reader.problems:
+        raise ConfigError(problems + reader.problems)
+    return Experiment(name, run, sections, tuple(overrides))
+
+
+def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key not in (*SECTIONS, "pipelines")}
+
+
+def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, Pipeline]:
+    sections: dict[str, Pipeline] = {}
+    for name, content in pipelines.items():
+        where = f"pipelines.{name}"
+        problem = pipeline_name_problem(name)
+        if problem:
+            reader.fail(where, problem)
+        sections[name] = reader.read(content, Pipeline, where)
+        if sections[name] is not None:
+            _check_pipeline(sections[name], where, reader)
+    return sections
 
 
 def overlay(base: Any, top: Any) -> Any:

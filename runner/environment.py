@@ -20,6 +20,7 @@ from runner.settings import Run
 NOTICES = ("I0000", "WARNING: All log messages before absl", "To enable the following instructions")
 COMPUTE = ("keras", "keras-tuner")  # beside the backend: a search does not go on with another version of these
 RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "tinydb")
+UNKNOWN_FILE = 100_000  # bytes
 _prepared: dict[str, tuple[int, bool]] = {}  # threads and determinism that this process was set up with
 
 
@@ -77,12 +78,33 @@ def versions(run: Run, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
 
 
 @functools.cache
-def _git(*arguments: str) -> str | None:
+def _git(*arguments: str, ends: tuple[int, ...] = (0,)) -> str | None:
+    """What git says, or None where it does not end as it should."""
+    command = ["git", *arguments]
     try:
-        done = subprocess.run(["git", *arguments], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(command, capture_output=True, timeout=30, encoding="utf-8", errors="surrogateescape")
     except (OSError, subprocess.SubprocessError):
         return None
-    return done.stdout.strip()
+    return done.stdout if done.returncode in ends else None
+
+
+@functools.cache
+def uncommitted(root: Path) -> str | None:
+    """What the working tree adds to its commit, as `git apply` takes it: as it is when this process asks first. Files
+    that git does not know yet are in it up to UNKNOWN_FILE bytes each, but none below `root`; None without a change or
+    a repository."""
+    top = (_git("rev-parse", "--show-toplevel") or "").rstrip("\n")
+    if not top:
+        return None
+    listed = (_git("-C", top, "ls-files", "--others", "--exclude-standard", "-z") or "").split("\0")
+    new = [Path(top, name) for name in listed if name]
+    new = [path for path in new if path.is_file() and not path.is_symlink() and root not in path.parents]
+    new = [path for path in new if path.stat().st_size <= UNKNOWN_FILE]
+    parts = [_git("-C", top, "diff", "HEAD", "--binary", "--no-ext-diff", "--no-color") or ""]
+    for path in new:
+        arguments = ("diff", "--no-index", "--binary", "--no-color", "/dev/null", str(path.relative_to(top)))
+        parts.append(_git("-C", top, *arguments, ends=(0, 1)) or "")
+    return "".join(parts) or None
 
 
 def describe(run: Run) -> dict[str, Any]:
@@ -91,10 +113,11 @@ def describe(run: Run) -> dict[str, Any]:
 
     accelerators = [device.name for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
     status = _git("status", "--porcelain")
+    commit = (_git("rev-parse", "HEAD") or "").strip() or None
     return {
         "python": platform.python_version(),
         "packages": {**versions(run, RECORDED), "runner": __version__},
-        "git": {"commit": _git("rev-parse", "HEAD"), "dirty": None if status is None else bool(status)},
+        "git": {"commit": commit, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
         "processor": _processor(),

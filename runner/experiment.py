@@ -11,7 +11,7 @@ from history.manager import HistoryManager
 from history.store import open_store
 from runner.errors import ConfigError, InputError, Problem
 from runner.locks import exclusive
-from runner.pipeline import Done, run_pipeline, take_over
+from runner.pipeline import Done, reuse, run_pipeline, take_over
 from runner.plan import Plan, plan
 from runner.report.table import comparison, show
 from runner.runs import OpenRun, identity
@@ -33,6 +33,11 @@ class Report:
     @property
     def exit_code(self) -> int:
         return 1 if self.failures else 0
+
+    @property
+    def reused(self) -> list[str]:
+        """The pipelines that were taken from the history."""
+        return [done.name for done in self.pipelines if done.reused]
 
     @property
     def entries(self) -> dict[str, str]:
@@ -110,7 +115,11 @@ def _run_pipelines(
     report: Report,
 ) -> None:
     for name, planned in plans.items():
-        done = take_over(experiment, planned, started, managers[name]) if isinstance(planned, Plan) else None
+        done = None
+        if isinstance(planned, Plan):
+            done = take_over(experiment, planned, started, managers[name])
+            if done is None and experiment.run.reuse:
+                done = reuse(experiment, planned, managers[name])
         done = done or run_pipeline(experiment, name, planned, started, managers[name])
         report.pipelines.append(done)
         if done.error is None:
@@ -154,4 +163,5 @@ def _print(report: Report) -> None:
     for (_, metric), members in groups.items():
         entries: list[Entry] = [done.entry for done in members if done.entry is not None]
         if entries:
-            show(comparison(members[0].manager, entries, metric))
+            reused = {done.entry.id for done in members if done.entry is not None and done.reused}
+            show(comparison(members[0].manager, entries, metric, reused))

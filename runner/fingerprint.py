@@ -83,16 +83,3 @@ def search_parts(
         "backend": run.backend,
         "versions": dict(versions),
     }
-
-
-def differences(old: Any, new: Any, path: str = "") -> dict[str, tuple[Any, Any]]:
-    """Dotted key → (old, new) of every leaf in which two trees of plain data differ; a missing leaf is None. Where
-    only the order of keys differs, that is the difference."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found: dict[str, tuple[Any, Any]] = {}
-        if list(old) != list(new) and set(old) == set(new):
-            found[path] = (list(old), list(new))
-        for key in dict.fromkeys([*old, *new]):
-            found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        return found
-    return {} if old == new else {path: (old, new)}

@@ -21,7 +21,7 @@ from runner.check import plain
 from runner.compose import effective
 from runner.errors import machine_is_at_fault
 from runner.fingerprint import digest
-from runner.plan import Plan, say_what_changed
+from runner.plan import Plan, say_what_changed, say_why_not
 from runner.redact import redact
 from runner.runs import OpenRun
 from runner.search.loop import Outcome, search
@@ -40,8 +40,9 @@ class Done:
     manager: HistoryManager
     rank_by: str
     entry: Entry | None = None
-    plan: Plan | None = None  # None: it could not even be planned
+    plan: Plan | None = None  # None: it could not even be planned, or was not run
     error: str | None = None
+    reused: bool = False  # taken from the history, of an earlier run
 
 
 def take_over(experiment: Experiment, planned: Plan, run: OpenRun, manager: HistoryManager) -> Done | None:
@@ -57,6 +58,25 @@ def take_over(experiment: Experiment, planned: Plan, run: OpenRun, manager: Hist
             continue
         log.info("%s: taken over from the history: %s, which this run had finished", planned.name, entry.id)
         return Done(planned.name, manager, _rank_by(experiment, planned.name, manager), entry, planned)
+    return None
+
+
+def reuse(experiment: Experiment, planned: Plan, manager: HistoryManager) -> Done | None:
+    """The newest complete entry, of any run, with the pipeline's full fingerprint, its artefacts verified; None, with
+    the keys that differ said, where there is none."""
+    name = planned.name
+    complete = manager.entries(status="complete")
+    for entry in reversed(complete):
+        if entry.value("fingerprint") != planned.fingerprint:
+            continue
+        try:
+            manager.verify(entry)
+        except HistoryError as error:
+            log.warning("%s: %s is not reused: %s", name, entry.id, error)
+            continue
+        log.info("%s: reused from the history: %s, stored %s", name, entry.id, entry.created)
+        return Done(name, manager, _rank_by(experiment, name, manager), entry, reused=True)
+    say_why_not(planned, [entry for entry in complete if entry.pipeline == name])
     return None
 
 
@@ -89,6 +109,9 @@ def run_pipeline(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         files["config"] = _write_config(experiment, name, folder)
+        if changes := environment.uncommitted(experiment.root):
+            files["changes"] = folder / "changes.diff"
+            files["changes"].write_text(redact(changes), encoding="utf-8", errors="surrogateescape")
         if isinstance(planned, Exception):
             raise planned
         done.plan = planned
@@ -118,7 +141,7 @@ def _work(
     """Search and validation; fills the document as it goes, so that a failure records what was reached."""
     run, pipeline, planned = experiment.run, experiment.pipelines[done.name], done.plan
     assert planned is not None
-    document |= {"data": redact(planned.data), "fingerprint": planned.fingerprint, "identity": redact(planned.parts)}
+    document |= {"data": redact(planned.data), "fingerprint": planned.fingerprint, "identity": redact(planned.identity)}
     objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
     document["search"] = {
         "tuner": pipeline.tuner.kind,
@@ -130,7 +153,7 @@ def _work(
     stage.append("search")
     say_what_changed(planned)
     marker = {"experiment": experiment.name, "pipeline": done.name, "parts": redact(planned.parts)}
-    outcome = search(run, pipeline, planned.place, marker, _Progress(done.name, pipeline, shown=run.progress))
+    outcome = search(run, pipeline, planned.place, marker, Progress(done.name, pipeline, shown=run.progress))
     document["search"] |= _found(outcome)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
     files = _search_files(outcome.record, folder)
@@ -138,7 +161,7 @@ def _work(
     stage.append("validation")
     dataset = bench(pipeline)[0]
     ranking = Ranking(done.rank_by, done.manager.metrics[done.rank_by])
-    notify = _Repeats(done.name, done.rank_by, shown=run.progress)
+    notify = Repeats(done.name, done.rank_by, shown=run.progress)
     validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, notify)
     document |= _measured(validated, tested=dataset.test is not None)
     seconds = {"preparation": planned.preparation, "search": outcome.seconds, "validation": validated.seconds}
@@ -201,7 +224,7 @@ def _record_failure(
         log.error("%s: its failure cannot be recorded: %s", done.name, unstored)
 
 
-class _Progress:
+class Progress:
     """Says a line for each trial."""
 
     def __init__(self, name: str, pipeline: Pipeline, *, shown: bool) -> None:
@@ -221,7 +244,7 @@ class _Progress:
         log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, result["best"], seconds)
 
 
-class _Repeats:
+class Repeats:
     """Says a line for each refit."""
 
     def __init__(self, name: str, metric: str, *, shown: bool) -> None:

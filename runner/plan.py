@@ -1,16 +1,18 @@
 """Plans a pipeline: loads its data, knows its identity and its search's folder, and fails early where it must fail."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from history.compare import differences
+from history.entry import Entry
 from history.errors import HistoryError
 from history.files import read_json
 from runner import environment
 from runner.check import plain
-from runner.fingerprint import differences, digest, search_parts, source_hash
+from runner.fingerprint import digest, search_parts, source_hash
 from runner.redact import redact
 from runner.search.preflight import preflight
 from runner.search.state import MARKER, RESULT, Place
@@ -27,6 +29,7 @@ class Plan:
 
     name: str
     parts: dict[str, Any]  # all that decides the search's trials
+    identity: dict[str, Any]  # that, and all that decides the rest of the pipeline
     place: Place  # of the search, marked by a digest of the parts
     fingerprint: str  # the pipeline's: the search's, and validation
     data: dict[str, Any]  # as an entry records it
@@ -52,9 +55,10 @@ def plan(experiment: Experiment, name: str) -> Plan:
         preflight(pipeline, dataset, maker)
     described = dataset.describe(content) | {"split": plain(pipeline.data.split)}
     validation = {"settings": plain(pipeline.validation), "sources": _sources(_refit_callbacks(pipeline))}
-    budget = [getattr(pipeline.tuner, key, None) for key in ("max_trials", "hyperband_iterations")]
-    fingerprint = digest({"search": search, "budget": budget, "validation": validation})
-    return Plan(name, parts, place, fingerprint, described, dataset.seconds)
+    validation |= {"manager": pipeline.manager_name, "rank_by": pipeline.task.rank_by}
+    budget = {key: getattr(pipeline.tuner, key, None) for key in ("max_trials", "hyperband_iterations")}
+    identity = {**parts, "budget": budget, "validation": validation}
+    return Plan(name, parts, identity, place, digest(identity), described, dataset.seconds)
 
 
 def say_what_changed(plan: Plan) -> None:
@@ -70,9 +74,25 @@ def say_what_changed(plan: Plan) -> None:
         changed = differences(old, redact(plan.parts))
         if changed:
             log.info("%s: a new search beside %s, because the config differs:", plan.name, marker.parent)
-            for key, (before, now) in changed.items():
-                log.info("%s:   %s: %s → %s", plan.name, key, _short(before), _short(now))
+            _say(plan.name, changed)
         return
+
+
+def say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
+    """Where no entry can be reused: which keys differ from the one that is nearest."""
+    if not entries:
+        log.info("%s: nothing to reuse: the history holds no complete entry of a pipeline of that name", plan.name)
+        return
+    now = redact(plan.identity)
+    changes = [(differences(entry.value("identity", {}), now), entry) for entry in reversed(entries)]
+    changed, nearest = min(changes, key=lambda item: len(item[0]))
+    log.info("%s: not reused; from %s, the nearest, differs:", plan.name, nearest.id)
+    _say(plan.name, changed or {"a value that is kept out of files": ("***", "***")})
+
+
+def _say(name: str, changed: Mapping[str, tuple[Any, Any]]) -> None:
+    for key, (before, now) in changed.items():
+        log.info("%s:   %s: %s → %s", name, key, _short(before), _short(now))
 
 
 def _place(experiment: Experiment, name: str, fingerprint: str) -> Place:

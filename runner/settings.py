@@ -380,6 +380,13 @@ class Run:
     backend: Literal["tensorflow"] = "tensorflow"
     only: list[str] | None = None
     fresh: bool = False
+    reuse: bool = False  # take pipelines from the history that it already holds
+    reproduce: str | None = None  # an entry to run again from the history alone, and to compare
+    reproduce_search: bool = False  # its whole search too
+    predict: str | None = None  # an entry whose model is applied to `input`
+    input: str | None = None  # rows: .csv, .parquet or .npz
+    output: str | None = None  # where the predictions go, likewise
+    trust: bool = False  # import what a stored config or model names
     on_failure: Literal["continue", "stop"] = "continue"
     progress: bool = True
     paths: Paths = field(default_factory=Paths)
@@ -392,6 +399,15 @@ class Run:
             yield "threads", f"must be at least 1, not {self.threads}"
         if not 0 <= self.seed < 2**63:
             yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
+        if self.reproduce and self.predict:
+            yield "predict", "cannot be done together with reproduce; run one after the other"
+        if self.reproduce_search and not self.reproduce:
+            yield "reproduce_search", "needs reproduce=ENTRY"
+        for key in ("input", "output"):
+            if getattr(self, key) and not self.predict:
+                yield key, "needs predict=ENTRY"
+            if self.predict and not getattr(self, key):
+                yield key, f"predict needs {key}=FILE"
 
 
 @dataclass(frozen=True)

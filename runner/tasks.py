@@ -32,8 +32,8 @@ def evaluate(task: str, truth: Array, predicted: Array, classes: Sequence[str] |
     if not np.isfinite(predicted).all():
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
     if task == "classification":
-        return _classification(truth, _probabilities(predicted, len(classes or ())), tuple(classes or ()))
-    return _regression(truth, _values(predicted, len(truth)))
+        return _classification(truth, probabilities(predicted, len(classes or ())), tuple(classes or ()))
+    return _regression(truth, values(predicted, len(truth)))
 
 
 def artefacts(result: Result, truth: Array, predicted: Array, folder: Path, prefix: str = "") -> dict[str, Path]:
@@ -49,11 +49,11 @@ def artefacts(result: Result, truth: Array, predicted: Array, folder: Path, pref
     if isinstance(result, ClassificationResult):
         confusion_matrix(result, title, paths[f"{prefix}{plot}"])
     else:
-        predictions(truth, _values(predicted, len(truth)), title, paths[f"{prefix}{plot}"])
+        predictions(truth, values(predicted, len(truth)), title, paths[f"{prefix}{plot}"])
     return paths
 
 
-def _probabilities(predicted: Array, classes: int) -> Array:
+def probabilities(predicted: Array, classes: int) -> Array:
     """Rows of class probabilities: from one sigmoid unit (two classes), from probabilities, or, where a row does
     not add up to one, from logits by softmax."""
     rows = np.asarray(predicted, dtype="float64")
@@ -74,13 +74,14 @@ def _probabilities(predicted: Array, classes: int) -> Array:
     return np.asarray(rows / total)  # also where only float32 rounding is off: scikit-learn wants a sum of one
 
 
-def _values(predicted: Array, rows: int) -> Array:
-    values = np.asarray(predicted, dtype="float64")
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.shape != (rows,):
+def values(predicted: Array, rows: int) -> Array:
+    """The values of a regression, of shape (rows,)."""
+    found = np.asarray(predicted, dtype="float64")
+    if found.ndim == 2 and found.shape[1] == 1:
+        found = found[:, 0]
+    if found.shape != (rows,):
         raise ModelError(f"the model predicts the shape {tuple(predicted.shape)}; a regression has one output a row")
-    return values
+    return found
 
 
 def _classification(truth: Array, probabilities: Array, classes: tuple[str, ...]) -> ClassificationResult:

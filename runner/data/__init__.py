@@ -35,7 +35,10 @@ class Facts:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One source, split. `classes` are the class names in the order of their numbers; None for regression."""
+    """One source, split. `classes` are the class names in the order of their numbers; None for regression.
+
+    `columns` are the names of a table's features; None where they have none.
+    """
 
     train: Part
     validation: Part
@@ -43,6 +46,7 @@ class Dataset:
     classes: tuple[str, ...] | None
     source: dict[str, Any]
     seconds: float = 0.0  # that loading took
+    columns: tuple[str, ...] | None = None
 
     def parts(self) -> dict[str, Part]:
         """The parts by name, in order; `test` only where there is one."""
@@ -80,6 +84,7 @@ class Dataset:
     def describe(self, fingerprint: str) -> dict[str, Any]:
         """The data as an entry records it, with the fingerprint that was computed before."""
         shapes = {name: list(part.x.shape) for name, part in self.parts().items()}
-        return {"source": self.source, "fingerprint": fingerprint, "shapes": shapes} | (
-            {"classes": list(self.classes)} if self.classes is not None else {}
-        )
+        names = {"classes": self.classes, "columns": self.columns}
+        return {"source": self.source, "fingerprint": fingerprint, "shapes": shapes} | {
+            key: list(value) for key, value in names.items() if value is not None
+        }

@@ -29,8 +29,9 @@ def load(settings: Data, task: str) -> Dataset:
         DataError: the source is missing, unreadable or does not suit the task.
     """
     names: tuple[str, ...] | None = None
+    columns: tuple[str, ...] | None = None
     if isinstance(settings, SklearnData):
-        x, y, names = _sklearn(settings, task)
+        x, y, names, columns = _sklearn(settings, task)
     elif isinstance(settings, NpzData):
         x, y = _npz(settings)
     else:
@@ -47,14 +48,15 @@ def load(settings: Data, task: str) -> Dataset:
     source = plain(settings)
     source.pop("split")
     train, validation, test = split(x, y, settings.split, stratify=_stratified(settings.split, task))
-    return Dataset(train, validation, test, classes, source)
+    return Dataset(train, validation, test, classes, source, columns=columns)
 
 
 def _stratified(settings: Split, task: str) -> bool:
     return task == "classification" if settings.stratify is None else settings.stratify
 
 
-def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str, ...] | None]:
+def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str, ...] | None, tuple[str, ...] | None]:
+    """Features, targets, and the names of the classes and of the columns, where there are any."""
     datasets = importlib.import_module("sklearn.datasets")
     bunch = getattr(datasets, f"load_{settings.name}")()
     is_table_of_classes = "target_names" in bunch
@@ -63,7 +65,8 @@ def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str,
         raise DataError(f"data.name: the table '{settings.name}' is for {its}, the task of this pipeline is {task}")
     x = bunch.images[..., np.newaxis] if "images" in bunch else bunch.data
     names = tuple(str(name) for name in bunch.target_names) if is_table_of_classes else None
-    return x, bunch.target, names
+    columns = tuple(str(name) for name in bunch.feature_names) if x.ndim == 2 else None
+    return x, bunch.target, names, columns
 
 
 def _npz(settings: NpzData) -> tuple[Array, Array]:

@@ -1,7 +1,7 @@
 """The tables that a run ends with, on stdout."""
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from rich.console import Group
@@ -12,9 +12,9 @@ from history.manager import HistoryManager
 from history.text import EntryRows, measured, plain, render
 
 
-def comparison(manager: HistoryManager, entries: Sequence[Entry], metric: str) -> Group:
+def comparison(manager: HistoryManager, entries: Sequence[Entry], metric: str, reused: Collection[str] = ()) -> Group:
     """The pipelines of one task, best first: metrics as mean ± deviation over the repeats on the validation rows,
-    and the ranking metric on the test rows too."""
+    and the ranking metric on the test rows too. `reused` are the ids of entries that earlier runs made."""
     others = [name for name in manager.metrics if name != metric]
     rows = []
     for place, ranked in enumerate(manager.rank(entries, metric), start=1):
@@ -26,7 +26,7 @@ def comparison(manager: HistoryManager, entries: Sequence[Entry], metric: str) -
                 _value(entry, "test", metric),
                 *(_value(entry, "validation", name) for name in others),
                 f"{entry.value('search.trials.completed', 0)}/{entry.value('search.trials.total', 0)}",
-                entry.status,
+                "reused" if entry.id in reused else entry.status,
                 entry.id,
             )
         )

@@ -1,11 +1,18 @@
-"""Managers by name, and the tasks' own reports."""
+"""Managers by name, those of third parties among them, and the tasks' own reports."""
 
+import base64
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import zipfile
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
-from history_samples import CLASSIFICATION, REGRESSION, Add
+from history_samples import CLASSIFICATION, REGRESSION, REPOSITORY, Add
 
 import history
 from history import registry
@@ -102,3 +109,149 @@ def test_a_report_gives_back_what_its_csv_says(add: Add, root: Path) -> None:
     rows = catalogue.manager_of(regressed).report(regressed).rows
     assert rows == [("rmse", "54.3"), ("residual_mean", "-0.5"), ("residual_q50", "0.25")]
     assert REGRESSION.csv().startswith("quantity,value\n")
+
+
+# A third party's task, installed for real
+
+MANAGER = '''
+"""A task that the project does not know."""
+
+import json
+
+from history.errors import IntegrityError
+from history.manager import HistoryManager, Report
+
+
+class MultilabelManager(HistoryManager):
+    """Entries of multilabel classification."""
+
+    task = "multilabel"
+    metrics = {"hamming_loss": "min", "f1_samples": "max"}
+    ranking = "hamming_loss"
+    artefacts = ("label_report",)
+
+    def report(self, entry):
+        """A row per label."""
+        try:
+            rows = json.loads(entry.artefact("label_report").read_text())
+        except (OSError, ValueError) as error:
+            raise IntegrityError(f"no label report: {error}") from error
+        return Report("label report", ("label", "f1"), [(row["label"], str(row["f1"])) for row in rows])
+'''
+
+CONTRACT = """
+import json
+
+from history import registry
+from history.testing import ManagerContract
+
+
+class TestMultilabelManager(ManagerContract):
+    def open_manager(self, root, store):
+        return registry.manager("multilabel", root, store)
+
+    def content(self, name):
+        return json.dumps([{"label": "cat", "f1": 0.5}, {"label": "[dog]", "f1": 1.0}]).encode()
+"""
+
+USE = """
+import json
+import sys
+from pathlib import Path
+
+import history
+from history import registry
+from history.__main__ import main
+from history.manager import COMMON_ARTEFACTS
+
+root = Path(sys.argv[1])
+assert registry.names() == ["classification", "multilabel", "regression"], registry.names()
+catalogue = history.open(root)
+manager = registry.manager("multilabel", root, catalogue.store)
+for loss in (0.25, 0.125):
+    files = {name: root.parent / f"{name}.bin" for name in COMMON_ARTEFACTS + manager.artefacts}
+    for path in files.values():
+        path.write_text(json.dumps([{"label": "[dog]", "f1": 0.5}]))
+    validation = {"metrics": {"hamming_loss": loss}, "repeats": 1}
+    document = {"experiment": "tags", "pipeline": "tagger", "status": "complete", "validation": validation}
+    entry = manager.add(document, files)
+    assert (entry.task, entry.manager) == ("multilabel", "multilabel")
+    assert type(catalogue.manager_of(entry)) is type(manager)
+    catalogue.manager_of(entry).verify(entry)
+assert manager.rank(manager.entries())[0].entry.id == entry.id
+for command in (["list"], ["show", "@-1"], ["best", "--task", "multilabel", "--json"]):
+    assert main(["--root", str(root), *command]) == 0
+"""
+
+
+def theirs(folder: Path, *arguments: object) -> str:
+    """Run this interpreter with what is in the folder; return what it printed."""
+    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COLUMNS", "PYTEST"))}
+    environment["PYTHONPATH"] = os.pathsep.join(map(str, (folder, REPOSITORY)))
+    done = subprocess.run(
+        [sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, cwd=folder
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder into which pip has installed a wheel that brings a manager of its own by an entry point."""
+    folder = tmp_path_factory.mktemp("theirs")
+    wheel, facts = folder / "multilabel_history-1.0-py3-none-any.whl", "multilabel_history-1.0.dist-info"
+    members = {
+        "multilabel_history.py": MANAGER,
+        f"{facts}/METADATA": "Metadata-Version: 2.1\nName: multilabel-history\nVersion: 1.0\n",
+        f"{facts}/WHEEL": "Wheel-Version: 1.0\nGenerator: by hand\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{facts}/entry_points.txt": "[history.managers]\nmultilabel = multilabel_history:MultilabelManager\n",
+    }
+    with zipfile.ZipFile(wheel, "w") as archive:
+        record = f"{facts}/RECORD,,\n"
+        for name, text in members.items():
+            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            record = f"{name},sha256={digest},{len(text.encode())}\n{record}"
+            archive.writestr(name, text)
+        archive.writestr(f"{facts}/RECORD", record)
+    install = ["install", "--quiet", "--no-index", "--no-deps", "--target", folder / "site", wheel]
+    theirs(folder, "-m", "pip", "--disable-pip-version-check", *install)
+    return folder / "site"
+
+
+def is_shown(listing: str) -> None:
+    """The listing has both entries, with the metric that their manager ranks by."""
+    rows = [line for line in listing.splitlines() if "tagger-" in line and "multilabel" in line]
+    assert [("0.2500 hamming_loss" in row, "0.1250 hamming_loss" in row) for row in rows[:2]] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_an_installed_manager_works_like_one_of_ours(installed: Path, root: Path) -> None:
+    """By name it is known, stores, ranks, verifies and reports, also on the command line; nothing of ours changes."""
+    printed = theirs(installed, "-c", USE, root)
+    is_shown(printed)
+    assert "[dog]" in printed
+    best = json.loads(theirs(installed, "-m", "history", "--root", root, "best", "--json"))
+    assert best["validation"]["metrics"]["hamming_loss"] == 0.125
+    is_shown(theirs(installed, "-m", "history", "--root", root, "list"))
+
+
+def test_an_installed_manager_can_prove_the_contract(installed: Path, tmp_path: Path) -> None:
+    """With the tests that the package brings along."""
+    (tmp_path / "test_theirs.py").write_text(CONTRACT)
+    printed = theirs(installed, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", tmp_path)
+    assert " passed" in printed
+    assert "failed" not in printed
+
+
+def test_a_decorated_manager_works_like_one_of_ours(root: Path, tmp_path: Path) -> None:
+    """Wherever its module was imported; elsewhere its entries are listed all the same."""
+    folder = tmp_path / "theirs"
+    folder.mkdir()
+    marked = MANAGER.replace("class Multi", '@register("multilabel")\nclass Multi')
+    marked = marked.replace("import json\n", "import json\nfrom history.registry import register\n")
+    (folder / "mine.py").write_text(marked)
+    is_shown(theirs(folder, "-c", f"import mine\n{USE}", root))
+    listing = theirs(folder, "-m", "history", "--root", root, "list")
+    assert sum("tagger-" in line for line in listing.splitlines()) == 2

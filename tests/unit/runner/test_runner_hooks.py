@@ -48,7 +48,7 @@ class Place:
             path.write_text(key)
         entry = manager.add({"pipeline": name, "status": status}, files)
         error = "it failed" if status == "failed" else None
-        plan = Plan(name, {}, searched(trials), "", {}, 0.0) if trials is not None else None
+        plan = Plan(name, {}, {}, searched(trials), "", {}, 0.0) if trials is not None else None
         return Done(name, manager, "accuracy", entry, plan, error)
 
     def run(self, *done: Done) -> Report:

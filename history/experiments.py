@@ -1,0 +1,48 @@
+"""The stored config of an entry, and the experiment file that runs its pipeline again."""
+
+from typing import Any
+
+import yaml
+
+from history.entry import Entry
+from history.errors import InputError, IntegrityError
+
+# Root keys that say where and how a run was done, not what it computed.
+SURROUNDINGS = (
+    *("paths", "hooks", "executor", "history", "experiment", "only", "fresh", "reuse", "progress", "on_failure"),
+    *("mode", "trust", "reproduce", "reproduce_search", "predict", "input", "output"),
+)
+
+
+def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
+    """Return the root keys, the pipeline's name and its sections, as plain data.
+
+    Nothing is resolved: `\\${` in it is text that was never an interpolation, or one that must not be resolved again.
+    Raises InputError for an entry without a config, IntegrityError for one that is not what was stored.
+    """
+    if "config" not in entry.value("artefacts", {}):
+        raise InputError(f"entry {entry.id} holds no config: it was imported, or failed before there was one")
+    path = entry.verified("config")
+    try:
+        text = path.read_text(encoding="utf-8")
+        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
+            raise ValueError(
+                "it holds YAML aliases, which no stored config does (a small file can unfold to gigabytes)"
+            )
+        from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
+
+        content: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        ((name, sections),) = content.pop("pipelines").items()
+        return dict(content), str(name), dict(sections)
+    except Exception as error:  # YAML and OmegaConf have many
+        raise IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
+
+
+def experiment_yaml(entry: Entry) -> str:
+    """Return an experiment file that runs the entry's pipeline: to be put into conf/experiment/."""
+    from omegaconf import OmegaConf
+
+    root, name, sections = stored_config(entry)
+    kept = {key: value for key, value in root.items() if key not in SURROUNDINGS}
+    body = OmegaConf.to_yaml(OmegaConf.create({**kept, "pipelines": {name: sections}}))
+    return f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n{body}"

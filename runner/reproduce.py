@@ -1,0 +1,251 @@
+"""Runs an entry again and says whether the same came out: identical, within tolerance, or diverged, and where first."""
+
+import io
+import logging
+import math
+import shutil
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from rich.console import Group
+from rich.text import Text
+
+from history import registry
+from history.compare import differences
+from history.entry import Entry
+from history.files import read_json
+from history.store import open_store
+from history.text import number, plain, text_table
+from runner import environment
+from runner.data import Array
+from runner.hooks import delete_search
+from runner.pipeline import Progress, Repeats
+from runner.plan import Plan, plan
+from runner.redact import redact
+from runner.search.loop import Outcome, search
+from runner.search.state import Place
+from runner.search.trial import bench
+from runner.stored import Reproduction
+from runner.validation import Ranking, Validated, validate
+
+log = logging.getLogger("runner")
+
+RELATIVE, ABSOLUTE = 1e-2, 1e-6  # each metric of each repeat may differ by so much and be within tolerance
+
+
+@dataclass
+class Verdict:
+    """What came of it: `kind` is identical, within tolerance or diverged; `first`, where the two differ first;
+    `metrics`, (part, metric, stored, now) of the means; `differs`, what else does: dotted key → (then, now)."""
+
+    kind: str
+    first: str | None
+    metrics: list[tuple[str, str, Any, Any]] = field(default_factory=list)
+    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+
+    @property
+    def exit_code(self) -> int:
+        return 3 if self.kind == "diverged" else 0
+
+
+def reproduce(task: Reproduction, folder: Path) -> Verdict:
+    """Rebuilds data and model, refits with the stored hyperparameters and seeds, evaluates and compares.
+
+    Args:
+        task: the entry and its experiment, whose code may be imported.
+        folder: for what is trained; nothing stays in it.
+
+    Raises:
+        InputError: the data is not there, or the config no longer works.
+        ExperimentError: the training fails.
+    """
+    experiment, name, entry = task.experiment, task.pipeline, task.entry
+    pipeline = experiment.pipelines[name]
+    planned = plan(experiment, name)
+    differs = _surroundings(task, planned)
+    for key, (then, now) in differs.items():
+        if key.startswith(("data.", "sources.")):
+            log.warning("%s: %s was %s, and is now %s", name, key, then, now)
+    found: list[str | None] = []
+    hyperparameters = {"space": entry.value("search.space", []), "values": entry.value("best.values", {})}
+    if task.search:
+        outcome = _search_again(task, planned)
+        found.append(_first_of_trials(read_json(entry.verified("trials")), outcome.record.trials))
+        hyperparameters = outcome.hyperparameters
+    manager = registry.manager(pipeline.manager_name, experiment.root, open_store("tinydb", experiment.root))
+    metric = pipeline.task.rank_by or manager.ranking
+    stage = folder / "stage"
+    stage.mkdir(parents=True, exist_ok=True)
+    try:
+        ranking, notify = Ranking(metric, manager.metrics[metric]), Repeats(name, metric, shown=task.run.progress)
+        validated = validate(task.run, pipeline, bench(pipeline)[0], hyperparameters, ranking, stage, notify)
+        found += [_first_of_refits(entry, validated), _weights(entry.verified("model"), validated.files["model"])]
+    finally:
+        shutil.rmtree(stage, ignore_errors=True)
+    first = next((where for where in found if where is not None), None)
+    kind = "identical" if first is None else "within tolerance" if _is_near(entry, validated) else "diverged"
+    return Verdict(kind, first, _means(entry, validated), differs)
+
+
+def page(task: Reproduction, verdict: Verdict) -> Group:
+    """The verdict as a run shows it."""
+    rows = [(part, name, *map(number, (then, now, _gap(then, now)))) for part, name, then, now in verdict.metrics]
+    lines = [Text(f"{task.entry.id}: {verdict.kind}", style="bold"), Text(_what_was_compared(task))]
+    if verdict.first:
+        lines.append(Text(plain(f"first difference: {verdict.first}")))
+    what = "what differs from then" if verdict.differs else "environment, data and code are those of then"
+    lines.append(Text(what))
+    lines += [Text(plain(f"  {key}: {_short(a)} → {_short(b)}")) for key, (a, b) in verdict.differs.items()]
+    return Group(text_table(("part", "metric", "stored", "now", "difference"), rows), *lines)
+
+
+def _what_was_compared(task: Reproduction) -> str:
+    refits = f"every epoch and metric of {task.entry.repeats} refit{'s'[task.entry.repeats == 1 :]}"
+    told = f"compared: {refits}, the stored model's weights"
+    if task.search:
+        return f"{told}, and every epoch of {task.entry.value('search.trials.total')} trials"
+    return f"{told}; reproduce_search=true repeats the search too"
+
+
+def _surroundings(task: Reproduction, planned: Plan) -> dict[str, tuple[Any, Any]]:
+    """What differs from then beside the numbers: data, source files, versions, the machine."""
+    entry = task.entry
+    stored = {key: entry.value("identity", {}).get(key) for key in planned.parts}
+    found = differences(stored, redact(planned.parts))
+    now = environment.describe(task.run)
+    return found | differences(dict(entry.value("environment", {})), now, "environment")
+
+
+def _search_again(task: Reproduction, planned: Plan) -> Outcome:
+    """The whole search, beside all others; an interrupted one goes on, and its trial data is deleted at its end."""
+    name, root = task.pipeline, task.experiment.root
+    place = Place(
+        root / "trials" / f"reproduce-{task.entry.id}" / planned.place.folder.name[:16],
+        planned.place.fingerprint,
+        root / ".locks",
+    )
+    marker = {"experiment": task.experiment.name, "pipeline": name, "reproduces": task.entry.id}
+    pipeline = task.experiment.pipelines[name]
+    outcome = search(task.run, pipeline, place, marker, Progress(name, pipeline, shown=task.run.progress))
+    delete_search(place)
+    return outcome
+
+
+def _first_of_trials(stored: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> str | None:
+    for old, new in zip(stored, now, strict=False):
+        where = f"trial {old['trial_id']}"
+        for key in ("trial_id", "values", "status"):
+            if not _same(old.get(key), new.get(key)):
+                return f"{where}, {key}: {_short(old.get(key))} → {_short(new.get(key))}"
+        for execution, (then, found) in enumerate(zip(old["history"], new["history"], strict=False), start=1):
+            if different := _first_of_curves(then, found):
+                return f"{where}, execution {execution}, {different}"
+        for key in ("best_epoch", "score"):
+            if not _same(old.get(key), new.get(key)):
+                return f"{where}, {key}: {_short(old.get(key))} → {_short(new.get(key))}"
+    if len(stored) != len(now):
+        return f"the number of trials: {len(stored)} → {len(now)}"
+    return None
+
+
+def _first_of_refits(entry: Entry, validated: Validated) -> str | None:
+    """Where the repeats differ first: repeat, epoch and metric of the training; then of the evaluation."""
+    stored_runs, runs = entry.value("validation.runs", []), validated.runs
+    stored_curves, curves = read_json(entry.verified("history")), read_json(validated.files["history"])
+    for repeat, (old, new) in enumerate(zip(stored_curves, curves, strict=False), start=1):
+        if different := _first_of_curves(old["history"], new["history"]):
+            return f"repeat {repeat}, {different}"
+        for part, metric, then, now in _by_part(stored_runs[repeat - 1], runs[repeat - 1]):
+            if not _same(then, now):
+                return f"repeat {repeat}, {part} {metric}: {_short(then)} → {_short(now)}"
+    if len(stored_runs) != len(runs):
+        return f"the number of repeats: {len(stored_runs)} → {len(runs)}"
+    return None
+
+
+def _first_of_curves(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
+    """Where the metrics of a training differ first, epoch by epoch."""
+    for epoch in range(max((len(values) for values in (*old.values(), *new.values())), default=0)):
+        for name in dict.fromkeys([*old, *new]):
+            then, now = (curves.get(name, [])[epoch : epoch + 1] for curves in (old, new))
+            if not _same(then, now):
+                return f"epoch {epoch + 1}, {name}: {_short(*then or [None])} → {_short(*now or [None])}"
+    return None
+
+
+def _by_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, Any]]:
+    for part in ("validation", "test"):
+        stored, found = old.get(part, {}), new.get(part, {})
+        for metric in dict.fromkeys([*stored, *found]):
+            yield part, metric, stored.get(metric), found.get(metric)
+
+
+def _is_near(entry: Entry, validated: Validated) -> bool:
+    """Whether every metric of every repeat is within tolerance."""
+    stored = entry.value("validation.runs", [])
+    if len(stored) != len(validated.runs):
+        return False
+    pairs = [(a, b) for old, new in zip(stored, validated.runs, strict=True) for _, _, a, b in _by_part(old, new)]
+    return all(_same(a, b) or (_gap(a, b) or math.inf) <= max(RELATIVE * abs(a), ABSOLUTE) for a, b in pairs)
+
+
+def _weights(stored: Path, now: Path) -> str | None:
+    """Compares arrays: the bytes of two files of one model differ."""
+    old, new = _arrays(stored), _arrays(now)
+    for name in dict.fromkeys([*old, *new]):
+        if name not in old or name not in new:
+            return f"weights of the stored model: {name} is in one model only"
+        if old[name].shape != new[name].shape or old[name].tobytes() != new[name].tobytes():
+            return f"weights of the stored model: {name}"
+    return None
+
+
+def _arrays(path: Path) -> dict[str, Array]:
+    """Every array in a .keras file, its optimizer's included, by name; no code of the model is loaded for it."""
+    found: dict[str, Array] = {}
+
+    def keep(name: str, node: Any) -> None:
+        if isinstance(node, h5py.Dataset):
+            found[name] = np.asarray(node[()])
+
+    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file:
+        file.visititems(keep)
+    return found
+
+
+def _means(entry: Entry, validated: Validated) -> list[tuple[str, str, Any, Any]]:
+    rows: list[tuple[str, str, Any, Any]] = []
+    for part in ("validation", "test"):
+        stored = entry.value(f"{part}.metrics", {})
+        now = validated.summary(part)["metrics"] if part in validated.runs[0] else {}
+        rows += [(part, name, stored.get(name), now.get(name)) for name in dict.fromkeys([*stored, *now])]
+    return rows
+
+
+def _same(then: Any, now: Any) -> bool:
+    return bool(_nan_is_none(then) == _nan_is_none(now))
+
+
+def _nan_is_none(value: Any) -> Any:
+    """A value as strict JSON has it."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _nan_is_none(item) for key, item in value.items()}
+    return [_nan_is_none(item) for item in value] if isinstance(value, (list, tuple)) else value
+
+
+def _gap(then: Any, now: Any) -> float | None:
+    if isinstance(then, (int, float)) and isinstance(now, (int, float)):
+        return abs(now - then)
+    return None
+
+
+def _short(value: Any) -> str:
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -1,0 +1,113 @@
+"""Entries as one table: CSV and DataFrame."""
+
+import csv
+import io
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas
+import pytest
+from history_samples import Add, python
+
+import history
+from history.entry import Entry
+from history.frame import to_csv, to_frame
+
+
+def rows(*documents: dict[str, Any]) -> list[dict[str, str]]:
+    """Return what a reader of the CSV of these documents gets."""
+    text = to_csv([Entry(document, Path("r")) for document in documents]).decode()
+    return list(csv.DictReader(io.StringIO(text, newline="")))
+
+
+def test_nested_keys_become_dotted_columns() -> None:
+    """`id` and `created` first, sections together; what an entry lacks is empty, a list is JSON."""
+    first = {"task": "t", "best": {"values": {"model.dropout": 0.1}}, "id": "a", "overrides": ["x=1", 'y="2"']}
+    second: dict[str, Any] = {
+        "id": "b",
+        "error": {"message": "two\nlines\rand, a comma"},
+        "best": {"values": {"lr": 1e-05}, "score": None},
+    }
+    one, two = rows(first, second)
+    assert list(one) == [
+        *("id", "created", "task", "best.values.model.dropout", "best.values.lr", "best.score", "overrides"),
+        "error.message",
+    ]
+    assert one == {
+        **dict.fromkeys(one, ""),
+        "id": "a",
+        "task": "t",
+        "best.values.model.dropout": "0.1",
+        "overrides": '["x=1","y=\\"2\\""]',
+    }
+    assert (two["error.message"], two["best.values.lr"]) == (second["error"]["message"], "1e-05")
+
+
+def test_what_is_too_large_for_a_cell_is_left_out() -> None:
+    """The search space, the single refits, and what the fingerprint is made of."""
+    document = {
+        "id": "a",
+        "search": {"space": [{"name": "x"}], "tuner": "random"},
+        "validation": {"runs": [{"seed": 1}], "repeats": 1},
+        "identity": {"task": "t"},
+    }
+    assert list(rows(document)[0]) == ["id", "created", "search.tuner", "validation.repeats"]
+
+
+@pytest.mark.parametrize(
+    ("text", "cell"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+x", "'+x"),
+        ("-x", "'-x"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("-1.5e-3", "-1.5e-3"),
+        ("x=1", "x=1"),
+        (-2, "-2"),
+    ],
+)
+def test_a_spreadsheet_runs_nothing_of_it(text: object, cell: str) -> None:
+    """What would be a formula gets an apostrophe; numbers stay numbers."""
+    assert rows({"id": "a", "experiment": text})[0]["experiment"] == cell
+
+
+def test_a_column_name_is_no_formula_either() -> None:
+    """An imported document may have any key."""
+    assert "'=x" in rows({"id": "a", "=x": 1})[0]
+
+
+def test_without_entries_there_is_a_header() -> None:
+    """So that a reader finds the columns that every entry has."""
+    assert to_csv([]) == b"id,created\r\n"
+    assert list(to_frame([]).columns) == ["id", "created"]
+
+
+def test_a_frame_has_the_columns_of_the_csv(add: Add, failed: Callable[[], Entry], root: Path) -> None:
+    """A row per entry; `created` is a time in UTC; numbers are numbers, and NaN where there is none."""
+    entry, broken = add(), failed()
+    entries = history.open(root).entries()
+    frame = to_frame(entries)
+    assert list(frame.columns) == next(csv.reader(io.StringIO(to_csv(entries).decode())))
+    assert list(frame["id"]) == [entry.id, broken.id]
+    assert str(frame["created"].dt.tz) == "UTC"
+    assert frame["created"][0] == pandas.Timestamp(entry.created)
+    assert frame["validation.metrics.accuracy"][0] == 0.9722
+    assert pandas.isna(frame["validation.metrics.accuracy"][1])
+
+
+def test_a_time_that_is_none_is_missing() -> None:
+    """An imported document may hold any text."""
+    frame = to_frame([Entry({"id": "a", "created": "yesterday"}, Path("r")), Entry({"id": "b"}, Path("r"))])
+    assert frame["created"].isna().all()
+    assert str(frame["created"].dt.tz) == "UTC"
+
+
+def test_pandas_is_imported_for_a_frame_only() -> None:
+    """The command line and CSV go without it."""
+    code = "import sys, history.frame; history.frame.to_csv([]); print('pandas' in sys.modules)"
+    done: subprocess.CompletedProcess[str] = python("-c", code)
+    assert done.stdout == "False\n"
