@@ -1,6 +1,7 @@
 """The schema of an entry's document, and how documents of older schemas are read.
 
-    2  `origin` says where an entry came from; `identity` holds all that a pipeline's fingerprint is made of
+    2  `origin` says where an entry came from; `identity` holds all that a pipeline's fingerprint is made of;
+       `data.columns` maps a table's columns to number or category, where 1 lists those of numbers
     1  the first
 
 A document is brought up to date whenever it is read; what is on disk stays as it was written.
@@ -30,8 +31,11 @@ def upgrade(document: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**document, "schema_version": version}
 
 
-def _run_is_the_origin(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    return {**document, "origin": {"kind": "run"}}
+def _to_2(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    data = document.get("data")
+    if isinstance(data, Mapping) and isinstance(data.get("columns"), list):
+        data = {**data, "columns": dict.fromkeys(data["columns"], "number")}
+    return {**document, **({} if data is None else {"data": data}), "origin": {"kind": "run"}}
 
 
-_STEPS: dict[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {1: _run_is_the_origin}
+_STEPS: dict[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {1: _to_2}

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from runner.errors import ConfigError, Problem
 
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for words that no training row had; a word of its own in no table
+
 if TYPE_CHECKING:
     import keras
 
@@ -100,6 +102,54 @@ def cnn(
     return _model(facts, layers, learning_rate, optimizer)
 
 
+def inputs(facts: "Facts") -> tuple[Any, Any]:
+    """Inputs for raw rows, and what a first layer takes of them: numbers normalised by the training rows, a missing one
+    being their mean, and each category one-hot, with a place for words that no training row had.
+
+    Args:
+        facts: what the training data tells.
+
+    Returns:
+        The input, or one for each column of a table with categories; and a tensor of the features' shape, or of
+        (rows, width) for such a table.
+
+    Raises:
+        ConfigError: the backend has no text.
+    """
+    import keras
+
+    if not facts.categories:
+        given = keras.Input(facts.input_shape)
+        return given, _normalised(given, facts)
+    if keras.backend.backend() != "tensorflow":
+        what = f"{keras.backend.backend()} has no text, and the columns {', '.join(facts.categories)} hold words"
+        raise ConfigError([Problem("backend", f"{what}; tensorflow does")])
+    columns = {}
+    for name in facts.columns or ():
+        dtype = "string" if name in facts.categories else None
+        columns[name] = keras.Input((1,), name=name.replace("/", "_"), dtype=dtype)  # Keras takes no slash
+    numbers = [column for name, column in columns.items() if name not in facts.categories]
+    flow = [_normalised(_joined(numbers), facts)] if numbers else []
+    for name, words in facts.categories.items():
+        lookup = keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")
+        flow.append(lookup(columns[name]))
+    return columns, _joined(flow)
+
+
+def _joined(flows: Sequence[Any]) -> Any:
+    import keras
+
+    return keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
+
+
+def _normalised(flow: Any, facts: "Facts") -> Any:
+    import keras
+
+    variance = [value or 1.0 for value in facts.feature_variance]  # what never varied may do so in new rows
+    flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
+    return keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
+
+
 def _in_order(sizes: Mapping[str, int | None] | Sequence[int]) -> list[int]:
     values = sizes.values() if isinstance(sizes, Mapping) else sizes
     return [int(size) for size in values if size]
@@ -110,9 +160,7 @@ def _model(
 ) -> "keras.Model":
     import keras
 
-    flow = keras.Input(facts.input_shape)
-    inputs = flow
-    flow = keras.layers.Normalization(mean=facts.feature_mean, variance=facts.feature_variance)(flow)
+    given, flow = inputs(facts)
     for layer in layers:
         flow = layer(flow)
     if facts.num_classes is None:
@@ -122,7 +170,7 @@ def _model(
     else:
         flow = keras.layers.Dense(facts.num_classes, activation="softmax", kernel_regularizer=regularizer)(flow)
         loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
-    model = keras.Model(inputs, flow)
+    model = keras.Model(given, flow)
     chosen = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
     model.compile(optimizer=chosen, loss=loss, metrics=metrics)
     return model

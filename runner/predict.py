@@ -17,7 +17,7 @@ from history.catalogue import History
 from history.entry import Entry
 from history.errors import UntrustedCode
 from history.models import foreign_code, load_model
-from runner.data import Array, tables
+from runner.data import Array, Features, tables
 from runner.errors import ExperimentError, InputError, ModelError
 from runner.targets import locate
 
@@ -33,7 +33,8 @@ class Prediction:
     entry: Entry
     model: Path
     maker: str | None  # the dotted path that built the model, where importing it may be needed to load the model
-    rows: Array
+    rows: Features
+    count: int
     ignored: list[str]  # columns of the input that the model does not take
     classes: tuple[str, ...] | None  # None: regression
     output: Path
@@ -60,8 +61,10 @@ def plan(history: History, reference: str, input: str | None, output: str | None
     maker = _untrusted(entry, model, trust=trust)
     source = _input(input)
     target = _output(output, source, history.root)
-    rows, ignored = tables.read(source, shape, columns)
-    return Prediction(entry, model, maker, rows, ignored, classes, target, trust)
+    given = {"separator": entry.value("data.source.separator", ","), "may_miss": _may_miss(entry)}
+    rows, ignored = tables.read(source, shape, columns, **given)
+    count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
+    return Prediction(entry, model, maker, rows, count, ignored, classes, target, trust)
 
 
 def predict(plan: Prediction) -> int:
@@ -85,7 +88,7 @@ def predict(plan: Prediction) -> int:
     except OSError as error:
         what = f"cannot write {plan.output}: {error.strerror or error}; it is as it was"
         raise ExperimentError(what) from error
-    return len(plan.rows)
+    return plan.count
 
 
 # --- what is checked
@@ -97,13 +100,18 @@ def _model(entry: Entry) -> Path:
     return entry.verified("model")
 
 
-def _rows_of(entry: Entry) -> tuple[tuple[int, ...], list[str] | None]:
-    """The shape of a row, and the names of its columns where they are known."""
+def _may_miss(entry: Entry) -> bool:
+    """Whether the model fills missing numbers in."""
+    return bool(entry.value("data.source.missing") == "fill")
+
+
+def _rows_of(entry: Entry) -> tuple[tuple[int, ...], dict[str, str] | None]:
+    """The shape of a row, and the names and kinds of its columns where they are known."""
     shape, columns = entry.value("data.shapes.train"), entry.value("data.columns")
     known = isinstance(shape, list) and len(shape) > 1 and all(isinstance(size, int) and size > 0 for size in shape)
-    if not known or not (columns is None or (isinstance(columns, list) and [len(columns)] == shape[1:])):
+    if not known or not (columns is None or (isinstance(columns, dict) and [len(columns)] == shape[1:])):
         raise InputError(f"predict: entry {entry.id} does not say which shape its rows have, so none can be read")
-    return tuple(shape[1:]), None if columns is None else [str(name) for name in columns]
+    return tuple(shape[1:]), columns
 
 
 def _classes(entry: Entry) -> tuple[str, ...] | None:
@@ -168,7 +176,7 @@ def _columns(model: Any, predicted: Array, plan: Prediction) -> Mapping[str, Arr
     from runner import tasks  # loads scikit-learn and matplotlib
 
     if plan.classes is None:
-        return {"prediction": tasks.values(predicted, len(plan.rows))}
+        return {"prediction": tasks.values(predicted, plan.count)}
     names = np.array(plan.classes)
     probabilities = tasks.probabilities(_settled(model, predicted), len(names))
     guess = names[probabilities.argmax(axis=1)]

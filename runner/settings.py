@@ -11,7 +11,8 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
-from runner.check import KEY, REST, Reader
+from history.errors import unknown
+from runner.check import KEY, REST, Reader, plain
 from runner.space import hyperparameters
 
 Issues = Iterator[tuple[str, str]]
@@ -150,13 +151,14 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Split:
-    """Which fractions of the rows are held out. The rows are drawn by a seed of their own, so that runs
-    that differ in `seed` alone are compared on the same rows."""
+    """Which rows are held out. What is drawn is drawn by a seed of its own, so that runs that differ in `seed` alone
+    are compared on the same rows."""
 
-    validation: float = 0.2
+    kind: Literal["random", "stratified", "grouped", "chronological", "given"] | None = None
+    validation: float = 0.2  # of all rows; of all groups
     test: float = 0.0
-    stratify: bool | None = None  # None: classification yes, regression no
     seed: int = 0
+    column: str | None = None  # of a table, or an array of an .npz: the group, the time, or the name of the part
 
     def problems(self) -> Issues:
         if not 0 < self.validation < 1:
@@ -167,6 +169,11 @@ class Split:
             yield "seed", f"must lie between 0 and 2^32 - 1, as scikit-learn wants it, not {self.seed}"
         if self.validation + self.test >= 1:
             yield "", "validation and test together leave no training rows"
+        if self.kind in ("grouped", "given") and self.column is None:
+            says = "the group of each row" if self.kind == "grouped" else "train, validation or test for each row"
+            yield "column", f"a {self.kind} split needs the column that says {says}"
+        if self.kind in (None, "random", "stratified") and self.column is not None:
+            yield "column", "only a grouped, chronological or given split goes by a column"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -177,20 +184,66 @@ class SklearnData:
     name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
     split: Split = field(default_factory=Split)
 
+    def problems(self) -> Issues:
+        yield from _no_columns(self.split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableData:
+    """A CSV or Parquet file: a row per line, columns by name. Encoding, filling and scaling happen in the model."""
+
+    kind: Literal["table"] = "table"
+    path: str | dict[str, str]  # or a file for each part: train, validation, perhaps test
+    target: str
+    columns: dict[str, Literal["number", "category", "ignore"]] = field(default_factory=dict)
+    missing: Literal["fill", "drop", "error"] = "fill"
+    separator: str = ","
+    split: Split = field(default_factory=Split)
+
+    def problems(self) -> Issues:
+        yield from _file_problems(self.path, self.split)
+        if len(self.separator) != 1:
+            yield "separator", f"must be one character, not {self.separator!r}"
+        if self.target in self.columns:
+            yield f"columns.{self.target}", "is the target, which the task says how to read; leave it out"
+
 
 @dataclass(frozen=True, kw_only=True)
 class NpzData:
     """Arrays of one NumPy .npz file: `x` (rows first) and `y`, under the names given here."""
 
     kind: Literal["npz"] = "npz"
-    path: str
+    path: str | dict[str, str]  # or a file for each part: train, validation, perhaps test
     x: str = "x"
     y: str = "y"
     split: Split = field(default_factory=Split)
 
     def problems(self) -> Issues:
-        if not Path(self.path).is_file():
-            yield "path", f"there is no file {Path(self.path).resolve()}; paths count from the current folder"
+        yield from _file_problems(self.path, self.split)
+
+
+PARTS = ("train", "validation", "test")
+
+
+def _file_problems(path: str | dict[str, str], split: Split) -> Issues:
+    """What is wrong with one file, or with a file for each part."""
+    for name, file in path.items() if isinstance(path, dict) else [("", path)]:
+        where = f"path.{name}" if name else "path"
+        if name and name not in PARTS:
+            yield where, unknown("part", name, PARTS)
+        elif not Path(file).is_file():
+            yield where, f"there is no file {Path(file).resolve()}; paths count from the current folder"
+    if isinstance(path, dict):
+        for name in PARTS[:2]:
+            if name not in path:
+                yield f"path.{name}", "is required beside the other parts"
+        if plain(split) != plain(Split()):
+            yield "split", "the files are the parts already; leave it out"
+
+
+def _no_columns(split: Split) -> Issues:
+    if split.kind in ("grouped", "given") or split.column is not None:
+        yield "split", "goes by a column, which only a table or an .npz file has"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,8 +253,12 @@ class FunctionData(Target):
 
     split: Split = field(default_factory=Split)
 
+    def problems(self) -> Issues:
+        yield from super().problems()
+        yield from _no_columns(self.split)
 
-Data = SklearnData | NpzData | FunctionData
+
+Data = SklearnData | TableData | NpzData | FunctionData
 
 
 @dataclass(frozen=True, kw_only=True)

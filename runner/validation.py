@@ -143,7 +143,7 @@ def _refit(
 
 def _save(model: Any, path: Path, dataset: Dataset) -> Path:
     """Saves a model and proves that it loads back: an artefact that does not is worth nothing."""
-    rows = dataset.validation.x[:PROBE]
+    rows = dataset.validation.head(PROBE).x
     expected = model.predict(rows, verbose=0)
     model.save(path)
     try:

@@ -1,9 +1,9 @@
-"""Where rows come from: scikit-learn's tables, .npz files, the user's function."""
+"""Where rows come from: scikit-learn's tables, CSV, Parquet and .npz files, the user's function."""
 
 import importlib
-import zipfile
-import zlib
+import logging
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +11,28 @@ import numpy as np
 
 from history.errors import unknown
 from runner.check import plain
-from runner.data import Array, Dataset, Part
-from runner.data.split import split
+from runner.data import Array, Dataset, Features, Part, take
+from runner.data.split import refuse_leaks, split
+from runner.data.tables import NOTHING, Table, features, is_number, load_arrays, open_table
 from runner.errors import DataError
-from runner.settings import Data, FunctionData, NpzData, SklearnData, Split
+from runner.settings import PARTS, Data, FunctionData, NpzData, SklearnData, Split, TableData
 from runner.targets import check_arguments, locate
+
+log = logging.getLogger("runner")
+
+WORDS = 100  # different texts in a column of a table that are taken for categories without being asked for
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What a source holds, before it is split."""
+
+    x: Features
+    y: Array
+    classes: tuple[str, ...] | None = None  # names, where the source has them
+    columns: Mapping[str, str] | None = None  # of a table: number or category
+    by: Array | None = None  # what the split goes by
+    given: bool = False  # `by` names the parts, which the source gave
 
 
 def load(settings: Data, task: str) -> Dataset:
@@ -26,37 +43,25 @@ def load(settings: Data, task: str) -> Dataset:
         task: classification or regression.
 
     Raises:
-        DataError: the source is missing, unreadable or does not suit the task.
+        DataError: the source is missing, unreadable or does not suit the task, or the split is empty or leaks.
     """
-    names: tuple[str, ...] | None = None
-    columns: tuple[str, ...] | None = None
     if isinstance(settings, SklearnData):
-        x, y, names, columns = _sklearn(settings, task)
-    elif isinstance(settings, NpzData):
-        x, y = _npz(settings)
+        rows = _sklearn(settings, task)
+    elif isinstance(settings, FunctionData):
+        rows = _function(settings)
     else:
-        given = _function(settings)
-        if isinstance(given, Mapping):
-            return _given(given, settings, task)
-        x, y = given
-    x, y = _features(x), _flat(y, len(x))
-    classes = None
-    if task == "classification":
-        y, classes = _classes(y, names)
-    else:
-        y = _numbers(y)
-    source = plain(settings)
-    source.pop("split")
-    train, validation, test = split(x, y, settings.split, stratify=_stratified(settings.split, task))
-    return Dataset(train, validation, test, classes, source, columns=columns)
+        rows = _files(settings, task)
+    y, classes = _classes(rows.y, rows.classes) if task == "classification" else (_numbers(rows.y), None)
+    how = Split(kind="given", column="its part") if rows.given else settings.split
+    parts = {name: Part(take(rows.x, chosen), y[chosen]) for name, chosen in split(y, how, task, rows.by).items()}
+    refuse_leaks(parts, given=how.kind == "given")
+    source = plain(settings) | {"split": "given"}
+    if not rows.given:
+        source.pop("split")
+    return Dataset(parts["train"], parts["validation"], parts.get("test"), classes, source, columns=rows.columns)
 
 
-def _stratified(settings: Split, task: str) -> bool:
-    return task == "classification" if settings.stratify is None else settings.stratify
-
-
-def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str, ...] | None, tuple[str, ...] | None]:
-    """Features, targets, and the names of the classes and of the columns, where there are any."""
+def _sklearn(settings: SklearnData, task: str) -> _Rows:
     datasets = importlib.import_module("sklearn.datasets")
     bunch = getattr(datasets, f"load_{settings.name}")()
     is_table_of_classes = "target_names" in bunch
@@ -65,68 +70,184 @@ def _sklearn(settings: SklearnData, task: str) -> tuple[Array, Array, tuple[str,
         raise DataError(f"data.name: the table '{settings.name}' is for {its}, the task of this pipeline is {task}")
     x = bunch.images[..., np.newaxis] if "images" in bunch else bunch.data
     names = tuple(str(name) for name in bunch.target_names) if is_table_of_classes else None
-    columns = tuple(str(name) for name in bunch.feature_names) if x.ndim == 2 else None
-    return x, bunch.target, names, columns
+    columns = {str(name): "number" for name in bunch.feature_names} if x.ndim == 2 else None
+    return _Rows(_features(x), _flat(bunch.target, len(x)), names, columns)
 
 
-def _npz(settings: NpzData) -> tuple[Array, Array]:
-    path = Path(settings.path)
+def _files(settings: TableData | NpzData, task: str) -> _Rows:
     try:
-        with _opened(path) as arrays:
-            for key, name in (("x", settings.x), ("y", settings.y)):
-                if name not in arrays:
-                    raise DataError(f"data.{key}: {path}: {unknown('array', name, arrays)}")
-            return arrays[settings.x], arrays[settings.y]
-    except DataError:
-        raise
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"data.path: cannot read {path} as an .npz file of plain arrays: {error}") from error
+        return _table(settings, task) if isinstance(settings, TableData) else _npz(settings)
+    except DataError as error:
+        if str(error).startswith("data"):
+            raise
+        raise DataError(f"data.path: {error}") from error
 
 
-def _opened(path: Path) -> Any:
-    arrays = np.load(path, allow_pickle=False)
-    if not isinstance(arrays, np.lib.npyio.NpzFile):
-        raise ValueError("it holds a single array without a name")
-    return arrays
+# --- tables
 
 
-def _function(settings: FunctionData) -> Any:
+def _table(settings: TableData, task: str) -> _Rows:
+    """Each part's file is read as the first one's columns are."""
+    files = settings.path if isinstance(settings.path, dict) else {"": settings.path}
+    kinds: dict[str, str] = {}
+    found: list[dict[str, Array]] = []
+    for name in sorted(files, key=PARTS.index) if isinstance(settings.path, dict) else files:
+        path = Path(files[name])
+        table = open_table(path, settings.separator)
+        _check_columns(settings, table, path)
+        kinds = kinds or _kinds(settings, table, task)
+        columns = table.columns(kinds)
+        if not len(columns[settings.target]):
+            raise DataError(f"{path} holds no rows")
+        if not found:
+            _check_content(settings, table, columns, path)
+        columns = _without_missing(settings, table, columns, path)
+        if isinstance(settings.path, dict):
+            columns["its part"] = np.full(len(columns[settings.target]), name, dtype=object)
+        found.append(columns)
+    joined = {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
+    named = {name: kind for name, kind in kinds.items() if name not in _beside(settings)}
+    x = features({name: joined[name] for name in named}, Path(next(iter(files.values()))))
+    by = joined.get("its part") if isinstance(settings.path, dict) else joined.get(settings.split.column or "")
+    if settings.split.kind == "chronological" and by is not None:
+        by = _times(by)
+    return _Rows(x, joined[settings.target], columns=named, by=by, given=isinstance(settings.path, dict))
+
+
+def _beside(settings: TableData) -> set[str | None]:
+    """Columns that are no features, unless they are named as such."""
+    return {settings.target, settings.split.column} - {n for n, kind in settings.columns.items() if kind != "ignore"}
+
+
+def _check_columns(settings: TableData, table: Table, path: Path) -> None:
+    asked = {"target": settings.target, "split.column": settings.split.column}
+    for key, name in (*asked.items(), *((f"columns.{name}", name) for name in settings.columns)):
+        if name is not None and name not in table.names:
+            alone = len(table.names) == 1 and {*";\t|"} & set(table.names[0])
+            hint = "; is another data.separator meant?" if alone else ""
+            raise DataError(f"data.{key}: {path}: {unknown('column', name, table.names)}{hint}")
+
+
+def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
+    """Column → number or category, of all that are to be read."""
+    told = table.kinds()
+    kinds: dict[str, str] = {}
+    for name in table.names:
+        kind = settings.columns.get(name, told[name])
+        number = told[name] == "number"
+        if name == settings.target:
+            kind = "number" if number or task == "regression" else "category"
+        elif name in _beside(settings):
+            kind = "number" if number and settings.split.kind == "chronological" else "category"
+        elif kind not in ("number", "category", "ignore"):
+            what = f"it is of type {kind}: say ignore, or store it as numbers or text"
+            raise DataError(f"data.columns.{name}: {what}")
+        if kind != "ignore":
+            kinds[name] = kind
+    if not set(kinds) - _beside(settings):
+        raise DataError("data.columns: no column is left for the features")
+    return kinds
+
+
+def _check_content(settings: TableData, table: Table, columns: Mapping[str, Array], path: Path) -> None:
+    """Numbers must be there at all; texts that nobody called categories must look like some: few, and no numbers among
+    which one is mistyped."""
+    for name, column in columns.items():
+        if column.dtype.kind != "O" and np.isnan(column).all():
+            raise DataError(f"data.columns.{name}: {path}: it is empty; say ignore")
+        if name in settings.columns or name in _beside(settings) or column.dtype.kind != "O":
+            continue
+        no_number = [row for row, cell in enumerate(column) if not is_number(cell) and cell.strip() not in NOTHING]
+        if 2 * len(no_number) < len(column):
+            row = no_number[0]
+            what = f"{path}, {table.row(row)}: {column[row]!r:.60} stands among numbers: mend it, or say category"
+            raise DataError(f"data.columns.{name}: {what}")
+        words = len(set(column))
+        if words > WORDS or (len(column) >= WORDS and 2 * words > len(column)):
+            what = f"{path}: {words} different texts in {len(column)} rows: say category, or ignore to leave it out"
+            raise DataError(f"data.columns.{name}: {what}")
+
+
+def _without_missing(settings: TableData, table: Table, columns: Mapping[str, Array], path: Path) -> dict[str, Array]:
+    """The columns without the rows that lack something, or as they are where the model is to fill them."""
+    gaps = {name: column == "" if column.dtype.kind == "O" else np.isnan(column) for name, column in columns.items()}
+    lacking = np.logical_or.reduce(list(gaps.values()))
+    if settings.missing == "drop":
+        if lacking.any():
+            log.info("%s: %d of %d rows are left out, for lack of a value", path, lacking.sum(), len(lacking))
+        return {name: column[~lacking] for name, column in columns.items()}
+    for name, gap in gaps.items():
+        if gap.any() and (settings.missing == "error" or name in _beside(settings)):
+            first = table.row(int(gap.argmax()))
+            what = f"column '{name}' lacks {gap.sum()} values, the first in {first}"
+            raise DataError(f"{path}: {what}; fill them in, or say data.missing: drop")
+    return dict(columns)
+
+
+def _times(column: Array) -> Array:
+    """Times as numbers that are in the same order."""
+    if column.dtype.kind in "fiuM":
+        return column
+    import pandas
+
+    try:
+        return np.asarray(pandas.to_datetime(list(column), format="ISO8601", utc=True).asi8)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"data.split.column: holds neither numbers nor ISO 8601 times: {error}") from error
+
+
+# --- arrays
+
+
+def _npz(settings: NpzData) -> _Rows:
+    files = settings.path if isinstance(settings.path, dict) else {"": settings.path}
+    column = [settings.split.column] if settings.split.column else []
+    read = [load_arrays(Path(path), settings.x, settings.y, *column) for path in files.values()]
+    pairs = {name: (found[0], found[1]) for name, found in zip(files, read, strict=True)}
+    if isinstance(settings.path, dict):
+        return _joined(pairs, "data.path")
+    x, y, *by = read[0]
+    x = _features(x)
+    by = [_flat(values, len(x)) for values in by]
+    if by and settings.split.kind == "chronological":
+        by = [_times(by[0])]
+    return _Rows(x, _flat(y, len(x)), by=by[0] if by else None)
+
+
+def _joined(pairs: Mapping[str, tuple[Any, Any]], where: str) -> _Rows:
+    """Parts that were given, one after the other."""
+    found = {name: (_features(x), y) for name, (x, y) in pairs.items()}
+    shapes = {name: x.shape[1:] for name, (x, _) in found.items()}
+    if len(set(shapes.values())) > 1:
+        raise DataError(f"{where}: the parts have rows of different shapes: {shapes}")
+    targets = [_flat(y, len(x)) for x, y in found.values()]
+    by = np.repeat(np.array(list(found), dtype=object), [len(y) for y in targets])
+    return _Rows(np.concatenate([x for x, _ in found.values()]), np.concatenate(targets), by=by, given=True)
+
+
+def _function(settings: FunctionData) -> _Rows:
     function = locate(settings.target, "data._target_")
     check_arguments(function, settings.args, "data")
     given = function(**settings.args)
-    if isinstance(given, Mapping) or (isinstance(given, tuple) and len(given) == 2):
-        return given
+    says = f"data._target_: {settings.target} returned"
+    if isinstance(given, Mapping):
+        for name in given:
+            if name not in PARTS:
+                raise DataError(f"{says} what is no part: {unknown('part', str(name), PARTS)}")
+        for name in PARTS[:2]:
+            if name not in given:
+                raise DataError(f"{says} no '{name}' part")
+        for name, pair in given.items():
+            if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
+                raise DataError(f"{says} a '{name}' part that is no pair (x, y)")
+        return _joined(given, f"data._target_: {settings.target}")
+    if isinstance(given, tuple) and len(given) == 2:
+        x = _features(given[0])
+        return _Rows(x, _flat(given[1], len(x)))
     raise DataError(
-        f"data._target_: {settings.target} returned {type(given).__name__}; "
+        f"{says} {type(given).__name__}; "
         "it must return (x, y), or a mapping of train, validation and perhaps test to such pairs"
     )
-
-
-def _given(parts: Mapping[str, Any], settings: FunctionData, task: str) -> Dataset:
-    """Parts that were split by the user."""
-    for name in parts:
-        if name not in ("train", "validation", "test"):
-            raise DataError(f"data._target_: {unknown('part', str(name), ('train', 'validation', 'test'))}")
-    for name in ("train", "validation"):
-        if name not in parts:
-            raise DataError(f"data._target_: {settings.target} returned no '{name}' part")
-    for name, pair in parts.items():
-        if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-            raise DataError(f"data._target_: {settings.target} returned a '{name}' part that is no pair (x, y)")
-    pairs = {name: (_features(x), _flat(y, len(x))) for name, (x, y) in parts.items()}
-    shapes = {name: x.shape[1:] for name, (x, _) in pairs.items()}
-    if len(set(shapes.values())) > 1:
-        raise DataError(f"data._target_: {settings.target} returned rows of different shapes: {shapes}")
-    classes = None
-    if task == "classification":
-        joined, classes = _classes(np.concatenate([y for _, y in pairs.values()]), None)
-        ends = np.cumsum([len(y) for _, y in pairs.values()])[:-1]
-        targets = dict(zip(pairs, np.split(joined, ends), strict=True))
-    else:
-        targets = {name: _numbers(y) for name, (_, y) in pairs.items()}
-    found = {name: Part(x, targets[name]) for name, (x, _) in pairs.items()}
-    source = plain(settings) | {"split": "given"}
-    return Dataset(found["train"], found["validation"], found.get("test"), classes, source)
 
 
 def _features(x: Any) -> Array:
@@ -168,6 +289,7 @@ def _classes(y: Array, names: tuple[str, ...] | None) -> tuple[Array, tuple[str,
         raise DataError(f"data: classification needs at least two classes; there is only {values.tolist()}")
     if y.dtype.kind == "f" and not np.array_equal(values, np.round(values)):
         raise DataError(f"data: the targets are fractions ({values[:3].tolist()} ...); is this a regression?")
+    values = values.astype("int64") if y.dtype.kind == "f" else values
     return numbers.astype("int64"), names or tuple(str(value) for value in values.tolist())
 
 

@@ -1,54 +1,124 @@
-"""Files of rows: reads those that a model is to be applied to, and writes what it predicts. CSV, Parquet, .npz.
+"""Files of rows: CSV and Parquet by column, .npz by array; and what is predicted, written in the same formats.
 
-CSV is read with the standard library: a wrong cell can then be named by its line, and no text such as NA becomes a
-number by itself. Parquet needs pyarrow, which is imported where it is used.
+pandas reads the values. What it lets pass in a CSV, a line that was cut off or a blank one, is refused before: no row
+may be missing, and nobody notice. Parquet needs pyarrow, which is imported where it is used.
 """
 
 import csv
 import importlib
-import itertools
 import math
+import zipfile
+import zlib
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
-from history.errors import suggest
+from history.errors import suggest, unknown
 from history.files import atomic
-from runner.data import Array
+from runner.data import Array, Features
 from runner.errors import DataError
 
 PARQUET = (".parquet", ".pq")
 FORMATS = (".csv", *PARQUET, ".npz")
+NOTHING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")  # cells of a CSV that stand for a missing number
 LARGEST = float(np.finfo("float32").max)  # what models compute with
 CHUNK = 65536  # rows that are turned into text at a time
 
 
-def read(path: Path, shape: Sequence[int], columns: Sequence[str] | None) -> tuple[Array, list[str]]:
-    """Rows of features, as float32 of shape (rows, *shape), and the names of the columns that were left out.
+class Table(Protocol):
+    """A file of named columns."""
+
+    names: list[str]
+
+    def kinds(self) -> dict[str, str]:
+        """Column → number or category, or what else it holds, as far as the content tells."""
+
+    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        """The columns asked for: numbers as float64, NaN where one is missing; categories as text, "" likewise.
+
+        Raises:
+            DataError: a column of numbers holds something else; the first such cell is named.
+        """
+
+    def row(self, number: int) -> str:
+        """Where the row of that number (from 0) stands, for messages."""
+
+
+def open_table(path: Path, separator: str = ",", width: int | None = None) -> Table:
+    """A table in a CSV or Parquet file.
+
+    Args:
+        path: its suffix tells which.
+        separator: of the columns of a CSV.
+        width: how many columns are wanted of a file that may have no header; None: the first line is one.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        if path.suffix.lower() in PARQUET:
+            return _Parquet(path)
+        if path.suffix.lower() == ".csv":
+            return _Csv(path, separator, width)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
+    raise DataError(f"{path} is no table; its name must end in .csv, {' or '.join(PARQUET)}")
+
+
+def read(
+    path: Path,
+    shape: Sequence[int],
+    columns: Mapping[str, str] | None,
+    *,
+    separator: str = ",",
+    may_miss: bool = False,
+) -> tuple[Features, list[str]]:
+    """Rows of features for a model that was trained, and the names of the columns that were left out.
 
     Args:
         path: a file of one of FORMATS.
         shape: of one row.
-        columns: names of the features, in order, by which a table's columns are chosen; None: all columns, in order.
+        columns: names and kinds of the features, in order, by which a table's columns are chosen; None: all columns
+            are numbers, in order.
+        separator: of the columns of a CSV.
+        may_miss: numbers may be missing.
 
     Raises:
         DataError: the file cannot be read, or does not hold such rows; the first wrong value is named.
     """
-    kind = path.suffix.lower()
-    try:
-        if kind == ".npz":
-            rows, ignored = _npz(path, tuple(shape))
-        else:
-            table = _parquet if kind in PARQUET else _csv
-            rows, ignored = table(path, math.prod(shape), columns)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    if not len(rows):
+    if path.suffix.lower() == ".npz":
+        return _npz(path, tuple(shape)), []
+    width = math.prod(shape)
+    table = open_table(path, separator, None if columns else width)
+    kinds, ignored = _choose(path, table.names, width, columns)
+    found = table.columns(kinds)
+    if not may_miss:
+        refuse_missing(table, found, path)
+    x = features(found, path)
+    return (x if isinstance(x, dict) else x.reshape(-1, *shape)), ignored
+
+
+def features(columns: Mapping[str, Array], path: Path) -> Features:
+    """What a model takes of columns: one array of numbers or, where some are categories, each by itself."""
+    if not len(next(iter(columns.values()))):
         raise DataError(f"{path} holds no rows")
-    return rows.reshape(-1, *shape), ignored
+    x = {name: column if _is_text(column) else column.astype("float32") for name, column in columns.items()}
+    return x if any(map(_is_text, x.values())) else np.stack(list(x.values()), axis=1)
+
+
+def refuse_missing(table: Table, columns: Mapping[str, Array], path: Path) -> None:
+    """Raises DataError where a number is missing, naming the first."""
+    for name, column in columns.items():
+        if not _is_text(column) and np.isnan(column).any():
+            where = f"{path}, {table.row(int(np.isnan(column).argmax()))}, column '{name}'"
+            raise DataError(f"{where}: nothing, where a number must be")
+
+
+def _is_text(column: Array) -> bool:
+    return column.dtype.kind == "O"
 
 
 def write(path: Path, columns: Mapping[str, Array]) -> None:
@@ -85,168 +155,235 @@ def _write_csv(writer: Any, columns: Mapping[str, Array]) -> None:
         writer.writerows(zip(*(values[start : start + CHUNK].tolist() for values in columns.values()), strict=True))
 
 
-# --- CSV
-
-
-def _csv(path: Path, width: int, columns: Sequence[str] | None) -> tuple[Array, list[str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True)
-        try:
-            return _rows(path, _lines(path, reader), width, columns)
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not UTF-8, somewhere after line {reader.line_num}; save it as UTF-8") from error
-        except csv.Error as error:
-            raise DataError(f"{path}, line {reader.line_num}: {error}; it is no CSV, or was cut off") from error
-
-
-def _lines(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
-    """Each row with the number of the line that it ends on; blank lines may stand at the end only."""
-    blank = 0
-    for cells in reader:
-        if not cells:
-            blank = blank or reader.line_num
-        elif blank:
-            raise DataError(f"{path}, line {blank} is blank: a row is missing, or the line is to be deleted")
-        else:
-            yield reader.line_num, cells
-
-
-def _rows(
-    path: Path, lines: Iterator[tuple[int, list[str]]], width: int, columns: Sequence[str] | None
-) -> tuple[Array, list[str]]:
-    first = next(lines, None)
-    if first is None:
-        raise DataError(f"{path} is empty")
-    if columns is None and not _is_header(path, first[1]):
-        names = [str(place) for place in range(1, len(first[1]) + 1)]
-        lines = itertools.chain([first], lines)
-    else:
-        names = [name.strip() for name in first[1]]
-    chosen, ignored = _choose(path, names, width, columns)
-    values = array("f")
-    for number, (line, cells) in enumerate(lines, 1):
-        if len(cells) != len(names):
-            where = f"{path}, row {number} (line {line})"
-            raise DataError(f"{where} has {len(cells)} values; the first line has {len(names)}")
-        picked = [cells[place] for place in chosen]
-        numbers = _numbers(picked)
-        if numbers is None:
-            place = next(place for place in chosen if _numbers([cells[place]]) is None)
-            found = repr(cells[place]) if cells[place].strip() else "nothing"
-            raise _bad(f"{path}, row {number} (line {line}), column '{names[place]}'", found)
-        values.extend(numbers)
-    flat = np.frombuffer(values, dtype="float32") if values else np.empty(0, "float32")
-    return flat.reshape(-1, width), ignored
-
-
-def _numbers(cells: list[str]) -> list[float] | None:
-    """The cells as numbers; None where one is none that a model can take."""
-    try:
-        numbers = [float(cell) for cell in cells]
-    except ValueError:
-        return None
-    fit = math.isfinite(sum(numbers)) and min(numbers) >= -LARGEST and max(numbers) <= LARGEST
-    return numbers if fit and "_" not in "".join(cells) else None  # Python alone reads 1_000 as a number
-
-
-def _is_text(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return True
-    return "_" in cell
-
-
 def _bad(where: str, found: str) -> DataError:
     found = found if len(found) <= 60 else f"{found[:57]}..."
     return DataError(f"{where}: {found} is no finite number of single precision")
 
 
-def _is_header(path: Path, cells: list[str]) -> bool:
-    """Whether the first line names the columns, where their names are not known."""
-    texts = [cell for cell in cells if _is_text(cell)]
-    counted = len(cells) > 1 and cells == [str(place) for place in range(len(cells))]
-    if counted or 0 < len(texts) < len(cells):
-        what = "counts from 0" if counted else f"holds both numbers and other text ({texts[0]!r:.40})"
-        raise DataError(
-            f"{path}: line 1 {what}: name the columns by texts that are no numbers, or give a row of numbers"
-        )
-    return bool(texts)
-
-
-def _choose(path: Path, names: Sequence[str], width: int, columns: Sequence[str] | None) -> tuple[list[int], list[str]]:
-    """The places of the columns that are wanted, in the order wanted, and the names of the others."""
+def _choose(
+    path: Path, names: Sequence[str], width: int, columns: Mapping[str, str] | None
+) -> tuple[dict[str, str], list[str]]:
+    """The columns that are wanted, in the order wanted, with their kinds; and the names of the others."""
     commas = "; columns are separated by commas" if len(names) == 1 and {*";\t|"} & set(names[0]) else ""
-    known = set(names)
-    missing = [column for column in columns or () if column not in known]
-    if columns and len(missing) == len(columns):
-        wanted = ",".join(columns)
-        raise DataError(f"{path} names none of the columns of the model; its header must be {wanted}{commas}")
-    if len(known) < len(names):
-        doubled = next(name for name in names if names.count(name) > 1)
-        raise DataError(f"{path} has several columns '{doubled}'; rename or delete all but one")
     if columns is None:
         if len(names) != width:
             raise DataError(f"{path} has {len(names)} columns; the model takes {width}{commas}")
-        return list(range(width)), []
+        return dict.fromkeys(names, "number"), []
+    missing = [column for column in columns if column not in names]
+    if len(missing) == len(columns):
+        wanted = ",".join(columns)
+        raise DataError(f"{path} names none of the columns of the model; its header must be {wanted}{commas}")
     others = [name for name in names if name not in columns]
     if missing:
         listed = ", ".join(f"'{name}'" for name in missing)
         raise DataError(
             f"{path} has no column {listed}{suggest(missing[0], others)} (others: {', '.join(others) or 'none'})"
         )
-    return [names.index(column) for column in columns], others
+    return dict(columns), others
 
 
-# --- Parquet and .npz
+def _once(path: Path, names: list[str]) -> list[str]:
+    for name in names:
+        if names.count(name) > 1:
+            raise DataError(f"{path} has several columns '{name}'; rename or delete all but one")
+    return names
 
 
-def _parquet(path: Path, width: int, columns: Sequence[str] | None) -> tuple[Array, list[str]]:
-    module = parquet(path)
-    try:
-        file = module.ParquetFile(path)
-        names = list(file.schema_arrow.names)
-        chosen, ignored = _choose(path, names, width, columns)
-        wanted = [names[place] for place in chosen]
-        table = file.read(columns=wanted)
-    except (ValueError, NotImplementedError) as error:  # as ArrowInvalid and ArrowNotImplementedError are
-        raise DataError(f"cannot read {path} as Parquet: {error}") from error
-    types = importlib.import_module("pyarrow.types")
-    rows = np.empty((table.num_rows, width), "float64")
-    for place, name in enumerate(wanted):
-        column = table.column(name)
-        if not any(getattr(types, f"is_{kind}")(column.type) for kind in ("integer", "floating", "decimal", "boolean")):
-            first = column[0].as_py() if len(column) else None
-            raise _bad(f"{path}, row 1, column '{name}'", f"{first!r} (of type {column.type})")
-        rows[:, place] = column.cast("float64", safe=False).to_numpy()
-    for row, place in np.argwhere(~(np.abs(rows) <= LARGEST))[:1]:
-        found = table.column(wanted[place])[int(row)].as_py()
-        where = f"{path}, row {row + 1}, column '{wanted[place]}'"
-        raise _bad(where, "nothing" if found is None else repr(found))
-    return rows.astype("float32"), ignored
+class _Csv:
+    """A CSV file in UTF-8 with a header, or perhaps without one."""
 
+    def __init__(self, path: Path, separator: str, width: int | None) -> None:
+        self.path, self.separator = path, separator
+        first, self.lines = self._scan()
+        self.header = width is None or self._is_header(first)
+        names = [name.strip() for name in first] if self.header else [str(place + 1) for place in range(len(first))]
+        self.names = _once(path, names)
+        if self.header:
+            self.lines = self.lines[1:]
 
-def _npz(path: Path, shape: tuple[int, ...]) -> tuple[Array, list[str]]:
-    try:
-        arrays = np.load(path, allow_pickle=False)
-        if not isinstance(arrays, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array without a name")
-        with arrays:
-            name = "x" if "x" in arrays.files or len(arrays.files) != 1 else arrays.files[0]
-            if name not in arrays.files:
-                raise DataError(f"{path} has no array 'x' (it has: {', '.join(arrays.files) or 'none'})")
-            rows = np.asarray(arrays[name])
-    except (DataError, OSError):
-        raise
-    except Exception as error:  # a damaged zip shows as one of a dozen types
-        raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
-    if rows.shape[1:] != shape or rows.ndim == 0:
-        raise DataError(
-            f"{path}: '{name}' has the shape {rows.shape}; the model takes (rows, {', '.join(map(str, shape))})"
+    def _scan(self) -> tuple[list[str], "array[int]"]:
+        """The cells of the first line, and the number of the line on which each row ends; refuses what is not whole."""
+        first: list[str] = []
+        lines, blank = array("q"), 0
+        with self.path.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.reader(file, strict=True, delimiter=self.separator)
+            try:
+                for cells in reader:
+                    line = reader.line_num
+                    if not cells:
+                        blank = blank or line
+                        continue
+                    if blank and first:
+                        raise DataError(
+                            f"{self.path}, line {blank} is blank: a row is missing, or the line is to be deleted"
+                        )
+                    first = first or cells
+                    if len(cells) != len(first):
+                        where = f"{self.path}, row {len(lines)} (line {line})"
+                        raise DataError(f"{where} has {len(cells)} values; the first line has {len(first)}")
+                    blank = 0
+                    lines.append(line)
+            except UnicodeDecodeError as error:
+                where = f"somewhere after line {reader.line_num}"
+                raise DataError(f"{self.path} is not UTF-8, {where}; save it as UTF-8") from error
+            except csv.Error as error:
+                what = f"{self.path}, line {reader.line_num}: {error}; it is no CSV, or was cut off"
+                raise DataError(what) from error
+        if not first:
+            raise DataError(f"{self.path} is empty")
+        return first, lines
+
+    def _is_header(self, cells: list[str]) -> bool:
+        """Whether the first line names the columns, where their names are not known."""
+        texts = [cell for cell in cells if not is_number(cell)]
+        counted = len(cells) > 1 and cells == [str(place) for place in range(len(cells))]
+        if counted or 0 < len(texts) < len(cells):
+            what = "counts from 0" if counted else f"holds both numbers and other text ({texts[0]!r:.40})"
+            raise DataError(
+                f"{self.path}: line 1 {what}: name the columns by texts that are no numbers, or give a row of numbers"
+            )
+        return bool(texts)
+
+    def kinds(self) -> dict[str, str]:
+        frame = self._frame(dict.fromkeys(self.names, "number"))
+        return {name: "number" if column.dtype.kind in "if" else "category" for name, column in frame.items()}
+
+    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        frame = self._frame(kinds)
+        return {
+            name: frame[name].to_numpy(object) if kind == "category" else self._numbers(frame[name])
+            for name, kind in kinds.items()
+        }
+
+    def row(self, number: int) -> str:
+        return f"row {number + 1} (line {self.lines[number]})"
+
+    def _frame(self, kinds: Mapping[str, str]) -> Any:
+        """The columns asked for: words as they are written, numbers as pandas finds them."""
+        import pandas
+
+        numbers = [name for name, kind in kinds.items() if kind == "number"]
+        return pandas.read_csv(
+            self.path,
+            sep=self.separator,
+            encoding="utf-8-sig",
+            header=0 if self.header else None,
+            names=self.names,
+            index_col=False,
+            usecols=list(kinds),
+            dtype={name: str for name, kind in kinds.items() if kind == "category"},
+            keep_default_na=False,
+            na_values={name: list(NOTHING) for name in numbers},
+            skipinitialspace=True,
+            float_precision="round_trip",
+            low_memory=False,  # a column is of one type, whatever its length
         )
+
+    def _numbers(self, column: Any) -> Array:
+        import pandas
+
+        if column.dtype.kind in "if":
+            found: Array = column.to_numpy("float64")
+            wrong = np.abs(found) > LARGEST
+        else:
+            texts = column.astype(str).str.strip()
+            found = pandas.to_numeric(texts, errors="coerce").to_numpy("float64")
+            wrong = ~(np.abs(found) <= LARGEST) & ~(column.isna() | texts.isin(NOTHING)).to_numpy()
+        if wrong.any():
+            row = int(wrong.argmax())
+            raise _bad(f"{self.path}, {self.row(row)}, column '{column.name}'", repr(str(column.iloc[row])))
+        return found
+
+
+def is_number(cell: str) -> bool:
+    """Whether the text of a cell is a number."""
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return "_" not in cell  # Python alone reads 1_000 as a number
+
+
+class _Parquet:
+    """A Parquet file."""
+
+    def __init__(self, path: Path) -> None:
+        module = parquet(path)
+        self.path = path
+        try:
+            self.file = module.ParquetFile(path)
+        except (ValueError, NotImplementedError) as error:  # as ArrowInvalid and ArrowNotImplementedError are
+            raise DataError(f"cannot read {path} as Parquet: {error}") from error
+        self.names = _once(path, list(self.file.schema_arrow.names))
+
+    def kinds(self) -> dict[str, str]:
+        types = importlib.import_module("pyarrow.types")
+        known = {"number": ("integer", "floating", "decimal", "boolean")}
+        known["category"] = ("string", "large_string", "string_view", "dictionary")
+        found = {}
+        for field in self.file.schema_arrow:
+            named = (kind for kind, names in known.items() if any(getattr(types, f"is_{n}")(field.type) for n in names))
+            found[field.name] = next(named, str(field.type))
+        return found
+
+    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        try:
+            table = self.file.read(columns=list(kinds))
+        except (ValueError, NotImplementedError) as error:
+            raise DataError(f"cannot read {self.path} as Parquet: {error}") from error
+        types, found = self.kinds(), {}
+        for name, kind in kinds.items():
+            column = table.column(name)
+            if kind == "category":
+                found[name] = np.array(["" if v is None else str(v) for v in column.to_pylist()], dtype=object)
+            elif types[name] != "number":
+                first = column[0].as_py() if len(column) else None
+                raise _bad(f"{self.path}, row 1, column '{name}'", f"{first!r} (of type {column.type})")
+            else:
+                found[name] = self._numbers(name, column)
+        return found
+
+    def row(self, number: int) -> str:
+        return f"row {number + 1}"
+
+    def _numbers(self, name: str, column: Any) -> Array:
+        found: Array = column.cast("float64", safe=False).to_numpy()
+        for row in np.flatnonzero(np.abs(found) > LARGEST)[:1]:
+            raise _bad(f"{self.path}, {self.row(row)}, column '{name}'", repr(column[int(row)].as_py()))
+        return found
+
+
+def load_arrays(path: Path, *names: str) -> list[Array]:
+    """The arrays of those names in an .npz file or, where none is asked for, `x` or its only one.
+
+    Raises:
+        DataError: it cannot be read, or has no such array. Nothing is unpickled.
+    """
+    try:
+        found = np.load(path, allow_pickle=False)
+        if not isinstance(found, np.lib.npyio.NpzFile):
+            raise ValueError("it holds a single array without a name")
+        with found:
+            wanted = names or (("x",) if "x" in found.files or len(found.files) != 1 else tuple(found.files))
+            for name in wanted:
+                if name not in found.files:
+                    raise DataError(f"{path}: {unknown('array', name, found.files)}")
+            return [found[name] for name in wanted]
+    except DataError:
+        raise
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
+        raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
+
+
+def _npz(path: Path, shape: tuple[int, ...]) -> Array:
+    (rows,) = load_arrays(path)
+    if rows.shape[1:] != shape or rows.ndim == 0:
+        raise DataError(f"{path}: its rows are of shape {rows.shape[1:]}; those of the model of {shape}")
+    if not len(rows):
+        raise DataError(f"{path} holds no rows")
     if rows.dtype.kind not in "fiub":
-        raise DataError(f"{path}: '{name}' is of type {rows.dtype}; a model takes numbers")
+        raise DataError(f"{path}: its rows are of type {rows.dtype}; a model takes numbers")
     for place in np.argwhere(~(np.abs(rows.astype("float64")) <= LARGEST))[:1]:
         row, *rest = (int(number) for number in place)
-        raise _bad(f"{path}, row {row + 1}, {name}{[row, *rest]}", repr(rows[tuple(place)].item()))
-    return rows.astype("float32"), []
+        raise _bad(f"{path}, row {row + 1}, x{[row, *rest]}", repr(rows[tuple(place)].item()))
+    return rows.astype("float32")

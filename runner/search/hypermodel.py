@@ -39,7 +39,7 @@ def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
     """The pipeline's HyperModel: the user's own, or one that calls a model function.
 
     Facts of the data that the target names among its parameters are passed by name: `input_shape`,
-    `num_classes` (None for regression), `task`, `facts`.
+    `num_classes` and `classes` (None for regression), `columns` (None without names), `task`, `facts`.
 
     Raises:
         ConfigError: the target does not exist or does not take its arguments.
@@ -50,6 +50,8 @@ def hypermodel(pipeline: Pipeline, dataset: Dataset) -> Any:
         "facts": facts,
         "input_shape": facts.input_shape,
         "num_classes": facts.num_classes,
+        "classes": dataset.classes,
+        "columns": facts.columns,
         "task": pipeline.task.kind,
     }
     offered = {name: value for name, value in offered.items() if name not in pipeline.model.args}

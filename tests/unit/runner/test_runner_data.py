@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from runner.data import Dataset, Part
 from runner.data.sources import load
-from runner.data.split import split
+from runner.data.split import refuse_leaks, split
 from runner.errors import ConfigError, DataError
-from runner.settings import FunctionData, NpzData, SklearnData, Split
+from runner.settings import PARTS, FunctionData, NpzData, SklearnData, Split
 
 X = np.arange(200, dtype="float32").reshape(100, 2)
 Y = np.repeat([0, 1], [80, 20])
@@ -23,7 +23,8 @@ Y = np.repeat([0, 1], [80, 20])
 def rows(part: Part | None) -> list[int]:
     """The numbers of a part's rows, which X holds."""
     assert part is not None
-    return [int(value) // 2 for value in part.x[:, 0]]
+    x: Any = part.x
+    return [int(value) // 2 for value in x[:, 0]]
 
 
 @pytest.mark.parametrize(
@@ -37,41 +38,87 @@ def rows(part: Part | None) -> list[int]:
 )
 def test_a_split_has_the_sizes_that_its_fractions_say(settings: Split, sizes: tuple[int, int, int | None]) -> None:
     """Each a share of all rows."""
-    train, validation, test = split(X, Y, settings, stratify=False)
-    assert (len(train), len(validation), test and len(test)) == sizes
+    parts = split(Y, settings, "regression")
+    assert tuple(len(parts[name]) if name in parts else None for name in PARTS) == sizes
 
 
-@pytest.mark.parametrize("stratify", [True, False])
-def test_the_parts_are_disjoint_and_together_all_rows(stratify: bool) -> None:
-    """And each row keeps its target."""
-    parts = split(X, Y, Split(validation=0.2, test=0.2), stratify=stratify)
-    numbers = [number for part in parts for number in rows(part)]
+@pytest.mark.parametrize("task", ["classification", "regression"])
+def test_the_parts_are_disjoint_and_together_all_rows(task: str) -> None:
+    """In another order than they came."""
+    numbers = np.concatenate(list(split(Y, Split(validation=0.2, test=0.2), task).values())).tolist()
     assert sorted(numbers) == list(range(100))
     assert numbers != sorted(numbers)
-    for part in parts:
-        assert part is not None
-        assert part.y.tolist() == [int(Y[number]) for number in rows(part)]
 
 
 def test_stratification_keeps_the_shares_of_the_classes() -> None:
     """80 to 20 in each part."""
-    parts = split(X, Y, Split(validation=0.2, test=0.2), stratify=True)
-    assert [np.bincount(part.y).tolist() for part in parts if part] == [[48, 12], [16, 4], [16, 4]]
+    parts = split(Y, Split(validation=0.2, test=0.2), "classification")
+    assert [np.bincount(Y[numbers]).tolist() for numbers in parts.values()] == [[48, 12], [16, 4], [16, 4]]
 
 
 def test_the_splits_seed_alone_decides_the_rows() -> None:
     """The same seed draws the same rows, another one others."""
-    one, same, other = (split(X, Y, Split(seed=seed, test=0.2), stratify=True) for seed in (1, 1, 2))
-    assert [rows(part) for part in one] == [rows(part) for part in same]
-    assert rows(one[1]) != rows(other[1])
+    one, same, other = (split(Y, Split(seed=seed, test=0.2), "classification") for seed in (1, 1, 2))
+    assert {name: found.tolist() for name, found in one.items()} == {name: same[name].tolist() for name in one}
+    assert one["validation"].tolist() != other["validation"].tolist()
 
 
 def test_a_split_that_cannot_be_made_is_an_error_of_the_data() -> None:
     """A class too small to stand in every part; a part without rows."""
     with pytest.raises(DataError, match=r"data\.split"):
-        split(X, np.repeat([0, 1], [99, 1]), Split(), stratify=True)
+        split(np.repeat([0, 1], [99, 1]), Split(), "classification")
     with pytest.raises(DataError, match=r"data\.split"):
-        split(X[:1], Y[:1], Split(), stratify=False)
+        split(Y[:1], Split(), "regression")
+
+
+def test_a_group_stands_in_one_part_alone() -> None:
+    """The shares are of groups; the seed draws them."""
+    groups = np.array(list("aabbbccddddeeffgghhiijj"), dtype=object)
+    parts = split(np.arange(23), Split(kind="grouped", column="g", validation=0.2, test=0.2), "regression", groups)
+    found = {name: set(groups[numbers]) for name, numbers in parts.items()}
+    assert {name: len(names) for name, names in found.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert set().union(*found.values()) == set(groups)
+    assert sum(map(len, found.values())) == len(set(groups))
+
+
+def test_a_chronological_split_tests_on_the_newest_rows() -> None:
+    """By the column, or by the order of the rows; rows of one time stay together."""
+    times = np.array([5, 1, 4, 4, 2, 3, 4, 6, 7, 8])
+    parts = split(np.arange(10), Split(kind="chronological", validation=0.3, test=0.2), "regression", times)
+    assert {name: sorted(times[numbers].tolist()) for name, numbers in parts.items()} == {
+        "train": [1, 2, 3, 4, 4, 4],
+        "validation": [5, 6],
+        "test": [7, 8],
+    }
+    in_order = split(np.arange(10), Split(kind="chronological", validation=0.3), "regression")
+    assert [numbers.tolist() for numbers in in_order.values()] == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9]]
+    with pytest.raises(DataError, match=r"10 rows leave none for validation"):
+        split(np.arange(10), Split(kind="chronological"), "regression", np.repeat([1, 2], [2, 8]))
+
+
+def test_a_column_may_say_which_rows_are_which() -> None:
+    """Test rows are not needed, validation rows are; another word is an error."""
+    column = np.array(["validation", "train", "train"], dtype=object)
+    given = Split(kind="given", column="part")
+    parts = split(np.arange(3), given, "regression", column)
+    assert {name: numbers.tolist() for name, numbers in parts.items()} == {"train": [1, 2], "validation": [0]}
+    with pytest.raises(DataError, match=r"row 2: unknown part 'valid'; did you mean 'validation'"):
+        split(np.arange(3), given, "regression", np.array(["train", "valid", "test"], dtype=object))
+    with pytest.raises(DataError, match="leave none for validation"):
+        split(np.arange(3), given, "regression", np.array(["train", "test", "test"], dtype=object))
+
+
+def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Features and target must both be equal; a missing number is equal to a missing one."""
+    x = np.array([[1.0, np.nan], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]], "float32")
+    train, other = Part(x, np.array([0.0, 1.0, 2.0, 3.0], "float32")), Part(x[:3], np.array([0.0, 5.0, 5.0], "float32"))
+    refuse_leaks({"train": train, "validation": other}, given=True)
+    assert "1 of the 3 validation rows are train rows too" in caplog.text
+    with pytest.raises(DataError, match="2 of the 2 test rows are train rows too"):
+        refuse_leaks({"train": train, "validation": other, "test": train.head(2)}, given=True)
+    words = Part({"a": np.array(["x", "y"], dtype=object), "b": x[:2, 1]}, np.array([0, 1]))
+    with pytest.raises(DataError, match="1 of the 1 validation rows"):
+        refuse_leaks({"train": words, "validation": words.head(1)}, given=True)
 
 
 # --- tables of scikit-learn
@@ -148,7 +195,8 @@ def npz(tmp_path: Path) -> Callable[..., NpzData]:
 def test_an_npz_file_is_read(npz: Callable[..., NpzData]) -> None:
     """A column of targets is flattened, features become float32, labels become numbers."""
     data = load(npz(x=X.astype("int64"), y=np.where(Y, "no", "yes")[:, np.newaxis]), "classification")
-    assert (data.classes, str(data.train.x.dtype), str(data.train.y.dtype)) == (("no", "yes"), "float32", "int64")
+    x: Any = data.train.x
+    assert (data.classes, str(x.dtype), str(data.train.y.dtype)) == (("no", "yes"), "float32", "int64")
     assert data.train.y.tolist() == [1 - int(Y[number]) for number in rows(data.train)]
 
 
@@ -156,9 +204,9 @@ def test_other_names_of_arrays_may_be_given(npz: Callable[..., NpzData]) -> None
     """One that is not there is named, with those that are."""
     path = npz(features=X, target=Y).path
     assert len(load(NpzData(path=path, x="features", y="target"), "classification").train) == 80
-    with pytest.raises(DataError, match=r"data\.x: .*unknown array 'x' \(known: features, target\)"):
+    with pytest.raises(DataError, match=r"data\.path: .*unknown array 'x' \(known: features, target\)"):
         load(NpzData(path=path), "classification")
-    with pytest.raises(DataError, match=r"data\.y: .*did you mean 'target'"):
+    with pytest.raises(DataError, match=r"data\.path: .*did you mean 'target'"):
         load(NpzData(path=path, x="features", y="targets"), "classification")
 
 
@@ -230,12 +278,13 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "users_own_rows.py").write_text(
         "import numpy as np\n"
-        "def make(n): return np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 3\n"
+        "def make(n, first=0): return first + np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 3\n"
         "def pair(n=30): return make(n)\n"
-        "def parts(n=30): return {'train': make(n), 'validation': make(n // 2), 'test': make(6)}\n"
+        "def parts(n=30): return {'train': make(n), 'validation': make(n // 2, 100), 'test': make(6, 200)}\n"
         "def no_validation(): return {'train': make(9)}\n"
         "def misnamed(): return {'train': make(9), 'valid': make(9)}\n"
         "def three(): return make(9) + (1,)\n"
+        "def leaking(): return {'train': make(9), 'validation': make(4)}\n"
         "def nothing(): pass\n"
         "def halves(): return {'train': make(9), 'validation': make(9)[0]}\n"
         "def unpaired(): return {'train': make(9), 'validation': None}\n"
@@ -264,7 +313,8 @@ def test_a_function_may_return_the_parts_itself() -> None:
     """They are then as it returned them, row by row."""
     data = load(function("parts"), "classification")
     assert [len(part) for part in data.parts().values()] == [30, 15, 6]
-    assert data.train.x.tolist() == np.arange(60.0).reshape(30, 2).tolist()
+    x: Any = data.train.x
+    assert x.tolist() == np.arange(60.0).reshape(30, 2).tolist()
     assert data.train.y.tolist() == [n % 3 for n in range(30)]
     assert data.source["split"] == "given"
     assert load(function("parts"), "regression").validation.y.tolist() == [n % 3 for n in range(15)]
@@ -277,6 +327,7 @@ def test_a_function_may_return_the_parts_itself() -> None:
         ("no_validation", "users_own_rows.no_validation returned no 'validation' part"),
         ("misnamed", "unknown part 'valid'; did you mean 'validation'"),
         ("three", "returned tuple; it must return \\(x, y\\)"),
+        ("leaking", "4 of the 4 validation rows are train rows too"),
         ("nothing", "returned NoneType; it must return \\(x, y\\)"),
         ("halves", "users_own_rows.halves"),
         ("unpaired", "users_own_rows.unpaired"),

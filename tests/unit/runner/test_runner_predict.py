@@ -32,7 +32,7 @@ from runner.settings import SklearnData
 pyarrow: Any = importlib.import_module("pyarrow")  # has no types
 parquet: Any = importlib.import_module("pyarrow.parquet")
 
-COLUMNS = ["age", "bmi (kg)"]
+COLUMNS = {"age": "number", "bmi (kg)": "number"}
 ROWS = np.array([[1.5, -2.0], [3.0, 0.25], [1e-9, 1e20]], "float32")
 CSV = "age,bmi (kg)\n1.5,-2\n3,.25\n1e-9,+1E20\n"
 
@@ -56,6 +56,11 @@ def write(tmp_path: Path) -> Write:
     return make
 
 
+def read(*arguments: Any) -> tuple[Any, list[str]]:
+    """The rows as whatever they are, so that each test may say what."""
+    return tables.read(*arguments)
+
+
 # --- CSV
 
 
@@ -72,21 +77,21 @@ def write(tmp_path: Path) -> Write:
 )
 def test_a_csv_of_the_recorded_columns_is_read(text: str, write: Write) -> None:
     """With any line ends, a mark of UTF-8, quotes, blank lines at the end."""
-    found, ignored = tables.read(write(text), (2,), COLUMNS)
+    found, ignored = read(write(text), (2,), COLUMNS)
     assert (found.dtype, found.tolist(), ignored) == (np.dtype("float32"), ROWS.tolist(), [])
 
 
 def test_columns_are_chosen_by_name(write: Write) -> None:
     """Whatever their order; what others hold does not matter, and they are told."""
     text = 'id,bmi (kg),note,age\nA7,-2,"a, b\nc",1.5\n,.25,?,3\nx,1e20,NA,1e-9\n'
-    found, ignored = tables.read(write(text), (2,), COLUMNS)
+    found, ignored = read(write(text), (2,), COLUMNS)
     assert (found.tolist(), ignored) == (ROWS.tolist(), ["id", "note"])
 
 
 def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
     """With a header or without, row by row into the features' shape."""
     for text in ("a,b,c,d\n1,2,3,4\n5,6,7,8\n", "1,2,3,4\n5,6,7,8\n"):
-        found, ignored = tables.read(write(text), (2, 2, 1), None)
+        found, ignored = read(write(text), (2, 2, 1), None)
         assert (found.tolist(), ignored) == ([[[[1], [2]], [[3], [4]]], [[[5], [6]], [[7], [8]]]], [])
 
 
@@ -101,13 +106,13 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
         ("age,bmi (kg)\n1,2\n\n3,4\n", "line 3 is blank"),
         ("age,bmi (kg)\n1,2\n3,x\n", r"row 2 \(line 3\), column 'bmi \(kg\)': 'x' is no finite number"),
         ('age,bmi (kg),t\n1,2,"a\nb"\n3,x,c\n', r"row 2 \(line 4\), column 'bmi \(kg\)': 'x'"),
-        ("age,bmi (kg)\n1,\n", r"row 1 \(line 2\), column 'bmi \(kg\)': nothing is no finite number"),
-        ("age,bmi (kg)\nNA,1\n", "column 'age': 'NA'"),
-        ("age,bmi (kg)\nnan,1\n", "column 'age': 'nan'"),
+        ("age,bmi (kg)\n1,\n", r"row 1 \(line 2\), column 'bmi \(kg\)': nothing, where a number must be"),
+        ("age,bmi (kg)\nNA,1\n", "column 'age': nothing"),
+        ("age,bmi (kg)\nnan,1\n", "column 'age': nothing"),
         ("age,bmi (kg)\n1,-inf\n", r"column 'bmi \(kg\)': '-inf'"),
         ("age,bmi (kg)\ninf,-inf\n", "column 'age': 'inf'"),
-        ("age,bmi (kg)\n1,1e39\n", r"column 'bmi \(kg\)': '1e39' is no finite number of single precision"),
-        ("age,bmi (kg)\n1e308,1e308\n", "column 'age': '1e308'"),
+        ("age,bmi (kg)\n1,1e39\n", r"column 'bmi \(kg\)': '1e\+39' is no finite number of single precision"),
+        ("age,bmi (kg)\n1e308,1e308\n", r"column 'age': '1e\+308'"),
         ("age,bmi (kg)\n1,2_0\n", "'2_0'"),
         ('age,bmi (kg)\n"1,5",2\n', "'1,5'"),
         ("age,bmi (kg)\nTrue,2\n", "'True'"),
@@ -115,7 +120,7 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
         ("age,age,bmi (kg)\n1,2,3\n", "several columns 'age'"),
         ("age,bmi kg\n1,2\n", r"has no column 'bmi \(kg\)'; did you mean 'bmi kg'\? \(others: bmi kg\)"),
         ("Age,Bmi\n1,2\n", r"names none of the columns of the model; its header must be age,bmi \(kg\)$"),
-        ("1.5,1.5\n3,.25\n", r"its header must be age,bmi \(kg\)$"),
+        ("1.5,2.5\n3,.25\n", r"its header must be age,bmi \(kg\)$"),
         ("age;bmi (kg)\n1;2\n", r"must be age,bmi \(kg\); columns are separated by commas"),
         ('age,bmi (kg)\n1,"2\n', "line 2: unexpected end of data; it is no CSV, or was cut off"),
         ("age,bmi (kg)\n1,2\n3,ä\n".encode("latin-1"), "is not UTF-8, somewhere after line"),
@@ -126,7 +131,7 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
 def test_a_csv_of_other_content_is_refused(text: str | bytes, words: str, write: Write) -> None:
     """The first wrong value is named, with its row, line and column."""
     with pytest.raises(DataError, match=words):
-        tables.read(write(text), (2,), COLUMNS)
+        read(write(text), (2,), COLUMNS)
 
 
 @pytest.mark.parametrize(
@@ -139,14 +144,14 @@ def test_a_csv_of_other_content_is_refused(text: str | bytes, words: str, write:
         ("1,NA\n3,4\n", r"line 1 holds both numbers and other text \('NA'\)"),
         ("0,1\n3,4\n", "line 1 counts from 0: name the columns"),
         ("1,2\n3,x\n", r"row 2 \(line 2\), column '2': 'x'"),
-        ("nan,2\n", r"row 1 \(line 1\), column '1': 'nan'"),
+        ("nan,2\n", r"row 1 \(line 1\), column '1': nothing"),
         ("a,b\n3,x\n", r"row 1 \(line 2\), column 'b': 'x'"),
     ],
 )
 def test_where_no_names_are_known_the_first_line_is_not_guessed(text: str, words: str, write: Write) -> None:
     """A row that is taken for a header would be missing from the output, and nobody would notice."""
     with pytest.raises(DataError, match=words):
-        tables.read(write(text), (2,), None)
+        read(write(text), (2,), None)
 
 
 # --- Parquet
@@ -156,17 +161,17 @@ def test_a_parquet_table_is_read(write: Write) -> None:
     """Of any numeric types; by name, or in order."""
     table = {"bmi (kg)": pyarrow.array([2, -3], "int8"), "on": [True, False], "age": np.array([0.5, 1.5], "float32")}
     path = write(table, "rows.parquet")
-    found, ignored = tables.read(path, (2,), COLUMNS)
+    found, ignored = read(path, (2,), COLUMNS)
     assert (found.dtype, found.tolist(), ignored) == (np.dtype("float32"), [[0.5, 2.0], [1.5, -3.0]], ["on"])
-    assert tables.read(path, (3, 1), None)[0].tolist() == [[[2.0], [1.0], [0.5]], [[-3.0], [0.0], [1.5]]]
+    assert read(path, (3, 1), None)[0].tolist() == [[[2.0], [1.0], [0.5]], [[-3.0], [0.0], [1.5]]]
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"age": [1.0, 2.0], "bmi (kg)": [1.0, float("nan")]}, r"row 2, column 'bmi \(kg\)': nan is no finite"),
+        ({"age": [1.0, 2.0], "bmi (kg)": [1.0, float("nan")]}, r"row 2, column 'bmi \(kg\)': nothing, where"),
         ({"age": [1.0, 1e300], "bmi (kg)": [1.0, float("nan")]}, r"row 2, column 'age': 1e\+300 is no finite"),
-        ({"age": [1, None], "bmi (kg)": [1, 2]}, "row 2, column 'age': nothing is no finite"),
+        ({"age": [1, None], "bmi (kg)": [1, 2]}, "row 2, column 'age': nothing, where"),
         ({"age": ["1", "2"], "bmi (kg)": [1, 2]}, r"row 1, column 'age': '1' \(of type string\)"),
         ({"age": [[1], [2]], "bmi (kg)": [1, 2]}, "row 1, column 'age': "),
         ({"age": [1, 2], "bmi kg": [1, 2]}, "did you mean 'bmi kg'"),
@@ -177,7 +182,7 @@ def test_a_parquet_table_is_read(write: Write) -> None:
 def test_a_parquet_table_of_other_content_is_refused(table: Any, words: str, write: Write) -> None:
     """As a CSV is."""
     with pytest.raises(DataError, match=words):
-        tables.read(write(table, "rows.parquet"), (2,), COLUMNS)
+        read(write(table, "rows.parquet"), (2,), COLUMNS)
 
 
 def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
@@ -185,7 +190,7 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
     for content in (b"a,b\n1,2\n", b"PAR1", b""):
         (tmp_path / "rows.pq").write_bytes(content)
         with pytest.raises(DataError, match=r"cannot read .* as Parquet"):
-            tables.read(tmp_path / "rows.pq", (2,), None)
+            read(tmp_path / "rows.pq", (2,), None)
 
 
 def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,19 +207,19 @@ def test_an_npz_holds_rows_in_their_shape(write: Write) -> None:
     """As `x`, or as its only array; of any numeric type."""
     x = np.arange(12).reshape(3, 2, 2)
     for arrays in ({"x": x, "y": np.arange(3)}, {"features": x.astype("uint8")}, {"x": x.astype("float16")}):
-        found, _ = tables.read(write(None, "rows.npz", **arrays), (2, 2), None)
+        found, _ = read(write(None, "rows.npz", **arrays), (2, 2), None)
         assert (found.dtype, found.tolist()) == (np.dtype("float32"), x.tolist())
 
 
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({"x": np.ones((3, 4))}, r"'x' has the shape \(3, 4\); the model takes \(rows, 2, 2\)"),
-        ({"x": np.float64(1)}, r"'x' has the shape \(\)"),
-        ({"a": np.ones((3, 2, 2)), "b": np.ones(3)}, r"has no array 'x' \(it has: a, b\)"),
-        ({}, "it has: none"),
+        ({"x": np.ones((3, 4))}, r"its rows are of shape \(4,\); those of the model of \(2, 2\)"),
+        ({"x": np.float64(1)}, r"of shape \(\); those of the model"),
+        ({"a": np.ones((3, 2, 2)), "b": np.ones(3)}, r"unknown array 'x' \(known: a, b\)"),
+        ({}, "unknown array 'x'.*known: none"),
         ({"x": np.ones((0, 2, 2))}, "holds no rows"),
-        ({"x": np.full((1, 2, 2), "a")}, "is of type <U1"),
+        ({"x": np.full((1, 2, 2), "a")}, "are of type <U1"),
         ({"x": np.array([[[1, 2], [3, np.inf]]])}, r"row 1, x\[0, 1, 1\]: inf is no finite"),
         ({"x": np.array([[[object()] * 2] * 2])}, "cannot read .* as an .npz file of plain arrays"),
     ],
@@ -222,7 +227,7 @@ def test_an_npz_holds_rows_in_their_shape(write: Write) -> None:
 def test_an_npz_of_other_content_is_refused(arrays: dict[str, Any], words: str, write: Write) -> None:
     """Nothing is unpickled."""
     with pytest.raises(DataError, match=words):
-        tables.read(write(None, "rows.npz", **arrays), (2, 2), None)
+        read(write(None, "rows.npz", **arrays), (2, 2), None)
 
 
 def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
@@ -235,7 +240,7 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     for content in (path.read_bytes(), torn, b"x,y\n", b""):
         path.write_bytes(content)
         with pytest.raises(DataError, match=r"as an \.npz file of plain arrays"):
-            tables.read(path, (2,), None)
+            read(path, (2,), None)
 
 
 # --- what is recorded of a table's columns
@@ -253,10 +258,10 @@ def test_a_tables_columns_are_recorded(name: Any, task: str, first: str | None) 
     """Those of images, which are pixels, are not; an identity of the data does not depend on them."""
     data = load(SklearnData(name=name), task)
     described = data.describe("f")
-    assert described.get("columns", [None])[0] == first
+    assert next(iter(described.get("columns", [None]))) == first
     assert (data.columns is None) == ("columns" not in described)
     if data.columns:
-        assert len(data.columns) == data.train.x.shape[1]
+        assert len(data.columns) == data.train.shape[1]
 
 
 # --- the plan
@@ -325,7 +330,7 @@ def test_planning_imports_nothing_heavy(add: Add, root: Path, tmp_path: Path) ->
     code = (
         "import sys, history\nfrom runner.predict import plan\n"
         f"assert len(plan(history.open({str(root)!r}), 'mlp', 'rows.csv', 'out.csv', trust=False).rows) == 3\n"
-        "heavy = 'keras tensorflow keras_tuner sklearn pandas pyarrow matplotlib'.split()\n"
+        "heavy = 'keras tensorflow keras_tuner sklearn matplotlib'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
