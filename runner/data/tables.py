@@ -275,7 +275,6 @@ class _Csv:
             keep_default_na=False,
             na_values={name: list(NOTHING) for name in numbers},
             skipinitialspace=True,
-            float_precision="round_trip",
             low_memory=False,  # a column is of one type, whatever its length
         )
 
