@@ -33,6 +33,9 @@ def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
 
         content: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
         ((name, sections),) = content.pop("pipelines").items()
+        split = (sections.get("data") or {}).get("split") or {}
+        if "stratify" in split:  # as schema 1 had it
+            split["kind"] = {True: "stratified", False: "random"}.get(split.pop("stratify"))
         return dict(content), str(name), dict(sections)
     except Exception as error:  # YAML and OmegaConf have many
         raise IntegrityError(f"{path} is not the config of one pipeline: {error}") from error

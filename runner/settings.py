@@ -360,7 +360,7 @@ class Fit:
     epochs: int | Hyperparameter | None = None  # None: 10, unless a HyperModel has its own fit
     batch_size: int | Hyperparameter | None = None  # None: Keras' default, 32
     shuffle: bool | Hyperparameter | None = None
-    class_weight: dict[str, float] | None = None  # class name → weight
+    class_weight: dict[str, float | Hyperparameter] | None = None  # class name → weight
 
     def problems(self) -> Issues:
         for key in ("epochs", "batch_size"):

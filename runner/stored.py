@@ -52,9 +52,6 @@ def reproduction(run: Run, overrides: Sequence[str]) -> Reproduction:
         why = "it failed" if entry.status == "failed" else "it was imported without its config or model"
         raise InputError(f"entry {entry.id} cannot be reproduced: {why}")
     root_keys, name, sections = _unescaped(stored_config(entry))
-    split = sections.get("data", {}).get("split", {})
-    if "stratify" in split:  # as `kind` was called before tables had other ways to be split
-        split["kind"] = {True: "stratified", False: "random"}.get(split.pop("stratify"))
     changes = _sections_only(overrides)
     here = {key: value for key, value in plain(run).items() if key in SURROUNDINGS}
     then = {key: value for key, value in root_keys.items() if key not in SURROUNDINGS}

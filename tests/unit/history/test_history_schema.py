@@ -75,6 +75,7 @@ def test_the_experiment_of_a_frozen_entry_can_be_written(frozen: History) -> Non
         assert text.startswith("# @package _global_\n")
         assert f"  {entry.pipeline}:\n" in text
         assert "paths:" not in text
+        assert "stratify" not in text
     assert tree(frozen.root) == before
 
 
@@ -100,6 +101,8 @@ def test_an_older_document_is_brought_up_to_date() -> None:
     assert upgrade(older) == {**older, "schema_version": SCHEMA_VERSION, "origin": {"kind": "run"}}
     assert older == {"id": "mlp-1", "schema_version": 1, "seed": 0}
     assert upgrade({"id": "mlp-1"}) == {"id": "mlp-1", "schema_version": SCHEMA_VERSION, "origin": {"kind": "run"}}
+    columns = {"id": "mlp-1", "data": {"columns": ["a", "b"], "source": {}}}
+    assert upgrade(columns)["data"] == {"columns": {"a": "number", "b": "number"}, "source": {}}
     today = {"schema_version": SCHEMA_VERSION, "origin": {"kind": "archive"}}
     assert upgrade(today) is today
 
