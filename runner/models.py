@@ -1,4 +1,4 @@
-"""The models that need no Python: linear, mlp, cnn, for classification and regression.
+"""The models that need no Python: linear, mlp, cnn, lstm, for classification and regression.
 
 Each takes raw rows: the features are normalised inside, by the statistics of the training part, and a
 regression target is scaled back inside, so that a saved model predicts in the target's own units.
@@ -7,6 +7,7 @@ regression target is scaled back inside, so that a saved model predicts in the t
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from history.errors import unknown
 from runner.errors import ConfigError, Problem
 
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for words that no training row had; a word of its own in no table
@@ -16,14 +17,18 @@ if TYPE_CHECKING:
 
     from runner.data import Facts
 
+    Optimizer = str | Mapping[str, Any]
 
-def linear(*, facts: "Facts", l2: float = 0.0, learning_rate: float = 0.01, optimizer: str = "adam") -> "keras.Model":
+
+def linear(
+    *, facts: "Facts", l2: float = 0.0, learning_rate: float | None = None, optimizer: "Optimizer" = "adam"
+) -> "keras.Model":
     """Linear or logistic regression.
 
     Args:
         facts: what the training data tells.
         l2: weight penalty, on the scale of a standardised target.
-        learning_rate, optimizer: of the training.
+        learning_rate, optimizer: of the training, see `_optimizer`.
     """
     import keras
 
@@ -38,8 +43,8 @@ def mlp(
     hidden: Mapping[str, int | None] | Sequence[int],
     dropout: float = 0.0,
     activation: str = "relu",
-    learning_rate: float = 1e-3,
-    optimizer: str = "adam",
+    learning_rate: float | None = None,
+    optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
     """A multilayer perceptron.
 
@@ -48,7 +53,7 @@ def mlp(
         hidden: units of each hidden layer, in order; a layer that is None or 0 is left out.
         dropout: rate after each hidden layer.
         activation: of the hidden layers.
-        learning_rate, optimizer: of the training.
+        learning_rate, optimizer: of the training, see `_optimizer`.
     """
     import keras
 
@@ -68,8 +73,8 @@ def cnn(
     dense: int | None = None,
     dropout: float = 0.0,
     activation: str = "relu",
-    learning_rate: float = 1e-3,
-    optimizer: str = "adam",
+    learning_rate: float | None = None,
+    optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
     """Convolutions over images of shape (height, width, channels), each followed by pooling by two.
 
@@ -80,7 +85,7 @@ def cnn(
         dense: units of a hidden layer before the output; None: no such layer.
         dropout: rate before the output.
         activation: of the hidden layers.
-        learning_rate, optimizer: of the training.
+        learning_rate, optimizer: of the training, see `_optimizer`.
 
     Raises:
         ConfigError: the data are no images.
@@ -150,13 +155,51 @@ def _normalised(flow: Any, facts: "Facts") -> Any:
     return keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
 
 
+def lstm(
+    *,
+    facts: "Facts",
+    units: Mapping[str, int | None] | Sequence[int],
+    bidirectional: bool = False,
+    dropout: float = 0.0,
+    learning_rate: float | None = None,
+    optimizer: "Optimizer" = "adam",
+) -> "keras.Model":
+    """Recurrent layers over rows of shape (steps, features), such as the windows of a series.
+
+    Args:
+        facts: what the training data tells.
+        units: of each layer, in order; one that is None or 0 is left out.
+        bidirectional: read the steps from both ends.
+        dropout: rate after each layer.
+        learning_rate, optimizer: of the training, see `_optimizer`.
+
+    Raises:
+        ConfigError: the rows have no steps, or no layer is left.
+    """
+    import keras
+
+    if len(facts.input_shape) != 2:
+        what = f"lstm takes rows of shape (steps, features); these have the shape {facts.input_shape}"
+        raise ConfigError([Problem("model._target_", what)])
+    sizes = _in_order(units)
+    if not sizes:
+        raise ConfigError([Problem("model.units", "at least one layer is needed")])
+    layers: list[Any] = []
+    for place, size in enumerate(sizes, 1):
+        layer = keras.layers.LSTM(size, return_sequences=place < len(sizes))  # the last one gives its last step alone
+        layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
+        if dropout:
+            layers.append(keras.layers.Dropout(dropout))
+    return _model(facts, layers, learning_rate, optimizer)
+
+
 def _in_order(sizes: Mapping[str, int | None] | Sequence[int]) -> list[int]:
     values = sizes.values() if isinstance(sizes, Mapping) else sizes
     return [int(size) for size in values if size]
 
 
 def _model(
-    facts: "Facts", layers: Sequence[Any], learning_rate: float, optimizer: str, regularizer: Any = None
+    facts: "Facts", layers: Sequence[Any], learning_rate: float | None, optimizer: "Optimizer", regularizer: Any = None
 ) -> "keras.Model":
     import keras
 
@@ -171,6 +214,34 @@ def _model(
         flow = keras.layers.Dense(facts.num_classes, activation="softmax", kernel_regularizer=regularizer)(flow)
         loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
     model = keras.Model(given, flow)
-    chosen = keras.optimizers.get({"class_name": optimizer, "config": {"learning_rate": learning_rate}})
-    model.compile(optimizer=chosen, loss=loss, metrics=metrics)
+    model.compile(optimizer=_optimizer(optimizer, learning_rate), loss=loss, metrics=metrics)
     return model
+
+
+def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> Any:
+    """An optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of which None is left out.
+
+    Raises:
+        ConfigError: there is none of that name, it does not take an argument, or its learning rate is given twice.
+    """
+    import keras
+
+    given: Mapping[str, Any] = {"name": optimizer} if isinstance(optimizer, str) else optimizer
+    arguments = {key: value for key, value in given.items() if key != "name" and value is not None}
+    if learning_rate is not None:
+        if "learning_rate" in arguments:
+            what = "is given by model.learning_rate too; set that to null, so that it is not searched in vain"
+            raise ConfigError([Problem("model.optimizer.learning_rate", what)])
+        arguments["learning_rate"] = learning_rate
+    kinds = {
+        name.lower(): kind
+        for name, kind in vars(keras.optimizers).items()
+        if isinstance(kind, type) and issubclass(kind, keras.Optimizer) and kind is not keras.Optimizer
+    }
+    name = str(given.get("name"))
+    if name.lower() not in kinds:
+        raise ConfigError([Problem("model.optimizer", unknown("optimizer", name, kinds))])
+    try:
+        return kinds[name.lower()](**arguments)
+    except (TypeError, ValueError) as error:
+        raise ConfigError([Problem("model.optimizer", f"{name}: {error}")]) from error

@@ -106,12 +106,13 @@ def _may_miss(entry: Entry) -> bool:
 
 
 def _rows_of(entry: Entry) -> tuple[tuple[int, ...], dict[str, str] | None]:
-    """The shape of a row, and the names and kinds of its columns where they are known."""
+    """The shape of a row, and the names and kinds of its columns where they are known; a window
+    has each of them once a step, without names."""
     shape, columns = entry.value("data.shapes.train"), entry.value("data.columns")
     known = isinstance(shape, list) and len(shape) > 1 and all(isinstance(size, int) and size > 0 for size in shape)
-    if not known or not (columns is None or (isinstance(columns, dict) and [len(columns)] == shape[1:])):
+    if not known or not (columns is None or (isinstance(columns, dict) and len(columns) == shape[-1])):
         raise InputError(f"predict: entry {entry.id} does not say which shape its rows have, so none can be read")
-    return tuple(shape[1:]), columns
+    return tuple(shape[1:]), columns if len(shape) == 2 else None
 
 
 def _classes(entry: Entry) -> tuple[str, ...] | None:

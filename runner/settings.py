@@ -225,20 +225,21 @@ class NpzData:
 PARTS = ("train", "validation", "test")
 
 
-def _file_problems(path: str | dict[str, str], split: Split) -> Issues:
-    """What is wrong with one file, or with a file for each part."""
+def _file_problems(path: str | dict[str, str], split: Split, kind: Literal["file", "folder"] = "file") -> Issues:
+    """What is wrong with one file or folder, or with one for each part."""
+    there = Path.is_file if kind == "file" else Path.is_dir
     for name, file in path.items() if isinstance(path, dict) else [("", path)]:
         where = f"path.{name}" if name else "path"
         if name and name not in PARTS:
             yield where, unknown("part", name, PARTS)
-        elif not Path(file).is_file():
-            yield where, f"there is no file {Path(file).resolve()}; paths count from the current folder"
+        elif not there(Path(file)):
+            yield where, f"there is no {kind} {Path(file).resolve()}; paths count from the current folder"
     if isinstance(path, dict):
         for name in PARTS[:2]:
             if name not in path:
                 yield f"path.{name}", "is required beside the other parts"
         if plain(split) != plain(Split()):
-            yield "split", "the files are the parts already; leave it out"
+            yield "split", f"the {kind}s are the parts already; leave it out"
 
 
 def _no_columns(split: Split) -> Issues:
@@ -249,7 +250,7 @@ def _no_columns(split: Split) -> Issues:
 @dataclass(frozen=True, kw_only=True)
 class FunctionData(Target):
     """A function that returns (x, y), to be split here, or a mapping of train, validation and perhaps test
-    to such pairs."""
+    to such pairs, or to streams of batches of them."""
 
     split: Split = field(default_factory=Split)
 
@@ -258,7 +259,68 @@ class FunctionData(Target):
         yield from _no_columns(self.split)
 
 
-Data = SklearnData | TableData | NpzData | FunctionData
+@dataclass(frozen=True, kw_only=True)
+class ImageData:
+    """A folder of images with a sub-folder for each class. The names are those of Keras'
+    image_dataset_from_directory."""
+
+    kind: Literal["images"] = "images"
+    path: str | dict[str, str]  # or a folder for each part: train, validation, perhaps test
+    image_size: list[int]  # height, width
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb"
+    interpolation: Literal["bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian"] = "bilinear"
+    crop_to_aspect_ratio: bool = False
+    pad_to_aspect_ratio: bool = False
+    split: Split = field(default_factory=Split)
+
+    def problems(self) -> Issues:
+        yield from _file_problems(self.path, self.split, "folder")
+        yield from _no_columns(self.split)
+        if len(self.image_size) != 2 or min(self.image_size) < 1:
+            yield "image_size", f"must be [height, width] in pixels, not {self.image_size}"
+        if self.crop_to_aspect_ratio and self.pad_to_aspect_ratio:
+            yield "pad_to_aspect_ratio", "an image is cropped or padded, not both"
+
+
+@dataclass(frozen=True, kw_only=True)
+class WindowData:
+    """Windows over the rows of a series, in the order of the file. The names are those of Keras'
+    timeseries_dataset_from_array."""
+
+    kind: Literal["windows"] = "windows"
+    path: str
+    target: str
+    features: list[str] | None = None  # None: the columns of numbers, the target's own past among them
+    sequence_length: int
+    sequence_stride: int = 1
+    sampling_rate: int = 1
+    horizon: int = 1  # rows from the last of the window to its target
+    separator: str = ","
+    split: Split = field(default_factory=Split)  # by time
+
+    @property
+    def reach(self) -> int:
+        """Rows from the first of a window to its target."""
+        return (self.sequence_length - 1) * self.sampling_rate + self.horizon
+
+    def problems(self) -> Issues:
+        yield from _file_problems(self.path, self.split)
+        if self.split.kind not in (None, "chronological") or self.split.column is not None:
+            yield "split", "windows are split by time, in the order of the rows; give validation and test alone"
+        for key in ("sequence_length", "sequence_stride", "sampling_rate"):
+            if getattr(self, key) < 1:
+                yield key, f"must be at least 1, not {getattr(self, key)}"
+        if self.horizon < 0:
+            yield "horizon", f"must be 0 (the target of the window's last row) or more, not {self.horizon}"
+        if self.horizon == 0 and self.target in (self.features or ()):
+            yield "features", f"at horizon 0 a window would hold its own target; leave out {self.target}"
+        if self.features is not None and (not self.features or len({*self.features}) < len(self.features)):
+            yield "features", "must name at least one column, and each once"
+        if len(self.separator) != 1:
+            yield "separator", f"must be one character, not {self.separator!r}"
+
+
+Data = SklearnData | TableData | NpzData | ImageData | WindowData | FunctionData
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ OURS = frozenset(
         "runner.models.linear",
         "runner.models.mlp",
         "runner.models.cnn",
+        "runner.models.lstm",
         "keras.callbacks.EarlyStopping",
         "keras.callbacks.ReduceLROnPlateau",
         "keras.callbacks.TerminateOnNaN",

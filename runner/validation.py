@@ -16,7 +16,7 @@ from runner import tasks
 from runner.data import Dataset
 from runner.errors import ModelError
 from runner.fingerprint import derive_seed
-from runner.search.hypermodel import build, callbacks, fit_arguments, values_of
+from runner.search.hypermodel import build, callbacks, fit_arguments, train, values_of
 from runner.search.trial import bench, curves
 from runner.settings import Pipeline, Run
 
@@ -93,7 +93,7 @@ def validate(
         for name, part in dataset.parts().items():
             if name == "train":
                 continue
-            predicted = np.asarray(model.predict(part.x, batch_size=BATCH, verbose=0))
+            predicted = part.predict(model, BATCH)
             result = tasks.evaluate(pipeline.task.kind, part.y, predicted, dataset.classes)
             row[name] = result.metrics
             results[name] = (result, part.y, predicted)
@@ -128,16 +128,7 @@ def _refit(
     section, where = (
         (pipeline.callbacks, "callbacks") if own.callbacks is None else (own.callbacks, "validation.callbacks")
     )
-    returned = maker.fit(
-        hp,
-        model,
-        dataset.train.x,
-        dataset.train.y,
-        validation_data=(dataset.validation.x, dataset.validation.y),
-        callbacks=callbacks(section, where),
-        verbose=0,
-        **arguments,
-    )
+    returned = train(maker, hp, model, dataset, callbacks=callbacks(section, where), **arguments)
     return model, curves(returned)
 
 

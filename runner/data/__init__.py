@@ -1,7 +1,7 @@
 """Data: a source, split into training, validation and test rows, with the facts that a model is built from."""
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,6 +12,7 @@ Array = NDArray[Any]
 # One array (rows, ...), or the columns of a table that has categories, each (rows,): numbers as float32, where NaN is a
 # missing one, and words as text, where "" is a missing one.
 Features = Array | dict[str, Array]
+CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
 def take(x: Features, rows: Any) -> Features:
@@ -39,9 +40,36 @@ class Part:
         """Rows first; those of a table with categories have as many values as it has columns."""
         return (len(self.y), len(self.x)) if isinstance(self.x, dict) else self.x.shape
 
+    @property
+    def bytes(self) -> int:
+        """Memory that the arrays take."""
+        return sum(array.nbytes for _, array in (*arrays(self.x), ("", self.y)))
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        """Mean and variance over the last axis of the numbers, or of each column, missing ones left out."""
+        if not isinstance(self.x, dict) and self.x.ndim > 2:  # images, windows: large, and no number is missing
+            step = max(1, CHUNK // self.x[0].size)
+            return moments(self.x[start : start + step] for start in range(0, len(self.x), step))
+        return _statistics([array for _, array in arrays(self.x) if array.dtype.kind != "O"])
+
+    def content(self, name: str) -> Iterator[Any]:
+        """What a fingerprint is taken over: the arrays, with their dtypes and shapes."""
+        for column, array in (*arrays(self.x), ("", self.y)):
+            yield f"{name} {column}{array.dtype} {array.shape} ".encode()
+            yield "\0".join(array).encode() if array.dtype.kind == "O" else np.ascontiguousarray(array).data
+
     def head(self, rows: int) -> "Part":
         """Its first rows."""
         return Part(take(self.x, slice(rows)), self.y[:rows])
+
+    def given(self) -> tuple[Any, ...]:
+        """What Keras' fit takes, by position and as `validation_data`."""
+        return self.x, self.y
+
+    def predict(self, model: Any, batch_size: int) -> Array:
+        """What a model predicts for each row."""
+        return np.asarray(model.predict(self.x, batch_size=batch_size, verbose=0))
 
 
 @dataclass(frozen=True)
@@ -83,17 +111,15 @@ class Dataset:
     @property
     def bytes(self) -> int:
         """Memory that the arrays take."""
-        return sum(array.nbytes for part in self.parts().values() for _, array in (*arrays(part.x), ("", part.y)))
+        return sum(part.bytes for part in self.parts().values())
 
     @property
     def fingerprint(self) -> str:
-        """SHA-256 over the content of every part, dtypes and shapes included."""
+        """SHA-256 over the content of every part."""
         result = hashlib.sha256()
         for name, part in self.parts().items():
-            for column, array in (*arrays(part.x), ("", part.y)):
-                result.update(f"{name} {column}{array.dtype} {array.shape} ".encode())
-                text = array.dtype.kind == "O"
-                result.update("\0".join(array).encode() if text else np.ascontiguousarray(array).tobytes())
+            for content in part.content(name):
+                result.update(content)
         result.update("\0".join(self.classes or ()).encode())
         return result.hexdigest()
 
@@ -102,7 +128,7 @@ class Dataset:
         """What a model is built from, taken from the training part only."""
         x, y = self.train.x, self.train.y
         words = {name: sorted(set(array)) for name, array in arrays(x) if array.dtype.kind == "O"}
-        mean, variance = _statistics([array for name, array in arrays(x) if name not in words])
+        mean, variance = self.train.statistics
         target = {}
         if self.classes is None:
             numbers = y.astype("float64")
@@ -135,3 +161,19 @@ def _statistics(numbers: list[Array]) -> tuple[list[float], list[float]]:
         for found, statistic in ((mean, np.nanmean), (variance, np.nanvar)):
             found += np.atleast_1d(statistic(array, axis=axes, dtype="float64")).tolist()
     return mean, variance
+
+
+def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
+    """Mean and variance over the last axis, in one pass over chunks of rows (Chan, Golub and LeVeque, 1979)."""
+    count = 0
+    mean: Array = np.zeros(())
+    variance: Array = np.zeros(())
+    for chunk in chunks:
+        axes = tuple(range(chunk.ndim - 1))
+        count += len(chunk)
+        share = len(chunk) / count
+        away = np.mean(chunk, axis=axes, dtype="float64") - mean
+        mean = mean + away * share
+        variance = variance * (1 - share) + np.var(chunk, axis=axes, dtype="float64") * share
+        variance = variance + away**2 * share * (1 - share)
+    return mean.tolist(), variance.tolist()

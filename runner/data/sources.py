@@ -1,5 +1,7 @@
-"""Where rows come from: scikit-learn's tables, CSV, Parquet and .npz files, the user's function."""
+"""Where rows come from: scikit-learn's tables, files of rows, images, windows over a series, the user's function."""
 
+import dataclasses
+import functools
 import importlib
 import logging
 from collections.abc import Mapping
@@ -11,11 +13,11 @@ import numpy as np
 
 from history.errors import unknown
 from runner.check import plain
-from runner.data import Array, Dataset, Features, Part, take
+from runner.data import Array, Dataset, Features, Part, images, streams, take, windows
 from runner.data.split import refuse_leaks, split
 from runner.data.tables import NOTHING, Table, features, is_number, load_arrays, open_table
 from runner.errors import DataError
-from runner.settings import PARTS, Data, FunctionData, NpzData, SklearnData, Split, TableData
+from runner.settings import PARTS, Data, FunctionData, ImageData, NpzData, SklearnData, Split, TableData, WindowData
 from runner.targets import check_arguments, locate
 
 log = logging.getLogger("runner")
@@ -48,13 +50,17 @@ def load(settings: Data, task: str) -> Dataset:
     if isinstance(settings, SklearnData):
         rows = _sklearn(settings, task)
     elif isinstance(settings, FunctionData):
-        rows = _function(settings)
+        given = _call(settings)
+        if isinstance(given, Mapping) and any(map(streams.is_stream, given.values())):
+            return _streamed(settings, given, task)
+        rows = _function(settings, given)
     else:
         rows = _files(settings, task)
     y, classes = _classes(rows.y, rows.classes) if task == "classification" else (_numbers(rows.y), None)
     how = Split(kind="given", column="its part") if rows.given else settings.split
     parts = {name: Part(take(rows.x, chosen), y[chosen]) for name, chosen in split(y, how, task, rows.by).items()}
-    refuse_leaks(parts, given=how.kind == "given")
+    if not isinstance(settings, WindowData):  # what repeats itself in time has like windows in every part
+        refuse_leaks(parts, given=how.kind == "given")
     source = plain(settings) | {"split": "given"}
     if not rows.given:
         source.pop("split")
@@ -74,9 +80,17 @@ def _sklearn(settings: SklearnData, task: str) -> _Rows:
     return _Rows(_features(x), _flat(bunch.target, len(x)), names, columns)
 
 
-def _files(settings: TableData | NpzData, task: str) -> _Rows:
+def _files(settings: TableData | NpzData | ImageData | WindowData, task: str) -> _Rows:
     try:
-        return _table(settings, task) if isinstance(settings, TableData) else _npz(settings)
+        if isinstance(settings, TableData):
+            return _table(settings, task)
+        if isinstance(settings, NpzData):
+            return _npz(settings)
+        if isinstance(settings, WindowData):
+            parts, names = windows.read(settings, task)
+            return dataclasses.replace(_joined(parts, "data.path"), columns=dict.fromkeys(names, "number"))
+        parts = images.read(settings, task)
+        return _Rows(*parts[""]) if "" in parts else _joined(parts, "data.path")
     except DataError as error:
         if str(error).startswith("data"):
             raise
@@ -225,7 +239,11 @@ def _joined(pairs: Mapping[str, tuple[Any, Any]], where: str) -> _Rows:
     return _Rows(np.concatenate([x for x, _ in found.values()]), np.concatenate(targets), by=by, given=True)
 
 
-def _function(settings: FunctionData) -> _Rows:
+# --- the user's function
+
+
+def _call(settings: FunctionData) -> Any:
+    """What the function returns: parts by name, or something else."""
     function = locate(settings.target, "data._target_")
     check_arguments(function, settings.args, "data")
     given = function(**settings.args)
@@ -237,6 +255,19 @@ def _function(settings: FunctionData) -> _Rows:
         for name in PARTS[:2]:
             if name not in given:
                 raise DataError(f"{says} no '{name}' part")
+    return given
+
+
+def _streamed(settings: FunctionData, given: Mapping[str, Any], task: str) -> Dataset:
+    parts, classes = streams.read(functools.partial(_call, settings), given, settings.target, task)
+    return Dataset(
+        parts["train"], parts["validation"], parts.get("test"), classes, plain(settings) | {"split": "given"}
+    )
+
+
+def _function(settings: FunctionData, given: Any) -> _Rows:
+    says = f"data._target_: {settings.target} returned"
+    if isinstance(given, Mapping):
         for name, pair in given.items():
             if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
                 raise DataError(f"{says} a '{name}' part that is no pair (x, y)")
@@ -246,7 +277,7 @@ def _function(settings: FunctionData) -> _Rows:
         return _Rows(x, _flat(given[1], len(x)))
     raise DataError(
         f"{says} {type(given).__name__}; "
-        "it must return (x, y), or a mapping of train, validation and perhaps test to such pairs"
+        "it must return (x, y), or a mapping of train, validation and perhaps test to such pairs or to streams"
     )
 
 
@@ -261,7 +292,9 @@ def _features(x: Any) -> Array:
         raise DataError(f"data: the features are of type {array.dtype}; a model takes numbers")
     if array.ndim < 2:
         raise DataError(f"data: the features have the shape {array.shape}; they need rows and at least one column")
-    array = array.astype("float32")
+    if array.dtype == "uint8" and array.ndim == 4:
+        return array  # images: four times the size as float32, which Keras makes of them batch by batch
+    array = array.astype("float32", copy=False)
     if not np.isfinite(array).all():
         raise DataError(f"data: {int((~np.isfinite(array)).sum())} feature values are NaN or infinite")
     return array

@@ -4,13 +4,14 @@ pandas reads the values. What it lets pass in a CSV, a line that was cut off or 
 may be missing, and nobody notice. Parquet needs pyarrow, which is imported where it is used.
 """
 
+import contextlib
 import csv
 import importlib
 import math
 import zipfile
 import zlib
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -48,7 +49,7 @@ class Table(Protocol):
 
 
 def open_table(path: Path, separator: str = ",", width: int | None = None) -> Table:
-    """A table in a CSV or Parquet file.
+    """A table in a file.
 
     Args:
         path: its suffix tells which.
@@ -63,9 +64,11 @@ def open_table(path: Path, separator: str = ",", width: int | None = None) -> Ta
             return _Parquet(path)
         if path.suffix.lower() == ".csv":
             return _Csv(path, separator, width)
+        if path.suffix.lower() == ".npz":
+            return _Npz(path)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    raise DataError(f"{path} is no table; its name must end in .csv, {' or '.join(PARQUET)}")
+    raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
 
 
 def read(
@@ -352,24 +355,63 @@ class _Parquet:
         return found
 
 
+class _Npz:
+    """An .npz file in which each array is a column."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with _opened(path) as found:
+            self.arrays = {name: found[name] for name in found.files}
+        self.names = list(self.arrays)
+        for name, column in self.arrays.items():
+            if column.shape != (len(self.arrays[self.names[0]]),):
+                what = "as a table, it holds columns of equal length"
+                raise DataError(f"{path}: the array '{name}' has the shape {column.shape}; {what}")
+
+    def kinds(self) -> dict[str, str]:
+        types = dict.fromkeys("fiub", "number") | dict.fromkeys("U", "category")
+        return {name: types.get(column.dtype.kind, str(column.dtype)) for name, column in self.arrays.items()}
+
+    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+        types, found = self.kinds(), {}
+        for name, kind in kinds.items():
+            column = self.arrays[name]
+            if kind == "category":
+                found[name] = column.astype(str).astype(object)
+                continue
+            if types[name] != "number":
+                raise _bad(f"{self.path}, row 1, column '{name}'", f"{column[0]} (of type {column.dtype})")
+            found[name] = column.astype("float64")
+            for row in np.flatnonzero(np.abs(found[name]) > LARGEST)[:1]:
+                raise _bad(f"{self.path}, {self.row(row)}, column '{name}'", repr(column[row].item()))
+        return found
+
+    def row(self, number: int) -> str:
+        return f"row {number + 1}"
+
+
 def load_arrays(path: Path, *names: str) -> list[Array]:
     """The arrays of those names in an .npz file or, where none is asked for, `x` or its only one.
 
     Raises:
         DataError: it cannot be read, or has no such array. Nothing is unpickled.
     """
+    with _opened(path) as found:
+        wanted = names or (("x",) if "x" in found.files or len(found.files) != 1 else tuple(found.files))
+        for name in wanted:
+            if name not in found.files:
+                raise DataError(f"{path}: {unknown('array', name, found.files)}")
+        return [found[name] for name in wanted]
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[Any]:
     try:
         found = np.load(path, allow_pickle=False)
         if not isinstance(found, np.lib.npyio.NpzFile):
             raise ValueError("it holds a single array without a name")
         with found:
-            wanted = names or (("x",) if "x" in found.files or len(found.files) != 1 else tuple(found.files))
-            for name in wanted:
-                if name not in found.files:
-                    raise DataError(f"{path}: {unknown('array', name, found.files)}")
-            return [found[name] for name in wanted]
-    except DataError:
-        raise
+            yield found
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error, NotImplementedError) as error:
         raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
 

@@ -3,6 +3,7 @@
 import copy
 import inspect
 import sys
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,6 +12,7 @@ import keras_tuner
 
 from runner.check import plain
 from runner.data import Dataset
+from runner.data.streams import Stream
 from runner.errors import ConfigError, ModelError, Problem
 from runner.settings import Pipeline, Target
 from runner.space import declare, hyperparameters, sample
@@ -105,8 +107,24 @@ def values_of(config: dict[str, Any]) -> Any:
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(config))
 
 
+def train(maker: Any, hp: Any, model: Any, dataset: Dataset, **arguments: Any) -> Any:
+    """Trains a model as its HyperModel does it, and returns what that returned."""
+    rows, held_out = dataset.train.given(), dataset.validation.given()
+    with warnings.catch_warnings():  # that shuffle=True, which is the default, is not for streams
+        warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
+        return maker.fit(hp, model, *rows, validation_data=held_out, verbose=0, **arguments)
+
+
 def fit_arguments(pipeline: Pipeline, dataset: Dataset, model: Any, hp: Any) -> dict[str, Any]:
-    """Keras' fit arguments of a trial, its own values in place of the hyperparameters."""
+    """Keras' fit arguments of a trial, its own values in place of the hyperparameters.
+
+    Raises:
+        ConfigError: a class to weigh does not exist, or a batch size is given to data that comes in batches.
+    """
+    for section, own in (("fit", pipeline.fit), ("validation", pipeline.validation)):
+        if isinstance(dataset.train, Stream) and own.batch_size is not None:
+            what = "the data comes in batches of its own; set it to null here, and batch in the data function"
+            raise ConfigError([Problem(f"{section}.batch_size", what)])
     fit = plain(pipeline.fit)
     declare({"fit": fit}, hp)
     arguments = {k: v for k, v in sample(fit, hp, "fit").items() if v is not None}

@@ -33,8 +33,8 @@ def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> None:
     callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")
     if has_own_fit(maker):
         return
-    train, held = dataset.train.head(ROWS), dataset.validation.head(ROWS)
-    returned = model.fit(train.x, train.y, validation_data=(held.x, held.y), verbose=0, **arguments)
+    rows, held_out = (part.head(ROWS).given() for part in (dataset.train, dataset.validation))
+    returned = model.fit(*rows, validation_data=held_out, verbose=0, **arguments)
     name, reported = pipeline.objective.name, list(returned.history)
     if name not in reported:
         what = f"'{name}' is not among the metrics that the model reports{suggest(name, reported)}"

@@ -21,7 +21,7 @@ from runner.data import Dataset
 from runner.data.sources import load
 from runner.errors import ConfigError, Problem, machine_is_at_fault
 from runner.fingerprint import derive_seed
-from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel, values_of
+from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel, train, values_of
 from runner.search.state import CHECKPOINT, RESULT
 from runner.settings import Pipeline, Run
 
@@ -114,16 +114,8 @@ def _train(job: Job, hp: Any) -> dict[str, Any]:
         arguments = fit_arguments(job.pipeline, dataset, model_maker, hp)
         if "tuner/initial_epoch" in hp.values:
             arguments["initial_epoch"] = hp.values["tuner/initial_epoch"]
-        given = model_maker.fit(
-            hp,
-            model,
-            dataset.train.x,
-            dataset.train.y,
-            validation_data=(dataset.validation.x, dataset.validation.y),
-            callbacks=[*callbacks(job.pipeline.callbacks, "callbacks"), best],
-            verbose=0,
-            **arguments,
-        )
+        arguments["callbacks"] = [*callbacks(job.pipeline.callbacks, "callbacks"), best]
+        given = train(model_maker, hp, model, dataset, **arguments)
         tuner_utils.validate_trial_results(given, objective, "HyperModel.fit()")
         returned.append(given)
         executions.append({"seed": seed, "history": curves(given)})
