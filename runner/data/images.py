@@ -15,6 +15,8 @@ from runner.settings import ImageData
 log = logging.getLogger("runner")
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+FORMATS = ".bmp, .gif, .jpeg, .jpg, .png"  # that Keras reads
+PART_NAMES = {"train", "validation", "valid", "val", "test"}
 ARGUMENTS = ("image_size", "color_mode", "interpolation", "crop_to_aspect_ratio", "pad_to_aspect_ratio")
 
 
@@ -54,15 +56,20 @@ def _index(folder: Path, settings: ImageData) -> Any:
         )
     except (OSError, ValueError) as error:
         raise DataError(f"data.path: cannot read {folder} as a folder of classes: {error}") from error
+    if PART_NAMES.issuperset(dataset.class_names):
+        what = f"has folders of parts ({', '.join(dataset.class_names)}), not of classes"
+        raise DataError(f"data.path: {folder} {what}; write {{train: ..., validation: ...}} with the folder of each")
     names, held = dataset.class_names, {Path(path).relative_to(folder).parts[0] for path in dataset.file_paths}
     for name in names:
         if name not in held:
-            raise DataError(f"data.path: the class folder {folder / name} holds no image; delete it, or fill it")
+            raise DataError(
+                f"data.path: the class folder {folder / name} holds no image ({FORMATS}); delete it, or fill it"
+            )
     if len(names) < 2:
         raise DataError(f"data.path: {folder} has one class folder, '{names[0]}'; a classification needs two or more")
     inside = [path for name in names for path in (folder / name).rglob("[!.]*") if path.is_file()]
     if others := sorted({*inside} - {Path(path) for path in dataset.file_paths}):
-        log.warning("data.path: %d files are left out, such as %s: Keras does not take them", len(others), others[0])
+        log.warning("data.path: left out as no images (%s): %d files, such as %s", FORMATS, len(others), others[0])
     return dataset
 
 
@@ -74,9 +81,7 @@ def _pixels(dataset: Any, settings: ImageData) -> tuple[Array, Array]:
         try:
             image, labels[row] = next(rows)
         except Exception as error:  # TensorFlow names no file, but gives the rows in their order
-            cause = str(error).partition("} ")[2].splitlines()[:1]
-            raise DataError(
-                f"data.path: cannot read the image {path}; is it damaged? {''.join(cause)[:200]}"
-            ) from error
+            cause = str(error).partition("\n")[0].rpartition("V2: ")[2]
+            raise DataError(f"data.path: cannot read the image {path}; is it damaged? {cause[:200]}") from error
         images[row] = np.rint(np.clip(image, 0, 255))
     return images, np.array(dataset.class_names)[labels]

@@ -66,7 +66,7 @@ def read(
 
     Args:
         function: the user's, with its arguments.
-        given: what it returned before any seed was set, by part.
+        given: what it returned, by part.
         target: its dotted path, for messages.
         task: classification or regression.
 
@@ -76,7 +76,7 @@ def read(
     for name, source in given.items():
         if not is_stream(source):
             raise DataError(f"data._target_: {target} returned streams, but '{name}' is a {type(source).__name__}")
-    one, same = _seeded(function), _seeded(function)
+    one, same, other = (_seeded(function, seed) for seed in (1, 1, 2))
     parts: dict[str, Stream] = {}
     for name in (name for name in PARTS if name in given):
         where = f"data._target_: the '{name}' part of {target}"
@@ -88,9 +88,9 @@ def read(
             if not (np.array_equal(x, part.first) and np.array_equal(y, part.y[: len(y)])):
                 raise DataError(f"{where} begins with other rows each time; draw with a seed of your own, or of Keras")
         else:
-            next(_batches(given[name], where))  # a shuffle may be another one in each pass
-            getattr(given[name], "on_epoch_end", lambda: None)()
-            if _pass(given[name], where, part.open).digest != part.digest:
+            next(_batches(other[name], where))  # the first pass may be as it should, and not the second
+            getattr(other[name], "on_epoch_end", lambda: None)()
+            if _pass(other[name], where, part.open).digest != part.digest:
                 raise DataError(f"{where} has other rows, or another order, each time; shuffle the training part alone")
     classes = _classes(parts, target) if task == "classification" else None
     kind = "float32" if classes is None else "int64"
@@ -101,10 +101,10 @@ def _open(function: Callable[[], Mapping[str, Any]], name: str) -> Any:
     return function()[name]
 
 
-def _seeded(function: Callable[[], Mapping[str, Any]]) -> Mapping[str, Any]:
+def _seeded(function: Callable[[], Mapping[str, Any]], seed: int) -> Mapping[str, Any]:
     import keras
 
-    keras.utils.set_random_seed(1)
+    keras.utils.set_random_seed(seed)
     return function()
 
 

@@ -41,6 +41,8 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
         "Give a larger sequence_stride, or a function that returns tf.data.Dataset objects, which are streamed.",
     )
     targets = columns[settings.target]
+    for row in np.flatnonzero(targets == "")[:1] if kinds[settings.target] == "category" else ():
+        raise DataError(f"{path}, {table.row(row)}, column '{settings.target}': the label is missing")
     parts = split(targets, dataclasses.replace(settings.split, kind="chronological"), task)
     return {name: _windows(rows[part], targets[part], settings, name) for name, part in parts.items()}, names
 
