@@ -220,6 +220,7 @@ def _model(
 
 def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> Any:
     """An optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of which None is left out.
+    Without a learning rate it has Keras' own.
 
     Raises:
         ConfigError: there is none of that name, it does not take an argument, or its learning rate is given twice.

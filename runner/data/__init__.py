@@ -1,5 +1,6 @@
 """Data: a source, split into training, validation and test rows, with the facts that a model is built from."""
 
+import functools
 import hashlib
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -123,7 +124,7 @@ class Dataset:
         result.update("\0".join(self.classes or ()).encode())
         return result.hexdigest()
 
-    @property
+    @functools.cached_property
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         x, y = self.train.x, self.train.y

@@ -25,7 +25,7 @@ def must_fit(size: int, what: str, remedy: str) -> None:
 
 
 def available() -> int | None:
-    """Bytes of memory that are free; None where the system does not say, as Linux alone does in this file."""
+    """Bytes of memory that are free; None where nothing says so, as outside Linux."""
     try:
         said = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
     except OSError:

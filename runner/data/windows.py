@@ -36,7 +36,7 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
         raise DataError(f"data.features: {path} has no column of numbers beside the target '{settings.target}'")
     rows = np.stack([columns[name].astype("float32") for name in names], axis=1)
     must_fit(
-        len(rows) // settings.sequence_stride * settings.sequence_length * rows[0].nbytes,
+        len(rows) // settings.sequence_stride * settings.sequence_length * len(names) * rows.itemsize,
         "data: the windows",
         "Give a larger sequence_stride, or a function that returns tf.data.Dataset objects, which are streamed.",
     )
@@ -50,12 +50,11 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
 def _kinds(settings: WindowData, table: Table, task: str) -> dict[str, str]:
     """Column → number or category, of all that are to be read. A column of texts some of which are numbers is one of
     numbers, in which a cell is mistyped."""
-    kinds = table.kinds()
-    texts = table.columns({name: kind for name, kind in kinds.items() if kind == "category"})
-    kinds |= {name: "number" for name, cells in texts.items() if any(map(is_number, cells))}
-    features = settings.features or [name for name, kind in kinds.items() if kind == "number"]
-    target = "number" if task == "regression" or table.kinds()[settings.target] == "number" else "category"
-    return {settings.target: target} | dict.fromkeys(features, "number")
+    told = table.kinds()
+    texts = table.columns({name: kind for name, kind in told.items() if kind == "category"})
+    numbers = [name for name, kind in told.items() if kind == "number" or any(map(is_number, texts.get(name, ())))]
+    target = "number" if task == "regression" or told[settings.target] == "number" else "category"
+    return dict.fromkeys(settings.features or numbers, "number") | {settings.target: target}
 
 
 def _windows(rows: Array, targets: Array, settings: WindowData, part: str) -> tuple[Array, Array]:

@@ -301,12 +301,11 @@ def test_a_series_that_does_not_suffice_is_refused(
 
 @pytest.mark.parametrize("name", ["bad.csv", "bad.parquet", "bad.npz"])
 def test_a_file_that_is_no_series_is_an_error_of_the_data(tmp_path: Path, name: str) -> None:
-    """Empty ones, too long rows."""
-    (tmp_path / name).write_text("a,b\n1,2\n3,4,5\n")
-    for _ in range(2):
-        with pytest.raises(DataError, match=rf"data\.path: .*{name}"):
+    """Empty ones, too long rows, no rows."""
+    for text, words in (("a,b\n1,2\n3,4,5\n", name), ("", name), ("a,b\n", f"{name}|0 rows leave none")):
+        (tmp_path / name).write_text(text)
+        with pytest.raises(DataError, match=words):
             data("regression", kind="windows", path=str(tmp_path / name), target="a", sequence_length=2)
-        (tmp_path / name).write_text("")
 
 
 def test_wrong_settings_of_windows_are_told_before_anything_is_read(tmp_path: Path) -> None:

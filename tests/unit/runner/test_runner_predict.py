@@ -386,6 +386,14 @@ def test_an_entry_that_does_not_tell_enough_is_refused(keys: Any, words: str, ad
 
 
 @pytest.mark.usefixtures("rows")
+def test_windows_are_read_without_the_names_of_their_columns(add: Add, root: Path, tmp_path: Path) -> None:
+    """Each stands in a window once a step."""
+    add(data={"shapes": {"train": [90, 3, 2]}, "columns": COLUMNS, "classes": ["no", "yes"]})
+    np.savez(tmp_path / "windows.npz", x=np.arange(12).reshape(2, 3, 2))
+    assert planned(root, input="windows.npz").rows.shape == (2, 3, 2)
+
+
+@pytest.mark.usefixtures("rows")
 def test_an_entry_that_is_not_there_or_damaged_is_named(add: Add, root: Path) -> None:
     """Its model is hashed before it is opened."""
     with pytest.raises(UnknownEntry):

@@ -1,0 +1,149 @@
+"""Images by a cnn, windows over a series by an lstm, and batches that are streamed: one run, to stored models."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+from e2e_samples import Done, entries, run, write
+from matplotlib.image import imsave
+
+pytestmark = pytest.mark.e2e
+
+CODE = """
+import numpy as np
+import tensorflow as tf
+
+
+def batches(rows):
+    x = np.random.default_rng(0).normal(size=(rows, 3)).astype("float32")
+    y = (x.sum(1) > 0).astype("int64")
+    train = tf.data.Dataset.from_tensor_slices((x[20:], y[20:])).shuffle(rows).batch(16)
+    return {"train": train, "validation": tf.data.Dataset.from_tensor_slices((x[:20], y[:20])).batch(8)}
+"""
+
+MEDIA = """# @package _global_
+defaults:
+  - /tuner: random
+  - /data@pipelines.photos.data: images
+  - /model@pipelines.photos.model: cnn
+  - /data@pipelines.series.data: windows
+  - /model@pipelines.series.model: lstm
+  - /model@pipelines.stream.model: mlp
+  - _self_
+task: {kind: classification}
+fit: {epochs: 2}
+tuner: {max_trials: 2}
+pipelines:
+  photos:
+    data: {path: photos, image_size: [6, 4]}
+    model:
+      filters: {c1: 4, c2: null}
+      dense: 4
+      learning_rate: null
+      optimizer: {name: sgd, momentum: {hp: Float, min_value: 0.1, max_value: 0.9}, learning_rate: 0.01}
+  series:
+    task: {kind: regression}
+    data: {path: series.csv, target: t, sequence_length: 5, horizon: 2}
+    model: {units: {l1: 4}}
+  stream:
+    data: {_target_: my_batches.batches, rows: 100}
+    model: {hidden: {h1: 4}}
+"""
+
+
+@dataclass(frozen=True)
+class Ran:
+    folder: Path
+    done: Done
+    entries: dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def media(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("media")
+    write(folder, my_batches_py=CODE, conf__experiment__media_yaml=MEDIA)
+    draw = np.random.default_rng(0)
+    for name, channel in (("blue", 2), ("red", 0)):
+        (folder / "photos" / name).mkdir(parents=True)
+        for number in range(12):
+            image = draw.integers(0, 200, (6, 4, 3), dtype="uint8")
+            image[..., channel] += 55
+            imsave(folder / "photos" / name / f"{number}.png", image)
+    steps = np.arange(120)
+    np.savetxt(
+        folder / "series.csv",
+        np.stack([np.sin(steps / 5), draw.normal(size=120)], axis=1),
+        delimiter=",",
+        header="t,other",
+        comments="",
+    )
+    done = run(folder, "+experiment=media", "hooks.purge=null")
+    return Ran(folder, done, entries(folder))
+
+
+def test_each_is_searched_and_stored(media: Ran) -> None:
+    """With shapes, classes and the names of columns."""
+    assert media.done.exit_code == 0, media.done.err
+    assert "Warning" not in media.done.err
+    found = {
+        name: (entry["status"], entry["data"]["shapes"], entry["data"].get("classes"), entry["data"].get("columns"))
+        for name, entry in media.entries.items()
+    }
+    assert found == {
+        "photos": (
+            "complete",
+            {"train": [14, 6, 4, 3], "validation": [5, 6, 4, 3], "test": [5, 6, 4, 3]},
+            ["blue", "red"],
+            None,
+        ),
+        "series": (
+            "complete",
+            {"train": [66, 5, 2], "validation": [18, 5, 2], "test": [18, 5, 2]},
+            None,
+            {"t": "number", "other": "number"},
+        ),
+        "stream": ("complete", {"train": [80, 3], "validation": [20, 3]}, ["0", "1"], None),
+    }
+    assert list(media.entries["photos"]["best"]["values"]) == ["model.dropout", "model.optimizer.momentum"]
+
+
+@pytest.mark.parametrize(("pipeline", "outputs"), [("photos", 2), ("series", 1), ("stream", 2)])
+def test_a_stored_model_predicts_on_raw_rows(media: Ran, pipeline: str, outputs: int) -> None:
+    """Bytes of pixels, values of the series, features as the stream yields them."""
+    entry = media.entries[pipeline]
+    model = keras.models.load_model(media.folder / "results" / entry["artefacts"]["model"]["path"])
+    shape = (3, *entry["data"]["shapes"]["train"][1:])
+    rows = np.random.default_rng(1).integers(0, 255, shape).astype("uint8" if pipeline == "photos" else "float32")
+    predicted = model.predict(rows, verbose=0)
+    assert predicted.shape == (3, outputs)
+    assert np.isfinite(predicted).all()
+
+
+def test_what_was_streamed_is_evaluated_row_by_row(media: Ran) -> None:
+    """The stored accuracy is that of the stored model on the validation rows."""
+    entry = media.entries["stream"]
+    model = keras.models.load_model(media.folder / "results" / entry["artefacts"]["model"]["path"])
+    x = np.random.default_rng(0).normal(size=(100, 3)).astype("float32")[:20]
+    right = model.predict(x, verbose=0).argmax(axis=1) == (x.sum(axis=1) > 0)
+    assert entry["validation"]["metrics"]["accuracy"] == pytest.approx(right.mean())
+
+
+def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> None:
+    """The shuffle has no seed of its own: it follows the trial's."""
+    done = run(media.folder, f"reproduce={media.entries['stream']['id']}", "reproduce_search=true", "trust=true")
+    assert done.exit_code == 0, done.err
+    assert "identical" in done.out
+
+
+def test_a_changed_image_starts_a_new_search(media: Ran) -> None:
+    """Beside the old one, and says that the content differs."""
+    imsave(media.folder / "photos" / "red" / "0.png", np.zeros((6, 4, 3), "uint8"))
+    done = run(media.folder, "+experiment=media", "only=[photos]", "tuner.max_trials=1", "hooks.purge=null")
+    assert done.exit_code == 0, done.err
+    assert "photos:   data.content:" in done.err
+    markers = list((media.folder / "results" / "trials" / "media-photos").glob("*/search.json"))
+    assert len({json.loads(marker.read_text())["fingerprint"] for marker in markers}) == 2
