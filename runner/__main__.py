@@ -1,8 +1,20 @@
-"""`python -m runner`."""
+"""The door, of `python -m runner` and of the console script: what needs no Hydra is said before it is loaded."""
 
 import sys
 
-from runner.cli import main
+from runner.usage import answer
+
+
+def main() -> int:
+    """Runs the command line in sys.argv and returns the exit code."""
+    said = answer(sys.argv[1:])
+    if said is not None:
+        print(said)
+        return 0
+    from runner.cli import main as run
+
+    return run()
+
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,4 +1,4 @@
-"""The door: arguments in, messages and exit codes out. Hydra does the rest.
+"""Behind the door: arguments in, messages and exit codes out. Hydra does the rest.
 
 Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong, nothing was
 started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C, SIGTERM).
@@ -43,11 +43,13 @@ from runner.predict import plan as prediction
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 from runner.stored import Reproduction, reproduction
+from runner.usage import choices, conf_folder, experiments
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
+LISTED = "(experiment|debug)"  # groups that the defaults list names without a choice: `+` may be said, and is dropped
 _sweep_folder: Path | None = None
 Work: TypeAlias = Experiment | Reproduction | Prediction  # what a command can ask for
 _checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
@@ -80,13 +82,6 @@ class UserConf(SearchPathPlugin):
             search_path.prepend("user", f"file://{own}", "main")
 
 
-def conf_folder() -> Path:
-    """The shipped configs: inside the installed package, or at the top of a checkout."""
-    here = Path(__file__).resolve().parent
-    inside = here / "conf"
-    return inside if inside.is_dir() else here.parent / "conf"
-
-
 def main() -> int:
     """Runs the command line in sys.argv and returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
@@ -94,7 +89,10 @@ def main() -> int:
         sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
     signal.signal(signal.SIGTERM, _on_sigterm)
     _register()
-    arguments = [re.sub(r"^\+?experiment=", "experiment=", argument) for argument in sys.argv[1:]]
+    arguments = [re.sub(rf"^\+(?={LISTED}=)", "", argument) for argument in sys.argv[1:]]
+    arguments = ["debug=default" if argument == "debug=true" else argument for argument in arguments]
+    if "COMP_LINE" in os.environ:  # a shell asks for completions of this line, the last word as it is
+        os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"])
     try:
         with _output_of_predict(arguments) as output:
             return _with_appended_choices([*arguments, *output])
@@ -139,7 +137,7 @@ def _with_appended_choices(arguments: list[str]) -> int:
             append = re.search(r"To append to your default list use \+([^=\s]+)=", str(error))
             key = f"{append[1]}=" if append else None
             if key is None or not any(argument.startswith(key) for argument in arguments):
-                code = _complain(InputError(compose.hydra_message(error, _groups, _root_keys())))
+                code = _complain(InputError(compose.hydra_message(error, choices, _root_keys())))
                 return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
             arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
         finally:
@@ -261,7 +259,8 @@ def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> 
     choice = hydra_config.runtime.choices.get("experiment")
     if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
         compose.run_settings(config)  # what is wrong with the root keys comes first
-        raise InputError(f"no experiment was given; add +experiment=NAME (known: {', '.join(_groups('experiment'))})")
+        known = f"Experiments:\n{experiments()}\n--help says what else can be given"
+        raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
     return compose.experiment(config, base, overrides, str(choice or "main"))
 
 
@@ -299,13 +298,8 @@ def _register() -> None:
     Plugins.instance().register(UserConf)
 
 
-def _groups(group: str) -> list[str]:
-    folders = (conf_folder() / group, Path("conf") / group)
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
-
-
 def _root_keys() -> list[str]:
-    return sorted({*(f.name for f in fields(Run)), *SECTIONS, "pipelines", "experiment"})
+    return sorted({*(f.name for f in fields(Run)), *SECTIONS, "pipelines", "experiment", "debug"})
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
@@ -314,7 +308,9 @@ def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
 
 def _interrupted(code: int) -> int:
     without = " without fresh=true" if "fresh=true" in sys.argv else ""
-    print(f"interrupted; finished trials are kept, and the same command{without} goes on from there", file=sys.stderr)
+    goes_on = f"; finished trials are kept, and the same command{without} goes on from there"
+    afresh = any(argument.startswith("debug=") for argument in sys.argv)
+    print(f"interrupted{'' if afresh else goes_on}", file=sys.stderr)
     return code
 
 

@@ -6,7 +6,7 @@ interpolations follow the pipeline they end up in.
 
 import tempfile
 import typing
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_p
 from runner.space import hyperparameters, names
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
+PRESET = "debug"  # the root key whose sections lie over those of every pipeline
 WHOLE = ("objective",)  # sections that are replaced, not merged: half an objective has the other's direction
 
 
@@ -62,6 +63,7 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     added = [o.key_or_group.split(".")[1] for o in given if o.is_add() and o.key_or_group.startswith("pipelines.")]
     files["pipelines"] = declared | {name: {} for name in added if name not in declared}
     pipelines = _inherit(files, problems)
+    _lay_over(pipelines, raw.get(PRESET) or {}, problems)
     _apply_overrides(pipelines, given, raw.get("only"), problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
     resolved = _resolve(merged, problems)
@@ -115,7 +117,7 @@ def stored_experiment(
 
 
 def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*SECTIONS, "pipelines")}
+    return {key: value for key, value in config.items() if key not in (*SECTIONS, "pipelines", PRESET)}
 
 
 def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, Pipeline]:
@@ -163,6 +165,25 @@ def _inherit(files: Mapping[str, Any], problems: list[Problem]) -> dict[str, Any
                 merged[section] = overlay(base, merged[section])
         result[str(name)] = merged
     return result
+
+
+def _lay_over(pipelines: dict[str, Any], preset: Mapping[str, Any], problems: list[Problem]) -> None:
+    """A preset's values reach each pipeline whose section has the key, also where the pipeline sets its own. A null of
+    `fit` stays: it keeps the key from a HyperModel whose own fit sets it."""
+    for section, values in preset.items():
+        if section not in SECTIONS or not isinstance(values, Mapping):
+            what = unknown("section", str(section), SECTIONS) if section not in SECTIONS else "must be a mapping"
+            problems.append(Problem(f"{PRESET}.{section}", what))
+            continue
+        for key, value in values.items():
+            if not _has(None, section, key) and not any(map(takes_rest, _schemas(None, section))):
+                what = unknown("key", str(key), sorted(_keys(None, section)))
+                problems.append(Problem(f"{PRESET}.{section}.{key}", what))
+            for pipeline in pipelines.values():
+                own = pipeline.get(section) or {}
+                kept = section == "fit" and own.get(key, value) is None
+                if len(_schemas(own, section)) == 1 and _has(own, section, key) and not kept:
+                    _set(pipeline, [section, key], value)
 
 
 def _apply_overrides(
@@ -338,7 +359,7 @@ def root_problems(root: Path) -> list[Problem]:
         ]
 
 
-def hydra_message(error: Exception, groups: Callable[[str], list[str]], keys_at_root: Sequence[str]) -> str:
+def hydra_message(error: Exception, groups: Callable[[str], Iterable[str]], keys_at_root: Sequence[str]) -> str:
     """Hydra's own complaint in one line: what is wrong, what is known, what was probably meant."""
     cause = error.__cause__
     text = str(error)

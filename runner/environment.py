@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import importlib
 import importlib.metadata
 import logging
 import os
@@ -9,7 +10,8 @@ import platform
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,29 +20,85 @@ from runner.errors import InputError
 from runner.settings import Run
 
 NOTICES = ("I0000", "WARNING: All log messages before absl", "To enable the following instructions")
-COMPUTE = ("keras", "keras-tuner")  # beside the backend: a search does not go on with another version of these
+COMPUTE = ("keras", "keras-tuner")  # and the backend's packages: a search does not go on with another version of these
 RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "tinydb")
 UNKNOWN_FILE = 100_000  # bytes
-_prepared: dict[str, tuple[int, bool]] = {}  # threads and determinism that this process was set up with
+_prepared: set[tuple[str, int, bool]] = set()  # backend, threads and determinism that this process was set up with
+
+
+@dataclass(frozen=True)
+class Backend:
+    """What differs between the backends of Keras."""
+
+    packages: tuple[str, ...]  # that compute
+    prepare: Callable[[Run], None]  # sets threads and determinism
+    accelerators: Callable[[], list[str]]
+
+
+def _tensorflow(run: Run) -> None:
+    import tensorflow as tf
+
+    tf.config.list_physical_devices()  # its notices come now
+    tf.config.threading.set_intra_op_parallelism_threads(run.threads)
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def _tensorflow_devices() -> list[str]:
+    import tensorflow as tf
+
+    return [str(device.name) for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
+
+
+def _jax(run: Run) -> None:
+    """XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a CPU, whatever
+    `intra_op_parallelism_threads` and `--xla_cpu_multi_thread_eigen` in XLA_FLAGS, which do not (seen with jax 0.10)."""
+    os.environ["PJRT_NPROC"] = str(run.threads)
+    if run.deterministic:
+        os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()
+
+
+def _jax_devices() -> list[str]:
+    import jax
+
+    return [str(device) for device in jax.devices() if device.platform != "cpu"]
+
+
+def _torch(run: Run) -> None:
+    import torch
+
+    torch.set_num_threads(run.threads)
+    if run.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # without it, CUDA's matrix products refuse
+        torch.use_deterministic_algorithms(True)
+
+
+def _torch_devices() -> list[str]:
+    import torch
+
+    return [f"{torch.accelerator.current_accelerator()}:{index}" for index in range(torch.accelerator.device_count())]
+
+
+BACKENDS = {
+    "tensorflow": Backend(("tensorflow",), _tensorflow, _tensorflow_devices),
+    "jax": Backend(("jax", "jaxlib"), _jax, _jax_devices),
+    "torch": Backend(("torch",), _torch, _torch_devices),
+}
 
 
 def prepare(run: Run) -> None:
     """Sets backend, threads and determinism. Must come before anything imports Keras in this process."""
+    _prepared.add((run.backend, run.threads, run.deterministic))
+    if len(_prepared) > 1:
+        what = "backend, threads and deterministic cannot change within one process: start a run for each value"
+        raise InputError(what)
     os.environ["KERAS_BACKEND"] = run.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notices would bury ours
-    for noisy in ("tensorflow", "matplotlib", "absl"):
+    for noisy in ("tensorflow", "jax", "matplotlib", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
     with _without_notices():
-        import tensorflow as tf
-
-        tf.config.list_physical_devices()
-    wanted = (run.threads, run.deterministic)
-    if _prepared.setdefault("tensorflow", wanted) != wanted:
-        raise InputError("threads and deterministic cannot change within one process: start a run for each value")
-    if tf.config.threading.get_intra_op_parallelism_threads() != run.threads:
-        tf.config.threading.set_intra_op_parallelism_threads(run.threads)
-    if run.deterministic:
-        tf.config.experimental.enable_op_determinism()
+        importlib.import_module("tensorflow")  # under every backend: Keras seeds it too
+        BACKENDS[run.backend].prepare(run)
     import keras
 
     keras.utils.disable_interactive_logging()  # progress is ours, and goes to stderr
@@ -69,7 +127,7 @@ def _without_notices() -> Iterator[None]:
 def versions(run: Run, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
     """Installed versions of packages, and of the backend."""
     found = {}
-    for name in (*names, run.backend):
+    for name in (*names, *BACKENDS[run.backend].packages):
         try:
             found[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
@@ -109,9 +167,6 @@ def uncommitted(root: Path) -> str | None:
 
 def describe(run: Run) -> dict[str, Any]:
     """The environment as an entry records it."""
-    import tensorflow as tf  # by now loaded
-
-    accelerators = [device.name for device in tf.config.list_physical_devices() if device.device_type != "CPU"]
     status = _git("status", "--porcelain")
     commit = (_git("rev-parse", "HEAD") or "").strip() or None
     return {
@@ -122,7 +177,7 @@ def describe(run: Run) -> dict[str, Any]:
         "platform": platform.platform(),
         "processor": _processor(),
         "cores": os.cpu_count(),
-        "accelerator": ", ".join(accelerators) or None,
+        "accelerator": ", ".join(BACKENDS[run.backend].accelerators()) or None,
         "threads": run.threads,
         "backend": run.backend,
     }

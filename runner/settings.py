@@ -8,6 +8,7 @@ import math
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -496,7 +497,7 @@ class Run:
     seed: int = 0
     deterministic: bool = False  # deterministic kernels on a GPU, at their price
     threads: int = 2  # intra-op threads of one training; part of the result
-    backend: Literal["tensorflow"] = "tensorflow"
+    backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     only: list[str] | None = None
     fresh: bool = False
     reuse: bool = False  # take pipelines from the history that it already holds
@@ -518,6 +519,8 @@ class Run:
             yield "threads", f"must be at least 1, not {self.threads}"
         if not 0 <= self.seed < 2**63:
             yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
+        if find_spec(self.backend) is None:
+            yield "backend", f"{self.backend} is not installed; in the project's folder: pip install '.[{self.backend}]'"
         if self.reproduce and self.predict:
             yield "predict", "cannot be done together with reproduce; run one after the other"
         if self.reproduce_search and not self.reproduce:
