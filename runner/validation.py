@@ -136,6 +136,7 @@ def _save(model: Any, path: Path, dataset: Dataset) -> Path:
     """Saves a model and proves that it loads back: an artefact that does not is worth nothing."""
     rows = dataset.validation.head(PROBE).x
     expected = model.predict(rows, verbose=0)
+    _of_no_backend(model.optimizer)
     model.save(path)
     try:
         loaded = keras.models.load_model(path)
@@ -148,3 +149,13 @@ def _save(model: Any, path: Path, dataset: Dataset) -> Path:
     if not np.allclose(found, expected, rtol=1e-4, atol=1e-5):
         raise ModelError(f"the model loaded back from {path.name} predicts something else than the trained one")
     return path
+
+
+def _of_no_backend(optimizer: Any) -> None:
+    """Gives an optimizer of PyTorch's the public class of its name: Keras would store the private one, and a model that
+    no other backend can load (seen with keras 3.15). It trains no more."""
+    public = getattr(keras.optimizers, type(optimizer).__name__, None)
+    if public is not None and type(optimizer).__module__.startswith("keras.src.backend."):
+        optimizer.__class__ = public
+    if hasattr(optimizer, "inner_optimizer"):  # of mixed precision
+        _of_no_backend(optimizer.inner_optimizer)
