@@ -51,8 +51,8 @@ def _tensorflow_devices() -> list[str]:
 
 
 def _jax(run: Run) -> None:
-    """XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a CPU, whatever
-    `intra_op_parallelism_threads` and `--xla_cpu_multi_thread_eigen` in XLA_FLAGS, which do not (seen with jax 0.10)."""
+    """XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a CPU; the flags that are said
+    to, `intra_op_parallelism_threads` and `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10)."""
     os.environ["PJRT_NPROC"] = str(run.threads)
     if run.deterministic:
         os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true".strip()

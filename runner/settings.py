@@ -520,7 +520,7 @@ class Run:
         if not 0 <= self.seed < 2**63:
             yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
         if find_spec(self.backend) is None:
-            yield "backend", f"{self.backend} is not installed; in the project's folder: pip install '.[{self.backend}]'"
+            yield "backend", f"{self.backend} is not installed; in the project's clone: pip install '.[{self.backend}]'"
         if self.reproduce and self.predict:
             yield "predict", "cannot be done together with reproduce; run one after the other"
         if self.reproduce_search and not self.reproduce:

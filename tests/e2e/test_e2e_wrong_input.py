@@ -13,7 +13,7 @@ DIGITS = "+experiment=digits"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([], "no experiment was given; add +experiment=NAME (known: diabetes, digits, mixed)"),
+        ([], "no experiment was given; add +experiment=NAME. Experiments:"),
         (["+experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
         (["experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
         ([DIGITS, "sed=1"], "sed: unknown key 'sed'; did you mean 'seed'?"),
@@ -43,7 +43,6 @@ def test_wrong_input_is_refused_before_anything_is_started(tmp_path: Path, argum
     lost = f"{head}tuner: {{kind: random}}\ndata: {{kind: npz, path: no.npz}}\n"
     (tmp_path / "conf" / "experiment" / "lost.yaml").write_text(lost)
     done = run(tmp_path, *arguments)
-    words = words.replace("diabetes, digits, mixed", "diabetes, digits, half, lost, mixed")
     assert (done.exit_code, done.out) == (2, "")
     assert words in done.err
     assert done.err.startswith("error: ")

@@ -13,6 +13,7 @@ from runner import cli, compose
 from runner.check import Reader
 from runner.errors import ConfigError, Problem
 from runner.settings import Experiment, Pipeline
+from runner.usage import conf_folder
 
 REPOSITORY = Path(cli.__file__).parents[1]
 SHIPPED = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
@@ -36,7 +37,7 @@ def from_hydra(*overrides: str) -> Experiment:
     cli._register()
     given = list(overrides)
     values = {override.input_line for override in compose.parse(given) if compose.is_value(override)}
-    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(cli.conf_folder())):
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         config, base = (
             hydra.compose("config", overrides=chosen)
             for chosen in (given, [override for override in given if override not in values])

@@ -1,5 +1,6 @@
 """Inheritance, overrides and the list of all mistakes."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -379,3 +380,42 @@ def test_a_users_conf_folder_adds_to_ours_and_shadows_it(fresh_folder: Path) -> 
     made = from_hydra("experiment=mine").pipelines["main"]
     assert made.fit.epochs == 2
     assert made.data == from_files({**SECTIONS, "data": {"kind": "sklearn", "name": "wine"}}).pipelines["main"].data
+
+
+def test_a_debug_run_lies_over_what_pipelines_say_themselves() -> None:
+    """One trial of one epoch and one refit, for every tuner; the command line still lies over it."""
+    short = [
+        made
+        for name in ("digits", "diabetes")
+        for made in from_hydra(f"experiment={name}", "debug=default").pipelines.values()
+    ]
+    assert {made.tuner.kind for made in short} == {"random", "hyperband", "grid", "bayesian"}
+    for made in short:
+        budget = made.tuner.max_epochs if isinstance(made.tuner, HyperbandTuner) else made.tuner.max_trials
+        assert (budget, made.fit.epochs, made.validation.repeats) == (1, 1, 1)
+    given = from_hydra("experiment=digits", "debug=default", "pipelines.cnn.fit.epochs=2", "tuner.max_trials=3")
+    assert given.pipelines["cnn"].fit.epochs == 2
+    assert given.pipelines["mlp"] == replace(short[0], tuner=RandomTuner(max_trials=3))
+
+
+def test_a_debug_run_is_apart_and_leaves_nothing() -> None:
+    """In a root of its own, whatever the experiment says of reuse and hooks."""
+    made = from_hydra("experiment=digits", "hooks=none", "debug=default").run
+    assert (made.paths.root, made.fresh, made.reuse) == ("results/debug", True, False)
+    assert made.hooks["purge"] is not None
+
+
+def test_a_preset_leaves_what_a_pipeline_keeps_from_its_model() -> None:
+    """A HyperModel whose own fit sets the epochs is not given them: `fit.epochs` is null there."""
+    files = {**SECTIONS, "debug": {"fit": {"epochs": 1}}, "pipelines": {"own": {"fit": {"epochs": None}}, "other": {}}}
+    made = from_files(files).pipelines
+    assert (made["own"].fit.epochs, made["other"].fit.epochs) == (None, 1)
+
+
+def test_a_mistake_in_a_preset_is_reported() -> None:
+    """Sections and keys alike."""
+    preset = {"fit": {"epoch": 1}, "tunr": {}, "validation": 3}
+    found = problems(lambda: from_files({**SECTIONS, "debug": preset}))
+    assert "did you mean 'epochs'" in found["debug.fit.epoch"]
+    assert "did you mean 'tuner'" in found["debug.tunr"]
+    assert found["debug.validation"] == "must be a mapping"

@@ -37,19 +37,48 @@ def test_a_heavy_room_does_load_one(tmp_path: Path) -> None:
     assert "matplotlib" in json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["+experiment=digits", "threads=0"], ["+experiment=nothing"], ["experiment=mixed", "--cfg", "job"]]
-)
-def test_a_whole_check_of_a_config_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
-    """Through the real door, from the arguments to the message."""
+def through_the_door(folder: Path, *arguments: str) -> tuple[list[str], str, set[str]]:
+    """What `runner ...` prints, its exit code, and the modules that it has loaded."""
     code = (
         "import runpy, sys\n"
         "sys.argv[0] = 'runner'\n"
         "try:\n    runpy.run_module('runner', run_name='__main__')\n"
         f"except SystemExit as end:\n    print(end.code or 0)\n{REPORT}"
     )
-    done = python(tmp_path, code, *arguments)
-    *_, exit_code, loaded = done.stdout.splitlines()
-    assert exit_code == ("0" if "--cfg" in arguments else "2")
-    assert HEAVY & set(json.loads(loaded)) == set()
-    assert {"runner", "hydra"} <= set(json.loads(loaded))
+    *said, exit_code, loaded = python(folder, code, *arguments).stdout.splitlines()
+    return said, exit_code, set(json.loads(loaded))
+
+
+@pytest.mark.parametrize("arguments", [["+experiment=digits", "threads=0"], ["+experiment=nothing"], []])
+def test_a_whole_check_of_a_config_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+    """Through the real door, from the arguments to the message."""
+    _, exit_code, loaded = through_the_door(tmp_path, *arguments)
+    assert exit_code == "2"
+    assert HEAVY & loaded == set()
+    assert {"runner", "hydra"} <= loaded
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["experiment=mixed", "--cfg", "job"], "  kind: random"),
+        (["+experiment=digits", "--info", "defaults"], "| experiment/digits "),
+        (["--hydra-help"], "--hydra-help : Hydra's help"),
+        (["-sc", "install=bash"], "hydra_bash_completion()"),
+    ],
+)
+def test_what_hydra_answers_loads_nothing_heavy(tmp_path: Path, arguments: list[str], words: str) -> None:
+    """Its own options work, and leave nothing in the folder."""
+    said, exit_code, loaded = through_the_door(tmp_path, *arguments)
+    assert exit_code == "0"
+    assert any(line.startswith(words) for line in said), said
+    assert HEAVY & loaded == set()
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("argument", ["--help", "--version"])
+def test_help_and_version_do_not_even_load_hydra(tmp_path: Path, argument: str) -> None:
+    """They are to be there at once."""
+    _, exit_code, loaded = through_the_door(tmp_path, argument)
+    assert exit_code == "0"
+    assert {"hydra", "omegaconf", "yaml", *HEAVY} & loaded == set()

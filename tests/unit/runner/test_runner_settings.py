@@ -246,3 +246,12 @@ def test_the_manager_of_a_pipeline_defaults_to_its_task() -> None:
     assert pipeline().manager_name == "classification"
     assert pipeline(manager="regression").manager_name == "regression"
     assert pipeline(model=MLP).model.args["hidden"] == MLP["hidden"]
+
+
+def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With what installs it."""
+    monkeypatch.setattr("runner.settings.find_spec", lambda name: None if name == "jax" else object())
+    _, found = read({"backend": "jax"}, Run)
+    assert [problem.where for problem in found] == ["here.backend"]
+    assert "pip install '.[jax]'" in found[0].what
+    assert read({"backend": "torch"}, Run)[1] == []

@@ -1,0 +1,62 @@
+"""What the command line says without Hydra."""
+
+from pathlib import Path
+
+import pytest
+from runner_samples import SHIPPED
+
+from runner import __version__
+from runner.usage import answer, choices, experiments, groups
+
+
+@pytest.fixture
+def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The user's own conf folder, in the current folder."""
+    for path, text in {
+        "experiment/mine.yaml": "# @package _global_\n# conf/experiment/mine.yaml\n# What it {is} for.\n# More.\n",
+        "experiment/bare.yaml": "seed: 1  # no description\n",
+        "optimizer/adam.yaml": "a: 1\n",
+        "tuner/quick.yaml": "kind: random\n",
+        "tuner/random.yaml": "kind: random\n",
+    }.items():
+        (tmp_path / "conf" / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "conf" / path).write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "conf"
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["+experiment=digits", "--help"]])
+def test_help_lists_shipped_and_own_experiments_and_choices(own: Path, arguments: list[str]) -> None:
+    """Wherever it is asked for; an experiment with the first comment that describes it."""
+    said = answer(arguments)
+    assert said is not None
+    lines = [line.rstrip() for line in said.splitlines()]
+    assert "  mine      What it {is} for." in lines
+    assert "  bare" in lines
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in SHIPPED)
+    assert "  optimizer   adam" in lines
+    assert "  tuner       bayesian, grid, hyperband, quick, random" in lines
+
+
+def test_a_users_choice_shadows_the_shipped_one(own: Path) -> None:
+    """As Hydra finds it."""
+    assert choices("tuner")["random"].resolve() == own / "tuner" / "random.yaml"
+    assert {"experiment", "optimizer", "tuner", "data"} <= set(groups())
+
+
+def test_the_version_is_ours() -> None:
+    """Not Hydra's."""
+    assert answer(["--version"]) == f"keras-experiment-runner {__version__}"
+
+
+@pytest.mark.parametrize("arguments", [[], ["+experiment=digits"], ["--cfg", "job"], ["--hydra-help"], ["-m"]])
+def test_all_else_goes_on_to_hydra(arguments: list[str]) -> None:
+    """Nothing is answered here."""
+    assert answer(arguments) is None
+
+
+def test_every_shipped_experiment_says_what_it_is() -> None:
+    """In the first line of its file that is a comment."""
+    listed = [line.split(maxsplit=1) for line in experiments().splitlines()]
+    assert [name for name, *_ in listed] == SHIPPED
+    assert all(len(words) == 2 for words in listed)
