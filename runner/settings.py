@@ -1,4 +1,5 @@
-"""The schema of the config, as plain dataclasses: what a key is called, what it takes, what it defaults to.
+"""The schema of the config, as plain dataclasses: what a key is called, what it takes, what it defaults to, and in the
+comment beside or above it, from which REFERENCE.md is written, what it means.
 
 check.py reads a config into them. A `problems()` method says what is wrong between the keys of one section, as
 (key, message) pairs. Nothing here imports Keras: a config is checked before anything heavy is loaded.
@@ -26,9 +27,9 @@ DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 @dataclass(frozen=True, kw_only=True)
 class _Hyperparameter:
-    name: str | None = None
-    parent_name: str | None = None
-    parent_values: list[Any] | None = None
+    name: str | None = None  # what values are recorded under; null: its dotted path, model.dropout
+    parent_name: str | None = None  # another hyperparameter that decides whether this one is drawn
+    parent_values: list[Any] | None = None  # the values of that one with which it is
 
     def problems(self) -> Issues:
         if (self.parent_name is None) != (self.parent_values is None):
@@ -37,7 +38,7 @@ class _Hyperparameter:
 
 @dataclass(frozen=True, kw_only=True)
 class _Range(_Hyperparameter):
-    sampling: Literal["linear", "log", "reverse_log"] = "linear"
+    sampling: Literal["linear", "log", "reverse_log"] = "linear"  # how values are spread over the range
 
     def _range_problems(self, low: float, high: float, step: float | None, default: float | None) -> Issues:
         yield from super().problems()
@@ -56,11 +57,11 @@ class _Range(_Hyperparameter):
 
 @dataclass(frozen=True, kw_only=True)
 class Int(_Range):
-    hp: Literal["Int"] = "Int"
-    min_value: int
-    max_value: int
-    step: int | None = None
-    default: int | None = None
+    hp: Literal["Int"] = "Int"  # whole numbers of a range
+    min_value: int  # the lowest value
+    max_value: int  # the highest value
+    step: int | None = None  # between neighbouring values; in log sampling a factor
+    default: int | None = None  # the value of the first trial of a model; null: min_value
 
     def problems(self) -> Issues:
         yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
@@ -68,11 +69,11 @@ class Int(_Range):
 
 @dataclass(frozen=True, kw_only=True)
 class Float(_Range):
-    hp: Literal["Float"] = "Float"
-    min_value: float
-    max_value: float
-    step: float | None = None
-    default: float | None = None
+    hp: Literal["Float"] = "Float"  # numbers of a range
+    min_value: float  # the lowest value
+    max_value: float  # the highest value
+    step: float | None = None  # between neighbouring values; in log sampling a factor
+    default: float | None = None  # the value of the first trial of a model; null: min_value
 
     def problems(self) -> Issues:
         yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
@@ -80,10 +81,10 @@ class Float(_Range):
 
 @dataclass(frozen=True, kw_only=True)
 class Choice(_Hyperparameter):
-    hp: Literal["Choice"] = "Choice"
-    values: list[Any]
-    ordered: bool | None = None
-    default: Any = None
+    hp: Literal["Choice"] = "Choice"  # one of a list
+    values: list[Any]  # text, numbers or booleans, all of one type
+    ordered: bool | None = None  # numbers have an order; null: yes, where they are numbers
+    default: Any = None  # null: the first value
 
     def problems(self) -> Issues:
         yield from super().problems()
@@ -101,14 +102,14 @@ class Choice(_Hyperparameter):
 
 @dataclass(frozen=True, kw_only=True)
 class Boolean(_Hyperparameter):
-    hp: Literal["Boolean"] = "Boolean"
-    default: bool = False
+    hp: Literal["Boolean"] = "Boolean"  # true or false
+    default: bool = False  # the value it is built with first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Fixed(_Hyperparameter):
-    hp: Literal["Fixed"] = "Fixed"
-    value: int | float | str | bool
+    hp: Literal["Fixed"] = "Fixed"  # one value, recorded in every trial
+    value: int | float | str | bool  # that value
 
 
 Hyperparameter = Int | Float | Choice | Boolean | Fixed
@@ -121,8 +122,8 @@ Hyperparameter = Int | Float | Choice | Boolean | Fixed
 class Target:
     """Something to import: a dotted path and its arguments."""
 
-    target: str = field(metadata={KEY: "_target_"})
-    args: dict[str, Any] = field(default_factory=dict, metadata={REST: True})
+    target: str = field(metadata={KEY: "_target_"})  # a dotted path: package.module.name
+    args: dict[str, Any] = field(default_factory=dict, metadata={REST: True})  # its arguments
 
     def problems(self) -> Issues:
         if not DOTTED.fullmatch(self.target):
@@ -146,8 +147,8 @@ class Model(Target):
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    kind: Literal["classification", "regression"]
-    rank_by: str | None = None  # a validation metric; None: the history manager's default
+    kind: Literal["classification", "regression"]  # what is predicted: a class, or a number
+    rank_by: str | None = None  # the validation metric that orders pipelines; null: the history manager's default
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,11 +156,12 @@ class Split:
     """Which rows are held out. What is drawn is drawn by a seed of its own, so that runs that differ in `seed` alone
     are compared on the same rows."""
 
+    # how rows are chosen; null: stratified for a classification, else random
     kind: Literal["random", "stratified", "grouped", "chronological", "given"] | None = None
-    validation: float = 0.2  # of all rows; of all groups
-    test: float = 0.0
-    seed: int = 0
-    column: str | None = None  # of a table, or an array of an .npz: the group, the time, or the name of the part
+    validation: float = 0.2  # share of the rows, or of the groups, that trials are scored on
+    test: float = 0.0  # share that no decision looks at; 0: no test rows
+    seed: int = 0  # draws the rows; apart from the run's, so that seeds are compared on the same rows
+    column: str | None = None  # the group, the time, or the name of the part: of a table, or an array of an .npz file
 
     def problems(self) -> Issues:
         if not 0 < self.validation < 1:
@@ -181,9 +183,9 @@ class Split:
 class SklearnData:
     """A table that scikit-learn carries: nothing is downloaded."""
 
-    kind: Literal["sklearn"] = "sklearn"
-    name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
-    split: Split = field(default_factory=Split)
+    kind: Literal["sklearn"] = "sklearn"  # a table that scikit-learn carries
+    name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]  # which of them
+    split: Split = field(default_factory=Split)  # which rows are held out
 
     def problems(self) -> Issues:
         yield from _no_columns(self.split)
@@ -193,13 +195,14 @@ class SklearnData:
 class TableData:
     """A CSV or Parquet file: a row per line, columns by name. Encoding, filling and scaling happen in the model."""
 
-    kind: Literal["table"] = "table"
-    path: str | dict[str, str]  # or a file for each part: train, validation, perhaps test
-    target: str
+    kind: Literal["table"] = "table"  # a CSV or Parquet file
+    path: str | dict[str, str]  # the file, or a file for each part: train, validation, perhaps test
+    target: str  # the column that is predicted
+    # how to read a column where its content does not tell; ignore leaves it out
     columns: dict[str, Literal["number", "category", "ignore"]] = field(default_factory=dict)
-    missing: Literal["fill", "drop", "error"] = "fill"
-    separator: str = ","
-    split: Split = field(default_factory=Split)
+    missing: Literal["fill", "drop", "error"] = "fill"  # what becomes of rows with empty cells
+    separator: str = ","  # between the cells of a CSV file
+    split: Split = field(default_factory=Split)  # which rows are held out
 
     def problems(self) -> Issues:
         yield from _file_problems(self.path, self.split)
@@ -213,11 +216,11 @@ class TableData:
 class NpzData:
     """Arrays of one NumPy .npz file: `x` (rows first) and `y`, under the names given here."""
 
-    kind: Literal["npz"] = "npz"
-    path: str | dict[str, str]  # or a file for each part: train, validation, perhaps test
-    x: str = "x"
-    y: str = "y"
-    split: Split = field(default_factory=Split)
+    kind: Literal["npz"] = "npz"  # a NumPy .npz file
+    path: str | dict[str, str]  # the file, or a file for each part: train, validation, perhaps test
+    x: str = "x"  # the name of the array of rows
+    y: str = "y"  # the name of the array of targets
+    split: Split = field(default_factory=Split)  # which rows are held out
 
     def problems(self) -> Issues:
         yield from _file_problems(self.path, self.split)
@@ -253,7 +256,7 @@ class FunctionData(Target):
     """A function that returns (x, y), to be split here, or a mapping of train, validation and perhaps test
     to such pairs, or to streams of batches of them."""
 
-    split: Split = field(default_factory=Split)
+    split: Split = field(default_factory=Split)  # which rows are held out, where the function returns one pair
 
     def problems(self) -> Issues:
         yield from super().problems()
@@ -326,10 +329,10 @@ Data = SklearnData | TableData | NpzData | ImageData | WindowData | FunctionData
 
 @dataclass(frozen=True, kw_only=True)
 class _Tuner:
-    executions_per_trial: int = 1
-    max_consecutive_failed_trials: int = 3
-    directory: str | None = None  # None: trials/ below paths.root
-    project_name: str | None = None  # None: <experiment>-<pipeline>
+    executions_per_trial: int = 1  # trainings of each trial, over which its score is the mean
+    max_consecutive_failed_trials: int = 3  # so many failures one after the other end the search
+    directory: str | None = None  # where trial data goes; null: trials/ below paths.root
+    project_name: str | None = None  # its folder there; null: <experiment>-<pipeline>
 
     def problems(self) -> Issues:
         for entry in fields(self):
@@ -340,31 +343,32 @@ class _Tuner:
 
 @dataclass(frozen=True, kw_only=True)
 class RandomTuner(_Tuner):
-    kind: Literal["random"] = "random"
-    max_trials: int = 10
+    kind: Literal["random"] = "random"  # values drawn at random
+    max_trials: int = 10  # how many trials; a larger number goes on with the same search
 
 
 @dataclass(frozen=True, kw_only=True)
 class GridTuner(_Tuner):
-    kind: Literal["grid"] = "grid"
-    max_trials: int | None = None  # None: until the grid is exhausted
+    kind: Literal["grid"] = "grid"  # every combination in order
+    max_trials: int | None = None  # null: until the grid is exhausted
 
 
 @dataclass(frozen=True, kw_only=True)
 class BayesianTuner(_Tuner):
-    kind: Literal["bayesian"] = "bayesian"
-    max_trials: int = 10
+    kind: Literal["bayesian"] = "bayesian"  # values where a Gaussian process expects the most
+    max_trials: int = 10  # how many trials; a larger number goes on with the same search
+    # trials at random before the process is asked; null: three for each hyperparameter
     num_initial_points: int | None = None
-    alpha: float = 1e-4
-    beta: float = 2.6
+    alpha: float = 1e-4  # the noise that the process expects in scores
+    beta: float = 2.6  # weight of what is not known yet against what is known to be good
 
 
 @dataclass(frozen=True, kw_only=True)
 class HyperbandTuner(_Tuner):
-    kind: Literal["hyperband"] = "hyperband"
-    max_epochs: int = 100
-    factor: int = 3
-    hyperband_iterations: int = 1
+    kind: Literal["hyperband"] = "hyperband"  # many short trainings, of which the best go on
+    max_epochs: int = 100  # of the longest training
+    factor: int = 3  # the best of each round, one in `factor`, train `factor` times as long
+    hyperband_iterations: int = 1  # how often the whole schedule runs
 
     def problems(self) -> Issues:
         yield from super().problems()
@@ -398,8 +402,8 @@ def known_direction(metric: str) -> Literal["min", "max"] | None:
 
 @dataclass(frozen=True, kw_only=True)
 class Objective:
-    name: str = "val_loss"
-    direction: Literal["min", "max"] | None = None
+    name: str = "val_loss"  # a metric of the model, val_ before it for the validation rows
+    direction: Literal["min", "max"] | None = None  # null: known by the name for Keras' own losses and common metrics
 
     def problems(self) -> Issues:
         known = known_direction(self.name)
@@ -420,10 +424,11 @@ class Objective:
 class Fit:
     """Arguments of Keras' fit. Each may be a hyperparameter; what is None is not passed on."""
 
-    epochs: int | Hyperparameter | None = None  # None: 10, unless a HyperModel has its own fit
-    batch_size: int | Hyperparameter | None = None  # None: Keras' default, 32
+    epochs: int | Hyperparameter | None = None  # of each trial; null: 10, unless a HyperModel has its own fit
+    batch_size: int | Hyperparameter | None = None  # rows of a step; null: Keras' default, 32
+    # whether rows are shuffled before each epoch; null: Keras' default, yes
     shuffle: bool | Hyperparameter | None = None
-    class_weight: dict[str, float | Hyperparameter] | None = None  # class name → weight
+    class_weight: dict[str, float | Hyperparameter] | None = None  # class name → weight in the loss
 
     def problems(self) -> Issues:
         for key in ("epochs", "batch_size"):
@@ -436,10 +441,10 @@ class Fit:
 class Validation:
     """The refit of the best hyperparameters. What is None is taken from the search."""
 
-    epochs: int | None = None
-    batch_size: int | None = None
-    callbacks: dict[str, Target | None] | None = None
-    repeats: int = 1
+    epochs: int | None = None  # of the refit; null: as in the best trial
+    batch_size: int | None = None  # of the refit; null: as in the best trial
+    callbacks: dict[str, Target | None] | None = None  # of the refit; null: those of the search
+    repeats: int = 1  # refits, each with its own seed; several tell the noise
 
     def problems(self) -> Issues:
         for key in ("epochs", "batch_size", "repeats"):
@@ -452,15 +457,19 @@ class Validation:
 class Pipeline:
     """One pipeline, with what it inherited."""
 
-    task: Task
-    data: Data
-    model: Model
-    tuner: Tuner
+    task: Task  # what is predicted
+    data: Data  # the rows, and which of them are held out
+    model: Model  # what builds the model; its arguments may be hyperparameters
+    tuner: Tuner  # how the search goes, and its budget
+    # what a search looks at; a pipeline's replaces the root's whole
     objective: Objective = field(default_factory=Objective)
+    # arguments of Keras' fit, each perhaps a hyperparameter; null is not passed on
     fit: Fit = field(default_factory=Fit)
+    # the refit of the best hyperparameters; null is taken from the search
     validation: Validation = field(default_factory=Validation)
+    # Keras callbacks of search and refit, by name; null takes one out
     callbacks: dict[str, Target | None] = field(default_factory=dict)
-    manager: str | None = None  # a name of the history's registry; None: the task
+    manager: str | None = None  # the history manager, a name of the registry; null: the task
 
     @property
     def manager_name(self) -> str:
@@ -475,43 +484,45 @@ SECTIONS = tuple(f.name for f in fields(Pipeline))
 
 @dataclass(frozen=True, kw_only=True)
 class Paths:
-    root: str = "results"
+    root: str = "results"  # the folder that everything goes to
 
 
 @dataclass(frozen=True, kw_only=True)
 class InlineExecutor:
     """Trials run in this process, one after the other."""
 
-    kind: Literal["inline"] = "inline"
+    kind: Literal["inline"] = "inline"  # in this process, one trial after the other
 
 
 @dataclass(frozen=True, kw_only=True)
 class TinyDBHistory:
-    kind: Literal["tinydb"] = "tinydb"
+    kind: Literal["tinydb"] = "tinydb"  # one JSON file below paths.root
 
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
     """What holds for a whole run: the root keys, beside the sections that pipelines inherit."""
 
-    seed: int = 0
+    seed: int = 0  # decides everything that is drawn at random, except the split of the data
     deterministic: bool = False  # deterministic kernels on a GPU, at their price
-    threads: int = 2  # intra-op threads of one training; part of the result
+    threads: int = 2  # intra-op threads of one training; part of the result, so not taken from the machine
+    # of Keras; another than tensorflow is an extra of the project
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
-    only: list[str] | None = None
-    fresh: bool = False
+    only: list[str] | None = None  # these pipelines, in this order; null: all
+    fresh: bool = False  # start the searches anew, beside what is there
     reuse: bool = False  # take pipelines from the history that it already holds
     reproduce: str | None = None  # an entry to run again from the history alone, and to compare
     reproduce_search: bool = False  # its whole search too
     predict: str | None = None  # an entry whose model is applied to `input`
-    input: str | None = None  # rows: .csv, .parquet or .npz
-    output: str | None = None  # where the predictions go, likewise
+    input: str | None = None  # a file of rows: .csv, .parquet or .npz
+    output: str | None = None  # a file that the predictions go to, likewise
     trust: bool = False  # import what a stored config or model names
-    on_failure: Literal["continue", "stop"] = "continue"
-    progress: bool = True
-    paths: Paths = field(default_factory=Paths)
-    executor: InlineExecutor = field(default_factory=InlineExecutor)
-    history: TinyDBHistory = field(default_factory=TinyDBHistory)
+    on_failure: Literal["continue", "stop"] = "continue"  # what happens to the other pipelines when one fails
+    progress: bool = True  # a line per trial on stderr
+    paths: Paths = field(default_factory=Paths)  # where things go
+    executor: InlineExecutor = field(default_factory=InlineExecutor)  # where trials run
+    history: TinyDBHistory = field(default_factory=TinyDBHistory)  # where entries are kept
+    # functions that run after all pipelines, by name, purge last; null takes one out
     hooks: dict[str, Target | None] = field(default_factory=dict)
 
     def problems(self) -> Issues:

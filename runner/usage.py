@@ -58,7 +58,7 @@ def choices(group: str) -> dict[str, Path]:
 
 def experiments() -> str:
     """The experiments, a line each: its name, and the first comment of its file that is no directive."""
-    found = {name: _description(path) for name, path in choices("experiment").items()}
+    found = {name: description(path) for name, path in choices("experiment").items()}
     width = max(map(len, found), default=0)
     return "\n".join(f"  {name:{width}}  {text}".rstrip() for name, text in found.items())
 
@@ -77,7 +77,8 @@ def _folders() -> tuple[Path, Path]:
     return conf_folder(), Path("conf")
 
 
-def _description(path: Path) -> str:
+def description(path: Path) -> str:
+    """The first comment at the beginning of a line of a config that is no directive and not its path."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         comments = (line.lstrip("# ").strip() for line in lines if line.startswith("#"))
         return next((text for text in comments if text and not text.startswith(("@", "conf/"))), "")
