@@ -8,19 +8,20 @@ from runner import __version__
 HELP = """\
 Runs the hyperparameter searches of an experiment: YAML files in, models and a history out.
 
-python -m runner +experiment=digits                      run it (`runner`, where the project is installed)
-python -m runner +experiment=digits tuner.max_trials=5   a key, for every pipeline that has it
-python -m runner +experiment=digits pipelines.mlp.tuner.max_trials=5             ... for one
-python -m runner +experiment=digits tuner=bayesian tuner@pipelines.cnn.tuner=random     a choice of a group, likewise
-python -m runner +experiment=digits 'only=[mlp]'         some pipelines
-python -m runner +experiment=digits '~pipelines.cnn'     without one
-python -m runner -m +experiment=digits seed=1,2,3        a sweep: one job for each combination
-python -m runner +experiment=digits mode=check           everything that can be checked, without training
-python -m runner +experiment=digits debug=default        one trial, one epoch, one refit: does it work?
-python -m runner +experiment=digits reuse=true           take from the history what it already holds
-python -m runner reproduce=ENTRY                         run it again from the history alone, and compare
-python -m runner predict=ENTRY input=new.csv output=out.csv
-python -m history list                                   what came of it: see python -m history --help
+python -m runner +experiment=digits                                   run it; installed, `runner ...` does the same
+python -m runner +experiment=digits tuner.max_trials=5                a key, for every pipeline that has it
+python -m runner +experiment=digits pipelines.mlp.tuner.max_trials=5  ... for one
+python -m runner +experiment=digits tuner=bayesian                    a choice of a group, where none is named
+python -m runner +experiment=digits tuner@pipelines.cnn.tuner=random  ... for one
+python -m runner +experiment=digits 'only=[mlp]'                      some pipelines
+python -m runner +experiment=digits '~pipelines.cnn'                  without one
+python -m runner -m +experiment=digits seed=1,2,3                     a sweep: a job for each combination
+python -m runner +experiment=digits mode=check                        all that can be checked without training
+python -m runner +experiment=digits debug=default                     one trial, one epoch, one refit of each
+python -m runner +experiment=digits reuse=true                        take from the history what it already holds
+python -m runner reproduce=ENTRY                                      run it again from the history, and compare
+python -m runner predict=ENTRY input=new.csv output=out.csv           apply its model to rows
+python -m history list                                                what came of it; see python -m history --help
 
 Keys
   seed=1                  decides what is drawn at random      threads=1          of one training; part of the result
