@@ -28,7 +28,8 @@ def linear(
     Args:
         facts: what the training data tells.
         l2: weight penalty, on the scale of a standardised target.
-        learning_rate, optimizer: of the training, see `_optimizer`.
+        learning_rate: of the optimizer; None: its own default.
+        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
     """
     import keras
 
@@ -53,7 +54,8 @@ def mlp(
         hidden: units of each hidden layer, in order; a layer that is None or 0 is left out.
         dropout: rate after each hidden layer.
         activation: of the hidden layers.
-        learning_rate, optimizer: of the training, see `_optimizer`.
+        learning_rate: of the optimizer; None: its own default.
+        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
     """
     import keras
 
@@ -85,7 +87,8 @@ def cnn(
         dense: units of a hidden layer before the output; None: no such layer.
         dropout: rate before the output.
         activation: of the hidden layers.
-        learning_rate, optimizer: of the training, see `_optimizer`.
+        learning_rate: of the optimizer; None: its own default.
+        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
 
     Raises:
         ConfigError: the data are no images.
@@ -171,7 +174,8 @@ def lstm(
         units: of each layer, in order; one that is None or 0 is left out.
         bidirectional: read the steps from both ends.
         dropout: rate after each layer.
-        learning_rate, optimizer: of the training, see `_optimizer`.
+        learning_rate: of the optimizer; None: its own default.
+        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
 
     Raises:
         ConfigError: the rows have no steps, or no layer is left.

@@ -20,15 +20,7 @@ from runner import models, settings
 from runner.check import REST, config_key, is_schema, plain, tag_of
 from runner.usage import conf_folder, description
 
-HEAD = """\
-# Reference
-
-Every key, as the schema has it. This file is generated: `python -m runner.reference > REFERENCE.md`.
-
-[Root keys](#root-keys) · {} · [Hyperparameters](#hyperparameters) ·
-[Shipped models](#shipped-models) · [Groups](#groups)
-
-"""
+HEAD = "# Reference\n\nEvery key, as the schema has it. Generated: `python -m runner.reference > REFERENCE.md`.\n\n"
 WORDS = {int: "whole number", float: "number", str: "text", bool: "`true` or `false`", Any: "anything"}
 WORDS |= {type(None): "`null`", settings.Target: "`_target_` with its arguments"}
 
@@ -36,8 +28,7 @@ WORDS |= {type(None): "`null`", settings.Target: "`_target_` with its arguments"
 def reference() -> str:
     """The text of REFERENCE.md."""
     sections, said = typing.get_type_hints(settings.Pipeline), meanings(settings.Pipeline)
-    parts = [HEAD.format(" · ".join(f"[{name}](#{name})" for name in sections)), "## Root keys\n\n"]
-    parts += _table(settings.Run)
+    parts = [HEAD, "## Root keys\n\n", *_table(settings.Run)]
     for name, annotation in typing.get_type_hints(settings.Run).items():
         parts += [f"### {name}\n\n", *_table(annotation)] if is_schema(annotation) else []
     parts.append("The sections that follow stand at the root, for every pipeline, or in `pipelines.NAME`.\n\n")
@@ -89,10 +80,9 @@ def _table(schema: type) -> Iterator[str]:
     """A row for each key: its tag, its own, what it has in common with others, the rest."""
     yield "| key | takes | default | meaning |\n|---|---|---|---|\n"
     hints, said, tag = typing.get_type_hints(schema), meanings(schema), (tag_of(schema) or ("",))[0]
-    for field in sorted(
-        dataclasses.fields(schema),
-        key=lambda f: (REST in f.metadata, f.name != tag, f.name not in schema.__annotations__),
-    ):
+    own = schema.__annotations__
+    order = sorted(dataclasses.fields(schema), key=lambda f: (REST in f.metadata, f.name != tag, f.name not in own))
+    for field in order:
         key, takes, default = f"`{config_key(field)}`", _takes(hints[field.name]), _default(field)
         if REST in field.metadata:
             key, takes, default = "any other", "anything", ""

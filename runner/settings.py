@@ -268,14 +268,16 @@ class ImageData:
     """A folder of images with a sub-folder for each class. The names are those of Keras'
     image_dataset_from_directory."""
 
-    kind: Literal["images"] = "images"
-    path: str | dict[str, str]  # or a folder for each part: train, validation, perhaps test
-    image_size: list[int]  # height, width
-    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb"
+    kind: Literal["images"] = "images"  # a folder of images
+    # with a sub-folder for each class; or such a folder for each part: train, validation, perhaps test
+    path: str | dict[str, str]
+    image_size: list[int]  # [height, width] in pixels, to which each is resized
+    color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb"  # the channels that are read
+    # how an image is resized
     interpolation: Literal["bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian"] = "bilinear"
-    crop_to_aspect_ratio: bool = False
-    pad_to_aspect_ratio: bool = False
-    split: Split = field(default_factory=Split)
+    crop_to_aspect_ratio: bool = False  # cut what does not fit the size, instead of distorting
+    pad_to_aspect_ratio: bool = False  # fill up what is missing to the size, instead of distorting
+    split: Split = field(default_factory=Split)  # which images are held out
 
     def problems(self) -> Issues:
         yield from _file_problems(self.path, self.split, "folder")
@@ -291,16 +293,17 @@ class WindowData:
     """Windows over the rows of a series, in the order of the file. The names are those of Keras'
     timeseries_dataset_from_array."""
 
-    kind: Literal["windows"] = "windows"
-    path: str
-    target: str
-    features: list[str] | None = None  # None: the columns of numbers, the target's own past among them
-    sequence_length: int
-    sequence_stride: int = 1
-    sampling_rate: int = 1
+    kind: Literal["windows"] = "windows"  # windows over a series
+    path: str  # a .csv, .parquet or .npz file, its rows in the order of time
+    target: str  # the column that is predicted
+    # the columns of a window; null: those of numbers, the target's own past among them
+    features: list[str] | None = None
+    sequence_length: int  # rows of a window
+    sequence_stride: int = 1  # rows from one window to the next
+    sampling_rate: int = 1  # rows from one in a window to its next
     horizon: int = 1  # rows from the last of the window to its target
-    separator: str = ","
-    split: Split = field(default_factory=Split)  # by time
+    separator: str = ","  # between the cells of a CSV file
+    split: Split = field(default_factory=Split)  # which windows are held out: the last ones, by time
 
     @property
     def reach(self) -> int:
