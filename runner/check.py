@@ -38,11 +38,23 @@ def is_schema(annotation: Any) -> typing.TypeGuard[type]:
     return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
 
 
-class Reader:
-    """Reads values by annotation, collecting problems instead of raising at the first."""
+@dataclasses.dataclass(frozen=True)
+class Unresolved:
+    """Stands for a value that cannot be had, and says why."""
 
-    def __init__(self) -> None:
+    what: str
+
+
+class Reader:
+    """Reads values by annotation, collecting problems instead of raising at the first.
+
+    Args:
+        homes: the section that takes a key, for keys that are not taken where they stand.
+    """
+
+    def __init__(self, homes: Mapping[str, str] | None = None) -> None:
         self.problems: list[Problem] = []
+        self.homes = homes or {}
 
     def fail(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))
@@ -52,9 +64,12 @@ class Reader:
         if value == "???":
             self.fail(where, "a value is missing; give one in the config or on the command line")
             return None
+        if isinstance(value, Unresolved):
+            self.fail(where, value.what)
+            return None
         origin = typing.get_origin(annotation)
         if annotation is Any:
-            return value
+            return self._any(value, where)
         if origin in (Union, types.UnionType):
             return self._union(value, typing.get_args(annotation), where)
         if origin is Literal:
@@ -77,9 +92,9 @@ class Reader:
         rest = next((f for f in dataclasses.fields(schema) if f.metadata.get(REST)), None)
         for key in value:
             if not isinstance(key, str):
-                self.fail(where, f"the key {key!r} is not text; YAML reads on, off, yes, no and numbers so: quote it")
+                self._not_text(key, where)
             elif key not in named and rest is None:
-                self.fail(_join(where, key), unknown("key", key, named))
+                self.fail(_join(where, key), unknown("key", key, named) + at_home(key, where, self.homes))
         arguments: dict[str, Any] = {}
         before = len(self.problems)
         for field in dataclasses.fields(schema):
@@ -166,10 +181,20 @@ class Reader:
         result = {}
         for key, v in value.items():
             if not isinstance(key, str):
-                self.fail(where, f"the key {key!r} is not text; quote it")
+                self._not_text(key, where)
                 continue
             result[key] = self.read(v, item, _join(where, key))
         return result
+
+    def _any(self, value: Any, where: str) -> Any:
+        """A value that may be anything, but must be there, all through."""
+        if isinstance(value, Mapping):
+            return self._dict(value, Any, where)
+        return self._list(value, Any, where) if isinstance(value, list) else value
+
+    def _not_text(self, key: Any, where: str) -> None:
+        text = key_text(key)
+        self.fail(_join(where, text), f"YAML reads this key as {_ALSO.get(text, text)}, not as text: quote it")
 
     def _scalar(self, value: Any, wanted: type, where: str) -> Any:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
@@ -182,6 +207,7 @@ class Reader:
         return None
 
 
+_ALSO = {"true": "true (as it does on and yes)", "false": "false (as it does off and no)"}
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -196,6 +222,18 @@ def _say(value: Any) -> str:
     if value is None:
         return "null"
     return f"{value!r}"
+
+
+def at_home(key: str, where: str, homes: Mapping[str, str]) -> str:
+    """Where a key would be taken that is not taken here, as the end of a message."""
+    home = homes.get(key)
+    same = home is not None and where.endswith(home)
+    return f"; another kind of {home} takes it" if same else f"; it is a key of {home}" if home else ""
+
+
+def key_text(key: Any) -> str:
+    """A key that is no text, as YAML writes it."""
+    return "null" if key is None else str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def _join(where: str, key: str) -> str:

@@ -14,7 +14,7 @@ import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, fields
+from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
@@ -128,18 +128,21 @@ def _output_of_predict(arguments: list[str]) -> Iterator[list[str]]:
 def _with_appended_choices(arguments: list[str]) -> int:
     """Runs Hydra; a group choice that its defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`) is
     appended to it, so that nobody has to know which choices an experiment spells out."""
+    given = arguments
     for _ in range(len(arguments) + 1):
         try:
             return _run_hydra(arguments)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f"{mark.name}:{mark.line + 1}: " if mark else ""
-            return _complain(InputError(f"{where}this is no YAML: {error.problem}"))
+            from runner.provenance import yaml_problem
+
+            return _complain(InputError(yaml_problem(error)))
         except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, of a group's value
             append = re.search(r"To append to your default list use \+([^=\s]+)=", str(error))
             key = f"{append[1]}=" if append else None
             if key is None or not any(argument.startswith(key) for argument in arguments):
-                code = _complain(InputError(compose.hydra_message(error, _groups, _root_keys())))
+                from runner.provenance import hydra_problem
+
+                code = _complain(InputError(hydra_problem(error, _folders(), given, compose.root_keys())))
                 return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
             arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
         finally:
@@ -167,7 +170,7 @@ class _Task:
     def __call__(self, config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         result: dict[str, Any] = {
-            "overrides": redact(list(HydraConfig.get().overrides.task)),
+            "overrides": redact(_given(HydraConfig.get())),
             "entries": {},
             "error": None,
         }
@@ -175,6 +178,9 @@ class _Task:
             run, work = _work(config, HydraConfig.get())
             environment.prepare(run)  # before the imports that bring Keras
             result |= _do(work, folder)
+        except ConfigError as error:  # found while planning: what names code, or needs the data
+            error = _placed(error, str(HydraConfig.get().job.config_name), _given(HydraConfig.get()))
+            result |= {"exit_code": _complain(error), "error": str(error)}
         except ExperimentError as error:
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
@@ -216,7 +222,7 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
 
 def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
     """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed at a terminal."""
-    overrides = [str(o) for o in hydra_config.overrides.task]
+    overrides = _given(hydra_config)
     if _checked and _checked[0][0] == overrides:
         return _checked.pop()[1:]
     try:
@@ -228,7 +234,26 @@ def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
         return _checked_work(config, hydra_config, overrides)
 
 
+def _given(hydra_config: Any) -> list[str]:
+    """The arguments of the command line; an interpolation in them is not theirs to resolve."""
+    return [str(o) for o in OmegaConf.to_container(hydra_config.overrides.task, resolve=False)]  # type: ignore[union-attr]
+
+
 def _checked_work(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
+    try:
+        return _understood(config, hydra_config, overrides)
+    except ConfigError as error:
+        raise _placed(error, str(hydra_config.job.config_name), overrides) from error
+
+
+def _placed(error: ConfigError, name: str, overrides: list[str]) -> ConfigError:
+    """The mistakes with their places."""
+    from runner.provenance import placed  # only where something is wrong
+
+    return placed(error, GlobalHydra.instance().config_loader(), name, overrides)
+
+
+def _understood(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
     if not (config.get("reproduce") or config.get("predict")):
         experiment = _experiment(config, hydra_config, overrides)
         return experiment.run, experiment
@@ -270,7 +295,7 @@ def _refuse_wrong(config: DictConfig) -> None:
         job = config.copy()
         OmegaConf.set_struct(job, False)
         hydra_config = job.pop("hydra")
-        _checked[:] = [([str(o) for o in hydra_config.overrides.task], *_work(job, hydra_config))]
+        _checked[:] = [(_given(hydra_config), *_work(job, hydra_config))]
     except (ExperimentError, OmegaConfBaseException, HydraException) as error:
         raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
     except Exception:
@@ -300,12 +325,12 @@ def _register() -> None:
 
 
 def _groups(group: str) -> list[str]:
-    folders = (conf_folder() / group, Path("conf") / group)
-    return sorted({path.stem for folder in folders for path in folder.glob("*.yaml")})
+    return sorted({path.stem for folder in _folders() for path in (folder / group).glob("*.yaml")})
 
 
-def _root_keys() -> list[str]:
-    return sorted({*(f.name for f in fields(Run)), *SECTIONS, "pipelines", "experiment"})
+def _folders() -> list[Path]:
+    """Where configs are looked for, in this order."""
+    return [Path("conf").resolve(), conf_folder()]
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:

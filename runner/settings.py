@@ -497,6 +497,7 @@ class Run:
     deterministic: bool = False  # deterministic kernels on a GPU, at their price
     threads: int = 2  # intra-op threads of one training; part of the result
     backend: Literal["tensorflow"] = "tensorflow"
+    mode: Literal["run", "check"] = "run"  # check: all that can be checked without training, and what a run would cost
     only: list[str] | None = None
     fresh: bool = False
     reuse: bool = False  # take pipelines from the history that it already holds
@@ -520,13 +521,17 @@ class Run:
             yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
         if self.reproduce and self.predict:
             yield "predict", "cannot be done together with reproduce; run one after the other"
+        if self.mode == "check" and (self.reproduce or self.predict):
+            yield "mode", "check looks at an experiment; reproduce and predict check what they need by themselves"
+        if self.fresh and self.reuse:
+            yield "reuse", "contradicts fresh=true, which starts the searches anew; choose one"
         if self.reproduce_search and not self.reproduce:
             yield "reproduce_search", "needs reproduce=ENTRY"
         for key in ("input", "output"):
             if getattr(self, key) and not self.predict:
                 yield key, "needs predict=ENTRY"
             if self.predict and not getattr(self, key):
-                yield key, f"predict needs {key}=FILE"
+                yield "predict", f"needs {key}=FILE too"
 
 
 @dataclass(frozen=True)

@@ -74,6 +74,7 @@ def test_an_objective_is_replaced_whole() -> None:
     """Half of one would carry the direction of the other."""
     files = {
         **SECTIONS,
+        "model": {"_target_": "mine.build"},
         "objective": {"name": "val_mean_iou", "direction": "max"},
         "pipelines": {"a": {}, "b": {"objective": {"name": "val_loss"}}},
     }
@@ -197,7 +198,7 @@ def test_two_hyperparameters_of_one_name_are_refused() -> None:
     """Keras Tuner would silently ignore the second range."""
     rate = {"hp": "Float", "min_value": 0.0, "max_value": 0.5, "name": "rate"}
     found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "dropout": rate, "learning_rate": rate}}))
-    assert "two hyperparameters are called 'rate'" in found["model"]
+    assert "two hyperparameters are called 'rate'" in found["model.dropout"]
 
 
 def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
@@ -214,7 +215,8 @@ def test_a_chain_of_conditions_is_refused() -> None:
         "h1": {**units, "parent_name": "model.deep", "parent_values": [True]},
         "h2": {**units, "parent_name": "model.hidden.h1", "parent_values": [16]},
     }
-    found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "hidden": hidden, "deep": {"hp": "Boolean"}}}))
+    model = {"_target_": "mine.build", "hidden": hidden, "deep": {"hp": "Boolean"}}
+    found = problems(lambda: from_files({**SECTIONS, "model": model}))
     assert len(found) == 1
     assert "is conditional itself" in next(iter(found.values()))
 

@@ -1,0 +1,324 @@
+"""Where a key of the config was set: the file and line, or the argument of the command line, that said it last.
+
+Runs only when something is wrong, so it costs a checked run nothing. Hydra knows which files a config is made of and
+under which package each one stands; the YAML nodes of these files know their lines.
+"""
+
+import functools
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import yaml
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.default_element import ResultDefault
+from hydra.core.override_parser.types import Override
+from hydra.errors import OverrideParseException
+from hydra.types import RunMode
+from omegaconf.errors import GrammarParseError
+
+from history.errors import suggest, unknown
+from runner.check import key_text
+from runner.compose import IDENTITY, parse
+from runner.errors import ConfigError, Problem
+
+Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
+TEXT = "tag:yaml.org,2002:str"
+SHOWN = 80  # characters of an argument that are repeated to its author
+
+
+def placed(error: ConfigError, loader: ConfigLoader, name: str, overrides: Sequence[str]) -> ConfigError:
+    """The same mistakes, each with its place; an inherited one once, where it was made."""
+    try:
+        places = Places(loader, name, overrides)
+    except Exception:  # a place is a courtesy: without one, the mistake itself must still be told
+        return error
+    return ConfigError(list(dict.fromkeys(places.of(problem) for problem in error.problems)))
+
+
+@dataclass(frozen=True)
+class _Found:
+    depth: int  # how many steps of the path it stands for
+    given: bool  # on the command line
+    place: str
+
+
+class Places:
+    """The places of all keys of one composed config.
+
+    Args:
+        loader: Hydra's, which knows the folders.
+        name: of the primary config.
+        overrides: of the command line.
+    """
+
+    def __init__(self, loader: ConfigLoader, name: str, overrides: Sequence[str]) -> None:
+        self.lines: dict[Steps, str] = {}  # what a file says under this path, the last file that does
+        self.mentions: dict[Steps, str] = {}  # the line of a defaults list that brings a file to this path
+        folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
+        chosen = {path.name for folder in folders for path in folder.glob("*/")}  # a group's choice is said by its file
+        self.given = [o for o in parse(overrides) if not (o.key_or_group in chosen and isinstance(o.value(), str))]
+        for default in loader.compute_defaults_list(name, list(overrides), RunMode.RUN).defaults:
+            self._add(default, folders)
+
+    def of(self, problem: Problem) -> Problem:
+        """A problem with its place, and at the root section where a pipeline has inherited it."""
+        steps = _steps(problem.where)
+        own, where = self._find(steps), problem.where
+        if steps[:1] == ("pipelines",) and len(steps) > 2:
+            root = self._find(steps[2:])
+            if root and (not own or root.depth + 2 > own.depth or (root.given and not own.given)):
+                own, where = root, ".".join(problem.where.split(".")[2:])
+        return replace(problem, where=where, place=own.place if own else self.lines.get(()))
+
+    def _find(self, steps: Steps) -> _Found | None:
+        """The place of a path, or of the nearest mapping around it that is written somewhere."""
+        for depth in range(len(steps), 0, -1):
+            path = steps[:depth]
+            for override in reversed(self.given):
+                if _sets(override, path, within=depth == len(steps)):
+                    return _Found(depth, True, on_command_line(str(override.input_line)))
+            if place := self.lines.get(path) or self.mentions.get(path):
+                return _Found(depth, False, place)
+        return None
+
+    def _add(self, default: ResultDefault, folders: Sequence[Path]) -> None:
+        file = find(str(default.config_path), folders)
+        if file is None:
+            return
+        package = _steps(default.package or "")
+        if parent := find(str(default.parent), folders):
+            for path, line in _mentions(parent):
+                if path == package:
+                    for depth in range(1, len(package) + 1):
+                        self.mentions.setdefault(package[:depth], f"{relative(parent)}:{line}")
+        root = _tree(file)
+        if package or not default.primary:
+            self.lines[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
+        for path, node in _keys(root):
+            self.lines[package + path] = f"{relative(file)}:{node.start_mark.line + 1}"
+
+
+def hydra_problem(error: Exception, folders: Sequence[Path], arguments: Sequence[str], at_root: Sequence[str]) -> str:
+    """Hydra's own complaint in one line: where, what is wrong, what is known, what was probably meant.
+
+    Args:
+        error: that Hydra raised.
+        folders: of configs, in the order in which they are looked through.
+        arguments: of the command line.
+        at_root: the root keys that are known.
+    """
+    text = str(error) or str(error.__cause__ or type(error).__name__)
+    if said := _of_an_argument(error, text, folders, arguments, at_root):
+        return said
+    parent = re.search(r"In '([^']+)': ", text)
+    file = find(parent[1], folders) if parent else None
+    if missing := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
+        group, choice = missing[1], missing[2]
+        return _at(_chosen(group, choice, file, folders, arguments), _unknown_choice(group, choice, folders))
+    if file is not None and "while composing config" in text and (clash := _clash(file, folders)):
+        return str(clash)
+    if isinstance(error.__cause__, GrammarParseError):
+        return _broken(text, folders)
+    if header := re.search(r"(?:Expected header format: KEY VALUE, got|Too many components in) '(.*)'", text):
+        return _at(_line_with(header[1], folders), f"'{header[1]}' names no package; write: # @package _global_")
+    return _at(relative(file) if file else None, " ".join(text.split()))
+
+
+def _of_an_argument(
+    error: Exception, text: str, folders: Sequence[Path], arguments: Sequence[str], at_root: Sequence[str]
+) -> str | None:
+    """What Hydra says of one argument of the command line; None where it speaks of something else."""
+    if isinstance(error, OverrideParseException):
+        stuck = re.search(r"input '(.*?)'", text)
+        what = f"cannot be read at '{stuck[1]}'; is a bracket or a quote missing?" if stuck else "write KEY=VALUE"
+        return _at(on_command_line(error.override), what)
+    if several := re.search(r"Ambiguous value for argument '(.*)'", text):
+        key, _, values = several[1].partition("=")
+        return _at(on_command_line(several[1]), f"several values: -m runs a job with each; a list is {key}=[{values}]")
+    if gone := re.search(r"Could not delete (?:from config\. )?'([^']+)'", text):
+        return _at(on_command_line(f"~{gone[1]}"), "there is nothing of that name to leave out")
+    refused = re.search(r"Could not override '([^']+)'", text)
+    if refused and error.__cause__ is not None and not re.search("[@/]", refused[1]):
+        key = refused[1]
+        argument = next((a for a in arguments if a.lstrip("+~").startswith(f"{key}=")), key)
+        known = [*at_root] if "." not in key else []
+        listed = f" (known: {', '.join(known)})" if known else ""
+        what = f"unknown key '{key.split('.')[-1]}'{suggest(key.split('.')[-1], known)}{listed}"
+        return str(Problem(key, what, on_command_line(argument)))
+    if "Config group override must be a string" in text:
+        for argument in arguments:
+            group, _, value = argument.lstrip("+").partition("=")
+            if (
+                any((folder / group.partition("@")[0]).is_dir() for folder in folders)
+                and find(f"{group.partition('@')[0]}/{value}", folders) is None
+            ):
+                return _at(on_command_line(argument), "choose one of the group's files by its name")
+    return None
+
+
+def yaml_problem(error: yaml.MarkedYAMLError) -> str:
+    """What a YAML parser says, in words, with file and line."""
+    mark = error.problem_mark or error.context_mark
+    what = str(error.problem)
+    for found, words in _YAML:
+        if match := re.search(found, what):
+            what = match.expand(words)
+            break
+    else:
+        what = f"this is no YAML: {what}"
+    return _at(f"{relative(Path(mark.name))}:{mark.line + 1}" if mark else None, what)
+
+
+_YAML = (
+    (r"found duplicate key (.*)", r"the key '\1' stands here a second time; write it once"),
+    (r"character '\\t'", "YAML takes no tabs; indent with spaces"),
+    (r"but found '\?'", "this is no YAML here; a missing value is written '???', in quotes"),
+    (
+        r"mapping values are not allowed",
+        "this is no YAML; is the line indented like its neighbours, and its text quoted?",
+    ),
+    (r"expected <block end>, but found", "this is no YAML; is the line indented like its neighbours?"),
+    (r"expected ',' or '[\]}]'", "this is no YAML; is a comma or a closing bracket missing?"),
+)
+
+
+def on_command_line(argument: str) -> str:
+    """An argument as the place of what it says."""
+    return f"{argument if len(argument) <= SHOWN else argument[: SHOWN - 3] + '...'} on the command line"
+
+
+def find(config: str, folders: Sequence[Path]) -> Path | None:
+    """The file of a config such as `experiment/digits`, in the first folder that has it."""
+    files = (folder / f"{config.removesuffix('.yaml')}.yaml" for folder in folders)
+    return next((file for file in files if file.is_file()), None)
+
+
+def relative(file: Path) -> str:
+    """A path from the current folder, where it lies below it."""
+    return str(file.relative_to(Path.cwd()) if file.is_relative_to(Path.cwd()) else file)
+
+
+@functools.cache  # a sweep asks for the same files again and again
+def _tree(file: Path) -> yaml.Node | None:
+    with file.open(encoding="utf-8") as text:
+        return yaml.compose(text, Loader=LOADER)
+
+
+def _keys(node: yaml.Node | None, path: Steps = ()) -> Iterator[tuple[Steps, yaml.Node]]:
+    """(path, the node of its key) of all that a file says, but for its defaults list."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == "<<":
+                yield from _keys(value, path)
+            elif isinstance(key, yaml.ScalarNode) and (path or key.value != "defaults"):
+                inner = (*path, key.value if key.tag == TEXT else key_text(yaml.safe_load(key.value)))
+                yield inner, key
+                yield from _keys(value, inner)
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield (*path, str(index)), item
+            yield from _keys(item, (*path, str(index)))
+
+
+def _defaults(file: Path) -> Iterator[tuple[str, str, int]]:
+    """(group with its package, choice, line) of each choice that a file's defaults list makes."""
+    root = _tree(file)
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        for item in value.value if key.value == "defaults" and isinstance(value, yaml.SequenceNode) else ():
+            for group, choice in item.value if isinstance(item, yaml.MappingNode) else ():
+                yield group.value.split(" ")[-1], str(choice.value), group.start_mark.line + 1
+
+
+def _mentions(file: Path) -> Iterator[tuple[Steps, int]]:
+    """(package, line) of each choice that a file's defaults list makes."""
+    for group, _, line in _defaults(file):
+        name, _, package = group.partition("@")
+        yield _steps(package or name.strip("/").replace("/", ".")), line
+
+
+def _steps(path: str) -> Steps:
+    return tuple(re.findall(r"[^.\[\]]+", path))
+
+
+def _sets(override: Override, path: Steps, *, within: bool) -> bool:
+    """Whether an argument sets a path, or something within it."""
+    own = _steps(override.package or override.key_or_group.replace("/", "."))
+    if own == path or (within and own[: len(path)] == path):
+        return True
+    return path[: len(own)] == own and _says(override.value(), path[len(own) :])
+
+
+def _says(value: Any, path: Steps) -> bool:
+    """Whether a value given as an argument has a path in it, or replaces what could have it."""
+    if not path:
+        return True
+    if isinstance(value, Mapping):
+        inner = {str(key): content for key, content in value.items()}
+        return _says(inner[path[0]], path[1:]) if path[0] in inner else any(key in inner for key in IDENTITY)
+    if isinstance(value, list) and path[0].isdigit() and int(path[0]) < len(value):
+        return _says(value[int(path[0])], path[1:])
+    return False
+
+
+def _at(place: str | None, what: str) -> str:
+    return f"{place}: {what}" if place else what
+
+
+def _chosen(
+    group: str, choice: str, file: Path | None, folders: Sequence[Path], arguments: Sequence[str]
+) -> str | None:
+    """Where a choice of a group was made."""
+    for argument in arguments:
+        key, _, value = argument.lstrip("+").partition("=")
+        if key.partition("@")[0] == group and value == choice:
+            return on_command_line(argument)
+    experiment = next((a.partition("=")[2] for a in arguments if a.startswith("experiment=")), "")
+    for written in filter(None, (file, find(f"experiment/{experiment}", folders))):
+        for name, chosen, line in _defaults(written):
+            if chosen == choice and group.endswith(name.partition("@")[0].strip("/")):
+                return f"{relative(written)}:{line}"
+    return None
+
+
+def _unknown_choice(group: str, choice: str, folders: Sequence[Path]) -> str:
+    choices = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    if choices:
+        return unknown(group, choice, choices)
+    groups = sorted({path.name for folder in folders for path in folder.glob("*/")})
+    *outer, inner = group.split("/")
+    if outer and inner in groups:
+        return f"no group '{group}'; a group of the top is written with a slash: /{inner}: {choice}"
+    return unknown("group", group, groups)
+
+
+def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
+    """The key at which a file has a list or a plain value where the config has a mapping."""
+    root = _tree(file)
+    sections = {path.name for folder in folders for path in folder.glob("*/")} | {"pipelines", "objective", "fit"}
+    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
+        if key.value in sections and isinstance(value, yaml.SequenceNode):
+            return Problem(key.value, "must be a mapping, not a list", f"{relative(file)}:{key.start_mark.line + 1}")
+    return None
+
+
+def _broken(message: str, folders: Sequence[Path]) -> str:
+    """A `${` that begins no interpolation, and where it stands."""
+    key = re.search(r"full_key: (\S+)", message)
+    text = re.search(r"input '(.*)'", message.splitlines()[0])
+    if text is None:
+        return message.splitlines()[0]
+    what = f"'{text[1]}' is no interpolation such as ${{seed}}; is a '}}' missing?"
+    return str(Problem(key[1] if key else "", what, _line_with(text[1], folders)))
+
+
+def _line_with(text: str, folders: Sequence[Path]) -> str | None:
+    """The line of a config file that has a text in it, and no more of the same word."""
+    for file in (file for folder in folders for file in sorted(folder.glob("**/*.yaml"))):
+        for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), start=1):
+            if re.search(rf"{re.escape(text)}(?!\s*\w)", line):
+                return f"{relative(file)}:{number}"
+    return None
