@@ -106,12 +106,17 @@ class Reader:
                 arguments[field.name] = self.read(value[key], hints[field.name], _join(where, key))
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 self.fail(_join(where, key), "is required")
-        if len(self.problems) > before:
+        wrong = {problem.where for problem in self.problems[before:]}
+        for field in dataclasses.fields(schema):  # what is wrong in itself must not hide what is wrong beside it
+            if arguments.get(field.name) is None and any(w.startswith(_join(where, config_key(field))) for w in wrong):
+                arguments.pop(field.name, None)
+        try:
+            record = schema(**arguments)
+        except TypeError:  # what is required is wrong or missing
             return None
-        record = schema(**arguments)
         for key, what in getattr(record, "problems", lambda: ())():
             self.fail(_join(where, key) if key else where, what)
-        return record
+        return None if wrong else record
 
     def _union(self, value: Any, members: Sequence[Any], where: str) -> Any:
         if value is None and type(None) in members:

@@ -12,9 +12,9 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import Any, TypeAlias
@@ -36,19 +36,22 @@ from omegaconf.errors import OmegaConfBaseException
 from history.catalogue import History
 from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
-from runner import compose, environment
-from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, machine_is_at_fault
+from runner import compose, environment, sweep
+from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, Problem, machine_is_at_fault
 from runner.predict import Prediction
 from runner.predict import plan as prediction
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 from runner.stored import Reproduction, reproduction
+from runner.sweep import Composer
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
+APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
 _sweep_folder: Path | None = None
+_scratch = ExitStack()  # holds the temporary folders of this process
 Work: TypeAlias = Experiment | Reproduction | Prediction  # what a command can ask for
 _checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
 
@@ -62,13 +65,13 @@ class Check(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _refuse_wrong(config)
+        _leave_nothing(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         global _sweep_folder
+        _refuse_wrong_jobs(config)
+        _leave_nothing(config, "sweep")
         _sweep_folder = Path(str(config.hydra.sweep.dir)).resolve()
-        problems = compose.root_problems(Path(str(config.paths.root)))
-        if problems:
-            raise Refused(ConfigError(problems))
 
 
 class UserConf(SearchPathPlugin):
@@ -94,10 +97,10 @@ def main() -> int:
         sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
     signal.signal(signal.SIGTERM, _on_sigterm)
     _register()
-    arguments = [re.sub(r"^\+?experiment=", "experiment=", argument) for argument in sys.argv[1:]]
+    arguments = [_as_hydra_wants_it(argument) for argument in sys.argv[1:]]
     try:
-        with _output_of_predict(arguments) as output:
-            return _with_appended_choices([*arguments, *output])
+        with _scratch:
+            return _with_appended_choices(arguments)
     except Refused as refused:
         return _complain(refused.args[0])
     except InputError as error:
@@ -115,14 +118,22 @@ def main() -> int:
         return _no_room(error)
 
 
-@contextmanager
-def _output_of_predict(arguments: list[str]) -> Iterator[list[str]]:
-    """A prediction leaves nothing but its output: the root that it reads from may be read-only, or another's."""
-    if not any(argument.startswith("predict=") for argument in arguments) or {"-m", "--multirun"} & {*arguments}:
-        yield []
-        return
-    with tempfile.TemporaryDirectory(prefix="runner-") as folder:
-        yield [f"hydra.run.dir='{folder}'"]
+def _as_hydra_wants_it(argument: str) -> str:
+    """An argument that may add an experiment, and hands an unknown root key to our own checker, which tells all
+    mistakes at once where Hydra tells the first."""
+    argument = re.sub(r"^\+?experiment=", "experiment=", argument)
+    key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
+    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(_groups(key[1]))
+    return argument if known else f"+{argument}"
+
+
+def _leave_nothing(config: DictConfig, folder: str) -> None:
+    """A check leaves nothing, and a prediction nothing but its output: what Hydra writes goes to a temporary folder.
+    The root that a prediction reads from may be read-only, or another's."""
+    if config.get("mode") == "check" or config.get("predict"):
+        temporary = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
+        config.hydra[folder].dir = temporary
+        config.hydra.overrides.hydra.append(f"hydra.{folder}.dir='{temporary}'")  # each job of a sweep composes anew
 
 
 def _with_appended_choices(arguments: list[str]) -> int:
@@ -135,14 +146,22 @@ def _with_appended_choices(arguments: list[str]) -> int:
         except yaml.MarkedYAMLError as error:
             from runner.provenance import yaml_problem
 
-            return _complain(InputError(yaml_problem(error)))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, of a group's value
-            append = re.search(r"To append to your default list use \+([^=\s]+)=", str(error))
+            return _complain(ConfigError([yaml_problem(error)]))
+        except (
+            Refused,
+            HydraException,
+            OmegaConfBaseException,
+            ValueError,
+        ) as raised:  # ValueError: Hydra's, of a group
+            problem: Exception = raised.args[0] if isinstance(raised, Refused) else raised
+            if isinstance(problem, ExperimentError):
+                raise
+            append = APPEND.search(str(problem))
             key = f"{append[1]}=" if append else None
             if key is None or not any(argument.startswith(key) for argument in arguments):
-                from runner.provenance import hydra_problem
+                from runner.provenance import hydra_problems
 
-                code = _complain(InputError(hydra_problem(error, _folders(), given, compose.root_keys())))
+                code = _complain(ConfigError(hydra_problems(problem, _folders(), given)))
                 return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
             arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
         finally:
@@ -212,6 +231,10 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
         verdict = reproduce(work, folder)
         show(page(work, verdict))
         return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
+    if work.run.mode == "check":
+        from runner.rehearsal import rehearse
+
+        return {"exit_code": rehearse(work)}
     from runner.experiment import run
 
     (folder / "effective.yaml").write_text(compose.effective(work), encoding="utf-8")
@@ -250,7 +273,7 @@ def _placed(error: ConfigError, name: str, overrides: list[str]) -> ConfigError:
     """The mistakes with their places."""
     from runner.provenance import placed  # only where something is wrong
 
-    return placed(error, GlobalHydra.instance().config_loader(), name, overrides)
+    return placed(error, _composer(GlobalHydra.instance().config_loader(), name), overrides)
 
 
 def _understood(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
@@ -279,15 +302,18 @@ def _allowed(error: UntrustedCode) -> bool:
 def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> Experiment:
     """The checked experiment of a composed config."""
     base = config
-    values = [o.input_line for o in compose.parse(overrides) if compose.is_value(o)]
-    if values:
-        rest = [o for o in overrides if o not in values]
-        base = hydra.compose(config_name=str(hydra_config.job.config_name), overrides=rest)
+    if any(compose.is_value(override) for override in compose.parse(overrides)):
+        base = _composer(GlobalHydra.instance().config_loader(), str(hydra_config.job.config_name)).files(overrides)
     choice = hydra_config.runtime.choices.get("experiment")
     if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
         compose.run_settings(config)  # what is wrong with the root keys comes first
         raise InputError(f"no experiment was given; add +experiment=NAME (known: {', '.join(_groups('experiment'))})")
     return compose.experiment(config, base, overrides, str(choice or "main"))
+
+
+@lru_cache(maxsize=1)
+def _composer(loader: Any, name: str) -> Composer:
+    return Composer(loader, name)
 
 
 def _refuse_wrong(config: DictConfig) -> None:
@@ -300,6 +326,44 @@ def _refuse_wrong(config: DictConfig) -> None:
         raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
     except Exception:
         return  # a code error: Hydra would reduce it to a warning here; the job meets it again, with its trace
+
+
+def _refuse_wrong_jobs(config: DictConfig) -> None:
+    """Checks every job of a sweep before the first one starts; a mistake that several make is told once."""
+    from runner.provenance import hydra_problems, yaml_problem
+
+    jobs = sweep.jobs(config.hydra, _given(config.hydra))
+    composer = _composer(GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name))
+    found: dict[Problem, list[list[str]]] = {}
+    for overrides in jobs:
+        try:
+            job = composer.job(overrides)
+            OmegaConf.set_struct(job, False)
+            _checked_work(job, job.pop("hydra"), overrides)
+        except UntrustedCode:
+            continue  # asked for when the job starts
+        except ExperimentError as error:
+            for problem in error.problems if isinstance(error, ConfigError) else [Problem("", str(error))]:
+                found.setdefault(problem, []).append(overrides)
+        except yaml.MarkedYAMLError as error:
+            found.setdefault(yaml_problem(error), []).append(overrides)
+        except HydraException as error:
+            if APPEND.search(str(error)):
+                raise Refused(error) from error
+            for problem in hydra_problems(error, _folders(), overrides):
+                found.setdefault(problem, []).append(overrides)
+        except Exception:
+            continue  # a code error: the job meets it again, with its trace
+    if found:
+        raise Refused(ConfigError([replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()]))
+
+
+def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
+    """Which of the jobs have a mistake, by what tells them from the others."""
+    if len(having) == len(jobs):
+        return ""
+    first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
+    return f" (in {len(having)} of {len(jobs)} jobs{', the first' if len(having) > 1 else ''}: {first})"
 
 
 def _report_sweep(folder: Path) -> int:

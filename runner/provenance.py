@@ -13,16 +13,16 @@ from typing import Any
 
 import yaml
 from hydra.core.config_loader import ConfigLoader
-from hydra.core.default_element import ResultDefault
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
 from omegaconf.errors import GrammarParseError
 
-from history.errors import suggest, unknown
+from history.errors import unknown
 from runner.check import key_text
 from runner.compose import IDENTITY, parse
 from runner.errors import ConfigError, Problem
+from runner.sweep import Composer
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
@@ -30,13 +30,39 @@ TEXT = "tag:yaml.org,2002:str"
 SHOWN = 80  # characters of an argument that are repeated to its author
 
 
-def placed(error: ConfigError, loader: ConfigLoader, name: str, overrides: Sequence[str]) -> ConfigError:
+def placed(error: ConfigError, composer: Composer, overrides: Sequence[str]) -> ConfigError:
     """The same mistakes, each with its place; an inherited one once, where it was made."""
     try:
-        places = Places(loader, name, overrides)
+        chosen = composer.chosen(overrides)
+        lines = _lines(composer.loader, composer.name, chosen)
+        # An argument that chooses a file leaves it to the file to say what there is to say.
+        places = Places(lines, [o for o in parse(overrides) if o.is_delete() or o.input_line not in chosen])
     except Exception:  # a place is a courtesy: without one, the mistake itself must still be told
         return error
     return ConfigError(list(dict.fromkeys(places.of(problem) for problem in error.problems)))
+
+
+@functools.lru_cache(maxsize=64)  # the jobs of a sweep have many files in common
+def _lines(loader: ConfigLoader, name: str, chosen: tuple[str, ...]) -> dict[Steps, str]:
+    """Where files say what: each path with the line that says it last, or brings a file to it."""
+    folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
+    said: dict[Steps, str] = {}
+    mentioned: dict[Steps, str] = {}
+    for default in loader.compute_defaults_list(name, list(chosen), RunMode.RUN).defaults:
+        file, parent = (find(str(config), folders) for config in (default.config_path, default.parent))
+        if file is None:
+            continue
+        package = _steps(default.package or "")
+        for path, line in _mentions(parent) if parent else ():
+            if parent and path == package:
+                for depth in range(1, len(package) + 1):
+                    mentioned.setdefault(package[:depth], f"{relative(parent)}:{line}")
+        root = _tree(file)
+        if package or not default.primary:
+            said[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
+        for path, node in _keys(root):
+            said[package + path] = f"{relative(file)}:{node.start_mark.line + 1}"
+    return mentioned | said
 
 
 @dataclass(frozen=True)
@@ -50,19 +76,12 @@ class Places:
     """The places of all keys of one composed config.
 
     Args:
-        loader: Hydra's, which knows the folders.
-        name: of the primary config.
-        overrides: of the command line.
+        lines: that its files have.
+        given: the arguments that set a value or take one away.
     """
 
-    def __init__(self, loader: ConfigLoader, name: str, overrides: Sequence[str]) -> None:
-        self.lines: dict[Steps, str] = {}  # what a file says under this path, the last file that does
-        self.mentions: dict[Steps, str] = {}  # the line of a defaults list that brings a file to this path
-        folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
-        chosen = {path.name for folder in folders for path in folder.glob("*/")}  # a group's choice is said by its file
-        self.given = [o for o in parse(overrides) if not (o.key_or_group in chosen and isinstance(o.value(), str))]
-        for default in loader.compute_defaults_list(name, list(overrides), RunMode.RUN).defaults:
-            self._add(default, folders)
+    def __init__(self, lines: Mapping[Steps, str], given: Sequence[Override]) -> None:
+        self.lines, self.given = lines, given
 
     def of(self, problem: Problem) -> Problem:
         """A problem with its place, and at the root section where a pipeline has inherited it."""
@@ -81,96 +100,63 @@ class Places:
             for override in reversed(self.given):
                 if _sets(override, path, within=depth == len(steps)):
                     return _Found(depth, True, on_command_line(str(override.input_line)))
-            if place := self.lines.get(path) or self.mentions.get(path):
-                return _Found(depth, False, place)
+            if path in self.lines:
+                return _Found(depth, False, self.lines[path])
         return None
 
-    def _add(self, default: ResultDefault, folders: Sequence[Path]) -> None:
-        file = find(str(default.config_path), folders)
-        if file is None:
-            return
-        package = _steps(default.package or "")
-        if parent := find(str(default.parent), folders):
-            for path, line in _mentions(parent):
-                if path == package:
-                    for depth in range(1, len(package) + 1):
-                        self.mentions.setdefault(package[:depth], f"{relative(parent)}:{line}")
-        root = _tree(file)
-        if package or not default.primary:
-            self.lines[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
-        for path, node in _keys(root):
-            self.lines[package + path] = f"{relative(file)}:{node.start_mark.line + 1}"
 
-
-def hydra_problem(error: Exception, folders: Sequence[Path], arguments: Sequence[str], at_root: Sequence[str]) -> str:
-    """Hydra's own complaint in one line: where, what is wrong, what is known, what was probably meant.
+def hydra_problems(error: Exception, folders: Sequence[Path], arguments: Sequence[str]) -> list[Problem]:
+    """Hydra's own complaint in words: what is wrong, where, what is known, what was probably meant.
 
     Args:
         error: that Hydra raised.
         folders: of configs, in the order in which they are looked through.
         arguments: of the command line.
-        at_root: the root keys that are known.
     """
     text = str(error) or str(error.__cause__ or type(error).__name__)
-    if said := _of_an_argument(error, text, folders, arguments, at_root):
-        return said
+    if said := _of_an_argument(error, text, folders, arguments):
+        return [said]
     parent = re.search(r"In '([^']+)': ", text)
     file = find(parent[1], folders) if parent else None
-    if missing := re.search(r"Could not find '([^']+)/([^'/]+)'", text):
-        group, choice = missing[1], missing[2]
-        return _at(_chosen(group, choice, file, folders, arguments), _unknown_choice(group, choice, folders))
+    if "Could not find '" in text and (missing := list(_unknown_choices(file, folders, arguments))):
+        return missing
     if file is not None and "while composing config" in text and (clash := _clash(file, folders)):
-        return str(clash)
+        return [clash]
     if isinstance(error.__cause__, GrammarParseError):
-        return _broken(text, folders)
+        return [_broken(text, folders)]
     if header := re.search(r"(?:Expected header format: KEY VALUE, got|Too many components in) '(.*)'", text):
-        return _at(_line_with(header[1], folders), f"'{header[1]}' names no package; write: # @package _global_")
-    return _at(relative(file) if file else None, " ".join(text.split()))
+        what = f"'{header[1]}' names no package; write: # @package _global_"
+        return [Problem("", what, _line_with(header[1], folders))]
+    return [Problem("", " ".join(text.split()), relative(file) if file else None)]
 
 
-def _of_an_argument(
-    error: Exception, text: str, folders: Sequence[Path], arguments: Sequence[str], at_root: Sequence[str]
-) -> str | None:
+def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], arguments: Sequence[str]) -> Problem | None:
     """What Hydra says of one argument of the command line; None where it speaks of something else."""
     if isinstance(error, OverrideParseException):
         stuck = re.search(r"input '(.*?)'", text)
         what = f"cannot be read at '{stuck[1]}'; is a bracket or a quote missing?" if stuck else "write KEY=VALUE"
-        return _at(on_command_line(error.override), what)
+        return Problem("", what, on_command_line(error.override))
     if several := re.search(r"Ambiguous value for argument '(.*)'", text):
         key, _, values = several[1].partition("=")
-        return _at(on_command_line(several[1]), f"several values: -m runs a job with each; a list is {key}=[{values}]")
+        what = f"several values: -m runs a job with each; a list is {key}=[{values}]"
+        return Problem("", what, on_command_line(several[1]))
     if gone := re.search(r"Could not delete (?:from config\. )?'([^']+)'", text):
-        return _at(on_command_line(f"~{gone[1]}"), "there is nothing of that name to leave out")
-    refused = re.search(r"Could not override '([^']+)'", text)
-    if refused and error.__cause__ is not None and not re.search("[@/]", refused[1]):
-        key = refused[1]
-        argument = next((a for a in arguments if a.lstrip("+~").startswith(f"{key}=")), key)
-        known = [*at_root] if "." not in key else []
-        listed = f" (known: {', '.join(known)})" if known else ""
-        what = f"unknown key '{key.split('.')[-1]}'{suggest(key.split('.')[-1], known)}{listed}"
-        return str(Problem(key, what, on_command_line(argument)))
+        return Problem("", "there is nothing of that name to leave out", on_command_line(f"~{gone[1]}"))
     if "Config group override must be a string" in text:
-        for argument in arguments:
-            group, _, value = argument.lstrip("+").partition("=")
-            if (
-                any((folder / group.partition("@")[0]).is_dir() for folder in folders)
-                and find(f"{group.partition('@')[0]}/{value}", folders) is None
-            ):
-                return _at(on_command_line(argument), "choose one of the group's files by its name")
+        for group, choice, argument in _choices(arguments):
+            if _options(group, folders) and find(f"{group}/{choice}", folders) is None:
+                return Problem("", f"choose one by its name: {', '.join(_options(group, folders))}", argument)
     return None
 
 
-def yaml_problem(error: yaml.MarkedYAMLError) -> str:
+def yaml_problem(error: yaml.MarkedYAMLError) -> Problem:
     """What a YAML parser says, in words, with file and line."""
     mark = error.problem_mark or error.context_mark
-    what = str(error.problem)
+    what = f"this is no YAML: {error.problem}"
     for found, words in _YAML:
-        if match := re.search(found, what):
+        if match := re.search(found, str(error.problem)):
             what = match.expand(words)
-            break
-    else:
-        what = f"this is no YAML: {what}"
-    return _at(f"{relative(Path(mark.name))}:{mark.line + 1}" if mark else None, what)
+    return Problem("", what, f"{relative(Path(mark.name))}:{mark.line + 1}" if mark else None)
 
 
 _YAML = (
@@ -187,7 +173,8 @@ _YAML = (
 
 
 def on_command_line(argument: str) -> str:
-    """An argument as the place of what it says."""
+    """An argument as the place of what it says; whether it needed a `+` is beside the point."""
+    argument = argument.lstrip("+")
     return f"{argument if len(argument) <= SHOWN else argument[: SHOWN - 3] + '...'} on the command line"
 
 
@@ -246,7 +233,7 @@ def _steps(path: str) -> Steps:
 
 def _sets(override: Override, path: Steps, *, within: bool) -> bool:
     """Whether an argument sets a path, or something within it."""
-    own = _steps(override.package or override.key_or_group.replace("/", "."))
+    own = _steps(override.key_or_group)
     if own == path or (within and own[: len(path)] == path):
         return True
     return path[: len(own)] == own and _says(override.value(), path[len(own) :])
@@ -264,30 +251,38 @@ def _says(value: Any, path: Steps) -> bool:
     return False
 
 
-def _at(place: str | None, what: str) -> str:
-    return f"{place}: {what}" if place else what
-
-
-def _chosen(
-    group: str, choice: str, file: Path | None, folders: Sequence[Path], arguments: Sequence[str]
-) -> str | None:
-    """Where a choice of a group was made."""
+def _choices(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
+    """(group, choice, place) of each argument that may choose a file."""
     for argument in arguments:
-        key, _, value = argument.lstrip("+").partition("=")
-        if key.partition("@")[0] == group and value == choice:
-            return on_command_line(argument)
-    experiment = next((a.partition("=")[2] for a in arguments if a.startswith("experiment=")), "")
-    for written in filter(None, (file, find(f"experiment/{experiment}", folders))):
-        for name, chosen, line in _defaults(written):
-            if chosen == choice and group.endswith(name.partition("@")[0].strip("/")):
-                return f"{relative(written)}:{line}"
-    return None
+        key, _, choice = argument.lstrip("+").partition("=")
+        yield key.partition("@")[0], choice, on_command_line(argument)
+
+
+def _options(group: str, folders: Sequence[Path]) -> list[str]:
+    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+
+
+def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequence[str]) -> Iterator[Problem]:
+    """Every choice of a file that is not there: on the command line, in the file at fault and in the experiment's."""
+    made = [(group, choice, place) for group, choice, place in _choices(arguments) if _options(group, folders)]
+    experiment = next((choice for group, choice, _ in made if group == "experiment"), "")
+    for written in dict.fromkeys(filter(None, (file, find(f"experiment/{experiment}", folders)))):
+        for group, choice, line in _defaults(written):
+            name = group.partition("@")[0]
+            name = (
+                name.lstrip("/")
+                if name.startswith("/") or written.parent in folders
+                else f"{written.parent.name}/{name}"
+            )
+            made.append((name, choice, f"{relative(written)}:{line}"))
+    for group, choice, place in made:
+        if choice not in ("null", "???", "_self_") and find(f"{group}/{choice}", folders) is None:
+            yield Problem("", _unknown_choice(group, choice, folders), place)
 
 
 def _unknown_choice(group: str, choice: str, folders: Sequence[Path]) -> str:
-    choices = sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
-    if choices:
-        return unknown(group, choice, choices)
+    if options := _options(group, folders):
+        return unknown(group, choice, options)
     groups = sorted({path.name for folder in folders for path in folder.glob("*/")})
     *outer, inner = group.split("/")
     if outer and inner in groups:
@@ -305,14 +300,14 @@ def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
     return None
 
 
-def _broken(message: str, folders: Sequence[Path]) -> str:
+def _broken(message: str, folders: Sequence[Path]) -> Problem:
     """A `${` that begins no interpolation, and where it stands."""
     key = re.search(r"full_key: (\S+)", message)
     text = re.search(r"input '(.*)'", message.splitlines()[0])
     if text is None:
-        return message.splitlines()[0]
+        return Problem(key[1] if key else "", message.splitlines()[0])
     what = f"'{text[1]}' is no interpolation such as ${{seed}}; is a '}}' missing?"
-    return str(Problem(key[1] if key else "", what, _line_with(text[1], folders)))
+    return Problem(key[1] if key else "", what, _line_with(text[1], folders))
 
 
 def _line_with(text: str, folders: Sequence[Path]) -> str | None:
