@@ -49,10 +49,10 @@ class Reader:
     """Reads values by annotation, collecting problems instead of raising at the first.
 
     Args:
-        homes: the section that takes a key, for keys that are not taken where they stand.
+        homes: the sections that take a key, for keys that are not taken where they stand.
     """
 
-    def __init__(self, homes: Mapping[str, str] | None = None) -> None:
+    def __init__(self, homes: Mapping[str, Sequence[str]] | None = None) -> None:
         self.problems: list[Problem] = []
         self.homes = homes or {}
 
@@ -229,11 +229,12 @@ def _say(value: Any) -> str:
     return f"{value!r}"
 
 
-def at_home(key: str, where: str, homes: Mapping[str, str]) -> str:
+def at_home(key: str, where: str, homes: Mapping[str, Sequence[str]]) -> str:
     """Where a key would be taken that is not taken here, as the end of a message."""
-    home = homes.get(key)
-    same = home is not None and where.endswith(home)
-    return f"; another kind of {home} takes it" if same else f"; it is a key of {home}" if home else ""
+    sections = homes.get(key, ())
+    if any(where.endswith(section) for section in sections):
+        return "; another kind of it takes this key"
+    return f"; it is a key of {' and of '.join(sections)}" if sections else ""
 
 
 def key_text(key: Any) -> str:

@@ -17,7 +17,7 @@ from dataclasses import asdict, replace
 from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import hydra
 import yaml
@@ -38,12 +38,13 @@ from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
 from runner import compose, environment, sweep
 from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, Problem, machine_is_at_fault
-from runner.predict import Prediction
-from runner.predict import plan as prediction
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 from runner.stored import Reproduction, reproduction
 from runner.sweep import Composer
+
+if TYPE_CHECKING:
+    from runner.predict import Prediction  # with NumPy, which nothing else here needs
 
 log = logging.getLogger("runner")
 
@@ -52,7 +53,7 @@ OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys
 APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
 _sweep_folder: Path | None = None
 _scratch = ExitStack()  # holds the temporary folders of this process
-Work: TypeAlias = Experiment | Reproduction | Prediction  # what a command can ask for
+Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
 _checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
 
 
@@ -218,12 +219,6 @@ class _Task:
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:
     """Does what was asked for, and returns what is kept of it in RESULT."""
-    if isinstance(work, Prediction):
-        from runner.predict import predict
-
-        rows = predict(work)
-        log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
-        return {"exit_code": 0, "rows": rows}
     if isinstance(work, Reproduction):
         from runner.report.table import show
         from runner.reproduce import page, reproduce
@@ -231,6 +226,12 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
         verdict = reproduce(work, folder)
         show(page(work, verdict))
         return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
+    if not isinstance(work, Experiment):
+        from runner.predict import predict
+
+        rows = predict(work)
+        log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
+        return {"exit_code": 0, "rows": rows}
     if work.run.mode == "check":
         from runner.rehearsal import rehearse
 
@@ -286,8 +287,10 @@ def _understood(config: DictConfig, hydra_config: Any, overrides: list[str]) -> 
     if run.predict is None:
         again = reproduction(run, overrides)
         return again.experiment.run, again
+    from runner import predict
+
     history = History(run.paths.root, run.history.kind)
-    return run, prediction(history, run.predict, run.input, run.output, trust=run.trust)
+    return run, predict.plan(history, run.predict, run.input, run.output, trust=run.trust)
 
 
 def _allowed(error: UntrustedCode) -> bool:

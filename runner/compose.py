@@ -119,7 +119,7 @@ def _read_run(config: Mapping[str, Any], reader: Reader) -> Run:
     known = root_keys()
     for key in config:
         if isinstance(key, str) and key not in known:
-            reader.fail(key, unknown("key", key, [*known, "defaults"]))
+            reader.fail(key, unknown("key", key, [*known, "defaults"]) + at_home(key, "", reader.homes))
     of_the_run = {key: value for key, value in config.items() if key in keys(Run) or not isinstance(key, str)}
     run: Run = reader.read(of_the_run, Run, "")
     return run
@@ -130,13 +130,13 @@ def root_keys() -> list[str]:
     return [*keys(Run), *SECTIONS, "pipelines", "experiment"]
 
 
-def _homes() -> dict[str, str]:
-    """The section that takes a key, or the root, for keys that one of them alone takes."""
-    found: dict[str, set[str]] = {key: {"the root"} for key in keys(Run)}
+def _homes() -> dict[str, list[str]]:
+    """The sections that take a key, the root among them."""
+    found = {key: ["the root"] for key in keys(Run)}
     for section in SECTIONS:
-        for key in _keys(None, section):
-            found.setdefault(key, set()).add(section)
-    return {key: next(iter(sections)) for key, sections in found.items() if len(sections) == 1}
+        for key in sorted(_keys(None, section)):
+            found.setdefault(key, []).append(section)
+    return found
 
 
 def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, Pipeline]:

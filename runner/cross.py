@@ -92,7 +92,7 @@ def _tuner(pipeline: Any) -> Iterator[Problem]:
             "fit.epochs", "searching it has no effect: Hyperband sets the epochs itself, up to tuner.max_epochs"
         )
     if str(_at(pipeline, "model._target_")).startswith(OURS) and not _specs(pipeline):
-        yield Problem("tuner", "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)")
+        yield Problem("model", "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)")
 
 
 def _our_model(pipeline: Any) -> Iterator[Problem]:

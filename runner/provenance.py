@@ -22,6 +22,7 @@ from history.errors import unknown
 from runner.check import key_text
 from runner.compose import IDENTITY, parse
 from runner.errors import ConfigError, Problem
+from runner.settings import SECTIONS
 from runner.sweep import Composer
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
@@ -39,7 +40,13 @@ def placed(error: ConfigError, composer: Composer, overrides: Sequence[str]) -> 
         places = Places(lines, [o for o in parse(overrides) if o.is_delete() or o.input_line not in chosen])
     except Exception:  # a place is a courtesy: without one, the mistake itself must still be told
         return error
-    return ConfigError(list(dict.fromkeys(places.of(problem) for problem in error.problems)))
+    return ConfigError(sorted(dict.fromkeys(places.of(problem) for problem in error.problems), key=_order))
+
+
+def _order(problem: Problem) -> tuple[str, int]:
+    """Arguments first, then file by file, from the top down."""
+    file, _, line = (problem.place or "").rpartition(":")
+    return (file, int(line)) if line.isdigit() else ("", 0)
 
 
 @functools.lru_cache(maxsize=64)  # the jobs of a sweep have many files in common
@@ -60,8 +67,8 @@ def _lines(loader: ConfigLoader, name: str, chosen: tuple[str, ...]) -> dict[Ste
         root = _tree(file)
         if package or not default.primary:
             said[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
-        for path, node in _keys(root):
-            said[package + path] = f"{relative(file)}:{node.start_mark.line + 1}"
+        for path, _, key in _keys(root):
+            said[package + path] = f"{relative(file)}:{key.start_mark.line + 1}"
     return mentioned | said
 
 
@@ -195,19 +202,19 @@ def _tree(file: Path) -> yaml.Node | None:
         return yaml.compose(text, Loader=LOADER)
 
 
-def _keys(node: yaml.Node | None, path: Steps = ()) -> Iterator[tuple[Steps, yaml.Node]]:
-    """(path, the node of its key) of all that a file says, but for its defaults list."""
+def _keys(node: yaml.Node | None, path: Steps = ()) -> Iterator[tuple[Steps, yaml.Node, yaml.Node]]:
+    """(path, value, the node that names it) of all that a file says, but for its defaults list."""
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:
             if key.value == "<<":
                 yield from _keys(value, path)
             elif isinstance(key, yaml.ScalarNode) and (path or key.value != "defaults"):
                 inner = (*path, key.value if key.tag == TEXT else key_text(yaml.safe_load(key.value)))
-                yield inner, key
+                yield inner, value, key
                 yield from _keys(value, inner)
     elif isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield (*path, str(index)), item
+            yield (*path, str(index)), item, item
             yield from _keys(item, (*path, str(index)))
 
 
@@ -291,12 +298,24 @@ def _unknown_choice(group: str, choice: str, folders: Sequence[Path]) -> str:
 
 
 def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
-    """The key at which a file has a list or a plain value where the config has a mapping."""
-    root = _tree(file)
-    sections = {path.name for folder in folders for path in folder.glob("*/")} | {"pipelines", "objective", "fit"}
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if key.value in sections and isinstance(value, yaml.SequenceNode):
-            return Problem(key.value, "must be a mapping, not a list", f"{relative(file)}:{key.start_mark.line + 1}")
+    """The key at which a file has a list and the config a mapping: Hydra merges neither into the other."""
+    sections = {path.name for folder in folders for path in folder.glob("*/")} | {*SECTIONS, "pipelines"}
+    lists = {path: value for path, value, key in _keys(_tree(file)) if isinstance(value, yaml.SequenceNode)}
+    lines = {path: key.start_mark.line + 1 for path, _, key in _keys(_tree(file))}
+    for path in lists:
+        place = f"{relative(file)}:{lines[path]}"
+        if len(path) == 1 and path[0] in sections:
+            return Problem(path[0], "must be a mapping, not a list", place)
+        for group, choice, _ in _defaults(file):
+            name, _, package = group.partition("@")
+            steps = _steps(package or name.strip("/").replace("/", "."))
+            below = find(f"{name.strip('/')}/{choice}", folders) if path[: len(steps)] == steps else None
+            for other, value, key in _keys(_tree(below)) if below else ():
+                if other == path[len(steps) :] and isinstance(value, yaml.MappingNode):
+                    where = f"{relative(below)}:{key.start_mark.line + 1}" if below else ""
+                    return Problem(
+                        ".".join(path), f"a list cannot lie over the mapping in {where}; write a mapping", place
+                    )
     return None
 
 

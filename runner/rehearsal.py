@@ -3,6 +3,7 @@
 import logging
 import sys
 import traceback
+from dataclasses import replace
 
 from rich.console import Group
 from rich.text import Text
@@ -67,16 +68,19 @@ def rehearse(experiment: Experiment) -> int:
             done = reuse(experiment, planned, manager)
         ended = len(list(planned.place.folder.glob(f"trial_*/{RESULT}")))
         if done is None:
-            forecasts[name] = found
+            forecasts[name] = replace(found, trials=max(0, found.trials - ended))
         rows.append(_row(experiment, planned, found, _state(ended, done.entry.id if done and done.entry else None)))
-    show(Group(Text(_title(experiment), style="bold"), EntryRows(COLUMNS, rows), Text(_sum(forecasts), style="dim")))
+    title = (
+        f"{experiment.name}: {'not all of it can run;' if code else 'nothing is wrong;'} a run would do this, at most"
+    )
+    show(Group(Text(title, style="bold"), EntryRows(COLUMNS, rows), Text(_sum(forecasts), style="dim")))
     return code
 
 
 def _state(ended: int, entry: str | None) -> str:
     if entry:
         return f"taken from the history: {entry}"
-    return f"goes on after {ended} trials" if ended else "new"
+    return f"{ended} trials are there already" if ended else "new"
 
 
 def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> tuple[str, ...]:
@@ -90,7 +94,7 @@ def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> 
         f"{rows} rows of {tuple(shapes['train'][1:])}",
         " to ".join(dict.fromkeys(f"{count:,}" for count in found.parameters)),
         pipeline.tuner.kind,
-        f"{'' if found.exact else 'about '}{found.trials}",
+        f"{found.trials}{'' if found.exact else ' or more'}",
         _or_unknown(found.epochs),
         f"{refits} x {_or_unknown(found.refit_epochs)} epochs",
         size(found.trial_data),
@@ -103,12 +107,8 @@ def _or_unknown(count: int | None) -> str:
     return "?" if count is None else str(count)
 
 
-def _title(experiment: Experiment) -> str:
-    return f"{experiment.name}: nothing is wrong; a run would do this, at most"
-
-
 def _sum(forecasts: dict[str, Forecast]) -> str:
     """What the pipelines that are still to run come to."""
     trials = sum(found.trials for found in forecasts.values())
     data, models = (sum(getattr(found, key) for found in forecasts.values()) for key in ("trial_data", "model"))
-    return f"to do: {trials} trials, {size(data)} of trial data at the peak, of which {size(models)} of models remain"
+    return f"to do: {trials} trials; on disk: {size(data)} of trial data at the peak, {size(models)} of models to stay"

@@ -27,7 +27,7 @@ class Forecast:
 
     parameters: tuple[int, int]  # of the default model, of the largest
     trials: int
-    exact: bool  # False: building models of other values may bring up more hyperparameters
+    exact: bool  # False: models of other values may bring up hyperparameters that the default model has not
     epochs: int | None  # of all trials and executions; None: a HyperModel with its own fit decides
     refit_epochs: int | None  # of one refit
     trial_data: int  # bytes at the peak
@@ -56,7 +56,10 @@ def forecast(run: Run, pipeline: Pipeline, maker: Any, model: Any) -> Forecast:
         kept, exact, longest = trials, True, tuner.max_epochs  # later trials start from checkpoints of earlier ones
     else:
         trials = _trials(tuner, space)
-        kept, exact = min(trials, 2), _is_whole(maker)  # the best, and the one that has just ended
+        kept, exact = (
+            min(trials, 2),
+            trials == tuner.max_trials or _is_whole(maker),
+        )  # the best trial's, and the newest's
         epochs = None if longest is None else trials * longest
     return Forecast(
         parameters=(smallest, model.count_params()),
