@@ -203,7 +203,7 @@ def _apply_overrides(
             continue
         taking = {n: p for n, p in pipelines.items() if override.is_add() or _has(p.get(section), section, path[0])}
         takers = list(taking.values())
-        if taking and isinstance(only, list) and not set(taking) & set(only):
+        if taking and isinstance(only, list) and set(only) & set(pipelines) and not set(taking) & set(only):
             what = f"only {', '.join(taking)} would take it, which `only` leaves out"
             problems.append(Problem(override.key_or_group, what))
         if not takers:

@@ -1,16 +1,22 @@
 """Inheritance, overrides and the list of all mistakes."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import hydra
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
 from history.registry import manager_class
+from runner import cli
 from runner.compose import effective, experiment, overlay
 from runner.errors import ConfigError
 from runner.settings import HyperbandTuner, RandomTuner, Target
+from runner.sweep import Composer
 
 
 @pytest.fixture(autouse=True)
@@ -381,3 +387,23 @@ def test_a_users_conf_folder_adds_to_ours_and_shadows_it(fresh_folder: Path) -> 
     made = from_hydra("experiment=mine").pipelines["main"]
     assert made.fit.epochs == 2
     assert made.data == from_files({**SECTIONS, "data": {"kind": "sklearn", "name": "wine"}}).pipelines["main"].data
+
+
+def test_a_job_of_a_sweep_is_composed_as_hydra_does_it() -> None:
+    """Values over a copy of the files, whichever job came before."""
+    cli._register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(cli.conf_folder())):
+        loader = GlobalHydra.instance().config_loader()
+        composer = Composer(cast(ConfigLoaderImpl, loader), "config")
+        for job in (
+            ["experiment=digits", "seed=1", "pipelines.mlp.fit.epochs=3", "++threads=1"],
+            ["experiment=digits", "seed=2", "fit={batch_size: 8}", "~pipelines.cnn"],
+            ["experiment=mixed", "tuner=grid", "hooks.purge=null", "+tuner.max_trials=3"],
+        ):
+            expected = loader.load_configuration("config", list(job), RunMode.RUN)
+            found = composer.job(job)
+            assert found.hydra.runtime.choices == expected.hydra.runtime.choices
+            assert found.hydra.overrides.task == expected.hydra.overrides.task
+            assert {key: found[key] for key in found if key != "hydra"} == {
+                key: expected[key] for key in expected if key != "hydra"
+            }
