@@ -147,6 +147,9 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
         key, _, values = several[1].partition("=")
         what = f"several values: -m runs a job with each; a list is {key}=[{values}]"
         return Problem("", what, on_command_line(several[1]))
+    if there := re.search(r"An item is already at '([^']+)'", text):
+        argument = next((a for a in arguments if a.startswith(f"+{there[1]}=")), there[1])
+        return Problem("", f"'{there[1]}' has a value already; leave out the +", on_command_line(argument))
     if gone := re.search(r"Could not delete (?:from config\. )?'([^']+)'", text):
         return Problem("", "there is nothing of that name to leave out", on_command_line(f"~{gone[1]}"))
     if "Config group override must be a string" in text:

@@ -398,7 +398,7 @@ def test_a_job_of_a_sweep_is_composed_as_hydra_does_it() -> None:
         for job in (
             ["experiment=digits", "seed=1", "pipelines.mlp.fit.epochs=3", "++threads=1"],
             ["experiment=digits", "seed=2", "fit={batch_size: 8}", "~pipelines.cnn"],
-            ["experiment=mixed", "tuner=grid", "hooks.purge=null", "+tuner.max_trials=3"],
+            ["experiment=mixed", "tuner=grid", "hooks.purge=null", "+tuner.project_name=x"],
         ):
             expected = loader.load_configuration("config", list(job), RunMode.RUN)
             found = composer.job(job)

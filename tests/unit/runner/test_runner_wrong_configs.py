@@ -158,6 +158,7 @@ TYPED: list[tuple[list[str], list[str]]] = [
     (["seed=1,2"], [
         "seed=1,2 on the command line: several values: -m runs a job with each; a list is seed=[1,2]"
     ]),
+    (["+seed=1"], ["seed=1 on the command line: 'seed' has a value already; leave out the +"]),
     (["~sed"], ["~sed on the command line: there is nothing of that name to leave out"]),
     (["tuner=3"], ["tuner=3 on the command line: choose one by its name: bayesian, grid, hyperband, random"]),
     (["mode=check", "predict=x"], [
