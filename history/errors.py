@@ -52,7 +52,8 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
-    near = get_close_matches(word, list(known), n=1)
+    near = get_close_matches(word, list(known))
+    near.sort(key=lambda other: sorted(other) != sorted(word))  # two letters that have changed places come first
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

@@ -38,11 +38,23 @@ def is_schema(annotation: Any) -> typing.TypeGuard[type]:
     return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
 
 
-class Reader:
-    """Reads values by annotation, collecting problems instead of raising at the first."""
+@dataclasses.dataclass(frozen=True)
+class Unresolved:
+    """Stands for a value that cannot be had, and says why."""
 
-    def __init__(self) -> None:
+    what: str
+
+
+class Reader:
+    """Reads values by annotation, collecting problems instead of raising at the first.
+
+    Args:
+        homes: the sections that take a key, for keys that are not taken where they stand.
+    """
+
+    def __init__(self, homes: Mapping[str, Sequence[str]] | None = None) -> None:
         self.problems: list[Problem] = []
+        self.homes = homes or {}
 
     def fail(self, where: str, what: str) -> None:
         self.problems.append(Problem(where, what))
@@ -52,9 +64,12 @@ class Reader:
         if value == "???":
             self.fail(where, "a value is missing; give one in the config or on the command line")
             return None
+        if isinstance(value, Unresolved):
+            self.fail(where, value.what)
+            return None
         origin = typing.get_origin(annotation)
         if annotation is Any:
-            return value
+            return self._any(value, where)
         if origin in (Union, types.UnionType):
             return self._union(value, typing.get_args(annotation), where)
         if origin is Literal:
@@ -77,9 +92,9 @@ class Reader:
         rest = next((f for f in dataclasses.fields(schema) if f.metadata.get(REST)), None)
         for key in value:
             if not isinstance(key, str):
-                self.fail(where, f"the key {key!r} is not text; YAML reads on, off, yes, no and numbers so: quote it")
+                self._not_text(key, where)
             elif key not in named and rest is None:
-                self.fail(_join(where, key), unknown("key", key, named))
+                self.fail(_join(where, key), unknown("key", key, named) + at_home(key, where, self.homes))
         arguments: dict[str, Any] = {}
         before = len(self.problems)
         for field in dataclasses.fields(schema):
@@ -91,12 +106,17 @@ class Reader:
                 arguments[field.name] = self.read(value[key], hints[field.name], _join(where, key))
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
                 self.fail(_join(where, key), "is required")
-        if len(self.problems) > before:
+        wrong = {problem.where for problem in self.problems[before:]}
+        for field in dataclasses.fields(schema):  # what is wrong in itself must not hide what is wrong beside it
+            if arguments.get(field.name) is None and any(w.startswith(_join(where, config_key(field))) for w in wrong):
+                arguments.pop(field.name, None)
+        try:
+            record = schema(**arguments)
+        except TypeError:  # what is required is wrong or missing
             return None
-        record = schema(**arguments)
         for key, what in getattr(record, "problems", lambda: ())():
             self.fail(_join(where, key) if key else where, what)
-        return record
+        return None if wrong else record
 
     def _union(self, value: Any, members: Sequence[Any], where: str) -> Any:
         if value is None and type(None) in members:
@@ -166,10 +186,20 @@ class Reader:
         result = {}
         for key, v in value.items():
             if not isinstance(key, str):
-                self.fail(where, f"the key {key!r} is not text; quote it")
+                self._not_text(key, where)
                 continue
             result[key] = self.read(v, item, _join(where, key))
         return result
+
+    def _any(self, value: Any, where: str) -> Any:
+        """A value that may be anything, but must be there, all through."""
+        if isinstance(value, Mapping):
+            return self._dict(value, Any, where)
+        return self._list(value, Any, where) if isinstance(value, list) else value
+
+    def _not_text(self, key: Any, where: str) -> None:
+        text = key_text(key)
+        self.fail(_join(where, text), f"YAML reads this key as {_ALSO.get(text, text)}, not as text: quote it")
 
     def _scalar(self, value: Any, wanted: type, where: str) -> Any:
         if wanted is float and isinstance(value, int) and not isinstance(value, bool):
@@ -182,6 +212,7 @@ class Reader:
         return None
 
 
+_ALSO = {"true": "true (as it does on and yes)", "false": "false (as it does off and no)"}
 _NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
 
 
@@ -196,6 +227,19 @@ def _say(value: Any) -> str:
     if value is None:
         return "null"
     return f"{value!r}"
+
+
+def at_home(key: str, where: str, homes: Mapping[str, Sequence[str]]) -> str:
+    """Where a key would be taken that is not taken here, as the end of a message."""
+    sections = homes.get(key, ())
+    if any(where.endswith(section) for section in sections):
+        return "; another kind of it takes this key"
+    return f"; it is a key of {' and of '.join(sections)}" if sections else ""
+
+
+def key_text(key: Any) -> str:
+    """A key that is no text, as YAML writes it."""
+    return "null" if key is None else str(key).lower() if isinstance(key, bool) else str(key)
 
 
 def _join(where: str, key: str) -> str:

@@ -12,12 +12,12 @@ import signal
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, fields
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from functools import lru_cache
 from pathlib import Path
 from types import FrameType
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import hydra
 import yaml
@@ -36,22 +36,26 @@ from omegaconf.errors import OmegaConfBaseException
 from history.catalogue import History
 from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
-from runner import compose, environment
-from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, machine_is_at_fault
-from runner.predict import Prediction
-from runner.predict import plan as prediction
+from runner import compose, environment, sweep
+from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, Problem, machine_is_at_fault
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 from runner.stored import Reproduction, reproduction
+from runner.sweep import Composer
 from runner.usage import choices, conf_folder, experiments
+
+if TYPE_CHECKING:
+    from runner.predict import Prediction  # with NumPy, which nothing else here needs
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
 LISTED = "(experiment|debug)"  # groups that the defaults list names without a choice: `+` may be said, and is dropped
+APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
 _sweep_folder: Path | None = None
-Work: TypeAlias = Experiment | Reproduction | Prediction  # what a command can ask for
+_scratch = ExitStack()  # holds the temporary folders of this process
+Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
 _checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
 
 
@@ -64,13 +68,13 @@ class Check(Callback):
 
     def on_run_start(self, config: DictConfig, **_: Any) -> None:
         _refuse_wrong(config)
+        _leave_nothing(config, "run")
 
     def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
         global _sweep_folder
+        _refuse_wrong_jobs(config)
+        _leave_nothing(config, "sweep")
         _sweep_folder = Path(str(config.hydra.sweep.dir)).resolve()
-        problems = compose.root_problems(Path(str(config.paths.root)))
-        if problems:
-            raise Refused(ConfigError(problems))
 
 
 class UserConf(SearchPathPlugin):
@@ -89,13 +93,13 @@ def main() -> int:
         sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
     signal.signal(signal.SIGTERM, _on_sigterm)
     _register()
-    arguments = [re.sub(rf"^\+(?={LISTED}=)", "", argument) for argument in sys.argv[1:]]
-    arguments = ["debug=default" if argument == "debug=true" else argument for argument in arguments]
+    completes = {"-sc", "--shell-completion"} & {*sys.argv}
+    arguments = sys.argv[1:] if completes else [_as_hydra_wants_it(argument) for argument in sys.argv[1:]]
     if "COMP_LINE" in os.environ:  # a shell asks for completions of this line, the last word as it is
         os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"])
     try:
-        with _output_of_predict(arguments) as output:
-            return _with_appended_choices([*arguments, *output])
+        with _scratch:
+            return _with_appended_choices(arguments)
     except Refused as refused:
         return _complain(refused.args[0])
     except InputError as error:
@@ -113,31 +117,51 @@ def main() -> int:
         return _no_room(error)
 
 
-@contextmanager
-def _output_of_predict(arguments: list[str]) -> Iterator[list[str]]:
-    """A prediction leaves nothing but its output: the root that it reads from may be read-only, or another's."""
-    if not any(argument.startswith("predict=") for argument in arguments) or {"-m", "--multirun"} & {*arguments}:
-        yield []
-        return
-    with tempfile.TemporaryDirectory(prefix="runner-") as folder:
-        yield [f"hydra.run.dir='{folder}'"]
+def _as_hydra_wants_it(argument: str) -> str:
+    """An argument that may add an experiment, and hands an unknown root key to our own checker, which tells all
+    mistakes at once where Hydra tells the first."""
+    argument = re.sub(rf"^\+(?={LISTED}=)", "", argument)
+    argument = "debug=default" if argument == "debug=true" else argument
+    key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
+    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1]))
+    return argument if known else f"+{argument}"
+
+
+def _leave_nothing(config: DictConfig, folder: str) -> None:
+    """A check leaves nothing, and a prediction nothing but its output: what Hydra writes goes to a temporary folder.
+    The root that a prediction reads from may be read-only, or another's."""
+    if config.get("mode") == "check" or config.get("predict"):
+        temporary = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
+        config.hydra[folder].dir = temporary
+        config.hydra.overrides.hydra.append(f"hydra.{folder}.dir='{temporary}'")  # each job of a sweep composes anew
 
 
 def _with_appended_choices(arguments: list[str]) -> int:
     """Runs Hydra; a group choice that its defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`) is
     appended to it, so that nobody has to know which choices an experiment spells out."""
+    given = arguments
     for _ in range(len(arguments) + 1):
         try:
             return _run_hydra(arguments)
         except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark or error.context_mark
-            where = f"{mark.name}:{mark.line + 1}: " if mark else ""
-            return _complain(InputError(f"{where}this is no YAML: {error.problem}"))
-        except (HydraException, OmegaConfBaseException, ValueError) as error:  # ValueError: Hydra's, of a group's value
-            append = re.search(r"To append to your default list use \+([^=\s]+)=", str(error))
+            from runner.provenance import yaml_problem
+
+            return _complain(ConfigError([yaml_problem(error)]))
+        except (
+            Refused,
+            HydraException,
+            OmegaConfBaseException,
+            ValueError,
+        ) as raised:  # ValueError: Hydra's, of a group
+            problem: Exception = raised.args[0] if isinstance(raised, Refused) else raised
+            if isinstance(problem, ExperimentError):
+                raise
+            append = APPEND.search(str(problem))
             key = f"{append[1]}=" if append else None
             if key is None or not any(argument.startswith(key) for argument in arguments):
-                code = _complain(InputError(compose.hydra_message(error, choices, _root_keys())))
+                from runner.provenance import hydra_problems
+
+                code = _complain(ConfigError(hydra_problems(problem, _folders(), given)))
                 return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
             arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
         finally:
@@ -165,7 +189,7 @@ class _Task:
     def __call__(self, config: DictConfig) -> None:
         folder = Path(HydraConfig.get().runtime.output_dir)
         result: dict[str, Any] = {
-            "overrides": redact(list(HydraConfig.get().overrides.task)),
+            "overrides": redact(_given(HydraConfig.get())),
             "entries": {},
             "error": None,
         }
@@ -173,6 +197,9 @@ class _Task:
             run, work = _work(config, HydraConfig.get())
             environment.prepare(run)  # before the imports that bring Keras
             result |= _do(work, folder)
+        except ConfigError as error:  # found while planning: what names code, or needs the data
+            error = _placed(error, str(HydraConfig.get().job.config_name), _given(HydraConfig.get()))
+            result |= {"exit_code": _complain(error), "error": str(error)}
         except ExperimentError as error:
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
@@ -191,12 +218,6 @@ class _Task:
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:
     """Does what was asked for, and returns what is kept of it in RESULT."""
-    if isinstance(work, Prediction):
-        from runner.predict import predict
-
-        rows = predict(work)
-        log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
-        return {"exit_code": 0, "rows": rows}
     if isinstance(work, Reproduction):
         from runner.report.table import show
         from runner.reproduce import page, reproduce
@@ -204,6 +225,16 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
         verdict = reproduce(work, folder)
         show(page(work, verdict))
         return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
+    if not isinstance(work, Experiment):
+        from runner.predict import predict
+
+        rows = predict(work)
+        log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
+        return {"exit_code": 0, "rows": rows}
+    if work.run.mode == "check":
+        from runner.rehearsal import rehearse
+
+        return {"exit_code": rehearse(work)}
     from runner.experiment import run
 
     (folder / "effective.yaml").write_text(compose.effective(work), encoding="utf-8")
@@ -214,7 +245,7 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
 
 def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
     """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed at a terminal."""
-    overrides = [str(o) for o in hydra_config.overrides.task]
+    overrides = _given(hydra_config)
     if _checked and _checked[0][0] == overrides:
         return _checked.pop()[1:]
     try:
@@ -226,7 +257,26 @@ def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
         return _checked_work(config, hydra_config, overrides)
 
 
+def _given(hydra_config: Any) -> list[str]:
+    """The arguments of the command line; an interpolation in them is not theirs to resolve."""
+    return [str(o) for o in OmegaConf.to_container(hydra_config.overrides.task, resolve=False)]  # type: ignore[union-attr]
+
+
 def _checked_work(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
+    try:
+        return _understood(config, hydra_config, overrides)
+    except ConfigError as error:
+        raise _placed(error, str(hydra_config.job.config_name), overrides) from error
+
+
+def _placed(error: ConfigError, name: str, overrides: list[str]) -> ConfigError:
+    """The mistakes with their places."""
+    from runner.provenance import placed  # only where something is wrong
+
+    return placed(error, _composer(GlobalHydra.instance().config_loader(), name), overrides)
+
+
+def _understood(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
     if not (config.get("reproduce") or config.get("predict")):
         experiment = _experiment(config, hydra_config, overrides)
         return experiment.run, experiment
@@ -236,8 +286,10 @@ def _checked_work(config: DictConfig, hydra_config: Any, overrides: list[str]) -
     if run.predict is None:
         again = reproduction(run, overrides)
         return again.experiment.run, again
+    from runner import predict
+
     history = History(run.paths.root, run.history.kind)
-    return run, prediction(history, run.predict, run.input, run.output, trust=run.trust)
+    return run, predict.plan(history, run.predict, run.input, run.output, trust=run.trust)
 
 
 def _allowed(error: UntrustedCode) -> bool:
@@ -252,10 +304,8 @@ def _allowed(error: UntrustedCode) -> bool:
 def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> Experiment:
     """The checked experiment of a composed config."""
     base = config
-    values = [o.input_line for o in compose.parse(overrides) if compose.is_value(o)]
-    if values:
-        rest = [o for o in overrides if o not in values]
-        base = hydra.compose(config_name=str(hydra_config.job.config_name), overrides=rest)
+    if any(compose.is_value(override) for override in compose.parse(overrides)):
+        base = _composer(GlobalHydra.instance().config_loader(), str(hydra_config.job.config_name)).files(overrides)
     choice = hydra_config.runtime.choices.get("experiment")
     if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
         compose.run_settings(config)  # what is wrong with the root keys comes first
@@ -264,16 +314,59 @@ def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> 
     return compose.experiment(config, base, overrides, str(choice or "main"))
 
 
+@lru_cache(maxsize=1)
+def _composer(loader: Any, name: str) -> Composer:
+    return Composer(loader, name)
+
+
 def _refuse_wrong(config: DictConfig) -> None:
     try:
         job = config.copy()
         OmegaConf.set_struct(job, False)
         hydra_config = job.pop("hydra")
-        _checked[:] = [([str(o) for o in hydra_config.overrides.task], *_work(job, hydra_config))]
+        _checked[:] = [(_given(hydra_config), *_work(job, hydra_config))]
     except (ExperimentError, OmegaConfBaseException, HydraException) as error:
         raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
     except Exception:
         return  # a code error: Hydra would reduce it to a warning here; the job meets it again, with its trace
+
+
+def _refuse_wrong_jobs(config: DictConfig) -> None:
+    """Checks every job of a sweep before the first one starts; a mistake that several make is told once."""
+    from runner.provenance import hydra_problems, yaml_problem
+
+    jobs = sweep.jobs(config.hydra, _given(config.hydra))
+    composer = _composer(GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name))
+    found: dict[Problem, list[list[str]]] = {}
+    for overrides in jobs:
+        try:
+            job = composer.job(overrides)
+            OmegaConf.set_struct(job, False)
+            _checked_work(job, job.pop("hydra"), overrides)
+        except UntrustedCode:
+            continue  # asked for when the job starts
+        except ExperimentError as error:
+            for problem in error.problems if isinstance(error, ConfigError) else [Problem("", str(error))]:
+                found.setdefault(problem, []).append(overrides)
+        except yaml.MarkedYAMLError as error:
+            found.setdefault(yaml_problem(error), []).append(overrides)
+        except HydraException as error:
+            if APPEND.search(str(error)):
+                raise Refused(error) from error
+            for problem in hydra_problems(error, _folders(), overrides):
+                found.setdefault(problem, []).append(overrides)
+        except Exception:
+            continue  # a code error: the job meets it again, with its trace
+    if found:
+        raise Refused(ConfigError([replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()]))
+
+
+def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
+    """Which of the jobs have a mistake, by what tells them from the others."""
+    if len(having) == len(jobs):
+        return ""
+    first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
+    return f" (in {len(having)} of {len(jobs)} jobs{', the first' if len(having) > 1 else ''}: {first})"
 
 
 def _report_sweep(folder: Path) -> int:
@@ -298,8 +391,9 @@ def _register() -> None:
     Plugins.instance().register(UserConf)
 
 
-def _root_keys() -> list[str]:
-    return sorted({*(f.name for f in fields(Run)), *SECTIONS, "pipelines", "experiment", "debug"})
+def _folders() -> list[Path]:
+    """Where configs are looked for, in this order."""
+    return [Path("conf").resolve(), conf_folder()]
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:

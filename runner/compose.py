@@ -4,9 +4,10 @@ A pipeline inherits each root section key by key. The merge works on the unresol
 interpolations follow the pipeline they end up in.
 """
 
+import re
 import tempfile
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +16,12 @@ from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from history import registry
-from history.errors import suggest, unknown
-from runner.check import Reader, is_schema, keys, plain, tag_of, takes_rest
+from history.errors import unknown
+from runner.check import Reader, Unresolved, at_home, is_schema, keys, plain, tag_of, takes_rest
+from runner.cross import cross_problems
 from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
-from runner.space import hyperparameters, names
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
@@ -55,7 +55,7 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
         ConfigError: with every mistake that was found.
     """
     raw, files = (_container(c, resolve=False) for c in (config, base))
-    if isinstance(raw.get("experiment"), Mapping):
+    if raw.get("experiment") is not None:
         raise ConfigError([Problem("experiment", f"the first line of {name}.yaml must be: # @package _global_")])
     problems: list[Problem] = []
     given = [override for override in parse(overrides) if is_value(override)]
@@ -66,9 +66,9 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     _lay_over(pipelines, raw.get(PRESET) or {}, problems)
     _apply_overrides(pipelines, given, raw.get("only"), problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
-    resolved = _resolve(merged, problems)
-    reader = Reader()
-    run = reader.read(_of_the_run(resolved), Run, "")
+    resolved = _resolve(merged)
+    reader = Reader(_homes())
+    run = _read_run(resolved, reader)
     sections = _read_pipelines(resolved["pipelines"], reader)
     problems += _at_their_origin(reader.problems, raw)
     chosen = sections
@@ -87,7 +87,7 @@ def run_settings(config: DictConfig) -> Run:
         ConfigError: with every mistake that was found.
     """
     reader = Reader()
-    run: Run = reader.read(_of_the_run(_container(config, resolve=True)), Run, "")
+    run: Run = _read_run(_resolve(_container(config, resolve=False)), reader)
     if reader.problems:
         raise ConfigError(reader.problems)
     return run
@@ -108,16 +108,37 @@ def stored_experiment(
     """
     problems: list[Problem] = []
     _apply_overrides(pipelines, parse(overrides), None, problems)
-    reader = Reader()
+    reader = Reader(_homes())
     run: Run = reader.read(root_keys, Run, "")
     sections = _read_pipelines(pipelines, reader)
     if problems + reader.problems:
-        raise ConfigError(problems + reader.problems)
+        raise ConfigError(list(dict.fromkeys(problems + reader.problems)))
     return Experiment(name, run, sections, tuple(overrides))
 
 
-def _of_the_run(config: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in config.items() if key not in (*SECTIONS, "pipelines", PRESET)}
+def _read_run(config: Mapping[str, Any], reader: Reader) -> Run:
+    """The root keys that are of no pipeline; whatever else stands at the root is a mistake."""
+    known = root_keys()
+    for key in config:
+        if isinstance(key, str) and key not in known:
+            reader.fail(key, unknown("key", key, [*known, "defaults"]) + at_home(key, "", reader.homes))
+    of_the_run = {key: value for key, value in config.items() if key in keys(Run) or not isinstance(key, str)}
+    run: Run = reader.read(of_the_run, Run, "")
+    return run
+
+
+def root_keys() -> list[str]:
+    """All keys that may stand at the root."""
+    return [*keys(Run), *SECTIONS, "pipelines", "experiment", PRESET]
+
+
+def _homes() -> dict[str, list[str]]:
+    """The sections that take a key, the root among them."""
+    found = {key: ["the root"] for key in keys(Run)}
+    for section in SECTIONS:
+        for key in sorted(_keys(None, section)):
+            found.setdefault(key, []).append(section)
+    return found
 
 
 def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, Pipeline]:
@@ -128,8 +149,8 @@ def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, P
         if problem:
             reader.fail(where, problem)
         sections[name] = reader.read(content, Pipeline, where)
-        if sections[name] is not None:
-            _check_pipeline(sections[name], where, reader)
+        for crossing in cross_problems(content):
+            reader.fail(f"{where}.{crossing.where}", crossing.what)
     return sections
 
 
@@ -203,14 +224,15 @@ def _apply_overrides(
             continue
         taking = {n: p for n, p in pipelines.items() if override.is_add() or _has(p.get(section), section, path[0])}
         takers = list(taking.values())
-        if taking and isinstance(only, list) and not set(taking) & set(only):
+        if taking and isinstance(only, list) and set(only) & set(pipelines) and not set(taking) & set(only):
             what = f"only {', '.join(taking)} would take it, which `only` leaves out"
             problems.append(Problem(override.key_or_group, what))
         if not takers:
             known = sorted({k for p in pipelines.values() for k in _keys(p.get(section), section)})
             open_ended = any(takes_rest(s) for p in pipelines.values() for s in _schemas(p.get(section), section))
             hint = f"; +{override.key_or_group}=... adds an argument" if open_ended else ""
-            what = f"{unknown('key', path[0], known)}; no pipeline takes it{hint}"
+            home = at_home(path[0], section, _homes())
+            what = f"{unknown('key', path[0], known)}{home or '; no pipeline takes it'}{hint}"
             problems.append(Problem(override.key_or_group, what))
         for pipeline in takers:
             _set(pipeline, [section, *path], override.value())
@@ -263,74 +285,64 @@ def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
     return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
 
 
-def _resolve(merged: dict[str, Any], problems: list[Problem]) -> dict[str, Any]:
+def _resolve(merged: dict[str, Any]) -> dict[str, Any]:
+    """The config without interpolations; one that leads nowhere is Unresolved in its place."""
     config = OmegaConf.create(merged)
     try:
         return _container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        found = list(_unresolved(config, ""))
-        raise ConfigError([*problems, *(found or [Problem("", str(error).splitlines()[0])])]) from error
+    except OmegaConfBaseException:
+        return typing.cast(dict[str, Any], _resolved(config))
 
 
-def _unresolved(node: Any, where: str) -> Iterator[Problem]:
-    """Every value whose interpolation leads nowhere."""
-    for key in range(len(node)) if isinstance(node, ListConfig) else list(node):
-        path = f"{where}[{key}]" if isinstance(node, ListConfig) else f"{where}.{key}" if where else str(key)
+def _resolved(node: Any) -> Any:
+    def value(key: Any) -> Any:
         try:
-            value = node[key]
+            return _resolved(node[key])
         except OmegaConfBaseException as error:
-            yield Problem(path, str(error).splitlines()[0])
-        else:
-            if isinstance(value, (DictConfig, ListConfig)):
-                yield from _unresolved(value, path)
+            if OmegaConf.is_missing(node, key):
+                return "???"
+            text = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
+            return Unresolved(_unresolved(str(text), error))
+
+    if isinstance(node, ListConfig):
+        return [value(index) for index in range(len(node))]
+    return {key: value(key) for key in node} if isinstance(node, DictConfig) else node
 
 
-def _check_pipeline(pipeline: Pipeline, where: str, reader: Reader) -> None:
-    """What no section can see alone."""
-    space = {section: plain(getattr(pipeline, section)) for section in ("fit", "model")}
-    seen: set[str] = set()
-    for section, tree in space.items():
-        for name in names(tree, section):
-            if name in seen:
-                reader.fail(f"{where}.{section}", f"two hyperparameters are called '{name}'; give each its own name")
-            seen.add(name)
-    specs = [item for section, tree in space.items() for item in hyperparameters(tree, section)]
-    conditional = {spec.get("name") or path for path, spec in specs if spec.get("parent_name") is not None}
-    for path, spec in specs:
-        parent = spec.get("parent_name")
-        if parent is not None and parent not in seen:
-            reader.fail(f"{where}.{path}.parent_name", unknown("hyperparameter", str(parent), sorted(seen)))
-        elif parent in conditional:
-            what = (
-                f"'{parent}' is conditional itself; Keras Tuner takes no chains of parent_name (a build(hp) can nest)"
-            )
-            reader.fail(f"{where}.{path}.parent_name", what)
-    if pipeline.manager_name not in registry.names():
-        reader.fail(f"{where}.manager", unknown("history manager", pipeline.manager_name, registry.names()))
-        return
-    manager = registry.manager_class(pipeline.manager_name)
-    if pipeline.task.rank_by is not None and pipeline.task.rank_by not in manager.metrics:
-        reader.fail(f"{where}.task.rank_by", unknown("metric", pipeline.task.rank_by, manager.metrics))
+def _unresolved(text: str, error: Exception) -> str:
+    reason = str(error).splitlines()[0]
+    reason = re.sub(r"^\w+ raised while resolving interpolation: \"?(.*?)\"?$", r"\1", reason)
+    reason = re.sub(r"^Interpolation key '(.*)' not found$", r"there is no key '\1'", reason)
+    return f"the interpolation {text} leads nowhere: {reason}"
 
 
 def _at_their_origin(problems: Sequence[Problem], raw: Mapping[str, Any]) -> list[Problem]:
-    """An inherited mistake is reported once, where it was made: at the root section."""
+    """An inherited mistake is reported once, where it was made: at the root section. A key that is missing was
+    left out where the mapping around it was written."""
     result = []
     for problem in problems:
-        parts = problem.where.split(".")
-        if parts[0] == "pipelines" and len(parts) > 2:
-            own = (raw.get("pipelines") or {}).get(parts[1])
-            if not _leads(own, parts[2:]) and _leads(raw, parts[2:]):
-                problem = Problem(".".join(parts[2:]), problem.what)
+        section, _, inner = problem.where.partition(".")
+        pipeline, _, key = inner.partition(".")
+        if section == "pipelines" and key:
+            path = re.findall(r"[^.\[\]]+", key)
+            for written in (path, path[:-1] or path):
+                if _leads(raw, ["pipelines", pipeline, *written]):
+                    break
+                if _leads(raw, written):
+                    problem = Problem(key, problem.what)
+                    break
         result.append(problem)
     return result
 
 
 def _leads(tree: Any, path: Sequence[str]) -> bool:
     for key in path:
-        if not isinstance(tree, Mapping) or key not in tree:
+        if isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
+            tree = tree[int(key)]
+        elif isinstance(tree, Mapping) and key in tree:
+            tree = tree[key]
+        else:
             return False
-        tree = tree[key]
     return True
 
 
@@ -357,26 +369,6 @@ def root_problems(root: Path) -> list[Problem]:
         return [
             Problem("paths.root", f"cannot write to {root.resolve()}: {reason}; name a folder that you may write to")
         ]
-
-
-def hydra_message(error: Exception, groups: Callable[[str], Iterable[str]], keys_at_root: Sequence[str]) -> str:
-    """Hydra's own complaint in one line: what is wrong, what is known, what was probably meant."""
-    cause = error.__cause__
-    text = str(error)
-    first = text.splitlines()[0] if text else type(error).__name__
-    if "Could not find '" in text:
-        wanted = text.split("Could not find '", 1)[1].split("'", 1)[0]
-        group, _, choice = wanted.rpartition("/")
-        if group:
-            return unknown(group, choice, groups(group))
-    if first.startswith("Could not override '"):
-        key = first.split("'")[1]
-        if "@" in key or "/" in key or cause is None:
-            return " ".join(text.split())
-        last = key.split(".")[-1]
-        known = [*keys_at_root] if "." not in key else []
-        return f"{key}: unknown key '{last}'{suggest(last, known)}" + (f" (known: {', '.join(known)})" if known else "")
-    return " ".join(text.split())
 
 
 def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:

@@ -32,13 +32,16 @@ __all__ = [
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the config: where (a dotted key) and what, with what to do."""
+    """One thing that is wrong with the config: where (a dotted key) and what, with what to do; and the place that says
+    so, a line of a file or an argument, once provenance.py has looked for it."""
 
     where: str
     what: str
+    place: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.where}: {self.what}" if self.where else self.what
+        named = self.place is not None and self.place.lstrip("+").startswith(f"{self.where}=")
+        return ": ".join(part for part in (self.place, "" if named else self.where, self.what) if part)
 
 
 class ConfigError(InputError):

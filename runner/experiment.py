@@ -65,8 +65,7 @@ def run(experiment: Experiment, new_id: str) -> Report:
             name: registry.manager(pipeline.manager_name, experiment.root, store)
             for name, pipeline in experiment.pipelines.items()
         }
-        _check_hooks(experiment)
-        plans = _plan_all(experiment)
+        plans = plan_all(experiment)
         if started.continued:
             log.info("going on with run %s, which had not ended", started.id)
         started.begin()
@@ -80,18 +79,23 @@ def run(experiment: Experiment, new_id: str) -> Report:
     return report
 
 
-def _check_hooks(experiment: Experiment) -> None:
+def plan_all(experiment: Experiment) -> dict[str, Plan | Exception]:
+    """Plans every pipeline before the first one starts. What is wrong with the input, hooks included, is told at once;
+    a code error is that pipeline's failure alone, recorded in its turn.
+
+    Raises:
+        ConfigError: a pipeline or a hook cannot work as it is configured.
+    """
+    plans: dict[str, Plan | Exception] = {}
+    problems: list[Problem] = []
     for name, hook in experiment.run.hooks.items():
         if hook is not None:
-            target = locate(hook.target, f"hooks.{name}._target_")
-            check_arguments(target, hook.args, f"hooks.{name}", filled=["run"])
-
-
-def _plan_all(experiment: Experiment) -> dict[str, Plan | Exception]:
-    """Plans every pipeline before the first one starts. What is wrong with the input ends the run here; a code error
-    is that pipeline's failure alone, recorded in its turn."""
-    plans: dict[str, Plan | Exception] = {}
-    problems = []
+            try:
+                check_arguments(
+                    locate(hook.target, f"hooks.{name}._target_"), hook.args, f"hooks.{name}", filled=["run"]
+                )
+            except ConfigError as error:
+                problems += error.problems
     for name in experiment.pipelines:
         try:
             plans[name] = plan(experiment, name)

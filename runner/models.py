@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     Optimizer = str | Mapping[str, Any]
 
+METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}  # what the models report beside the loss
+
 
 def linear(
     *, facts: "Facts", l2: float = 0.0, learning_rate: float | None = None, optimizer: "Optimizer" = "adam"
@@ -213,10 +215,10 @@ def _model(
     if facts.num_classes is None:
         flow = keras.layers.Dense(1, kernel_regularizer=regularizer)(flow)
         flow = keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean)(flow)
-        loss, metrics = "mse", ["mse", "mae"]
+        loss, metrics = "mse", METRICS["regression"]
     else:
         flow = keras.layers.Dense(facts.num_classes, activation="softmax", kernel_regularizer=regularizer)(flow)
-        loss, metrics = "sparse_categorical_crossentropy", ["accuracy"]
+        loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
     model = keras.Model(given, flow)
     model.compile(optimizer=_optimizer(optimizer, learning_rate), loss=loss, metrics=metrics)
     return model

@@ -17,7 +17,7 @@ from runner.redact import redact
 from runner.search.preflight import preflight
 from runner.search.state import MARKER, RESULT, Place
 from runner.search.trial import bench
-from runner.settings import Experiment, Pipeline, Target
+from runner.settings import Experiment, HyperbandTuner, Pipeline, Target
 from runner.targets import locate
 
 log = logging.getLogger("runner")
@@ -44,6 +44,8 @@ def plan(experiment: Experiment, name: str) -> Plan:
         Exception: whatever the user's own data and model functions raise.
     """
     run, pipeline = experiment.run, experiment.pipelines[name]
+    if isinstance(pipeline.tuner, HyperbandTuner) and pipeline.fit.epochs not in (None, pipeline.tuner.max_epochs):
+        log.info("%s: Hyperband sets the epochs, up to %d; fit.epochs has no effect", name, pipeline.tuner.max_epochs)
     dataset, maker = bench(pipeline)
     content = dataset.fingerprint
     identity = {"source": dataset.source, "content": content}

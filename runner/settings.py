@@ -511,6 +511,7 @@ class Run:
     threads: int = 2  # intra-op threads of one training; part of the result, so not taken from the machine
     # of Keras; another than tensorflow is an extra of the project
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
+    mode: Literal["run", "check"] = "run"  # check: all that can be checked without training, and what a run would cost
     only: list[str] | None = None  # these pipelines, in this order; null: all
     fresh: bool = False  # start the searches anew, beside what is there
     reuse: bool = False  # take pipelines from the history that it already holds
@@ -537,13 +538,17 @@ class Run:
             yield "backend", f"{self.backend} is not installed; in the project's clone: pip install '.[{self.backend}]'"
         if self.reproduce and self.predict:
             yield "predict", "cannot be done together with reproduce; run one after the other"
+        if self.mode == "check" and (self.reproduce or self.predict):
+            yield "mode", "check looks at an experiment; reproduce and predict check what they need by themselves"
+        if self.fresh and self.reuse:
+            yield "reuse", "contradicts fresh=true, which starts the searches anew; choose one"
         if self.reproduce_search and not self.reproduce:
             yield "reproduce_search", "needs reproduce=ENTRY"
         for key in ("input", "output"):
             if getattr(self, key) and not self.predict:
                 yield key, "needs predict=ENTRY"
             if self.predict and not getattr(self, key):
-                yield key, f"predict needs {key}=FILE"
+                yield "predict", f"needs {key}=FILE too"
 
 
 @dataclass(frozen=True)

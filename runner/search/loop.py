@@ -58,7 +58,7 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
         oracle = new_oracle(run, pipeline)
         if not state.restore(oracle):
             oracle = new_oracle(run, pipeline)
-            _populate(oracle, pipeline, folder)
+            populate(oracle, pipeline, folder)
             state.save_oracle(oracle)
         if isinstance(pipeline.tuner, HyperbandTuner):
             # A budget: it may have been raised. Lowered below what has begun, the oracle would never stop.
@@ -134,7 +134,7 @@ def _stop_after_failures(pipeline: Pipeline, oracle: Any, state: State) -> None:
         )
 
 
-def _populate(oracle: Any, pipeline: Pipeline, folder: Path) -> None:
+def populate(oracle: Any, pipeline: Pipeline, folder: Path) -> None:
     """Registers the space: that of `fit`, and all that building the model brings up, conditions included."""
     space = oracle.get_space()
     declare({"fit": plain(pipeline.fit), "model": pipeline.model.args}, space)

@@ -13,10 +13,13 @@ from runner.settings import Pipeline
 ROWS = 32
 
 
-def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> None:
+def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> Any:
     """Builds the default model and lets it take one batch.
 
     A HyperModel with its own `fit` is only built: what it reports, it alone knows.
+
+    Returns:
+        The model.
 
     Raises:
         ConfigError: no compiled model is built, a callback does not exist or does not take its arguments, or the
@@ -32,10 +35,11 @@ def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> None:
     callbacks(pipeline.callbacks, "callbacks")  # made, not used: one may write files
     callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")
     if has_own_fit(maker):
-        return
+        return model
     rows, held_out = (part.head(ROWS).given() for part in (dataset.train, dataset.validation))
     returned = model.fit(*rows, validation_data=held_out, verbose=0, **arguments)
     name, reported = pipeline.objective.name, list(returned.history)
     if name not in reported:
         what = f"'{name}' is not among the metrics that the model reports{suggest(name, reported)}"
         raise ConfigError([Problem("objective.name", f"{what} (reported: {', '.join(reported)})")])
+    return model

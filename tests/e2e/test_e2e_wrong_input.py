@@ -16,16 +16,22 @@ DIGITS = "+experiment=digits"
         ([], "no experiment was given; add +experiment=NAME. Experiments:"),
         (["+experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
         (["experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
-        ([DIGITS, "sed=1"], "sed: unknown key 'sed'; did you mean 'seed'?"),
-        ([DIGITS, "tuner.max_trals=3"], "tuner.max_trals: unknown key 'max_trals'; did you mean 'max_trials'?"),
+        ([DIGITS, "sed=1"], "sed=1 on the command line: unknown key 'sed'; did you mean 'seed'?"),
+        (
+            [DIGITS, "tuner.max_trals=3"],
+            "tuner.max_trals=3 on the command line: unknown key 'max_trals'; did you mean 'max_trials'?",
+        ),
         ([DIGITS, "pipelines.mpl.fit.epochs=3"], "pipelines.mpl: unknown pipeline 'mpl'; did you mean 'mlp'?"),
         ([DIGITS, "task=clasification"], "unknown task 'clasification'; did you mean 'classification'?"),
         ([DIGITS, "tuner=bayes"], "unknown tuner 'bayes'"),
         ([DIGITS, "tuner@pipelines.cnn.tuner=hyperbond"], "unknown tuner 'hyperbond'; did you mean 'hyperband'?"),
         ([DIGITS, "executor=ray"], "unknown executor 'ray'"),
-        ([DIGITS, "objective.direction=min"], "objective.direction: val_accuracy is better when higher: max"),
-        ([DIGITS, "paths.root=file/root"], "paths.root: cannot write to"),
-        ([DIGITS, "only=[cmn]"], "only: unknown pipeline 'cmn'; did you mean 'cnn'?"),
+        (
+            [DIGITS, "objective.direction=min"],
+            "objective.direction=min on the command line: val_accuracy is better when higher: max",
+        ),
+        ([DIGITS, "paths.root=file/root"], "paths.root=file/root on the command line: cannot write to"),
+        ([DIGITS, "only=[cmn]"], "only=[cmn] on the command line: unknown pipeline 'cmn'; did you mean 'cnn'?"),
         ([DIGITS, "model.dropout.max_value=-1"], "max_value"),
         ([DIGITS, "data.split.validation=0.9"], "leave no training rows"),
         ([DIGITS, "fit.epochs="], "fit.epochs"),
@@ -51,14 +57,14 @@ def test_wrong_input_is_refused_before_anything_is_started(tmp_path: Path, argum
 
 
 def test_all_mistakes_are_told_at_once(tmp_path: Path) -> None:
-    """One line each."""
+    """One line each, with the argument that is wrong."""
     done = run(
         tmp_path, DIGITS, "tuner.max_trals=4", "fit.epochs=0", "pipelines.mpl.fit.epochs=3", "threads=0", "only=[x]"
     )
     lines = done.err.splitlines()
     assert len(lines) == 5
     for key in ("tuner.max_trals", "fit.epochs", "pipelines.mpl", "threads", "only"):
-        assert sum(line.startswith(f"error: {key}: ") for line in lines) == 1, key
+        assert sum(line.startswith(f"error: {key}") for line in lines) == 1, key
     assert list(tmp_path.iterdir()) == []
 
 
@@ -67,4 +73,4 @@ def test_a_tuner_is_chosen_for_a_pipeline_without_a_plus(tmp_path: Path, tuner: 
     """Whether or not the experiment spells the choice out: nothing is wrong here but the threads."""
     chosen = (f"tuner@pipelines.mlp.tuner={tuner}", f"tuner@pipelines.cnn.tuner={tuner}")
     done = run(tmp_path, DIGITS, *chosen, "threads=0")
-    assert (done.exit_code, done.err) == (2, "error: threads: must be at least 1, not 0\n")
+    assert (done.exit_code, done.err) == (2, "error: threads=0 on the command line: must be at least 1, not 0\n")

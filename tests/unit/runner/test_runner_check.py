@@ -126,12 +126,15 @@ def test_a_missing_value_is_named_wherever_it_stands() -> None:
     assert {p.what for p in found} == {"a value is missing; give one in the config or on the command line"}
 
 
-@pytest.mark.parametrize("key", [True, 1, 1.5, None])
-def test_keys_that_yaml_did_not_read_as_text_are_refused(key: Any) -> None:
+@pytest.mark.parametrize(("key", "text"), [(True, "true"), (1, "1"), (1.5, "1.5"), (None, "null")])
+def test_keys_that_yaml_did_not_read_as_text_are_refused(key: Any, text: str) -> None:
     """`on:` is True in YAML; silently dropping it would lose a setting."""
     for annotation in (House, Call, dict[str, int]):
         _, found = read({"name": "a", "_target_": "a.b", key: 1}, annotation)
-        assert any(repr(key) in p.what and "quote it" in p.what for p in found), annotation
+        said = [p.what for p in found if p.where == f"here.{text}"]
+        assert len(said) == 1, annotation
+        assert f"as {text}" in said[0]
+        assert said[0].endswith("quote it")
 
 
 @pytest.mark.parametrize(

@@ -2,16 +2,23 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
+import hydra
 import pytest
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
 from history.registry import manager_class
+from runner import cli
 from runner.compose import effective, experiment, overlay
 from runner.errors import ConfigError
 from runner.settings import HyperbandTuner, RandomTuner, Target
+from runner.sweep import Composer
+from runner.usage import conf_folder
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +82,7 @@ def test_an_objective_is_replaced_whole() -> None:
     """Half of one would carry the direction of the other."""
     files = {
         **SECTIONS,
+        "model": {"_target_": "mine.build"},
         "objective": {"name": "val_mean_iou", "direction": "max"},
         "pipelines": {"a": {}, "b": {"objective": {"name": "val_loss"}}},
     }
@@ -198,7 +206,7 @@ def test_two_hyperparameters_of_one_name_are_refused() -> None:
     """Keras Tuner would silently ignore the second range."""
     rate = {"hp": "Float", "min_value": 0.0, "max_value": 0.5, "name": "rate"}
     found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "dropout": rate, "learning_rate": rate}}))
-    assert "two hyperparameters are called 'rate'" in found["model"]
+    assert "two hyperparameters are called 'rate'" in found["model.dropout"]
 
 
 def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
@@ -215,7 +223,8 @@ def test_a_chain_of_conditions_is_refused() -> None:
         "h1": {**units, "parent_name": "model.deep", "parent_values": [True]},
         "h2": {**units, "parent_name": "model.hidden.h1", "parent_values": [16]},
     }
-    found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "hidden": hidden, "deep": {"hp": "Boolean"}}}))
+    model = {"_target_": "mine.build", "hidden": hidden, "deep": {"hp": "Boolean"}}
+    found = problems(lambda: from_files({**SECTIONS, "model": model}))
     assert len(found) == 1
     assert "is conditional itself" in next(iter(found.values()))
 
@@ -419,3 +428,23 @@ def test_a_mistake_in_a_preset_is_reported() -> None:
     assert "did you mean 'epochs'" in found["debug.fit.epoch"]
     assert "did you mean 'tuner'" in found["debug.tunr"]
     assert found["debug.validation"] == "must be a mapping"
+
+
+def test_a_job_of_a_sweep_is_composed_as_hydra_does_it() -> None:
+    """Values over a copy of the files, whichever job came before."""
+    cli._register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        loader = GlobalHydra.instance().config_loader()
+        composer = Composer(cast(ConfigLoaderImpl, loader), "config")
+        for job in (
+            ["experiment=digits", "seed=1", "pipelines.mlp.fit.epochs=3", "++threads=1"],
+            ["experiment=digits", "seed=2", "fit={batch_size: 8}", "~pipelines.cnn"],
+            ["experiment=mixed", "tuner=grid", "hooks.purge=null", "+tuner.project_name=x"],
+        ):
+            expected = loader.load_configuration("config", list(job), RunMode.RUN)
+            found = composer.job(job)
+            assert found.hydra.runtime.choices == expected.hydra.runtime.choices
+            assert found.hydra.overrides.task == expected.hydra.overrides.task
+            assert {key: found[key] for key in found if key != "hydra"} == {
+                key: expected[key] for key in expected if key != "hydra"
+            }

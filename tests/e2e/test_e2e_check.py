@@ -1,0 +1,77 @@
+"""mode=check: all that can be checked without training, what a run would come to, and nothing left behind."""
+
+from pathlib import Path
+
+import pytest
+from e2e_samples import run, write
+
+pytestmark = pytest.mark.e2e
+
+HEAD = "# @package _global_\ndefaults: [/task: classification, /tuner: grid, _self_]\ndata: {_target_: mine.rows}\n"
+MINE = """
+def rows():
+    import numpy as np
+    return np.random.default_rng(0).random((60, 3)), np.arange(60) % 2
+def build(hp, input_shape, units):
+    import keras
+    hidden = keras.layers.Dense(hp.Int("more", 2, 8, step=2) + units)
+    model = keras.Sequential([keras.Input(input_shape), hidden, keras.layers.Dense(1, activation="sigmoid")])
+    model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+def bug(hp):
+    raise ValueError("a bug of mine")
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Of a user with a module and some experiments."""
+    wrong = "pipelines:\n  a: {model: {_target_: mine.build, unitz: 1}}\n  b: {model: {_target_: mine.biuld}}\n"
+    bug = "pipelines:\n  a: {model: {_target_: mine.bug}}\n  b: {model: {_target_: mine.build, units: 1}}\n"
+    good = "mode: check\nmodel: {_target_: mine.build, units: 1}\nfit: {epochs: 3}\n"
+    files = {"good": HEAD + good, "wrong": HEAD + wrong, "bug": HEAD + bug}
+    write(tmp_path, mine_py=MINE, **{f"conf__experiment__{name}_yaml": text for name, text in files.items()})
+    return tmp_path
+
+
+def left(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
+    """One row for each pipeline, in each job of a sweep; not even the root is made."""
+    done = run(folder, "-m", "+experiment=good", "seed=1,2")
+    assert done.exit_code == 0, done.err
+    rows = [line.split() for line in done.out.splitlines() if line.startswith("main ")]
+    assert len(rows) == 2
+    for row in rows:
+        assert " ".join(row).startswith(
+            "main classification 48 + 12 rows of (3,) 16 to 46 grid 4 or more 12 1 x 3 epochs"
+        )
+        assert row[-1] == "new"
+    assert left(folder) == ["conf", "mine.py"]
+
+
+def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> None:
+    """With file and line, and exit code 2."""
+    done = run(folder, "+experiment=wrong", "mode=check")
+    assert (done.exit_code, done.out) == (2, "")
+    said = [
+        line.removeprefix("error: conf/experiment/wrong.yaml:") for line in done.err.splitlines() if "error: " in line
+    ]
+    assert [text.partition(" (")[0] for text in said] == [
+        "5: pipelines.a.model.unitz: build takes no argument 'unitz'; did you mean 'units'?",
+        "5: pipelines.a.model: build needs the argument 'units'",
+        "6: pipelines.b.model._target_: 'mine' has no 'biuld'; did you mean 'build'?",
+    ]
+    assert left(folder) == ["conf", "mine.py"]
+
+
+def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
+    """Exit code 1; the other pipelines are shown."""
+    done = run(folder, "+experiment=bug", "mode=check")
+    assert done.exit_code == 1
+    assert "ValueError: a bug of mine" in done.err
+    assert "\nb  " in done.out
+    assert "\na  " not in done.out
+    assert left(folder) == ["conf", "mine.py"]
