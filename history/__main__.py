@@ -25,15 +25,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 done, 1 history damaged, 2 wrong input, 130 interrupted."""
+    """Run the command; return its exit code: 0 done, 1 history damaged or no room, 2 wrong input, 130 interrupted."""
     try:
         args = _parser().parse_args(argv)
         commands.write(args.run(_history(args.root, new=args.makes_root), args))
     except ExperimentError as error:
         commands.say(f"error: {error}")
         return error.exit_code
-    except BrokenPipeError:  # the reader, `head` say, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        if not isinstance(error, BrokenPipeError):  # a reader, `head` say, that has what it wanted
+            commands.say(f"error: {error}")
+            return 1
     except KeyboardInterrupt:
         return 130
     return 0
