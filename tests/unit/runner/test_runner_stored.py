@@ -73,6 +73,15 @@ def test_code_is_listed_and_not_imported_unless_trusted(tmp_path: Path) -> None:
     assert "colorsys" not in sys.modules
 
 
+def test_what_is_listed_cannot_move_the_cursor(tmp_path: Path) -> None:
+    """A path that would wipe the list off the terminal is shown as text."""
+    store(tmp_path, {**SECTIONS, "model": {"_target_": "os.system\x1b[1A\x1b[2K"}})
+    with pytest.raises(UntrustedCode) as caught:
+        reproduction(asked(tmp_path), ["reproduce=@-1"])
+    assert caught.value.names == ("os.system\\x1b[1A\\x1b[2K",)
+    assert "\x1b" not in str(caught.value)
+
+
 def test_an_environment_variable_is_not_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was recorded as its name stays that text, as does what never was an interpolation."""
     monkeypatch.setenv("SECRET", "hidden")
