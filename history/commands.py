@@ -113,6 +113,8 @@ def export(history: History, args: argparse.Namespace) -> bytes:
     if args.archive:
         from history.archive import write_archive
 
+        if not chosen:
+            raise InputError("an archive holds at least one entry; nothing was written")
         _check_target(history, Path(file))
         write_archive(chosen, Path(file))
     else:
@@ -131,7 +133,7 @@ def import_(history: History, args: argparse.Namespace) -> bytes:
 
     taken = take(history, args.path, task=args.task, objective=args.objective, direction=args.direction)
     for one in taken:
-        say(f"{one.entry.id}: " + ("imported" if one.new else "was imported before; nothing was changed"))
+        say(f"{one.entry.id}: imported")
         for note in one.notes:
             say(f"note: {note}")
     if not taken:
