@@ -26,7 +26,7 @@ def executions(tmp_path: Path) -> Path:
 
 
 def test_a_list_is_taken_once(executions: Path, root: Path, capsys: Out) -> None:
-    """Named by its folder, or with a task that had been inferred, it is the same; its notes are said when it is taken."""
+    """Named by its folder, or with a task that had been inferred, it is the same; notes are said when it is taken."""
     assert main(["--root", str(root), "import", str(executions)]) == 0
     assert capsys.readouterr().err.count("defaults of the search space") == 2
     for arguments in ([str(executions)], [str(executions.parent)], [str(executions), "--task", "classification"]):
