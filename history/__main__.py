@@ -25,15 +25,18 @@ class Parser(argparse.ArgumentParser):
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return its exit code: 0 done, 1 history damaged, 2 wrong input, 130 interrupted."""
+    """Run the command; return its exit code: 0 done, 1 history damaged or no room, 2 wrong input, 130 interrupted."""
     try:
         args = _parser().parse_args(argv)
         commands.write(args.run(_history(args.root, new=args.makes_root), args))
     except ExperimentError as error:
         commands.say(f"error: {error}")
         return error.exit_code
-    except BrokenPipeError:  # the reader, `head` say, has what it wanted
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        if not isinstance(error, BrokenPipeError):  # a reader, `head` say, that has what it wanted
+            commands.say(f"error: {error}")
+            return 1
     except KeyboardInterrupt:
         return 130
     return 0
@@ -112,7 +115,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group(required=True)
     for kind, what in (("csv", "a row per entry, a column per key"), ("json", "an array of the entries' documents")):
         kinds.add_argument(f"--{kind}", nargs="?", const=commands.STDOUT, metavar="FILE", help=what)
-    kinds.add_argument("--experiment", action="store_true", help="an experiment file that runs the one ID's pipeline")
+    what = "an experiment file that runs the one ID's pipeline"
+    kinds.add_argument("--experiment", dest="as_experiment", action="store_true", help=what)
     kinds.add_argument("--archive", metavar="FILE", help="whole entries in one file, which `import` takes")
     parser.set_defaults(run=commands.export)
 

@@ -36,7 +36,8 @@ CHUNK = 2**20
 TEXTS = ("created", "run_id", "experiment", "pipeline", "task", "manager", "status")
 MAPPINGS = (
     *("artefacts", "origin", "search", "search.objective", "search.trials", "best", "best.values", "error"),
-    *("validation", "validation.metrics", "validation.deviation", "test", "test.metrics", "environment", "timings"),
+    *("validation", "validation.metrics", "validation.deviation", "test", "test.metrics", "timings"),
+    *("environment", "environment.packages", "environment.git", "data", "identity"),
 )
 
 # What zipfile raises for what is no zip, is cut off, or has been tampered with.
@@ -94,7 +95,8 @@ def read_archive(history: History, path: Path) -> list[Entry]:
         except UNREADABLE as error:
             what = f"{type(error).__name__}: {error}"
             raise InputError(
-                f"{path} is not an archive made by `history export --archive` ({what}); nothing was imported"
+                f"{path} is not an archive made by `history export --archive`, or was cut off ({what}); "
+                f"nothing was imported"
             ) from error
         return _take(history, archive, members, documents, path)
 

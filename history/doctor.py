@@ -1,5 +1,6 @@
 """Checks a history on disk, and mends what can be mended without a guess."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,8 +37,10 @@ def examine(history: History) -> list[Finding]:
         documents = history.store.all()
     except HistoryError as error:
         return [*found, _database(history, storage, str(error)) if storage else Finding(str(error))]
-    ids = [str(document["id"]) for document in documents]
-    found += [Finding(f"{id} is in the database {ids.count(id)} times") for id in sorted(set(ids)) if ids.count(id) > 1]
+    found += [*_previous(storage)] if storage else []
+    ids = Counter(document["id"] for document in documents)
+    for id in sorted(id for id in ids if ids[id] > 1):
+        found.append(_repeated(id, [document for document in documents if document["id"] == id], storage))
     for document in documents:
         found += _entry(history, document)
     return [*found, *_folders(history, set(ids))]
@@ -85,7 +88,7 @@ def _database(history: History, storage: DurableStorage, error: str) -> Finding:
                 return Finding(error, f"restore the generation before, {storage.previous}", storage.restore)
         except HistoryError as worse:
             error = f"{error}; {worse}"
-    named = _named(history.root / "entries")
+    named = [path for path in sorted((history.root / "entries").glob("[a-z]*")) if _is_entrys(path)]
     whole = [document for document in map(_document, named) if isinstance(document, dict)]
     if named and not whole:
         return Finding(f"{error}; none of the {len(named)} folders in entries/ is whole, to build it anew from")
@@ -93,20 +96,47 @@ def _database(history: History, storage: DurableStorage, error: str) -> Finding:
     return Finding(error, what, lambda: _rebuild(storage, whole))
 
 
+def _repeated(id: str, rows: list[dict[str, Any]], storage: DurableStorage | None) -> Finding:
+    what = f"{id} is in the database {len(rows)} times"
+    if storage is None or any(row != rows[0] for row in rows):
+        return Finding(what)
+    return Finding(what, "take the copies out; a copy of the file stays beside it", lambda: _take_out(storage))
+
+
 def _take_out(storage: DurableStorage) -> None:
-    """Leaves only rows with an id: all others are of nobody."""
+    """Leaves out rows without an id, which are of nobody, and copies of a row."""
     with storage.locked():
         tables = storage.read() or {}
         storage.set_aside(storage.path)
-        rows = {key: row for key, row in tables[TABLE].items() if isinstance(row.get("id"), str)}
+        rows: dict[str, dict[str, Any]] = {}
+        first: dict[str, dict[str, Any]] = {}
+        for key, row in tables[TABLE].items():
+            id = row.get("id")
+            if isinstance(id, str) and (id not in first or row != first[id]):
+                first.setdefault(id, row)
+                rows[key] = row
         storage.write({**tables, TABLE: rows})
+
+
+def _previous(storage: DurableStorage) -> Iterator[Finding]:
+    """The generation before, which is what is left when the database is damaged."""
+    try:
+        DurableStorage(storage.previous).read()
+    except HistoryError:
+        what = f"{storage.previous}, the generation before, cannot be read; the database itself is sound"
+        yield Finding(what, "take it away; a copy stays beside it", lambda: _take_away(storage, storage.previous))
+
+
+def _take_away(storage: DurableStorage, path: Path) -> None:
+    with storage.locked():
+        storage.set_aside(path)
+        path.unlink(missing_ok=True)
 
 
 def _rebuild(storage: DurableStorage, documents: list[dict[str, Any]]) -> None:
     with storage.locked():
         for path in (storage.previous, storage.path):
-            storage.set_aside(path)
-            path.unlink(missing_ok=True)
+            _take_away(storage, path)
         ordered = sorted(documents, key=lambda document: str(document.get("created")))
         storage.write({TABLE: {str(number): document for number, document in enumerate(ordered, 1)}})
 
@@ -137,7 +167,11 @@ def _entry(history: History, document: dict[str, Any]) -> Iterator[Finding]:
         return
     try:
         entry = Entry(upgrade(document), history.root)
-        for name in entry.value("artefacts", {}):
+        artefacts = entry.value("artefacts", {})
+        if artefacts and not folder.exists():
+            yield Finding(f"{id}: its folder {folder} is missing; `history remove {id}` forgets the entry too")
+            return
+        for name in artefacts:
             try:
                 entry.verified(name)
             except (HistoryError, OSError) as error:
@@ -145,9 +179,17 @@ def _entry(history: History, document: dict[str, Any]) -> Iterator[Finding]:
     except (HistoryError, KeyError, TypeError, AttributeError) as error:
         yield Finding(f"{id}: its document cannot be read: {type(error).__name__}: {error}")
         return
-    if _is_folder(folder) and not (folder / folders.DOCUMENT).is_file():
-        what = f"{folder} lacks the entry's document, so that it is not whole in itself"
+    if _is_folder(folder) and not _is_document(folder / folders.DOCUMENT, id):
+        what = f"{folder} is not whole in itself: its {folders.DOCUMENT} is missing or damaged"
         yield Finding(what, "write it from the database", lambda: _write_document(folder, document))
+
+
+def _is_document(path: Path, id: str) -> bool:
+    try:
+        document = read_json(path)
+    except HistoryError:
+        return False
+    return isinstance(document, dict) and document.get("id") == id
 
 
 def _write_document(folder: Path, document: dict[str, Any]) -> None:
@@ -166,7 +208,7 @@ def _folders(history: History, ids: set[str]) -> Iterator[Finding]:
             id = name[1:].rpartition(".")[0]
             if name.endswith(folders.PART) or id not in ids or (entries / id).exists():
                 yield Finding(f"{path} is half written or half removed", "delete it", _deleting(path))
-        elif not ID.fullmatch(name) or not _is_folder(path):
+        elif not _is_entrys(path):
             yield Finding(f"{path} is no folder of an entry; it is left alone")
         elif name not in ids:  # its entry was never acknowledged, or the database is older
             document = _document(path)
@@ -215,8 +257,8 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _named(entries: Path) -> list[Path]:
-    return [path for path in sorted(entries.glob("*")) if ID.fullmatch(path.name) and _is_folder(path)]
+def _is_entrys(path: Path) -> bool:
+    return bool(ID.fullmatch(path.name)) and _is_folder(path)
 
 
 def _deleting(path: Path) -> Callable[[], None]:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from history.errors import InputError, IntegrityError, unknown
+from history.files import read_json
 from history.folders import check
 from history.schema import upgrade
 
@@ -92,13 +93,16 @@ class Entry:
         number = self.value("validation.repeats")
         return number if isinstance(number, int) else 0
 
-    def metric(self, name: str) -> float | None:
-        """Return the metric's mean over the repeats, or None if it is missing or not finite."""
-        return _finite(self.value(f"validation.metrics.{name}"))
+    def metric(self, name: str, part: str = "validation") -> float | None:
+        """Return the metric's mean over the repeats, or None if it is missing or not finite.
 
-    def deviation(self, name: str) -> float | None:
+        Arguments: `part`, whose rows: validation or test.
+        """
+        return _finite(self.value(f"{part}.metrics.{name}"))
+
+    def deviation(self, name: str, part: str = "validation") -> float | None:
         """Return the metric's standard deviation over the repeats, or None as for `metric`."""
-        return _finite(self.value(f"validation.deviation.{name}"))
+        return _finite(self.value(f"{part}.deviation.{name}"))
 
     def value(self, dotted: str, default: Any = None) -> Any:
         """Return what the document has under a dotted key, or `default` where it has nothing or null.
@@ -137,6 +141,18 @@ class Entry:
         for name in self.value("artefacts", {}):
             self.verified(name)
 
+    def identity(self) -> Mapping[str, Any]:
+        """Return all that the pipeline's fingerprint is made of, as far as it was kept.
+
+        It is an artefact, as it would make the database twice as slow; older entries have it in their document.
+        Raises IntegrityError when it is not what was stored.
+        """
+        if "identity" in self.value("artefacts", {}):
+            found = read_json(self.verified("identity"))
+        else:
+            found = self.value("identity")
+        return found if isinstance(found, Mapping) else {}
+
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored model, a keras.Model; the one place of this package that imports keras.
 
@@ -152,15 +168,15 @@ class Entry:
 
 
 def _lookup(node: object, dotted: str) -> Any:
-    if not isinstance(node, Mapping):
+    if not isinstance(node, dict):  # not Mapping, whose check takes ten times as long
         return None
     if dotted in node:
         return node[dotted]
-    parts = dotted.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        key = ".".join(parts[:cut])
-        if key in node and (found := _lookup(node[key], ".".join(parts[cut:]))) is not None:
+    cut = dotted.find(".")
+    while cut >= 0:
+        if dotted[:cut] in node and (found := _lookup(node[dotted[:cut]], dotted[cut + 1 :])) is not None:
             return found
+        cut = dotted.find(".", cut + 1)
     return None
 
 

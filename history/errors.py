@@ -45,7 +45,8 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
     """What came from elsewhere, or from the past, names code; `names` are its dotted paths."""
 
     def __init__(self, what: str, names: Iterable[str]) -> None:
-        self.what, self.names = what, tuple(names)
+        self.what = what
+        self.names = tuple(name if name.isprintable() else ascii(name)[1:-1] for name in names)  # for a terminal
         listed = "\n".join(f"  {name}" for name in self.names)
         super().__init__(f"{what} would import and run:\n{listed}\nLook at that code, then say trust=true")
 

@@ -1,11 +1,14 @@
 """The stored config of an entry, and the experiment file that runs its pipeline again."""
 
+import re
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import yaml
 
 from history.entry import Entry
 from history.errors import InputError, IntegrityError
+from history.frame import flat
 
 # Root keys that say where and how a run was done, not what it computed.
 SURROUNDINGS = (
@@ -17,7 +20,7 @@ SURROUNDINGS = (
 def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
     """Return the root keys, the pipeline's name and its sections, as plain data.
 
-    Nothing is resolved: `\\${` in it is text that was never an interpolation, or one that must not be resolved again.
+    Nothing is resolved: `${` in it is text that was never an interpolation, or one that must not be resolved again.
     Raises InputError for an entry without a config, IntegrityError for one that is not what was stored.
     """
     if "config" not in entry.value("artefacts", {}):
@@ -31,7 +34,7 @@ def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
             )
         from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
 
-        content: Any = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
+        content: Any = _texts(OmegaConf.to_container(OmegaConf.create(text), resolve=False), _unescaped)
         ((name, sections),) = content.pop("pipelines").items()
         split = (sections.get("data") or {}).get("split") or {}
         if "stratify" in split:  # as schema 1 had it
@@ -42,10 +45,34 @@ def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
 
 
 def experiment_yaml(entry: Entry) -> str:
-    """Return an experiment file that runs the entry's pipeline: to be put into conf/experiment/."""
+    """Return an experiment file that runs the entry's pipeline: to be put into conf/experiment/.
+
+    What was taken from the environment then is not known any more; its keys are named at the top.
+    """
     from omegaconf import OmegaConf
 
     root, name, sections = stored_config(entry)
     kept = {key: value for key, value in root.items() if key not in SURROUNDINGS}
-    body = OmegaConf.to_yaml(OmegaConf.create({**kept, "pipelines": {name: sections}}))
-    return f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n{body}"
+    body = OmegaConf.to_yaml(OmegaConf.create(_texts({**kept, "pipelines": {name: sections}}, _escaped)))
+    head = f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n"
+    if taken := [key for key, value in flat(sections).items() if "${oc.env:" in str(value)]:
+        head += f"# Taken from the environment then, and to be set here: {', '.join(taken)}\n"
+    return head + body
+
+
+def _unescaped(text: str) -> str:
+    return text.replace("\\${", "${")
+
+
+def _escaped(text: str) -> str:
+    """The text such that OmegaConf takes it as it is: a backslash before an interpolation escapes it, or the next."""
+    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+
+
+def _texts(node: Any, change: Callable[[str], str]) -> Any:
+    """Plain data with every text in it changed."""
+    if isinstance(node, Mapping):
+        return {key: _texts(value, change) for key, value in node.items()}
+    if isinstance(node, list):
+        return [_texts(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node

@@ -2,7 +2,6 @@
 
 import shutil
 import tempfile
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,11 +20,10 @@ from history.ranking import Direction
 
 @dataclass(frozen=True)
 class Taken:
-    """An entry in the history now. `notes` say what a reader must know; `new` is False for what was there before."""
+    """An entry that is now in the history. `notes` say what a reader must know."""
 
     entry: Entry
     notes: tuple[str, ...] = ()
-    new: bool = True
 
 
 def take(
@@ -38,25 +36,37 @@ def take(
 ) -> list[Taken]:
     """Import whatever is at `path`; arguments as `foreign.read_foreign` has them, for what is no archive.
 
-    What an archive holds that is here already is not among what is returned. Raises InputError for what cannot be
-    imported, IntegrityError for a wrong hash, HistoryError when storing fails; all is read before the first is stored.
+    What is here already is not among what is returned. Raises InputError for what cannot be imported, IntegrityError
+    for a wrong hash, HistoryError when storing fails; all is read before the first is stored.
     """
     if not path.exists():
         raise InputError(f"there is nothing to import at {path.resolve()}; paths count from the current folder")
-    if path.is_file() and zipfile.is_zipfile(path):
+    if _is_archive(path):
         if task or objective or direction:
             raise InputError(f"{path} is an archive, which says all itself; leave --task, --objective, --direction out")
         return [Taken(entry) for entry in read_archive(history, path)]
     found = read_foreign(path, task=task, objective=objective, direction=direction)
     for one in found:
         registry.manager_class(one.document["task"])  # an unknown task is said before anything is stored
-    return [_take(history, one) for one in found]
+    kept = history.entries()
+    return [_take(history, one) for one in found if not any(_is_of(entry, one) for entry in kept)]
+
+
+def _is_archive(path: Path) -> bool:
+    """Whether it is one, or the beginning of one that was cut off."""
+    try:
+        with path.open("rb") as file:
+            return file.read(2) == b"PK"
+    except OSError:  # a folder, or what nobody may read
+        return False
+
+
+def _is_of(entry: Entry, found: Found) -> bool:
+    """Whether the entry says all that was found; notes depend on what was given with it."""
+    return all(entry.document.get(key) == value for key, value in found.document.items() if key != "notes")
 
 
 def _take(history: History, found: Found) -> Taken:
-    for entry in history.entries(task=found.document["task"], pipeline=found.document["pipeline"]):
-        if all(entry.document.get(key) == value for key, value in found.document.items()):
-            return Taken(entry, tuple(found.notes), new=False)
     manager = registry.manager(found.document["task"], history.root, history.store)
     with _staged(history.root) as stage:
         files = {}

@@ -196,6 +196,7 @@ def _search(entry: Entry) -> dict[str, Any]:
         "tuner": entry.value("search.tuner"),
         "objective": " ".join(map(str, entry.value("search.objective", {}).values())),
         "parameters": entry.value("search.oracle"),
+        "defaults": entry.value("search.defaults"),
         "trials": entry.value("search.trials"),
         "time": None if seconds is None else duration(seconds),
         "best trial": entry.value("best.trial_id"),

@@ -113,12 +113,11 @@ def _what_was_compared(task: Reproduction) -> str:
 
 
 def _surroundings(task: Reproduction, planned: Plan) -> dict[str, tuple[Any, Any]]:
-    """What differs from then beside the numbers: data, source files, versions, the machine."""
-    entry = task.entry
-    stored = {key: entry.value("identity", {}).get(key) for key in planned.parts}
-    found = differences(stored, redact(planned.parts))
-    now = environment.describe(task.run)
-    return found | differences(dict(entry.value("environment", {})), now, "environment")
+    """What differs from then beside the numbers: the config, data, source files, versions, the machine."""
+    then = task.entry.identity()
+    now = {key: value for key, value in redact(planned.identity).items() if key in then}  # older entries hold less
+    found = differences({key: then[key] for key in now}, now)
+    return found | differences(dict(task.entry.value("environment", {})), environment.describe(task.run), "environment")
 
 
 def _search_again(task: Reproduction, planned: Plan) -> Outcome:

@@ -1,8 +1,7 @@
 """An experiment from an entry of the history: its original YAML may be gone. Imports nothing that the entry names."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from history.catalogue import History
 from history.entry import Entry
@@ -44,18 +43,18 @@ def reproduction(run: Run, overrides: Sequence[str]) -> Reproduction:
 
     Raises:
         InputError: no such entry, one that holds nothing to reproduce, or a wrong override.
-        UntrustedCode: it names code, and `trust` is not set.
+        UntrustedCode: it names code, and `trust` is not set; what an override names is the user's own word.
         IntegrityError: its config is not what was stored.
     """
     entry = History(run.paths.root, run.history.kind).get(str(run.reproduce))
     if entry.status == "failed" or any(name not in entry.value("artefacts", {}) for name in NEEDED):
         why = "it failed" if entry.status == "failed" else "it was imported without its config or model"
         raise InputError(f"entry {entry.id} cannot be reproduced: {why}")
-    root_keys, name, sections = _unescaped(stored_config(entry))
+    root_keys, name, sections = stored_config(entry)
     changes = _sections_only(overrides)
     here = {key: value for key, value in plain(run).items() if key in SURROUNDINGS}
     then = {key: value for key, value in root_keys.items() if key not in SURROUNDINGS}
-    foreign = foreign_code(sections) + foreign_code({"model": [o for o in changes if "_target_" in o]})
+    foreign = foreign_code(sections)
     if foreign and not run.trust:
         raise UntrustedCode(f"reproducing {entry.id}", foreign)
     here.pop("experiment", None)
@@ -75,12 +74,3 @@ def _sections_only(overrides: Sequence[str]) -> list[str]:
     if problems:
         raise ConfigError(problems)
     return kept
-
-
-def _unescaped(value: Any) -> Any:
-    """Plain data in which `${` is text: what stood for an environment variable stays its name, and is not read."""
-    if isinstance(value, Mapping):
-        return {k: _unescaped(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_unescaped(v) for v in value]
-    return value.replace("\\${", "${") if isinstance(value, str) else value

@@ -124,15 +124,16 @@ def test_an_archive_reproduces_in_another_root(folder: Path, tmp_path: Path) -> 
 
 
 def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path) -> None:
-    """Exit code 3: the first metric, repeat and epoch, and that the data is another."""
+    """Exit code 3: the first metric, repeat and epoch, and that the data and a setting are others."""
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(folder, elsewhere)
     make_rows(elsewhere, 2)
-    done = run(elsewhere, f"reproduce={entries(folder)['own']['id']}", "trust=true")
+    done = run(elsewhere, f"reproduce={entries(folder)['own']['id']}", "trust=true", "validation.repeats=1")
     assert done.exit_code == 3, done.err
     assert "diverged" in done.out
     assert "first difference: repeat 1, epoch 1," in done.out
     assert "data.content" in done.out
+    assert "validation.settings.repeats: 2 → 1" in done.out
     assert verdict(elsewhere)["kind"] == "diverged"
 
 

@@ -141,7 +141,7 @@ def test_an_entry_has_every_key_that_outsiders_rely_on(
 
 @pytest.mark.parametrize(("experiment", "pipeline"), EVERY)
 def test_every_artefact_is_what_the_entry_says(ran: dict[str, tuple[Ran, Ran]], experiment: str, pipeline: str) -> None:
-    """Its size, its hash, its place in the entry's own folder, where nothing else is."""
+    """Its size, its hash, its place in the entry's own folder, where nothing else is but the document."""
     one = ran[experiment][0]
     entry = one.entries[pipeline]
     root = one.folder / "results"
@@ -149,8 +149,8 @@ def test_every_artefact_is_what_the_entry_says(ran: dict[str, tuple[Ran, Ran]], 
         path = root / facts["path"]
         assert (path.stat().st_size, sha256(path)) == (facts["bytes"], facts["sha256"])
     files = {f"entries/{entry['id']}/{path.name}" for path in (root / "entries" / entry["id"]).iterdir()}
-    assert files == {facts["path"] for facts in entry["artefacts"].values()}
-    common = {"model", "config", "trials", "oracle", "history"}
+    assert files == {facts["path"] for facts in entry["artefacts"].values()} | {f"entries/{entry['id']}/entry.json"}
+    common = {"model", "config", "identity", "trials", "oracle", "history"}
     own = {
         "classification": {"classification_report", "confusion_matrix"},
         "regression": {"regression_report", "predictions_plot"},
@@ -246,7 +246,7 @@ def test_no_trial_data_is_left(ran: dict[str, tuple[Ran, Ran]], experiment: str)
     """Nothing but the history, the entries and the run's own output."""
     one = ran[experiment][0]
     names = {path.name for path in (one.folder / "results").iterdir()}
-    assert names - {".history.lock", ".locks"} == {"history.json", "entries", "runs"}
+    assert names - {".history.lock", ".locks", "history.previous.json"} == {"history.json", "entries", "runs"}
     assert {path.name for path in one.folder.iterdir()} == {"results"}
     [output] = (one.folder / "results" / "runs").iterdir()
     assert {path.name for path in output.iterdir()} == {".hydra", "effective.yaml", "result.json", "run.log"}

@@ -1,12 +1,14 @@
 """`python -m history` as its users meet it."""
 
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history_samples import Add, Run, python
+from history_samples import REPOSITORY, Add, Run, python
 
 import history
 from history.__main__ import main
@@ -408,3 +410,14 @@ heavy = "keras tensorflow keras_tuner runner numpy sklearn pandas matplotlib pyt
 print([name for name in heavy if name in sys.modules], file=sys.stderr)
 """
     assert python("-c", script).stderr == "[]\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+@pytest.mark.parametrize("form", [[], ["--json"]])
+def test_output_that_finds_no_room_is_one_message(add: Add, root: Path, form: list[str]) -> None:
+    """Without a trace, and with exit code 1."""
+    add()
+    command = [sys.executable, "-m", "history", "--root", str(root), "list", *form]
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+    assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -144,9 +144,8 @@ def test_a_removed_entry_that_comes_back_without_a_folder_is_found(catalogue: Hi
     """An older generation brings only its document back; it is named, and can be removed again."""
     catalogue.remove(entries[0])
     cut(catalogue.root / "history.json")
-    _, remaining = mend(catalogue)
-    assert remaining
-    assert all(f"of entry {entries[0].id} is missing" in finding.what for finding in remaining)
+    _, [finding] = mend(catalogue)
+    assert f"its folder {catalogue.root / 'entries' / entries[0].id} is missing" in finding.what
     catalogue.remove(catalogue.get(entries[0].id))
     is_sound(catalogue, entries[1:])
 
@@ -219,6 +218,35 @@ def test_an_id_that_is_there_twice_is_named(catalogue: History, entries: list[En
     assert mend(catalogue)[0] == []
     catalogue.remove(entries[0])
     is_sound(catalogue, entries[1:])
+
+
+def test_copies_of_a_row_are_taken_out(catalogue: History, entries: list[Entry]) -> None:
+    """Whichever stays says the same; a copy of the file stays."""
+    DurableTinyDB(catalogue.root / "history.json").table("entries").insert_multiple([entries[0].document] * 2)
+    before = (catalogue.root / "history.json").read_bytes()
+    [finding] = looked_at(catalogue)
+    assert (finding.what, str(finding.repair)[:19]) == (
+        f"{entries[0].id} is in the database 3 times",
+        "take the copies out",
+    )
+    assert mend(catalogue)[1] == []
+    is_sound(catalogue, entries)
+    [aside] = catalogue.root.glob("history.json.damaged-*")
+    assert aside.read_bytes() == before
+
+
+def test_a_damaged_generation_before_is_found_while_the_database_is_sound(
+    catalogue: History, entries: list[Entry]
+) -> None:
+    """Later it may be needed; its content stays aside, and the next change makes another."""
+    previous = catalogue.root / "history.previous.json"
+    cut(previous)
+    [finding] = looked_at(catalogue)
+    assert "history.previous.json, the generation before, cannot be read" in finding.what
+    assert mend(catalogue) == ([finding], [])
+    assert not previous.exists()
+    assert len([*catalogue.root.glob("history.previous.json.damaged-*")]) == 1
+    is_sound(catalogue, entries)
 
 
 # The folders
@@ -318,11 +346,14 @@ def test_an_empty_folder_without_a_document_is_deleted(catalogue: History, entri
     is_sound(catalogue, entries)
 
 
-def test_a_folder_gets_its_document_back(catalogue: History, entries: list[Entry]) -> None:
-    """From the database: without it, the folder could not be put back one day."""
+@pytest.mark.parametrize("content", [None, b"", b'{"id": "mlp', b'{"id": "mlp-22222222"}', b"[]"])
+def test_a_folder_gets_its_document_back(catalogue: History, entries: list[Entry], content: bytes | None) -> None:
+    """From the database, where it is missing or damaged: without it, the folder could not be put back one day."""
     path = catalogue.root / "entries" / entries[0].id / "entry.json"
     before = path.read_bytes()
     path.unlink()
+    if content is not None:
+        path.write_bytes(content)
     [finding] = looked_at(catalogue)
     assert finding.repair == "write it from the database"
     assert mend(catalogue)[1] == []

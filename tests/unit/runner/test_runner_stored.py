@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 import yaml
+from omegaconf import OmegaConf
 
 from history import registry
 from history.entry import Entry
 from history.errors import InputError, IntegrityError, UntrustedCode
+from history.experiments import experiment_yaml
 from history.files import sha256
 from history.manager import COMMON_ARTEFACTS
 from history.store import open_store
@@ -63,7 +65,7 @@ def test_sections_can_be_overridden_and_root_keys_cannot(tmp_path: Path) -> None
 
 
 def test_code_is_listed_and_not_imported_unless_trusted(tmp_path: Path) -> None:
-    """Every path at once, that of an override too; with trust the config is read, and still nothing imported."""
+    """Every path at once; with trust the config is read, and still nothing imported."""
     store(tmp_path, {**SECTIONS, "model": {"_target_": "colorsys.rgb_to_hls", "x": {"function": "os.system"}}})
     sys.modules.pop("colorsys", None)
     with pytest.raises(UntrustedCode) as caught:
@@ -73,13 +75,35 @@ def test_code_is_listed_and_not_imported_unless_trusted(tmp_path: Path) -> None:
     assert "colorsys" not in sys.modules
 
 
+def test_what_is_listed_cannot_move_the_cursor(tmp_path: Path) -> None:
+    """A path that would wipe the list off the terminal is shown as text."""
+    store(tmp_path, {**SECTIONS, "model": {"_target_": "os.system\x1b[1A\x1b[2K"}})
+    with pytest.raises(UntrustedCode) as caught:
+        reproduction(asked(tmp_path), ["reproduce=@-1"])
+    assert caught.value.names == ("os.system\\x1b[1A\\x1b[2K",)
+    assert "\x1b" not in str(caught.value)
+
+
 def test_an_environment_variable_is_not_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was recorded as its name stays that text, as does what never was an interpolation."""
-    monkeypatch.setenv("SECRET", "hidden")
+    monkeypatch.setenv("SECRET", "sesame")
     model = {**MLP, "activation": "\\${oc.env:SECRET}", "dropout": "${oc.env:SECRET}"}
-    store(tmp_path, {**SECTIONS, "model": model})
+    entry = store(tmp_path, {**SECTIONS, "model": model})
     args = reproduction(asked(tmp_path), []).experiment.pipelines["mlp"].model.args
     assert (args["activation"], args["dropout"]) == ("${oc.env:SECRET}", "${oc.env:SECRET}")
+    exported = experiment_yaml(entry)
+    assert "to be set here: model.activation, model.dropout\n" in exported
+    assert "sesame" not in OmegaConf.to_yaml(OmegaConf.create(exported), resolve=True)
+
+
+@pytest.mark.parametrize("text", ["${oc.env:SECRET}", "\\${oc.env:SECRET}", "\\\\${a}", "a\\b"])
+def test_a_text_survives_its_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
+    """Whatever it looks like: read and resolved as an experiment's, it is the text that the entry reproduces with."""
+    monkeypatch.setenv("SECRET", "sesame")
+    entry = store(tmp_path, {**SECTIONS, "model": {**MLP, "activation": text}})
+    then = reproduction(asked(tmp_path), []).experiment.pipelines["mlp"].model.args["activation"]
+    exported: Any = OmegaConf.to_container(OmegaConf.create(experiment_yaml(entry)), resolve=True)
+    assert exported["pipelines"]["mlp"]["model"]["activation"] == then
 
 
 @pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "pipelines: 3", "[", "pipelines: {a: {}, b: {}}"])
