@@ -6,7 +6,7 @@ from typing import Any
 
 from history.catalogue import History
 from history.entry import Entry
-from history.errors import ExperimentError, RegistryError
+from history.errors import ExperimentError, HistoryError, RegistryError
 from history.experiments import SURROUNDINGS, stored_config
 from history.ranking import PARTS, Direction, Measured, indistinguishable, measurement, standard_error
 
@@ -112,8 +112,9 @@ def _config(entry: Entry) -> dict[str, Any] | str:
 def _sections(entry: Entry) -> dict[str, dict[str, Any]]:
     environment = dict(entry.value("environment", {}))
     packages = {"python": environment.pop("python", None), **(environment.pop("packages", None) or {})}
-    sources = entry.value("identity.search.sources") or entry.value("identity.sources", {})
-    code = {"git": environment.pop("git", None) or {}, "sources": sources}
+    code: dict[str, Any] = {"git": environment.pop("git", None) or {}}
+    with suppress(HistoryError):  # damaged: `doctor` says so
+        code["sources"] = entry.identity().get("sources", {})
     data = {key: entry.value(f"data.{key}") for key in ("source", "fingerprint", "shapes", "split")}
     search = {key: entry.value(f"search.{key}") for key in ("tuner", "objective", "oracle", "defaults")}
     parts = {

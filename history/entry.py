@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from history.errors import InputError, IntegrityError, unknown
+from history.files import read_json
 from history.folders import check
 from history.schema import upgrade
 
@@ -137,6 +138,18 @@ class Entry:
         for name in self.value("artefacts", {}):
             self.verified(name)
 
+    def identity(self) -> Mapping[str, Any]:
+        """Return all that the pipeline's fingerprint is made of, as far as it was kept.
+
+        It is an artefact, as documents are to stay small; older entries have it in their document.
+        Raises IntegrityError when it is not what was stored.
+        """
+        if "identity" in self.value("artefacts", {}):
+            found = read_json(self.verified("identity"))
+        else:
+            found = self.value("identity")
+        return found if isinstance(found, Mapping) else {}
+
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored model, a keras.Model; the one place of this package that imports keras.
 
@@ -152,15 +165,15 @@ class Entry:
 
 
 def _lookup(node: object, dotted: str) -> Any:
-    if not isinstance(node, Mapping):
+    if not isinstance(node, dict):  # not Mapping, whose check takes ten times as long
         return None
     if dotted in node:
         return node[dotted]
-    parts = dotted.split(".")
-    for cut in range(len(parts) - 1, 0, -1):
-        key = ".".join(parts[:cut])
-        if key in node and (found := _lookup(node[key], ".".join(parts[cut:]))) is not None:
+    cut = dotted.find(".")
+    while cut >= 0:
+        if dotted[:cut] in node and (found := _lookup(node[dotted[:cut]], dotted[cut + 1 :])) is not None:
             return found
+        cut = dotted.find(".", cut + 1)
     return None
 
 

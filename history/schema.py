@@ -1,6 +1,6 @@
 """The schema of an entry's document, and how documents of older schemas are read.
 
-    2  `origin` says where an entry came from; `identity` holds all that a pipeline's fingerprint is made of;
+    2  `origin` says where an entry came from; `identity`, all that a pipeline's fingerprint is made of, is an artefact;
        `data.columns` maps a table's columns to number or category, where 1 lists those of numbers
     1  the first
 

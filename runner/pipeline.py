@@ -115,6 +115,8 @@ def run_pipeline(
         if isinstance(planned, Exception):
             raise planned
         done.plan = planned
+        files["identity"] = folder / "identity.json"
+        files["identity"].write_bytes(to_json(redact(planned.identity)))
         files |= _work(experiment, done, document, stage, folder)
         stage.append("history")
         done.entry = manager.add({**document, "status": "complete"}, files)
@@ -141,7 +143,7 @@ def _work(
     """Search and validation; fills the document as it goes, so that a failure records what was reached."""
     run, pipeline, planned = experiment.run, experiment.pipelines[done.name], done.plan
     assert planned is not None
-    document |= {"data": redact(planned.data), "fingerprint": planned.fingerprint, "identity": redact(planned.identity)}
+    document |= {"data": redact(planned.data), "fingerprint": planned.fingerprint}
     objective = {"name": pipeline.objective.name, "direction": pipeline.objective.sense}
     document["search"] = {
         "tuner": pipeline.tuner.kind,

@@ -22,6 +22,8 @@ from runner.targets import locate
 
 log = logging.getLogger("runner")
 
+RECENT = 100  # entries among which the one that is nearest is looked for
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -84,10 +86,17 @@ def say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
         log.info("%s: nothing to reuse: the history holds no complete entry of a pipeline of that name", plan.name)
         return
     now = redact(plan.identity)
-    changes = [(differences(entry.value("identity", {}), now), entry) for entry in reversed(entries)]
+    changes = [(differences(_identity(entry), now), entry) for entry in reversed(entries[-RECENT:])]
     changed, nearest = min(changes, key=lambda item: len(item[0]))
     log.info("%s: not reused; from %s, the nearest, differs:", plan.name, nearest.id)
     _say(plan.name, changed or {"a value that is kept out of files": ("***", "***")})
+
+
+def _identity(entry: Entry) -> Mapping[str, Any]:
+    try:
+        return entry.identity()
+    except HistoryError:  # damaged: it differs in everything
+        return {}
 
 
 def _say(name: str, changed: Mapping[str, tuple[Any, Any]]) -> None:

@@ -127,7 +127,8 @@ def _classes(entry: Entry) -> tuple[str, ...] | None:
 def _untrusted(entry: Entry, model: Path, *, trust: bool) -> str | None:
     """What built the model, if only importing that can register what the model names without saying where it is."""
     names = foreign_code(model)
-    maker = entry.value("identity.model._target_")
+    built_by = entry.identity().get("model")
+    maker = built_by.get("_target_") if isinstance(built_by, Mapping) else None
     nowhere = any("." not in name.partition(">")[0] or ">" in name for name in names)
     needed = str(maker) if nowhere and maker and not str(maker).startswith(("runner.", "keras.")) else None
     if names and not trust:

@@ -114,7 +114,7 @@ def _what_was_compared(task: Reproduction) -> str:
 
 def _surroundings(task: Reproduction, planned: Plan) -> dict[str, tuple[Any, Any]]:
     """What differs from then beside the numbers: the config, data, source files, versions, the machine."""
-    then = task.entry.value("identity", {})
+    then = task.entry.identity()
     now = {key: value for key, value in redact(planned.identity).items() if key in then}  # older entries hold less
     found = differences({key: then[key] for key in now}, now)
     return found | differences(dict(task.entry.value("environment", {})), environment.describe(task.run), "environment")

@@ -175,7 +175,7 @@ def test_what_led_to_the_results_is_compared_section_by_section(root: Path) -> N
             **{"python": "3.12", "packages": {"numpy": "2", "keras": "3.1", "scipy": "1"}, "host": "two", "threads": 2},
             "git": {"commit": "c1", "dirty": True},
         },
-        identity={"search": {"sources": {"model": "h2"}}},
+        identity={"sources": {"model": "h2"}},
     )
     assert compare(history.open(root), a, b)["differs"] == {
         "config": {},

@@ -9,6 +9,7 @@ from history_samples import Add
 import history
 from history.entry import Entry, new_id, select
 from history.errors import HistoryError, InputError, IntegrityError, UnknownEntry
+from history.files import sha256
 from history.ranking import rank
 
 
@@ -34,6 +35,22 @@ def test_values_are_read_by_dotted_key() -> None:
     assert entry.value("error.message", "-") == "-"
     assert entry.value("validation.metrics.accuracy") is None
     assert (entry.metric("accuracy"), entry.deviation("accuracy"), entry.repeats) == (None, None, 0)
+
+
+def test_what_the_fingerprint_is_made_of_is_an_artefact(add: Add, root: Path) -> None:
+    """In older entries it is in the document; where it is no mapping there is nothing; damaged it is refused."""
+    entry = add()
+    assert entry.identity() == {}
+    assert Entry({"identity": {"task": "t"}}, root).identity() == {"task": "t"}
+    path = entry.artefact("model").with_name("identity.json")
+    for content, expected in ((b'{"task": "t"}', {"task": "t"}), (b"[1]", {})):
+        path.write_bytes(content)
+        facts = {"identity": {"path": f"entries/{entry.id}/identity.json", "bytes": len(content)}}
+        facts["identity"]["sha256"] = sha256(path)
+        assert Entry({"artefacts": facts}, root).identity() == expected
+    path.write_bytes(b"[2]")
+    with pytest.raises(IntegrityError, match="'identity'"):
+        Entry({"artefacts": facts}, root).identity()
 
 
 def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
