@@ -246,7 +246,7 @@ def test_no_trial_data_is_left(ran: dict[str, tuple[Ran, Ran]], experiment: str)
     """Nothing but the history, the entries and the run's own output."""
     one = ran[experiment][0]
     names = {path.name for path in (one.folder / "results").iterdir()}
-    assert names - {".history.lock", ".locks"} == {"history.json", "entries", "runs"}
+    assert names - {".history.lock", ".locks", "history.previous.json"} == {"history.json", "entries", "runs"}
     assert {path.name for path in one.folder.iterdir()} == {"results"}
     [output] = (one.folder / "results" / "runs").iterdir()
     assert {path.name for path in output.iterdir()} == {".hydra", "effective.yaml", "result.json", "run.log"}
