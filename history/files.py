@@ -1,4 +1,4 @@
-"""Files that survive a crash: atomic writes, syncing, hashes and JSON."""
+"""Files that survive a crash: atomic writes, syncing, locks, hashes and JSON."""
 
 import hashlib
 import json
@@ -10,6 +10,7 @@ from pathlib import Path, PurePath
 from typing import Any
 
 import orjson
+from filelock import FileLock, Timeout
 
 from history.errors import HistoryError
 
@@ -74,6 +75,25 @@ def _sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def held(lock: FileLock) -> Iterator[None]:
+    """Hold a lock between processes, making the folder that its file is in; may be nested. Raises HistoryError."""
+    path = Path(lock.lock_file)
+    try:
+        make_folder(path.parent)
+        lock.acquire()
+    except Timeout as error:
+        raise HistoryError(f"another process has held {path} for {lock.timeout:.0f} s; end it and repeat") from error
+    except OSError as error:
+        raise HistoryError(
+            f"cannot lock {path}: {error.strerror or error}; make its folder writable, and repeat"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def sha256(path: Path) -> str:

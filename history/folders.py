@@ -11,10 +11,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
-from history.errors import HistoryError, IntegrityError
-from history.files import make_folder, sha256, sync_folder, sync_tree, to_json
+from history.errors import IntegrityError
+from history.files import held, make_folder, sha256, sync_folder, sync_tree, to_json
 
 DOCUMENT = "entry.json"
 PART, REMOVED = ".part", ".removed"
@@ -24,22 +24,9 @@ LOCK_TIMEOUT = 600.0  # seconds; large models may have to be copied and hashed
 @contextmanager
 def changing(root: Path) -> Iterator[Path]:
     """Hold the folders of entries under `root`, and give their parent; raises HistoryError when that cannot be."""
-    path = root / ".locks" / "entries.lock"
-    lock = FileLock(path, timeout=LOCK_TIMEOUT)
-    try:
-        make_folder(path.parent)
-        lock.acquire()
-    except Timeout as error:
-        raise HistoryError(f"another process has held {path} for {LOCK_TIMEOUT:.0f} s; end it and repeat") from error
-    except OSError as error:
-        raise HistoryError(
-            f"cannot lock {path}: {error.strerror or error}; make {root} writable, and repeat"
-        ) from error
-    try:
+    with held(FileLock(root / ".locks" / "entries.lock", timeout=LOCK_TIMEOUT)):
         make_folder(root / "entries")
         yield root / "entries"
-    finally:
-        lock.release()
 
 
 def part(entries: Path, id: str) -> Path:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import orjson
-from filelock import FileLock, Timeout
+from filelock import FileLock
 from tinydb import TinyDB
 from tinydb.queries import QueryLike
 from tinydb.storages import Storage
@@ -22,7 +22,7 @@ from tinydb.table import Table
 from tinydb.utils import LRUCache
 
 from history.errors import HistoryError, InputError, UnknownEntry, unknown
-from history.files import TEMPORARY, atomic, make_folder, sync_folder, to_json, write_atomic
+from history.files import TEMPORARY, atomic, held, sync_folder, to_json, write_atomic
 
 Document = dict[str, Any]
 Tables = dict[str, dict[str, Any]]
@@ -117,21 +117,8 @@ class DurableStorage(Storage):
         """Hold the lock between processes; may be nested. Raises HistoryError when it cannot be had."""
         path = self.path.with_name(f".{self.path.stem}.lock")
         lock = self._locks.setdefault(os.getpid(), FileLock(path, timeout=LOCK_TIMEOUT))
-        try:
-            make_folder(self.path.parent)
-            lock.acquire()
-        except Timeout as error:
-            raise HistoryError(
-                f"another process has held {path} for {LOCK_TIMEOUT:.0f} s; end it and repeat"
-            ) from error
-        except OSError as error:
-            raise HistoryError(
-                f"cannot lock {path}: {error.strerror or error}; make the folder writable, and repeat"
-            ) from error
-        try:
+        with held(lock):
             yield
-        finally:
-            lock.release()
 
     def restore(self) -> None:
         """Put the generation before in place of the file, of which a copy stays aside; raises OSError."""
