@@ -115,7 +115,8 @@ def _add_export(parser: argparse.ArgumentParser) -> None:
     kinds = parser.add_mutually_exclusive_group(required=True)
     for kind, what in (("csv", "a row per entry, a column per key"), ("json", "an array of the entries' documents")):
         kinds.add_argument(f"--{kind}", nargs="?", const=commands.STDOUT, metavar="FILE", help=what)
-    kinds.add_argument("--experiment", action="store_true", help="an experiment file that runs the one ID's pipeline")
+    what = "an experiment file that runs the one ID's pipeline"
+    kinds.add_argument("--experiment", dest="as_experiment", action="store_true", help=what)
     kinds.add_argument("--archive", metavar="FILE", help="whole entries in one file, which `import` takes")
     parser.set_defaults(run=commands.export)
 

@@ -36,9 +36,7 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
-    wanted = {key: getattr(args, key) for key in ("experiment", "pipeline", "task", "status")}
-    if wanted["experiment"] is True or wanted["experiment"] is False:  # of `export` it is a kind, not a filter
-        wanted["experiment"] = None
+    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     entries = history.entries(**wanted)
     if not entries:
         say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
@@ -103,7 +101,7 @@ def export(history: History, args: argparse.Namespace) -> bytes:
     ids = {entry.id for entry in entries}
     named = {name if name in ids else history.get(name).id for name in args.entries}
     chosen = [entry for entry in entries if entry.id in named] if named else entries
-    if args.experiment:
+    if args.as_experiment:
         if len(args.entries) != 1 or len(chosen) != 1:
             raise InputError("--experiment writes the pipeline of one entry: name one ID")
         from history.experiments import experiment_yaml

@@ -88,7 +88,7 @@ def _database(history: History, storage: DurableStorage, error: str) -> Finding:
                 return Finding(error, f"restore the generation before, {storage.previous}", storage.restore)
         except HistoryError as worse:
             error = f"{error}; {worse}"
-    named = _named(history.root / "entries")
+    named = [path for path in sorted((history.root / "entries").glob("[a-z]*")) if _is_entrys(path)]
     whole = [document for document in map(_document, named) if isinstance(document, dict)]
     if named and not whole:
         return Finding(f"{error}; none of the {len(named)} folders in entries/ is whole, to build it anew from")
@@ -208,7 +208,7 @@ def _folders(history: History, ids: set[str]) -> Iterator[Finding]:
             id = name[1:].rpartition(".")[0]
             if name.endswith(folders.PART) or id not in ids or (entries / id).exists():
                 yield Finding(f"{path} is half written or half removed", "delete it", _deleting(path))
-        elif not ID.fullmatch(name) or not _is_folder(path):
+        elif not _is_entrys(path):
             yield Finding(f"{path} is no folder of an entry; it is left alone")
         elif name not in ids:  # its entry was never acknowledged, or the database is older
             document = _document(path)
@@ -257,8 +257,8 @@ def _is_folder(path: Path) -> bool:
     return path.is_dir() and not path.is_symlink()
 
 
-def _named(entries: Path) -> list[Path]:
-    return [path for path in sorted(entries.glob("*")) if ID.fullmatch(path.name) and _is_folder(path)]
+def _is_entrys(path: Path) -> bool:
+    return bool(ID.fullmatch(path.name)) and _is_folder(path)
 
 
 def _deleting(path: Path) -> Callable[[], None]:

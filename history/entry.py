@@ -93,13 +93,16 @@ class Entry:
         number = self.value("validation.repeats")
         return number if isinstance(number, int) else 0
 
-    def metric(self, name: str) -> float | None:
-        """Return the metric's mean over the repeats, or None if it is missing or not finite."""
-        return _finite(self.value(f"validation.metrics.{name}"))
+    def metric(self, name: str, part: str = "validation") -> float | None:
+        """Return the metric's mean over the repeats, or None if it is missing or not finite.
 
-    def deviation(self, name: str) -> float | None:
+        Arguments: `part`, whose rows: validation or test.
+        """
+        return _finite(self.value(f"{part}.metrics.{name}"))
+
+    def deviation(self, name: str, part: str = "validation") -> float | None:
         """Return the metric's standard deviation over the repeats, or None as for `metric`."""
-        return _finite(self.value(f"validation.deviation.{name}"))
+        return _finite(self.value(f"{part}.deviation.{name}"))
 
     def value(self, dotted: str, default: Any = None) -> Any:
         """Return what the document has under a dotted key, or `default` where it has nothing or null.

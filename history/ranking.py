@@ -34,8 +34,7 @@ class Ranked(Measured):
 
 def measurement(entry: Entry, part: str, metric: str) -> Measured:
     """Return what the entry holds of a metric over its validation or its test rows, which is one of PARTS."""
-    seen = Entry({"validation": entry.value(part, {})}, entry.root)
-    return Measured(seen.metric(metric), seen.deviation(metric), entry.repeats)
+    return Measured(entry.metric(metric, part), entry.deviation(metric, part), entry.repeats)
 
 
 def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ranked]:
