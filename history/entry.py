@@ -144,7 +144,7 @@ class Entry:
     def identity(self) -> Mapping[str, Any]:
         """Return all that the pipeline's fingerprint is made of, as far as it was kept.
 
-        It is an artefact, as it would make the database twice as slow; older entries have it in their document.
+        It is an artefact, as documents are to stay small; older entries have it in their document.
         Raises IntegrityError when it is not what was stored.
         """
         if "identity" in self.value("artefacts", {}):
@@ -152,6 +152,15 @@ class Entry:
         else:
             found = self.value("identity")
         return found if isinstance(found, Mapping) else {}
+
+    def refits(self) -> list[dict[str, Any]]:
+        """Return a row for each refit: its seed, its metrics over the validation and test rows, and their `history`.
+
+        `history` maps each metric to its value per epoch. Raises IntegrityError when it is not what was stored.
+        """
+        rows = read_json(self.verified("history"))
+        inside = self.value("validation.runs", [{}] * len(rows))  # where older entries have all but `history`
+        return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
 
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored model, a keras.Model; the one place of this package that imports keras.

@@ -12,7 +12,7 @@ from history.files import to_json
 if TYPE_CHECKING:
     import pandas
 
-LEFT_OUT = ("search.space", "validation.runs", "identity")  # too large for a cell, and in the document anyway
+LEFT_OUT = ("search.space", "validation.runs", "identity")  # too large for a cell; the last two of older entries
 
 
 def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:

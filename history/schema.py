@@ -1,6 +1,7 @@
 """The schema of an entry's document, and how documents of older schemas are read.
 
     2  `origin` says where an entry came from; `identity`, all that a pipeline's fingerprint is made of, is an artefact;
+       `validation.runs` has gone to the artefact `history`, whose rows are whole refits;
        `data.columns` maps a table's columns to number or category, where 1 lists those of numbers
     1  the first
 

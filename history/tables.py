@@ -223,7 +223,7 @@ def _measured(found: Measured) -> str:
 
 
 def _report(history: History, entry: Entry) -> tuple[str, RenderableType | None]:
-    if entry.status == "failed" or (entry.imported and not entry.value("validation.runs")):
+    if entry.status == "failed" or (entry.imported and entry.value("validation.kept") is None):
         return "Report", None
     try:
         report = history.manager_of(entry).report(entry)

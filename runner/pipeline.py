@@ -198,7 +198,7 @@ def _search_files(record: SearchRecord, folder: Path) -> dict[str, Path]:
 
 def _measured(validated: Validated, *, tested: bool) -> dict[str, Any]:
     count = len(validated.runs)
-    validation = {**validated.summary("validation"), "repeats": count, "runs": validated.runs, "kept": validated.kept}
+    validation = {**validated.summary("validation"), "repeats": count, "kept": validated.kept}
     return {"validation": validation} | ({"test": validated.summary("test")} if tested else {})
 
 

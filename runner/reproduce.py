@@ -154,16 +154,15 @@ def _first_of_trials(stored: Sequence[Mapping[str, Any]], now: Sequence[Mapping[
 
 def _first_of_refits(entry: Entry, validated: Validated) -> str | None:
     """Where the repeats differ first: repeat, epoch and metric of the training; then of the evaluation."""
-    stored_runs, runs = entry.value("validation.runs", []), validated.runs
-    stored_curves, curves = read_json(entry.verified("history")), read_json(validated.files["history"])
-    for repeat, (old, new) in enumerate(zip(stored_curves, curves, strict=False), start=1):
+    stored, refits = entry.refits(), read_json(validated.files["history"])
+    for repeat, (old, new) in enumerate(zip(stored, refits, strict=False), start=1):
         if different := _first_of_curves(old["history"], new["history"]):
             return f"repeat {repeat}, {different}"
-        for part, metric, then, now in _by_part(stored_runs[repeat - 1], runs[repeat - 1]):
+        for part, metric, then, now in _by_part(old, new):
             if not _same(then, now):
                 return f"repeat {repeat}, {part} {metric}: {_short(then)} → {_short(now)}"
-    if len(stored_runs) != len(runs):
-        return f"the number of repeats: {len(stored_runs)} → {len(runs)}"
+    if len(stored) != len(refits):
+        return f"the number of repeats: {len(stored)} → {len(refits)}"
     return None
 
 
@@ -186,7 +185,7 @@ def _by_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[s
 
 def _is_near(entry: Entry, validated: Validated) -> bool:
     """Whether every metric of every repeat is within tolerance."""
-    stored = entry.value("validation.runs", [])
+    stored = entry.refits()
     if len(stored) != len(validated.runs):
         return False
     pairs = [(a, b) for old, new in zip(stored, validated.runs, strict=True) for _, _, a, b in _by_part(old, new)]

@@ -82,7 +82,7 @@ def validate(
     """
     started = time.perf_counter()
     done = Validated()
-    history = []
+    refits = []
     for repeat in range(pipeline.validation.repeats):
         clock = time.perf_counter()
         seed = derive_seed(run.seed, "validation", repeat)
@@ -97,10 +97,10 @@ def validate(
             result = tasks.evaluate(pipeline.task.kind, part.y, predicted, dataset.classes)
             row[name] = result.metrics
             results[name] = (result, part.y, predicted)
-        history.append({"seed": seed, "history": epochs})
         row["epochs"] = max((len(values) for values in epochs.values()), default=0)
         row["seconds"] = time.perf_counter() - clock
         done.runs.append(row)
+        refits.append({**row, "history": epochs})
         value, best = (done.runs[i]["validation"][ranking.metric] for i in (repeat, done.kept))
         if repeat == 0 or ranking.better(value, best):
             for name, (result, truth, predicted) in results.items():
@@ -110,7 +110,7 @@ def validate(
             done.kept = repeat
         notify(repeat, row)
     done.files["history"] = folder / "history.json"
-    done.files["history"].write_bytes(to_json(history))
+    done.files["history"].write_bytes(to_json(refits))
     done.seconds = time.perf_counter() - started
     return done
 

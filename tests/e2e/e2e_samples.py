@@ -86,6 +86,13 @@ def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
+def refits(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    """A row for each refit of an entry."""
+    path = folder / "results" / document["artefacts"]["history"]["path"]
+    rows: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=pytest.fail)
+    return rows
+
+
 def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """What two equal searches agree in."""
     return [(r["trial_id"], r["status"], r["score"], r["values"], r["best_epoch"], r["history"]) for r in rows]

@@ -216,12 +216,13 @@ def picture(root: Path) -> dict[str, Any]:
     for entry in entries(root):
         assert entry["pipeline"] not in result, f"two entries of {entry['pipeline']}"
         table = [{k: v for k, v in row.items() if k not in ("started", "seconds")} for row in trials(root, entry)]
+        refits = json.loads((root / entry["artefacts"]["history"]["path"]).read_text())
         arrays = weights(root / entry["artefacts"]["model"]["path"])
         result[entry["pipeline"]] = {
             "status": entry["status"],
             "trials": table,
             "best": entry["best"],
-            "runs": [{k: v for k, v in run.items() if k != "seconds"} for run in entry["validation"]["runs"]],
+            "refits": [{k: v for k, v in row.items() if k != "seconds"} for row in refits],
             "weights": {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()},
         }
     return result

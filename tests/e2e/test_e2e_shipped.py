@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from e2e_samples import Done, entries, finish, history, run, run_both, sha256, start, told, trials
+from e2e_samples import Done, entries, finish, history, refits, run, run_both, sha256, start, told, trials
 
 from runner.data import Dataset
 from runner.data.sources import load
@@ -167,7 +167,7 @@ def test_the_stored_model_predicts_what_the_entry_reports(
     entry = one.entries[pipeline]
     data, loaded = dataset(entry), model(one.folder, entry)
     assert data.fingerprint == entry["data"]["fingerprint"]
-    kept = entry["validation"]["runs"][entry["validation"]["kept"]]
+    kept = refits(one.folder, entry)[entry["validation"]["kept"]]
     for name, part in data.parts().items():
         if name == "train":
             continue
@@ -185,7 +185,7 @@ def test_the_metrics_are_mean_and_deviation_of_the_refits(
 ) -> None:
     """Worked out again from the refits; the kept one is the best of them."""
     entry = ran[experiment][0].entries[pipeline]
-    runs = entry["validation"]["runs"]
+    runs = refits(ran[experiment][0].folder, entry)
     assert len(runs) == entry["validation"]["repeats"] == (1 if experiment == "mixed" else 2)
     assert len({row["seed"] for row in runs}) == len(runs)
     for part in ("validation", "test"):
