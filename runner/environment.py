@@ -88,10 +88,11 @@ BACKENDS = {
 
 def prepare(run: Run) -> None:
     """Sets backend, threads and determinism. Must come before anything imports Keras in this process."""
-    _prepared.add((run.backend, run.threads, run.deterministic))
-    if len(_prepared) > 1:
+    wanted = (run.backend, run.threads, run.deterministic)
+    if _prepared and wanted not in _prepared:
         what = "backend, threads and deterministic cannot change within one process: start a run for each value"
         raise InputError(what)
+    _prepared.add(wanted)
     os.environ["KERAS_BACKEND"] = run.backend
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notices would bury ours
     for noisy in ("tensorflow", "jax", "matplotlib", "absl"):

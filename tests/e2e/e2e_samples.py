@@ -120,8 +120,7 @@ def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") 
         time.sleep(0.02)
 
 
-def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> tuple[Done, float]:
-    """Sends a signal; how the process ended, and after how many seconds."""
-    started = time.monotonic()
+def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> Done:
+    """Sends a signal; how the process ended."""
     process.send_signal(number)
-    return finish(process), time.monotonic() - started
+    return finish(process)

@@ -140,11 +140,11 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["reproduce=shipped", "seed=3"], "seed: comes from the history"),
+        (["reproduce=shipped", "seed=3"], "seed=3 on the command line: comes from the history"),
         (["reproduce=nothing"], "no entry 'nothing'"),
         (["reproduce=shipped", "+experiment=digits"], "leave the experiment out"),
         (["reproduce=shipped", "predict=shipped"], "cannot be done together"),
-        (["reproduce_search=true"], "reproduce_search: needs reproduce=ENTRY"),
+        (["reproduce_search=true"], "reproduce_search=true on the command line: needs reproduce=ENTRY"),
         (["reproduce=shipped", "fit.epoch=3"], "did you mean 'epochs'?"),
     ],
 )

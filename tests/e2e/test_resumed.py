@@ -117,7 +117,7 @@ def test_a_fresh_run_starts_anew_and_destroys_nothing(folder: Path) -> None:
 def test_an_unknown_objective_ends_before_the_first_trial_with_what_is_reported(folder: Path) -> None:
     code, output = killing.finish(folder, "r", [*SMALL, "objective.name=val_acuracy", "objective.direction=max"])
     assert code == 2
-    assert "pipelines.main.objective.name: 'val_acuracy' is not among the metrics" in output
+    assert "objective.name=val_acuracy on the command line: unknown metric 'val_acuracy'" in output
     assert "did you mean 'val_accuracy'?" in output
     assert not (folder / "r" / "trials").exists()
     assert killing.entries(folder / "r") == []
