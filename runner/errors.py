@@ -12,6 +12,7 @@
 """
 
 import errno
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -28,6 +29,9 @@ __all__ = [
     "SearchError",
     "machine_is_at_fault",
 ]
+
+
+_DATA_KEY = re.compile(r"data(\.(path|target|columns|split|features|name|_target_)\b.*)?")
 
 
 @dataclass(frozen=True)
@@ -53,7 +57,13 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """A data source is missing, unreadable or unusable."""
+    """A data source is missing, unreadable or unusable. The message may begin with the key that is at fault."""
+
+    @property
+    def problem(self) -> Problem:
+        """That key, if any, and the rest of the message."""
+        key, _, what = str(self).partition(": ")
+        return Problem(key, what) if _DATA_KEY.fullmatch(key) else Problem("", str(self))
 
 
 class SearchError(ExperimentError):

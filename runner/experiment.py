@@ -9,7 +9,7 @@ from history import registry
 from history.entry import Entry
 from history.manager import HistoryManager
 from history.store import open_store
-from runner.errors import ConfigError, InputError, Problem
+from runner.errors import ConfigError, DataError, InputError, Problem
 from runner.locks import exclusive
 from runner.pipeline import Done, reuse, run_pipeline, take_over
 from runner.plan import Plan, plan
@@ -101,6 +101,9 @@ def plan_all(experiment: Experiment) -> dict[str, Plan | Exception]:
             plans[name] = plan(experiment, name)
         except ConfigError as error:
             problems += [Problem(f"pipelines.{name}.{p.where}", p.what) for p in error.problems]
+        except DataError as error:
+            problem = error.problem
+            problems.append(Problem(f"pipelines.{name}.{problem.where or 'data'}", problem.what))
         except InputError as error:
             problems.append(Problem(f"pipelines.{name}", str(error)))
         except Exception as error:

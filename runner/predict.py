@@ -61,8 +61,8 @@ def plan(history: History, reference: str, input: str | None, output: str | None
     maker = _untrusted(entry, model, trust=trust)
     source = _input(input)
     target = _output(output, source, history.root)
-    given = {"separator": entry.value("data.source.separator", ","), "may_miss": _may_miss(entry)}
-    rows, ignored = tables.read(source, shape, columns, **given)
+    given = {key: entry.value(f"data.source.{key}", usual) for key, usual in (("separator", ","), ("decimal", "."))}
+    rows, ignored = tables.read(source, shape, columns, **given, may_miss=_may_miss(entry))
     count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
     return Prediction(entry, model, maker, rows, count, ignored, classes, target, trust)
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from history.errors import unknown
-from runner.check import KEY, REST, Reader, plain
+from runner.check import KEY, REST, Reader
 from runner.space import hyperparameters
 
 Issues = Iterator[tuple[str, str]]
@@ -202,6 +202,7 @@ class TableData:
     columns: dict[str, Literal["number", "category", "ignore"]] = field(default_factory=dict)
     missing: Literal["fill", "drop", "error"] = "fill"  # what becomes of rows with empty cells
     separator: str = ","  # between the cells of a CSV file
+    decimal: Literal[".", ","] = "."  # in the numbers of a CSV file
     split: Split = field(default_factory=Split)  # which rows are held out
 
     def problems(self) -> Issues:
@@ -242,8 +243,8 @@ def _file_problems(path: str | dict[str, str], split: Split, kind: Literal["file
         for name in PARTS[:2]:
             if name not in path:
                 yield f"path.{name}", "is required beside the other parts"
-        if plain(split) != plain(Split()):
-            yield "split", f"the {kind}s are the parts already; leave it out"
+        if split.kind is not None:
+            yield "split.kind", f"the {kind}s are the parts already; leave it out"
 
 
 def _no_columns(split: Split) -> Issues:
@@ -303,6 +304,7 @@ class WindowData:
     sampling_rate: int = 1  # rows from one in a window to its next
     horizon: int = 1  # rows from the last of the window to its target
     separator: str = ","  # between the cells of a CSV file
+    decimal: Literal[".", ","] = "."  # in the numbers of a CSV file
     split: Split = field(default_factory=Split)  # which windows are held out: the last ones, by time
 
     @property

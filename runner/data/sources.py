@@ -58,7 +58,8 @@ def load(settings: Data, task: str) -> Dataset:
         rows = _files(settings, task)
     y, classes = _classes(rows.y, rows.classes) if task == "classification" else (_numbers(rows.y), None)
     how = Split(kind="given", column="its part") if rows.given else settings.split
-    parts = {name: Part(take(rows.x, chosen), y[chosen]) for name, chosen in split(y, how, task, rows.by).items()}
+    chosen = split(y, how, task, rows.by, classes)
+    parts = {name: Part(take(rows.x, numbers), y[numbers]) for name, numbers in chosen.items()}
     if not isinstance(settings, WindowData):  # what repeats itself in time has like windows in every part
         refuse_leaks(parts, given=how.kind == "given")
     source = plain(settings) | {"split": "given"}
@@ -92,7 +93,7 @@ def _files(settings: TableData | NpzData | ImageData | WindowData, task: str) ->
         parts = images.read(settings, task)
         return _Rows(*parts[""]) if "" in parts else _joined(parts, "data.path")
     except DataError as error:
-        if str(error).startswith("data"):
+        if error.problem.where:
             raise
         raise DataError(f"data.path: {error}") from error
 
@@ -107,9 +108,12 @@ def _table(settings: TableData, task: str) -> _Rows:
     found: list[dict[str, Array]] = []
     for name in sorted(files, key=PARTS.index) if isinstance(settings.path, dict) else files:
         path = Path(files[name])
-        table = open_table(path, settings.separator)
+        table = open_table(path, settings.separator, settings.decimal)
         _check_columns(settings, table, path)
         kinds = kinds or _kinds(settings, table, task)
+        for column in kinds:
+            if column not in table.names:
+                raise DataError(f"{path}: {unknown('column', column, table.names)}")
         columns = table.columns(kinds)
         if not len(columns[settings.target]):
             raise DataError(f"{path} holds no rows")
@@ -122,7 +126,8 @@ def _table(settings: TableData, task: str) -> _Rows:
     joined = {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
     named = {name: kind for name, kind in kinds.items() if name not in _beside(settings)}
     x = features({name: joined[name] for name in named}, Path(next(iter(files.values()))))
-    by = joined.get("its part") if isinstance(settings.path, dict) else joined.get(settings.split.column or "")
+    column = "its part" if isinstance(settings.path, dict) else settings.split.column
+    by = None if column is None else joined[column]
     if settings.split.kind == "chronological" and by is not None:
         by = _times(by)
     return _Rows(x, joined[settings.target], columns=named, by=by, given=isinstance(settings.path, dict))
@@ -147,6 +152,8 @@ def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
     told = table.kinds()
     kinds: dict[str, str] = {}
     for name in table.names:
+        if not name and name not in settings.columns:
+            raise DataError("a column has no name (an index?): give it one, or say columns: {'': ignore}")
         kind = settings.columns.get(name, told[name])
         number = told[name] == "number"
         if name == settings.target:
@@ -154,8 +161,8 @@ def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
         elif name in _beside(settings):
             kind = "number" if number and settings.split.kind == "chronological" else "category"
         elif kind not in ("number", "category", "ignore"):
-            what = f"it is of type {kind}: say ignore, or store it as numbers or text"
-            raise DataError(f"data.columns.{name}: {what}")
+            what = f"is of type {kind}: say columns: {{{name}: ignore}}, or store it as numbers or text"
+            raise DataError(f"column '{name}' {what}")
         if kind != "ignore":
             kinds[name] = kind
     if not set(kinds) - _beside(settings):
@@ -168,18 +175,23 @@ def _check_content(settings: TableData, table: Table, columns: Mapping[str, Arra
     which one is mistyped."""
     for name, column in columns.items():
         if column.dtype.kind != "O" and np.isnan(column).all():
-            raise DataError(f"data.columns.{name}: {path}: it is empty; say ignore")
+            raise DataError(f"{path}: column '{name}' is empty; say columns: {{{name}: ignore}}")
         if name in settings.columns or name in _beside(settings) or column.dtype.kind != "O":
             continue
-        no_number = [row for row, cell in enumerate(column) if not is_number(cell) and cell.strip() not in NOTHING]
-        if 2 * len(no_number) < len(column):
+        cells = [cell.strip().replace(settings.decimal, ".") for cell in column]
+        no_number = [row for row, cell in enumerate(cells) if not is_number(cell) and cell not in NOTHING]
+        commas = [row for row in no_number if is_number(cells[row].replace(",", ".", 1))]
+        if 2 * len(commas) > len(no_number):
+            what = f"{column[commas[0]]!r:.60} has a comma; is another data.decimal meant? If not, say columns: "
+            raise DataError(f"{path}, {table.row(commas[0])}, column '{name}': {what}{{{name}: category}}")
+        if no_number and 2 * len(no_number) < len(column):
             row = no_number[0]
-            what = f"{path}, {table.row(row)}: {column[row]!r:.60} stands among numbers: mend it, or say category"
-            raise DataError(f"data.columns.{name}: {what}")
+            what = f"{column[row]!r:.60} stands among numbers: mend it, or say columns: {{{name}: category}}"
+            raise DataError(f"{path}, {table.row(row)}, column '{name}': {what}")
         words = len(set(column))
-        if words > WORDS or (len(column) >= WORDS and 2 * words > len(column)):
-            what = f"{path}: {words} different texts in {len(column)} rows: say category, or ignore to leave it out"
-            raise DataError(f"data.columns.{name}: {what}")
+        if words > WORDS or words == len(column) or 2 * words > len(column) >= WORDS:
+            what = f"{words} different texts in {len(column)} rows: say columns: {{{name}: category}}, or ignore"
+            raise DataError(f"{path}: column '{name}' has {what}")
 
 
 def _without_missing(settings: TableData, table: Table, columns: Mapping[str, Array], path: Path) -> dict[str, Array]:
@@ -204,10 +216,11 @@ def _times(column: Array) -> Array:
         return column
     import pandas
 
-    try:
-        return np.asarray(pandas.to_datetime(list(column), format="ISO8601", utc=True).asi8)
-    except (ValueError, TypeError) as error:
-        raise DataError(f"data.split.column: holds neither numbers nor ISO 8601 times: {error}") from error
+    found = pandas.to_datetime(list(column), format="ISO8601", utc=True, errors="coerce")
+    for row in np.flatnonzero(found.isna())[:1]:
+        what = f"row {row + 1}: {column[row]!r:.60} is neither a number nor an ISO 8601 time such as 2026-11-24"
+        raise DataError(f"data.split.column: {what}")
+    return np.asarray(found.asi8)
 
 
 # --- arrays

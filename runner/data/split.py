@@ -3,7 +3,7 @@
 import importlib
 import logging
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,9 @@ from runner.settings import PARTS, Split
 log = logging.getLogger("runner")
 
 
-def split(y: Array, settings: Split, task: str, column: Array | None = None) -> dict[str, Array]:
+def split(
+    y: Array, settings: Split, task: str, column: Array | None = None, classes: Sequence[str] | None = None
+) -> dict[str, Array]:
     """The numbers of the rows of each part: train, validation and, if any are asked for, test.
 
     Args:
@@ -24,6 +26,7 @@ def split(y: Array, settings: Split, task: str, column: Array | None = None) -> 
         settings: the kind, and fractions of all rows (grouped: of all groups).
         task: classification is stratified unless the kind says otherwise.
         column: (rows,): the groups, times or part names of the rows.
+        classes: their names, for messages.
 
     Raises:
         DataError: a part would be empty, a class has too few rows to stand in every part, or the column does not
@@ -36,12 +39,21 @@ def split(y: Array, settings: Split, task: str, column: Array | None = None) -> 
     elif kind == "chronological":
         found = _by_time(len(y), settings, column)
     else:
+        if kind == "stratified" and classes:
+            _enough_of_each(y, classes, 3 if settings.test else 2)
         found = _drawn(kind, y, settings, column)
     if empty := [name for name, rows in found.items() if not len(rows)]:
         raise DataError(
             f"data.split: {len(y)} rows leave none for {' and '.join(empty)}; give more rows or other shares"
         )
     return found
+
+
+def _enough_of_each(y: Array, classes: Sequence[str], parts: int) -> None:
+    for name, count in zip(classes, np.bincount(y).tolist(), strict=True):
+        if count < parts:
+            what = f"the class '{name}' has {count} row{'s'[count == 1 :]}, and there are {parts} parts"
+            raise DataError(f"data.split: {what}: give more, leave it out, or say kind: random")
 
 
 def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:

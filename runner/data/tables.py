@@ -48,12 +48,13 @@ class Table(Protocol):
         """Where the row of that number (from 0) stands, for messages."""
 
 
-def open_table(path: Path, separator: str = ",", width: int | None = None) -> Table:
+def open_table(path: Path, separator: str = ",", decimal: str = ".", width: int | None = None) -> Table:
     """A table in a file.
 
     Args:
         path: its suffix tells which.
         separator: of the columns of a CSV.
+        decimal: point or comma of the numbers of a CSV.
         width: how many columns are wanted of a file that may have no header; None: the first line is one.
 
     Raises:
@@ -63,7 +64,7 @@ def open_table(path: Path, separator: str = ",", width: int | None = None) -> Ta
         if path.suffix.lower() in PARQUET:
             return _Parquet(path)
         if path.suffix.lower() == ".csv":
-            return _Csv(path, separator, width)
+            return _Csv(path, separator, decimal, width)
         if path.suffix.lower() == ".npz":
             return _Npz(path)
     except OSError as error:
@@ -77,6 +78,7 @@ def read(
     columns: Mapping[str, str] | None,
     *,
     separator: str = ",",
+    decimal: str = ".",
     may_miss: bool = False,
 ) -> tuple[Features, list[str]]:
     """Rows of features for a model that was trained, and the names of the columns that were left out.
@@ -86,7 +88,7 @@ def read(
         shape: of one row.
         columns: names and kinds of the features, in order, by which a table's columns are chosen; None: all columns
             are numbers, in order.
-        separator: of the columns of a CSV.
+        separator, decimal: of a CSV.
         may_miss: numbers may be missing.
 
     Raises:
@@ -95,7 +97,7 @@ def read(
     if path.suffix.lower() == ".npz":
         return _npz(path, tuple(shape)), []
     width = math.prod(shape)
-    table = open_table(path, separator, None if columns else width)
+    table = open_table(path, separator, decimal, None if columns else width)
     kinds, ignored = _choose(path, table.names, width, columns)
     found = table.columns(kinds)
     if not may_miss:
@@ -195,8 +197,8 @@ def _once(path: Path, names: list[str]) -> list[str]:
 class _Csv:
     """A CSV file in UTF-8 with a header, or perhaps without one."""
 
-    def __init__(self, path: Path, separator: str, width: int | None) -> None:
-        self.path, self.separator = path, separator
+    def __init__(self, path: Path, separator: str, decimal: str, width: int | None) -> None:
+        self.path, self.separator, self.decimal = path, separator, decimal
         first, self.lines = self._scan()
         self.header = width is None or self._is_header(first)
         names = [name.strip() for name in first] if self.header else [str(place + 1) for place in range(len(first))]
@@ -223,12 +225,13 @@ class _Csv:
                     first = first or cells
                     if len(cells) != len(first):
                         where = f"{self.path}, row {len(lines)} (line {line})"
-                        raise DataError(f"{where} has {len(cells)} values; the first line has {len(first)}")
+                        hint = "; is another separator meant?" if len(first) == 1 and {*";\t|"} & set(first[0]) else ""
+                        raise DataError(f"{where} has {len(cells)} values; the first line has {len(first)}{hint}")
                     blank = 0
                     lines.append(line)
             except UnicodeDecodeError as error:
-                where = f"somewhere after line {reader.line_num}"
-                raise DataError(f"{self.path} is not UTF-8, {where}; save it as UTF-8") from error
+                where = f"{self.path}, line {_first_undecodable(self.path)}"
+                raise DataError(f"{where} is not UTF-8; save the file as UTF-8") from error
             except csv.Error as error:
                 what = f"{self.path}, line {reader.line_num}: {error}; it is no CSV, or was cut off"
                 raise DataError(what) from error
@@ -269,6 +272,7 @@ class _Csv:
         return pandas.read_csv(
             self.path,
             sep=self.separator,
+            decimal=self.decimal,
             encoding="utf-8-sig",
             header=0 if self.header else None,
             names=self.names,
@@ -288,13 +292,19 @@ class _Csv:
             found: Array = column.to_numpy("float64")
             wrong = np.abs(found) > LARGEST
         else:
-            texts = column.astype(str).str.strip()
+            texts = column.astype(str).str.strip().str.replace(self.decimal, ".", regex=False)
             found = pandas.to_numeric(texts, errors="coerce").to_numpy("float64")
             wrong = ~(np.abs(found) <= LARGEST) & ~(column.isna() | texts.isin(NOTHING)).to_numpy()
         if wrong.any():
             row = int(wrong.argmax())
             raise _bad(f"{self.path}, {self.row(row)}, column '{column.name}'", repr(str(column.iloc[row])))
         return found
+
+
+def _first_undecodable(path: Path) -> int:
+    """The number of the first line that is not UTF-8: a decoder reads ahead."""
+    with path.open("rb") as lines:
+        return next(number for number, line in enumerate(lines, 1) if line.decode(errors="ignore").encode() != line)
 
 
 def is_number(cell: str) -> bool:

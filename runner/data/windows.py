@@ -21,7 +21,7 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
         DataError: the file cannot be read, a column is missing or holds what is no number, a part has too few rows.
     """
     path = Path(settings.path)
-    table = open_table(path, settings.separator)
+    table = open_table(path, settings.separator, settings.decimal)
     for key, names in (("target", [settings.target]), ("features", settings.features or [])):
         for name in names:
             if name not in table.names:

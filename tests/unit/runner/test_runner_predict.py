@@ -123,8 +123,8 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
         ("1.5,2.5\n3,.25\n", r"its header must be age,bmi \(kg\)$"),
         ("age;bmi (kg)\n1;2\n", r"must be age,bmi \(kg\); columns are separated by commas"),
         ('age,bmi (kg)\n1,"2\n', "line 2: unexpected end of data; it is no CSV, or was cut off"),
-        ("age,bmi (kg)\n1,2\n3,ä\n".encode("latin-1"), "is not UTF-8, somewhere after line"),
-        ("age,bmi (kg)\n1,2\n".encode("utf-16"), "is not UTF-8, somewhere after line 0"),
+        ("age,bmi (kg)\n1,2\n3,ä\n".encode("latin-1"), "line 3 is not UTF-8"),
+        ("age,bmi (kg)\n1,2\n".encode("utf-16"), "line 1 is not UTF-8"),
         (b"age,bmi (kg)\n1,\x00\n", "column 'bmi"),
     ],
 )

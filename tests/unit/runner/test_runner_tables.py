@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from runner.check import Reader
 from runner.data import Dataset
 from runner.data.sources import load
-from runner.errors import DataError
+from runner.errors import DataError, Problem
 from runner.settings import Data, TableData
 
 CSV = "id,city,rooms,zip,price\na1,Bern,3,01,100\na2,Basel,4,02,200\na3,Bern,,01,300\na4,,5,02,150\n"
@@ -135,6 +135,51 @@ def test_a_split_may_go_by_a_column(split: dict[str, Any], parts: dict[str, list
         assert {name: sorted(part.y.tolist()) for name, part in data.parts().items()} == parts
 
 
+def test_a_column_without_a_name_may_be_left_out(loaded: Load) -> None:
+    """Such as the index that pandas writes; it has no part in the split."""
+    text = ",a,price\n" + "".join(f"{n},{n % 7},{('no', 'yes')[n % 2]}\n" for n in range(40))
+    data = loaded(text, "classification", columns={"": "ignore"})
+    assert data.columns == {"a": "number"}
+    assert np.bincount(data.validation.y).tolist() == [4, 4]
+
+
+def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
+    """As in files of most of Europe; a mistyped one is found all the same."""
+    data = loaded("a;price\n1,5;10,25\n;3\n-0,5;2\n", columns={}, separator=";", decimal=",")
+    assert joined(data) == [2, 3, 10.25]
+    with pytest.raises(DataError, match=r"row 3 \(line 4\), column 'a': 'x' stands among numbers"):
+        loaded("a;price\n1,5;10,25\n2,5;3\nx;2\n", columns={}, separator=";", decimal=",")
+
+
+def test_a_class_with_too_few_rows_is_called_by_its_name(loaded: Load) -> None:
+    """Where every part is to have its share."""
+    text = "a,price\n" + "".join(f"{n},{('no', 'yes')[n % 2]}\n" for n in range(40)) + "1,perhaps\n"
+    with pytest.raises(DataError, match=r"data\.split: the class 'perhaps' has 1 row, and there are 3 parts: give"):
+        loaded(text, "classification", columns={}, split={"test": 0.2})
+
+
+def test_every_file_must_have_the_columns(loaded: Load, tmp_path: Path) -> None:
+    """Those that are read of the training file."""
+    (tmp_path / "other.csv").write_text("id,city,rooms,price\nb1,Bern,3,1\n")
+    with pytest.raises(DataError, match=r"data\.path: .*other\.csv: unknown column 'zip'"):
+        loaded(path={"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")})
+
+
+@pytest.mark.parametrize(
+    ("message", "where", "what"),
+    [
+        ("data.columns.a: no such", "data.columns.a", "no such"),
+        ("data.split: too few: give more", "data.split", "too few: give more"),
+        ("data: there are no rows", "data", "there are no rows"),
+        ("data.csv: needs pyarrow", "", "data.csv: needs pyarrow"),
+        ("data/rows.csv holds no rows", "", "data/rows.csv holds no rows"),
+    ],
+)
+def test_an_error_of_the_data_knows_its_key(message: str, where: str, what: str) -> None:
+    """A file may be called data too."""
+    assert DataError(message).problem == Problem(where, what)
+
+
 @pytest.mark.parametrize(
     ("text", "keys", "words"),
     [
@@ -142,7 +187,7 @@ def test_a_split_may_go_by_a_column(split: dict[str, Any], parts: dict[str, list
         (CSV, {"columns": {"idd": "ignore"}}, r"data\.columns\.idd: .*unknown column 'idd'; did you mean 'id'"),
         (CSV.replace(",", ";"), {}, r"unknown column 'price'.*is another data\.separator meant\?"),
         (CSV, {"target": "city"}, r"column 'city': 'Bern' is no finite number"),
-        (CSV + "a5,Bern,x,01,1\n", {}, r"data\.columns\.rooms: .*row 5 \(line 6\): 'x' stands among numbers: mend it"),
+        (CSV + "a5,Bern,x,01,1\n", {}, r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' stands among"),
         (CSV + "a5,Bern,x,01,1\n", {"columns": {"rooms": "number"}}, r"column 'rooms': 'x' is no finite number"),
         (
             CSV,
@@ -151,12 +196,20 @@ def test_a_split_may_go_by_a_column(split: dict[str, Any], parts: dict[str, list
         ),
         (CSV + "a5,Bern,1,01,\n", {}, r"data\.path: .*column 'price' lacks 1 values, the first in row 5"),
         ("a,price\n" + "".join(f"w{n},{n}\n" for n in range(101)), {"columns": {}}, "101 different texts in 101 rows"),
-        ("a,b,price\n1,,2\n2,,3\n", {"columns": {}}, r"data\.columns\.b: .*is empty; say ignore"),
+        ("a,b,price\n1,,2\n2,,3\n", {"columns": {}}, r"data\.path: .*column 'b' is empty; say columns: \{b: ignore\}"),
         ("price\n1\n2\n", {"columns": {}}, "no column is left for the features"),
+        ("a,price\n" + "".join(f"w{n},{n}\n" for n in range(9)), {"columns": {}}, r"say columns: \{a: category\}, or"),
+        ("a,,price\n1,0,2\n2,1,3\n", {"columns": {}}, "a column has no name"),
+        ("a;b;price\n1,5;2,5;3\n", {"columns": {}}, r"the first line has 1; is another separator meant\?"),
+        (
+            "a;price\n1,5;2\n2,5;3\n",
+            {"columns": {}, "separator": ";"},
+            r"row 1 \(line 2\), column 'a': '1,5' has a comma; is another data\.decimal meant",
+        ),
         (
             CSV,
             {"split": {"kind": "chronological", "column": "id"}},
-            r"data\.split\.column: holds neither numbers nor",
+            r"data\.split\.column: row 1: 'a1' is neither a number nor",
         ),
         (CSV, {"split": {"kind": "grouped", "column": "town"}}, r"data\.split\.column: .*unknown column 'town'"),
         (CSV, {"split": {"kind": "given", "column": "city"}}, "lacks 1 values"),
@@ -174,7 +227,7 @@ def test_a_table_that_cannot_be_used_says_why(text: str, keys: dict[str, Any], w
 def test_a_column_of_dates_must_be_left_out(loaded: Load) -> None:
     """Parquet has such a type."""
     when = np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "datetime64[ms]")
-    with pytest.raises(DataError, match=r"data\.columns\.when: it is of type timestamp\[ms\]: say ignore"):
+    with pytest.raises(DataError, match=r"column 'when' is of type timestamp\[ms\]: say columns: \{when: ignore\}"):
         loaded({"when": when, "a": [1, 2, 3], "price": [1, 2, 3]}, name="rows.parquet", columns={})
 
 
@@ -186,7 +239,11 @@ def test_a_column_of_dates_must_be_left_out(loaded: Load) -> None:
         ({"path": "no.csv"}, "data.path", "there is no file"),
         ({"path": {"train": __file__}}, "data.path.validation", "is required"),
         ({"path": {"train": __file__, "valid": __file__}}, "data.path.valid", "did you mean 'validation'"),
-        ({"path": {"train": __file__, "validation": __file__}, "split": {"test": 0.1}}, "data.split", "leave it out"),
+        (
+            {"path": {"train": __file__, "validation": __file__}, "split": {"kind": "random"}},
+            "data.split.kind",
+            "parts already",
+        ),
         ({"separator": ", "}, "data.separator", "one character"),
         ({"split": {"kind": "grouped"}}, "data.split.column", "the group of each row"),
         ({"split": {"column": "a"}}, "data.split.column", "only a grouped"),
