@@ -137,7 +137,9 @@ class Reader:
                 return result
             trials.append(trial)
         closest = next((t for m, t in zip(others, trials, strict=True) if _alike(value, m)), trials[0])
-        self.problems.extend(closest.problems)
+        searched = isinstance(value, list) and any("hp" in (tag_of(schema) or ()) for schema in records)
+        hint = f"; to search them: {{hp: Choice, values: {value}}}" if searched else ""
+        self.problems.extend(Problem(problem.where, problem.what + hint) for problem in closest.problems)
         return None
 
     def _member(self, value: Mapping[str, Any], records: Sequence[type], where: str) -> type | None:

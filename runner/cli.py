@@ -98,6 +98,7 @@ def main() -> int:
     if "COMP_LINE" in os.environ:  # a shell asks for completions of this line, the last word as it is
         os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"])
     try:
+        _refuse_dashes(arguments)
         with _scratch:
             return _with_appended_choices(arguments)
     except Refused as refused:
@@ -125,6 +126,14 @@ def _as_hydra_wants_it(argument: str) -> str:
     key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
     known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1]))
     return argument if known else f"+{argument}"
+
+
+def _refuse_dashes(arguments: list[str]) -> None:
+    """Of keys, which Hydra's parser would take for abbreviations of its own options, or answer with its usage."""
+    for argument in arguments:
+        key = re.match(r"--?(\w+)(=|$)", argument)
+        if key and key[1] in compose.root_keys():
+            raise InputError(f"{argument} on the command line: keys have no dashes; write {key[1]}=VALUE")
 
 
 def _leave_nothing(config: DictConfig, folder: str) -> None:
@@ -311,7 +320,7 @@ def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> 
         compose.run_settings(config)  # what is wrong with the root keys comes first
         known = f"Experiments:\n{experiments()}\n--help says what else can be given"
         raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
-    return compose.experiment(config, base, overrides, str(choice or "main"))
+    return compose.experiment(config, base, overrides, str(choice or "main").removesuffix(".yaml"))
 
 
 @lru_cache(maxsize=1)

@@ -22,6 +22,7 @@ from runner.cross import cross_problems
 from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
+from runner.space import settled
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
@@ -144,7 +145,7 @@ def _homes() -> dict[str, list[str]]:
 def _read_pipelines(pipelines: Mapping[str, Any], reader: Reader) -> dict[str, Pipeline]:
     sections: dict[str, Pipeline] = {}
     for name, content in pipelines.items():
-        where = f"pipelines.{name}"
+        where, content = f"pipelines.{name}", settled(content)
         problem = pipeline_name_problem(name)
         if problem:
             reader.fail(where, problem)

@@ -10,6 +10,7 @@ import platform
 import subprocess
 import sys
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -97,6 +98,7 @@ def prepare(run: Run) -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # its start-up notices would bury ours
     for noisy in ("tensorflow", "jax", "matplotlib", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
+    warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")  # not every column can name one
     with _without_notices():
         importlib.import_module("tensorflow")  # under every backend: Keras seeds it too
         BACKENDS[run.backend].prepare(run)

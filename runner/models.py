@@ -4,6 +4,7 @@ Each takes raw rows: the features are normalised inside, by the statistics of th
 regression target is scaled back inside, so that a saved model predicts in the target's own units.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -137,13 +138,21 @@ def inputs(facts: "Facts") -> tuple[Any, Any]:
     columns = {}
     for name in facts.columns or ():
         dtype = "string" if name in facts.categories else None
-        columns[name] = keras.Input((1,), name=name.replace("/", "_"), dtype=dtype)  # Keras takes no slash
+        columns[name] = keras.Input((1,), name=None if _taken(name) else name, dtype=dtype)
     numbers = [column for name, column in columns.items() if name not in facts.categories]
     flow = [_normalised(_joined(numbers), facts)] if numbers else []
     for name, words in facts.categories.items():
         lookup = keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")
         flow.append(lookup(columns[name]))
     return columns, _joined(flow)
+
+
+def _taken(name: str) -> bool:
+    """Whether Keras takes no input of that name: it has a slash, or is what a layer is called (`dropout_1`)."""
+    import keras
+
+    kinds = {kind.lower() for kind in dir(keras.layers)}
+    return not name or "/" in name or re.sub(r"_\d+$", "", name).replace("_", "") in kinds
 
 
 def _joined(flows: Sequence[Any]) -> Any:

@@ -14,6 +14,7 @@ from runner import environment
 from runner.check import plain
 from runner.fingerprint import digest, search_parts, source_hash
 from runner.redact import redact
+from runner.search.hypermodel import has_own_fit
 from runner.search.preflight import preflight
 from runner.search.state import MARKER, RESULT, Place
 from runner.search.trial import bench
@@ -49,6 +50,8 @@ def plan(experiment: Experiment, name: str) -> Plan:
     if isinstance(pipeline.tuner, HyperbandTuner) and pipeline.fit.epochs not in (None, pipeline.tuner.max_epochs):
         log.info("%s: Hyperband sets the epochs, up to %d; fit.epochs has no effect", name, pipeline.tuner.max_epochs)
     dataset, maker = bench(pipeline)
+    if pipeline.fit.epochs is None and has_own_fit(maker) and not isinstance(pipeline.tuner, HyperbandTuner):
+        log.info("%s: fit.epochs is not given; the HyperModel's own fit decides (Keras' default is one epoch)", name)
     content = dataset.fingerprint
     identity = {"source": dataset.source, "content": content}
     sources = _sources({"model": pipeline.model, "data": pipeline.data, **_named(pipeline.callbacks, "callbacks")})
@@ -111,7 +114,7 @@ def _place(experiment: Experiment, name: str, fingerprint: str) -> Place:
     tuner = experiment.pipelines[name].tuner
     directory = Path(tuner.directory or experiment.root / "trials").resolve()
     locks = (directory if tuner.directory else experiment.root) / ".locks"
-    project = directory / (tuner.project_name or f"{experiment.name}-{name}")
+    project = directory / (tuner.project_name or f"{experiment.name}-{name}".replace("/", "-"))
     base = project / fingerprint[:16]
     taken = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
     used = [folder for folder in taken if (folder / MARKER).exists()]

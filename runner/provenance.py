@@ -24,6 +24,7 @@ from runner.compose import IDENTITY, parse
 from runner.errors import ConfigError, Problem
 from runner.settings import SECTIONS
 from runner.sweep import Composer
+from runner.usage import name
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
@@ -142,6 +143,8 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
     if isinstance(error, OverrideParseException):
         stuck = re.search(r"input '(.*?)'", text)
         what = f"cannot be read at '{stuck[1]}'; is a bracket or a quote missing?" if stuck else "write KEY=VALUE"
+        if find(f"experiment/{error.override}", folders):
+            what = f"an experiment is chosen by +experiment={error.override}"
         return Problem("", what, on_command_line(error.override))
     if several := re.search(r"Ambiguous value for argument '(.*)'", text):
         key, _, values = several[1].partition("=")
@@ -150,6 +153,9 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
     if there := re.search(r"An item is already at '([^']+)'", text):
         argument = next((a for a in arguments if a.startswith(f"+{there[1]}=")), there[1])
         return Problem("", f"'{there[1]}' has a value already; leave out the +", on_command_line(argument))
+    if over := re.match(r"Error merging override (.*=\[.*)", text):
+        what = "a list cannot lie over the mapping that is there; write a mapping"
+        return Problem("", what, on_command_line(over[1]))
     if gone := re.search(r"Could not delete (?:from config\. )?'([^']+)'", text):
         return Problem("", "there is nothing of that name to leave out", on_command_line(f"~{gone[1]}"))
     if "Config group override must be a string" in text:
@@ -269,7 +275,7 @@ def _choices(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    return sorted({path.stem for folder in folders for path in (folder / group).glob("*.yaml")})
+    return sorted({name(path, folder / group) for folder in folders for path in (folder / group).glob("**/*.yaml")})
 
 
 def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequence[str]) -> Iterator[Problem]:

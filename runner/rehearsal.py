@@ -94,7 +94,7 @@ def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> 
         f"{rows} rows of {tuple(shapes['train'][1:])}",
         " to ".join(dict.fromkeys(f"{count:,}" for count in found.parameters)),
         pipeline.tuner.kind,
-        f"{found.trials}{'' if found.exact else ' or more'}",
+        f"{found.trials:,}{'' if found.exact else ' or more'}",
         _or_unknown(found.epochs),
         f"{refits} x {_or_unknown(found.refit_epochs)} epochs",
         size(found.trial_data),
@@ -104,11 +104,12 @@ def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> 
 
 
 def _or_unknown(count: int | None) -> str:
-    return "?" if count is None else str(count)
+    return "?" if count is None else f"{count:,}"
 
 
 def _sum(forecasts: dict[str, Forecast]) -> str:
     """What the pipelines that are still to run come to."""
     trials = sum(found.trials for found in forecasts.values())
     data, models = (sum(getattr(found, key) for found in forecasts.values()) for key in ("trial_data", "model"))
-    return f"to do: {trials} trials; on disk: {size(data)} of trial data at the peak, {size(models)} of models to stay"
+    to_do = f"{trials:,} trial{'s'[trials == 1 :]}"
+    return f"to do: {to_do}; on disk: {size(data)} of trial data at the peak, {size(models)} of models to stay"

@@ -29,6 +29,28 @@ def names(tree: Any, path: str) -> list[str]:
     return [str(spec.get("name") or where) for where, spec in hyperparameters(tree, path)]
 
 
+def settled(pipeline: Any, tree: Any = None) -> Any:
+    """A pipeline in which no hyperparameter depends on a value that is fixed: where that is one of its
+    `parent_values`, the condition is left out, elsewhere the hyperparameter is None.
+
+    Args:
+        pipeline: plain data.
+        tree: a part of it; None: all.
+    """
+    tree = pipeline if tree is None else tree
+    if is_hyperparameter(tree):
+        found, parent = pipeline, tree.get("parent_name")
+        for key in str(parent).split("."):
+            found = found.get(key, {}) if isinstance(found, Mapping) else {}
+        if parent is None or isinstance(found, (Mapping, list)) or not isinstance(tree.get("parent_values"), list):
+            return tree
+        rest = {key: value for key, value in tree.items() if key not in ("parent_name", "parent_values")}
+        return rest if found in tree["parent_values"] else None
+    if isinstance(tree, Mapping):
+        return {key: value if value is None else settled(pipeline, value) for key, value in tree.items()}
+    return [settled(pipeline, value) for value in tree] if isinstance(tree, list) else tree
+
+
 def declare(trees: Mapping[str, Any], hp: Any) -> None:
     """Registers the hyperparameters of a pipeline's sections, each after the one that its condition names: the order
     in which a merge leaves keys says nothing of that.

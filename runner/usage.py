@@ -17,7 +17,7 @@ python -m runner +experiment=digits 'only=[mlp]'                      some pipel
 python -m runner +experiment=digits '~pipelines.cnn'                  without one
 python -m runner -m +experiment=digits seed=1,2,3                     a sweep: a job for each combination
 python -m runner +experiment=digits mode=check                        all that can be checked without training
-python -m runner +experiment=digits debug=default                     one trial, one epoch, one refit of each
+python -m runner +experiment=digits debug=true                        one trial, one epoch, one refit of each
 python -m runner +experiment=digits reuse=true                        take from the history what it already holds
 python -m runner reproduce=ENTRY                                      run it again from the history, and compare
 python -m runner predict=ENTRY input=new.csv output=out.csv           apply its model to rows
@@ -53,8 +53,14 @@ def groups() -> list[str]:
 
 def choices(group: str) -> dict[str, Path]:
     """The choices of a group and their files, in the order of their names; the user's own shadow the shipped ones."""
-    found = {path.stem: path for folder in _folders() for path in (folder / group).glob("*.yaml")}
-    return dict(sorted(found.items()))
+    tops = [folder / group for folder in _folders()]
+    files = {name(path, top): path for top in tops for path in top.glob("**/*.yaml")}
+    return dict(sorted(files.items()))
+
+
+def name(path: Path, group: Path) -> str:
+    """What chooses a file of a group; one in a sub-folder is `sub/name`."""
+    return path.relative_to(group).with_suffix("").as_posix()
 
 
 def experiments() -> str:

@@ -126,8 +126,8 @@ def _table(settings: TableData, task: str) -> _Rows:
     joined = {name: np.concatenate([columns[name] for columns in found]) for name in found[0]}
     named = {name: kind for name, kind in kinds.items() if name not in _beside(settings)}
     x = features({name: joined[name] for name in named}, Path(next(iter(files.values()))))
-    column = "its part" if isinstance(settings.path, dict) else settings.split.column
-    by = None if column is None else joined[column]
+    goes_by = "its part" if isinstance(settings.path, dict) else settings.split.column
+    by = None if goes_by is None else joined[goes_by]
     if settings.split.kind == "chronological" and by is not None:
         by = _times(by)
     return _Rows(x, joined[settings.target], columns=named, by=by, given=isinstance(settings.path, dict))

@@ -5,6 +5,7 @@ from typing import Any
 import keras_tuner
 
 from history.errors import suggest
+from runner.cross import OURS
 from runner.data import Dataset
 from runner.errors import ConfigError, ModelError, Problem
 from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit
@@ -31,6 +32,11 @@ def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> Any:
         model = build(maker, hp, seed=1)
     except ModelError as error:
         raise ConfigError([Problem("model._target_", f"{pipeline.model.target} {error}")]) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        if pipeline.model.target.rpartition(".")[0] != OURS:
+            raise  # the user's own code keeps its trace
+        said = str(error).partition("\n")[0]
+        raise ConfigError([Problem("model", f"an argument is not as it must be: {said}")]) from error
     arguments = fit_arguments(pipeline, dataset, maker, hp) | {"epochs": 1}
     callbacks(pipeline.callbacks, "callbacks")  # made, not used: one may write files
     callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")

@@ -216,6 +216,17 @@ def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
     assert any("model.deep" in what for what in found.values())
 
 
+@pytest.mark.parametrize(("fixed", "expected"), [("sgd", True), ("adam", False)])
+def test_a_condition_may_name_what_is_fixed(fixed: str, expected: bool) -> None:
+    """On the command line, say: where it holds it is left out, elsewhere there is nothing to search."""
+    momentum = {"hp": "Float", "min_value": 0.0, "max_value": 0.9}
+    on = {"parent_name": "model.optimizer.name", "parent_values": ["sgd"]}
+    name = {"hp": "Choice", "values": ["sgd", "adam"]}
+    model = {**MLP, "optimizer": {"name": name, "momentum": {**momentum, **on}}}
+    found = from_files({**SECTIONS, "model": model}, f"model.optimizer.name={fixed}").pipelines["main"].model.args
+    assert found["optimizer"] == {"name": fixed, "momentum": momentum if expected else None}
+
+
 def test_a_chain_of_conditions_is_refused() -> None:
     """Keras Tuner would not find the parent."""
     units = MLP["hidden"]["h1"]

@@ -11,12 +11,15 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imsave
+from runner_samples import pipeline
 
 from runner import models
 from runner.check import Reader
 from runner.data import Array, Dataset, Facts, Part, memory, moments
 from runner.data.sources import load
 from runner.errors import ConfigError, DataError
+from runner.search.preflight import preflight
+from runner.search.trial import bench
 from runner.settings import Data, FunctionData
 
 
@@ -518,3 +521,23 @@ def test_a_wrong_optimizer_is_an_error_of_the_config(arguments: dict[str, Any], 
     """With what was probably meant."""
     with pytest.raises(ConfigError, match=words):
         models.linear(facts=facts(2), **arguments)
+
+
+@pytest.mark.filterwarnings("ignore:When providing `inputs` as a dict")
+def test_a_column_may_have_any_name() -> None:
+    """Also one that Keras gives to layers, or that has a slash; the model takes each by its own."""
+    names = ("dense", "string_lookup", "x/y", "x_y", "plain", "")
+    told = Facts((6,), 2, [0.0] * 5, [1.0] * 5, columns=names, categories={"string_lookup": ["a", "b"]})
+    made = models.mlp(facts=told, hidden=[3])
+    rows = {name: np.array(["a", "b"], object) if name == "string_lookup" else np.ones(2) for name in names}
+    assert [*made.input] == [*names]
+    assert made.predict(rows, verbose=0).shape == (2, 2)
+
+
+@pytest.mark.parametrize(("key", "value"), [("hidden", 64), ("activation", "reluu"), ("dropout", "high")])
+def test_a_wrong_argument_of_a_shipped_model_is_an_error_of_the_config(key: str, value: Any) -> None:
+    """Not of the code."""
+    model = {"_target_": "runner.models.mlp", "hidden": {"h1": 4}, key: value}
+    settings = pipeline(data={"kind": "sklearn", "name": "iris"}, model=model)
+    with pytest.raises(ConfigError, match="model: an argument is not as it must be: "):
+        preflight(settings, *bench(settings))

@@ -15,6 +15,7 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for path, text in {
         "experiment/mine.yaml": "# @package _global_\n# conf/experiment/mine.yaml\n# What it {is} for.\n# More.\n",
         "experiment/bare.yaml": "seed: 1  # no description\n",
+        "experiment/deep/one.yaml": "# Of a sub-folder.\n",
         "optimizer/adam.yaml": "a: 1\n",
         "tuner/quick.yaml": "kind: random\n",
         "tuner/random.yaml": "kind: random\n",
@@ -33,6 +34,7 @@ def test_help_lists_shipped_and_own_experiments_and_choices(own: Path, arguments
     lines = [line.rstrip() for line in said.splitlines()]
     assert "  mine      What it {is} for." in lines
     assert "  bare" in lines
+    assert "  deep/one  Of a sub-folder." in lines
     assert all(any(line.startswith(f"  {name} ") for line in lines) for name in SHIPPED)
     assert "  optimizer   adam" in lines
     assert "  tuner       bayesian, grid, hyperband, quick, random" in lines

@@ -123,6 +123,7 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
     "wrong_types": [
         "3: threads: must be a whole number, not 'two'",
         "4: fit.epochs: must be a whole number, not 'ten'",
+        "4: fit.batch_size: must be a whole number, not [16, 32]; to search them: {hp: Choice, values: [16, 32]}",
         "4: fit.shuffle: must be true or false, not 1",
         "6: validation.repeats: must be a whole number, not 2.5",
     ],
@@ -155,6 +156,12 @@ TYPED: list[tuple[list[str], list[str]]] = [
         "fit.epochs=${nope} on the command line: the interpolation ${nope} leads nowhere: there is no key 'nope'",
     ]),
     (["fit.epochs=[1"], ["fit.epochs=[1 on the command line: cannot be read at '[1'; is a bracket or a quote missing?"]),
+    (["digits"], ["digits on the command line: an experiment is chosen by +experiment=digits"]),
+    (["--seed", "3"], ["--seed on the command line: keys have no dashes; write seed=VALUE"]),
+    (["pipelines.mlp.model.hidden=[64,32]"], [
+        "pipelines.mlp.model.hidden=[64,32] on the command line: a list cannot lie over the mapping that is there; "
+        "write a mapping"
+    ]),
     (["seed=1,2"], [
         "seed=1,2 on the command line: several values: -m runs a job with each; a list is seed=[1,2]"
     ]),
