@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import pytest
 import yaml
 
 import runner
 from history.__main__ import _parser
+from runner.check import Reader, tag_of
+from runner.settings import Data
 
 REPOSITORY = Path(runner.__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -26,13 +29,16 @@ def test_some_shipped_files_are_shown() -> None:
     assert {"conf/experiment/digits.yaml", "conf/model/mlp.yaml"} <= set(SHIPPED)
 
 
-@pytest.mark.parametrize(
-    "group", [path.name for path in sorted((REPOSITORY / "conf").iterdir()) if len([*path.glob("*.yaml")]) > 1]
-)
-def test_every_choice_of_a_group_is_listed(group: str) -> None:
-    """In the table of groups."""
-    (row,) = re.findall(rf"^\| `{group}` \| (.*) \|$", README, re.MULTILINE)
-    assert set(re.findall(r"`([a-z_]+)`", row)) >= {path.stem for path in (REPOSITORY / "conf" / group).glob("*.yaml")}
+def test_every_kind_of_data_is_shown_with_all_that_it_needs() -> None:
+    """But for the files, which are the reader's."""
+    lines = re.findall(r"^(data: \{(?:kind|_target_).*\})", README, re.MULTILINE)
+    sections = [yaml.safe_load(line)["data"] for line in lines]
+    reader = Reader()
+    for section in sections:
+        reader.read(section, Data, "data")
+    assert [problem for problem in reader.problems if "there is no" not in problem.what] == []
+    kinds = {tag[1] for kind in get_args(Data) if (tag := tag_of(kind))}
+    assert {section["kind"] for section in sections if "kind" in section} == kinds
 
 
 def test_every_history_command_is_listed() -> None:
