@@ -24,7 +24,7 @@ from runner.compose import IDENTITY, parse
 from runner.errors import ConfigError, Problem
 from runner.settings import SECTIONS
 from runner.sweep import Composer
-from runner.usage import name
+from runner.usage import choice_name
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
@@ -275,7 +275,8 @@ def _choices(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
 
 
 def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    return sorted({name(path, folder / group) for folder in folders for path in (folder / group).glob("**/*.yaml")})
+    files = ((folder / group, path) for folder in folders for path in (folder / group).glob("**/*.yaml"))
+    return sorted({choice_name(path, top) for top, path in files})
 
 
 def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequence[str]) -> Iterator[Problem]:

@@ -54,11 +54,11 @@ def groups() -> list[str]:
 def choices(group: str) -> dict[str, Path]:
     """The choices of a group and their files, in the order of their names; the user's own shadow the shipped ones."""
     tops = [folder / group for folder in _folders()]
-    files = {name(path, top): path for top in tops for path in top.glob("**/*.yaml")}
+    files = {choice_name(path, top): path for top in tops for path in top.glob("**/*.yaml")}
     return dict(sorted(files.items()))
 
 
-def name(path: Path, group: Path) -> str:
+def choice_name(path: Path, group: Path) -> str:
     """What chooses a file of a group; one in a sub-folder is `sub/name`."""
     return path.relative_to(group).with_suffix("").as_posix()
 

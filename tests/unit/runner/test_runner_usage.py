@@ -1,9 +1,12 @@
 """What the command line says without Hydra."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from runner_samples import SHIPPED
+from runner_samples import REPOSITORY, SHIPPED
 
 from runner import __version__
 from runner.usage import answer, choices, experiments, groups
@@ -49,6 +52,16 @@ def test_a_users_choice_shadows_the_shipped_one(own: Path) -> None:
 def test_the_version_is_ours() -> None:
     """Not Hydra's."""
     assert answer(["--version"]) == f"keras-experiment-runner {__version__}"
+
+
+def test_the_help_may_be_cut_off() -> None:
+    """By `head`, say: without a trace."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    command = [sys.executable, "-m", "runner", "--help"]
+    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (0, b"")
 
 
 @pytest.mark.parametrize("arguments", [[], ["+experiment=digits"], ["--cfg", "job"], ["--hydra-help"], ["-m"]])
