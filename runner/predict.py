@@ -17,7 +17,7 @@ from history.catalogue import History
 from history.entry import Entry
 from history.errors import UntrustedCode
 from history.models import foreign_code, load_model
-from runner.data import Array, Features, tables
+from runner.data import Array, Features, inputs, tables
 from runner.errors import ExperimentError, InputError, ModelError
 from runner.targets import locate
 
@@ -62,7 +62,7 @@ def plan(history: History, reference: str, input: str | None, output: str | None
     source = _input(input)
     target = _output(output, source, history.root)
     given = {key: entry.value(f"data.source.{key}", usual) for key, usual in (("separator", ","), ("decimal", "."))}
-    rows, ignored = tables.read(source, shape, columns, **given, may_miss=_may_miss(entry))
+    rows, ignored = inputs.read(source, shape, columns, **given, may_miss=_may_miss(entry))
     count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
     return Prediction(entry, model, maker, rows, count, ignored, classes, target, trust)
 
@@ -84,7 +84,7 @@ def predict(plan: Prediction) -> int:
         raise ModelError(f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input")
     columns = _columns(model, predicted, plan)
     try:
-        tables.write(plan.output, columns)
+        inputs.write(plan.output, columns)
     except OSError as error:
         what = f"cannot write {plan.output}: {error.strerror or error}; it is as it was"
         raise ExperimentError(what) from error

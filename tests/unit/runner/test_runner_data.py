@@ -247,11 +247,16 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(write: Callable[[Pat
 @pytest.mark.parametrize(
     ("x", "y", "task", "words"),
     [
-        (np.where(X == 7, np.nan, X), Y, "classification", "1 feature values are NaN or infinite"),
-        (np.where(X < 4, np.inf, X), Y, "regression", "4 feature values are NaN or infinite"),
+        (
+            np.where(X == 7, np.nan, X),
+            Y,
+            "classification",
+            "1 of the features are NaN or infinite, the first in row 4, place \\[1\\]",
+        ),
+        (np.where(X < 4, np.inf, X), Y, "regression", "4 of the features are NaN or infinite, the first in row 1"),
         (X.astype("float64") * 1e300, Y, "regression", "NaN or infinite"),
-        (X, np.where(Y, np.nan, 0.0), "classification", "some targets are NaN or infinite"),
-        (X, np.where(Y, np.nan, 0.0), "regression", "20 targets are NaN or infinite"),
+        (X, np.where(Y, np.nan, 0.0), "classification", "20 of the targets are NaN or infinite, the first in row 81$"),
+        (X, np.where(Y, np.nan, 0.0), "regression", "20 of the targets are NaN or infinite, the first in row 81$"),
         (X, np.zeros(100, int), "classification", "at least two classes; there is only \\[0\\]"),
         (X, Y + 0.5, "classification", "is this a regression"),
         (X, Y.astype(str), "regression", "is this a classification"),
