@@ -52,7 +52,7 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
         ConfigError: no trial could run with these settings.
     """
     folder = place.folder
-    with exclusive(*place.lock, f"the search in {folder}"):
+    with exclusive(place.lock, f"the search in {folder}"):
         state = State(place)
         state.mark(marker)
         oracle = new_oracle(run, pipeline)

@@ -44,8 +44,8 @@ class Place:
     locks: Path
 
     @property
-    def lock(self) -> tuple[Path, str]:
-        return self.locks, f"{self.folder.parent.name}-{self.folder.name}"
+    def lock(self) -> Path:
+        return self.locks / f"{self.folder.parent.name}-{self.folder.name}.lock"
 
 
 class State:
@@ -110,7 +110,9 @@ class State:
             for trial_id in oracle.end_order:
                 self._read_result(oracle.trials[trial_id])
         except UNREADABLE as error:
-            log.warning("the state in %s cannot be used (%s); it is rebuilt from the trials' results", self.folder, error)
+            log.warning(
+                "the state in %s cannot be used (%s); it is rebuilt from the trials' results", self.folder, error
+            )
             return False
         return True
 
