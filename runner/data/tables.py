@@ -18,7 +18,7 @@ import numpy as np
 
 from history.errors import unknown
 from runner.data import Array
-from runner.errors import DataError
+from runner.errors import DataError, short
 
 PARQUET = (".parquet", ".pq")
 FORMATS = (".csv", *PARQUET, ".npz")
@@ -68,9 +68,8 @@ class Table:
     def _numbers(self, name: str) -> Array:
         numbers, wrong = self.parsed(name)
         for row in np.flatnonzero(wrong | (np.abs(numbers) > LARGEST))[:1]:
-            found = repr(str(self.frame[name].iloc[row]))
-            found = found if len(found) <= 60 else f"{found[:57]}..."
             where = f"{self.path}, {self.row(row)}, column '{name}'"
+            found = short(repr(str(self.frame[name].iloc[row])))
             raise DataError(f"{where}: {found} is no finite number of single precision")
         return numbers
 
