@@ -1,5 +1,6 @@
 """Runs an entry again and says whether the same came out: identical, within tolerance, or diverged, and where first."""
 
+import functools
 import io
 import logging
 import math
@@ -25,7 +26,7 @@ from runner import environment
 from runner.data import Array
 from runner.errors import short
 from runner.hooks import delete_search
-from runner.pipeline import Progress, Repeats
+from runner.pipeline import say_refit, say_trial
 from runner.plan import Plan, plan
 from runner.redact import redact
 from runner.search.loop import Outcome, search
@@ -83,7 +84,8 @@ def reproduce(task: Reproduction, folder: Path) -> Verdict:
     stage = folder / "stage"
     stage.mkdir(parents=True, exist_ok=True)
     try:
-        ranking, notify = Ranking(metric, manager.metrics[metric]), Repeats(name, metric, shown=task.run.progress)
+        ranking = Ranking(metric, manager.metrics[metric])
+        notify = functools.partial(say_refit, name, metric, task.run.progress)
         validated = validate(task.run, pipeline, bench(pipeline)[0], hyperparameters, ranking, stage, notify)
         found += [_first_of_refits(entry, validated), _weights(entry.verified("model"), validated.files["model"])]
     finally:
@@ -131,7 +133,8 @@ def _search_again(task: Reproduction, planned: Plan) -> Outcome:
     )
     marker = {"experiment": task.experiment.name, "pipeline": name, "reproduces": task.entry.id}
     pipeline = task.experiment.pipelines[name]
-    outcome = search(task.run, pipeline, place, marker, Progress(name, pipeline, shown=task.run.progress))
+    notify = functools.partial(say_trial, name, pipeline.objective.name, task.run.progress)
+    outcome = search(task.run, pipeline, place, marker, notify)
     delete_search(place)
     return outcome
 
