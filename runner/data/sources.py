@@ -31,7 +31,7 @@ def load(settings: Data, task: str) -> Dataset:
         DataError: the source is missing, unreadable or does not suit the task, or the split is empty or leaks.
     """
     if isinstance(settings, SklearnData):
-        rows = _sklearn(settings, task)
+        rows = _sklearn(settings)
     elif isinstance(settings, FunctionData):
         given = _call(settings)
         if isinstance(given, Mapping) and any(map(streams.is_stream, given.values())):
@@ -51,15 +51,11 @@ def load(settings: Data, task: str) -> Dataset:
     return Dataset(parts["train"], parts["validation"], parts.get("test"), classes, source, columns=rows.columns)
 
 
-def _sklearn(settings: SklearnData, task: str) -> Rows:
+def _sklearn(settings: SklearnData) -> Rows:
     datasets = importlib.import_module("sklearn.datasets")
     bunch = getattr(datasets, f"load_{settings.name}")()
-    is_table_of_classes = "target_names" in bunch
-    if is_table_of_classes != (task == "classification"):
-        its = "classification" if is_table_of_classes else "regression"
-        raise DataError(f"data.name: the table '{settings.name}' is for {its}, the task of this pipeline is {task}")
     x = bunch.images[..., np.newaxis] if "images" in bunch else bunch.data
-    names = tuple(str(name) for name in bunch.target_names) if is_table_of_classes else None
+    names = tuple(str(name) for name in bunch.target_names) if "target_names" in bunch else None
     named = {str(name): "number" for name in bunch.feature_names} if x.ndim == 2 else None
     return Rows(features(x), bunch.target, names, named)
 

@@ -156,13 +156,6 @@ def test_the_facts_are_those_of_the_training_rows_alone() -> None:
     assert constant.target_deviation == 1.0
 
 
-@pytest.mark.parametrize(("name", "task"), [("iris", "regression"), ("diabetes", "classification")])
-def test_a_table_of_the_other_task_is_refused(name: Any, task: str) -> None:
-    """Said by name."""
-    with pytest.raises(DataError, match=f"the table '{name}' is for"):
-        load(SklearnData(name=name), task)
-
-
 def test_the_fingerprint_is_that_of_the_content() -> None:
     """The same rows give the same one; another value, type, split or class name another one."""
     part, other = Part(X[:50], Y[:50]), Part(X[50:], Y[50:])
