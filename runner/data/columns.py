@@ -33,7 +33,7 @@ def read(settings: TableData, task: str) -> Rows:
         path = Path(files[name])
         table = open_table(path, settings.separator, settings.decimal)
         refuse_unknown(table, "target", [settings.target])
-        refuse_unknown(table, "split.column", [settings.split.column] if settings.split.column else [])
+        refuse_unknown(table, "split.column", [settings.split.column] if settings.split.column is not None else [])
         for column in settings.columns:
             refuse_unknown(table, f"columns.{column}", [column])
         kinds = kinds or _kinds(settings, table, task)
