@@ -136,7 +136,7 @@ def _project(project: Path, task: str | None, objective: str | None, direction: 
     metrics = (metric for trial in scored for metric in _best_values(trial))
     record = read_search(project)
     best = best_trial(record.trials, sense) or {}
-    document = {
+    document: dict[str, Any] = {
         "experiment": told["experiment"] or project.parent.name or project.name,
         "pipeline": told["pipeline"] or project.name,
         "task": told["task"] or task or _infer_task(metrics, project, notes),
@@ -144,12 +144,15 @@ def _project(project: Path, task: str | None, objective: str | None, direction: 
         "search": {
             "tuner": told["tuner.kind"] or _infer_tuner(record, notes),
             "objective": {"name": name, "direction": sense},
-            **_facts(record, notes),
+            **record.summary(),
         },
         "best": {key: best[key] for key in ("trial_id", "score", "values")},
         "origin": {"kind": "keras-tuner", "path": str(project)},
         "notes": notes,
     }
+    total, *ended = document["search"]["trials"].values()
+    if running := total - sum(ended):
+        notes.append(f"Trials that had not ended: {running} of {total}.")
     files: dict[str, Path | bytes] = {"trials": to_json(record.trials), "oracle": project / "oracle.json"}
     trained = {"weights": "checkpoint.weights.h5", "build_config": "build_config.json"}
     paths = {artefact: project / f"trial_{best['trial_id']}" / file for artefact, file in trained.items()}
@@ -167,16 +170,6 @@ def _infer_tuner(record: SearchRecord, notes: list[str]) -> str | None:
             return tuner
     notes.append("Its tuner is in no file: a random search, a grid search or one of another kind.")
     return None
-
-
-def _facts(record: SearchRecord, notes: list[str]) -> dict[str, Any]:
-    statuses = [row["status"] for row in record.trials]
-    counts = {"total": len(statuses), "completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")}
-    if running := counts["total"] - counts["completed"] - counts["failed"]:
-        notes.append(f"Trials that had not ended: {running} of {counts['total']}.")
-    seconds = [row["seconds"] for row in record.trials if isinstance(row["seconds"], int | float)]
-    total = math.fsum(seconds) if seconds else None
-    return {"space": record.space, "oracle": record.parameters, "trials": counts, "seconds": total}
 
 
 def _checked_trials(project: Path) -> list[dict[str, Any]]:

@@ -35,6 +35,14 @@ class SearchRecord:
     parameters: dict[str, Any]
     trials: list[dict[str, Any]]
 
+    def summary(self) -> dict[str, Any]:
+        """What an entry's section `search` says of it: space, oracle, trials, and the seconds, None if none has any."""
+        statuses = [row["status"] for row in self.trials]
+        counts = {"total": len(statuses), "completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")}
+        known = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
+        seconds = math.fsum(known) if known else None
+        return {"space": self.space, "oracle": self.parameters, "trials": counts, "seconds": seconds}
+
 
 def read_search(folder: Path) -> SearchRecord:
     """Read the search in `folder` (`directory/project_name`), its trials in the order they were started.

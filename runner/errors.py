@@ -74,6 +74,12 @@ class ModelError(ExperimentError):
     """A trained model cannot be saved, or does not load back as it was."""
 
 
+def short(value: object) -> str:
+    """A value in a message, cut where it is long."""
+    text = "nothing" if value is None else str(value)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
 def machine_is_at_fault(error: Exception) -> bool:
     """Whether an error is a full or read-only disk: nobody's code is wrong, and nothing that was tried has failed."""
     return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)

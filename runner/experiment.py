@@ -56,8 +56,8 @@ def run(experiment: Experiment, new_id: str) -> Report:
         InputError: a pipeline cannot work as it is configured; nothing was started.
         HistoryError: the history cannot be read.
     """
-    lock = f"run-{identity(experiment)[:16]}"
-    with exclusive(experiment.root / ".locks", lock, f"this run of {experiment.name}"):
+    lock = experiment.root / ".locks" / f"run-{identity(experiment)[:16]}.lock"
+    with exclusive(lock, f"this run of {experiment.name}"):
         started = OpenRun(experiment, new_id)
         store = open_store(experiment.run.history.kind, experiment.root)
         store.all()  # a history that cannot be read is said now, not after the search

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from filelock import FileLock, Timeout
+from rich.filesize import decimal
+
 from history.errors import HistoryError
 from history.files import read_json
-from runner.locks import unless_used
 from runner.search.state import MARKER, Place
 
 if TYPE_CHECKING:
@@ -30,9 +32,8 @@ def purge(run: "Report") -> None:
     verified = [done for done in run.pipelines if _is_whole(done, run)]  # all of them, before the first is deleted
     freed = sum(delete_search(done.plan.place) for done in verified if done.plan is not None)
     if verified:
-        log.info(
-            "purged the trial data of %d pipeline%s: %s freed", len(verified), "s"[len(verified) == 1 :], size(freed)
-        )
+        plural = "s"[len(verified) == 1 :]
+        log.info("purged the trial data of %d pipeline%s: %s freed", len(verified), plural, decimal(freed))
 
 
 def _is_whole(done: "Done", run: "Report") -> bool:
@@ -77,11 +78,12 @@ def delete_search(place: Place) -> int:
         log.warning("%s does not carry this search's marker; it is kept", folder)
         return freed
     doomed = folder.with_name(folder.name + DOOMED)
-    with unless_used(*place.lock) as free:
-        if not free:
-            log.warning("another process runs the search in %s; its trial data is kept", folder)
-            return freed
-        folder.rename(doomed)
+    try:
+        with FileLock(place.lock, timeout=0):
+            folder.rename(doomed)
+    except Timeout:
+        log.warning("another process runs the search in %s; its trial data is kept", folder)
+        return freed
     freed += _delete(doomed)
     _tidy(folder)
     return freed
@@ -113,16 +115,6 @@ def _tidy(folder: Path) -> None:
             parent.rmdir()
         except OSError:
             break
-
-
-def size(count: int) -> str:
-    """Bytes for a person."""
-    number = float(count)
-    for unit in ("B", "kB", "MB", "GB"):
-        if number < 1000:
-            return f"{number:.0f} {unit}" if unit == "B" else f"{number:.1f} {unit}"
-        number /= 1000
-    return f"{number:.1f} TB"
 
 
 def _sizes(folder: Path) -> Iterator[int]:

@@ -17,16 +17,15 @@ log = logging.getLogger("runner")
 
 
 @contextlib.contextmanager
-def exclusive(folder: Path, name: str, what: str) -> Iterator[None]:
+def exclusive(path: Path, what: str) -> Iterator[None]:
     """Holds a lock; waits for the process that holds it, saying which.
 
     Args:
-        folder: where lock files stay: one that is deleted while somebody waits for it locks nobody out.
-        name: of the lock.
+        path: of the lock file, which stays: one that is deleted while somebody waits for it locks nobody out.
         what: is locked, for the message.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    lock, owner = FileLock(folder / f"{name}.lock"), folder / f"{name}.owner"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock, owner = FileLock(path), path.with_suffix(".owner")
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -37,22 +36,6 @@ def exclusive(folder: Path, name: str, what: str) -> Iterator[None]:
     try:
         owner.write_bytes(to_json({"pid": os.getpid(), "host": platform.node()}))
         yield
-    finally:
-        lock.release()
-
-
-@contextlib.contextmanager
-def unless_used(folder: Path, name: str) -> Iterator[bool]:
-    """Holds a lock if nobody else does; says whether it does."""
-    folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder / f"{name}.lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        yield False
-        return
-    try:
-        yield True
     finally:
         lock.release()
 

@@ -1,6 +1,7 @@
 """One pipeline: search → validation → entry, after plan.py has prepared its data."""
 
 import dataclasses
+import functools
 import logging
 import traceback
 from collections.abc import Mapping
@@ -24,9 +25,9 @@ from runner.fingerprint import digest
 from runner.plan import Plan, say_what_changed, say_why_not
 from runner.redact import redact
 from runner.runs import OpenRun
-from runner.search.loop import Outcome, search
+from runner.search.loop import search
 from runner.search.trial import bench
-from runner.settings import Experiment, Pipeline
+from runner.settings import Experiment
 from runner.validation import Ranking, Validated, validate
 
 log = logging.getLogger("runner")
@@ -155,38 +156,25 @@ def _work(
     stage.append("search")
     say_what_changed(planned)
     marker = {"experiment": experiment.name, "pipeline": done.name, "parts": redact(planned.parts)}
-    outcome = search(run, pipeline, planned.place, marker, Progress(done.name, pipeline, shown=run.progress))
-    document["search"] |= _found(outcome)
+    notify = functools.partial(say_trial, done.name, pipeline.objective.name, run.progress)
+    outcome = search(run, pipeline, planned.place, marker, notify)
+    document["search"] |= outcome.record.summary()
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
     files = _search_files(outcome.record, folder)
 
     stage.append("validation")
     dataset = bench(pipeline)[0]
     ranking = Ranking(done.rank_by, done.manager.metrics[done.rank_by])
-    notify = Repeats(done.name, done.rank_by, shown=run.progress)
-    validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, notify)
+    say = functools.partial(say_refit, done.name, done.rank_by, run.progress)
+    validated = validate(run, pipeline, dataset, outcome.hyperparameters, ranking, folder, say)
     document |= _measured(validated, tested=dataset.test is not None)
-    seconds = {"preparation": planned.preparation, "search": outcome.seconds, "validation": validated.seconds}
+    seconds = {
+        "preparation": planned.preparation,
+        "search": document["search"]["seconds"],
+        "validation": validated.seconds,
+    }
     document["timings"] = seconds
     return files | validated.files
-
-
-def _found(outcome: Outcome) -> dict[str, Any]:
-    return {
-        "space": outcome.record.space,
-        "oracle": outcome.record.parameters,
-        "trials": _counts(outcome.record),
-        "seconds": outcome.seconds,
-    }
-
-
-def _counts(record: SearchRecord) -> dict[str, int]:
-    statuses = [row["status"] for row in record.trials]
-    return {
-        "total": len(statuses),
-        "completed": statuses.count("COMPLETED"),
-        "failed": statuses.count("FAILED"),
-    }
 
 
 def _search_files(record: SearchRecord, folder: Path) -> dict[str, Path]:
@@ -220,42 +208,31 @@ def _record_failure(
         if done.plan is not None and (done.plan.place.folder / "oracle.json").is_file():
             record = read_search(done.plan.place.folder)
             files |= _search_files(record, folder)
-            document["search"]["trials"] = _counts(record)
+            document["search"] |= record.summary()
         done.entry = done.manager.add({**document, "status": "failed", "error": cause}, files)
     except (HistoryError, OSError) as unstored:
         log.error("%s: its failure cannot be recorded: %s", done.name, unstored)
 
 
-class Progress:
-    """Says a line for each trial."""
-
-    def __init__(self, name: str, pipeline: Pipeline, *, shown: bool) -> None:
-        self.name, self.pipeline, self.shown = name, pipeline, shown
-
-    def __call__(self, result: Mapping[str, Any], ended: int, budget: int | None) -> None:
-        objective = self.pipeline.objective
-        score = result["score"]
-        head = f"{self.name}: trial {ended}{f'/{budget}' if budget else ''}"
-        if score is None or result["status"] != "COMPLETED":
-            cause = (str(result["message"] or "").strip().splitlines() or ["no message"])[-1]
-            log.warning("%s failed: %s", head, cause)
-            return
-        if not self.shown:
-            return
+def say_trial(
+    name: str, objective: str, shown: bool, result: Mapping[str, Any], ended: int, budget: int | None
+) -> None:
+    """Logs a line for a trial of a pipeline; where they are not to be shown, for one that failed."""
+    head = f"{name}: trial {ended}{f'/{budget}' if budget else ''}"
+    score = result["score"]
+    if score is None or result["status"] != "COMPLETED":
+        cause = (str(result["message"] or "").strip().splitlines() or ["no message"])[-1]
+        log.warning("%s failed: %s", head, cause)
+    elif shown:
         seconds = result["seconds"] or 0.0
-        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective.name, score, result["best"], seconds)
+        log.info("%s  %s %.5g (best %.5g)  %.1f s", head, objective, score, result["best"], seconds)
 
 
-class Repeats:
-    """Says a line for each refit."""
-
-    def __init__(self, name: str, metric: str, *, shown: bool) -> None:
-        self.name, self.metric, self.shown = name, metric, shown
-
-    def __call__(self, repeat: int, row: Mapping[str, Any]) -> None:
-        value = measured(row["validation"][self.metric], None, 1)
-        if self.shown:
-            log.info("%s: refit %d  %s %s  %.1f s", self.name, repeat + 1, self.metric, value, row["seconds"])
+def say_refit(name: str, metric: str, shown: bool, repeat: int, row: Mapping[str, Any]) -> None:
+    """Logs a line for a refit of a pipeline, where they are to be shown."""
+    if shown:
+        value = measured(row["validation"][metric], None, 1)
+        log.info("%s: refit %d  %s %s  %.1f s", name, repeat + 1, metric, value, row["seconds"])
 
 
 def _sizes(data: Mapping[str, Any]) -> str:

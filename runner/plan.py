@@ -12,6 +12,7 @@ from history.errors import HistoryError
 from history.files import read_json
 from runner import environment
 from runner.check import plain
+from runner.errors import short
 from runner.fingerprint import digest, search_parts, source_hash
 from runner.redact import redact
 from runner.search.hypermodel import has_own_fit
@@ -106,7 +107,7 @@ def _identity(entry: Entry) -> Mapping[str, Any]:
 
 def _say(name: str, changed: Mapping[str, tuple[Any, Any]]) -> None:
     for key, (before, now) in changed.items():
-        log.info("%s:   %s: %s → %s", name, key, _short(before), _short(now))
+        log.info("%s:   %s: %s → %s", name, key, short(before), short(now))
 
 
 def _place(experiment: Experiment, name: str, fingerprint: str) -> Place:
@@ -136,8 +137,3 @@ def _named(targets: Mapping[str, Target | None], where: str) -> dict[str, Target
 
 def _refit_callbacks(pipeline: Pipeline) -> dict[str, Target | None]:
     return _named(pipeline.validation.callbacks or {}, "validation.callbacks")
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

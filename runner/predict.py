@@ -17,7 +17,7 @@ from history.catalogue import History
 from history.entry import Entry
 from history.errors import UntrustedCode
 from history.models import foreign_code, load_model
-from runner.data import Array, Features, tables
+from runner.data import Array, Features, inputs, tables
 from runner.errors import ExperimentError, InputError, ModelError
 from runner.targets import locate
 
@@ -62,7 +62,7 @@ def plan(history: History, reference: str, input: str | None, output: str | None
     source = _input(input)
     target = _output(output, source, history.root)
     given = {key: entry.value(f"data.source.{key}", usual) for key, usual in (("separator", ","), ("decimal", "."))}
-    rows, ignored = tables.read(source, shape, columns, **given, may_miss=_may_miss(entry))
+    rows, ignored = inputs.read(source, shape, columns, **given, may_miss=_may_miss(entry))
     count = len(next(iter(rows.values())) if isinstance(rows, dict) else rows)
     return Prediction(entry, model, maker, rows, count, ignored, classes, target, trust)
 
@@ -84,7 +84,7 @@ def predict(plan: Prediction) -> int:
         raise ModelError(f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input")
     columns = _columns(model, predicted, plan)
     try:
-        tables.write(plan.output, columns)
+        inputs.write(plan.output, columns)
     except OSError as error:
         what = f"cannot write {plan.output}: {error.strerror or error}; it is as it was"
         raise ExperimentError(what) from error
@@ -180,24 +180,9 @@ def _columns(model: Any, predicted: Array, plan: Prediction) -> Mapping[str, Arr
     if plan.classes is None:
         return {"prediction": tasks.values(predicted, plan.count)}
     names = np.array(plan.classes)
-    probabilities = tasks.probabilities(_settled(model, predicted), len(names))
+    probabilities = tasks.probabilities(predicted, len(names), logits=tasks.gives_logits(model))
     guess = names[probabilities.argmax(axis=1)]
     if plan.output.suffix.lower() == ".npz":
         return {"class": guess, "classes": names, "probabilities": probabilities}
     each = {f"probability_{name}": probabilities[:, place] for place, name in enumerate(plan.classes)}
     return {"class": guess, **each}
-
-
-def _settled(model: Any, predicted: Array) -> Array:
-    """The predictions, where they are logits such that tasks.probabilities takes them for logits.
-
-    It goes by all rows at once, and a few rows of logits may look like probabilities: a row's class must not depend
-    on which others are in the file. A linear dense layer as the output gives logits.
-    """
-    layer = model.outputs[0]._keras_history.operation if getattr(model, "outputs", None) else None
-    if (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")) != ("Dense", "linear"):
-        return predicted
-    logits = predicted.astype("float64")
-    if logits.ndim == 2 and logits.shape[1] == 1:
-        return np.asarray(np.exp(-np.logaddexp(0, -logits)))  # the sigmoid
-    return np.asarray(logits - logits.max(axis=-1, keepdims=True) - 1)  # softmax does not see a shift

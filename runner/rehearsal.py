@@ -6,13 +6,13 @@ import traceback
 from dataclasses import replace
 
 from rich.console import Group
+from rich.filesize import decimal
 from rich.text import Text
 
 from history import registry
 from history.store import open_store
 from history.text import EntryRows
 from runner.experiment import plan_all
-from runner.hooks import size
 from runner.pipeline import reuse, take_over
 from runner.plan import Plan
 from runner.report.table import show
@@ -97,8 +97,8 @@ def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> 
         f"{found.trials:,}{'' if found.exact else ' or more'}",
         _or_unknown(found.epochs),
         f"{refits} x {_or_unknown(found.refit_epochs)} epochs",
-        size(found.trial_data),
-        size(found.model),
+        decimal(found.trial_data),
+        decimal(found.model),
         state,
     )
 
@@ -112,4 +112,5 @@ def _sum(forecasts: dict[str, Forecast]) -> str:
     trials = sum(found.trials for found in forecasts.values())
     data, models = (sum(getattr(found, key) for found in forecasts.values()) for key in ("trial_data", "model"))
     to_do = f"{trials:,} trial{'s'[trials == 1 :]}"
-    return f"to do: {to_do}; on disk: {size(data)} of trial data at the peak, {size(models)} of models to stay"
+    on_disk = f"{decimal(data)} of trial data at the peak, {decimal(models)} of models to stay"
+    return f"to do: {to_do}; on disk: {on_disk}"

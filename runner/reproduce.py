@@ -1,5 +1,6 @@
 """Runs an entry again and says whether the same came out: identical, within tolerance, or diverged, and where first."""
 
+import functools
 import io
 import logging
 import math
@@ -23,8 +24,9 @@ from history.store import open_store
 from history.text import number, plain, text_table
 from runner import environment
 from runner.data import Array
+from runner.errors import short
 from runner.hooks import delete_search
-from runner.pipeline import Progress, Repeats
+from runner.pipeline import say_refit, say_trial
 from runner.plan import Plan, plan
 from runner.redact import redact
 from runner.search.loop import Outcome, search
@@ -82,7 +84,8 @@ def reproduce(task: Reproduction, folder: Path) -> Verdict:
     stage = folder / "stage"
     stage.mkdir(parents=True, exist_ok=True)
     try:
-        ranking, notify = Ranking(metric, manager.metrics[metric]), Repeats(name, metric, shown=task.run.progress)
+        ranking = Ranking(metric, manager.metrics[metric])
+        notify = functools.partial(say_refit, name, metric, task.run.progress)
         validated = validate(task.run, pipeline, bench(pipeline)[0], hyperparameters, ranking, stage, notify)
         found += [_first_of_refits(entry, validated), _weights(entry.verified("model"), validated.files["model"])]
     finally:
@@ -100,7 +103,7 @@ def page(task: Reproduction, verdict: Verdict) -> Group:
         lines.append(Text(plain(f"first difference: {verdict.first}")))
     what = "what differs from then" if verdict.differs else "environment, data and code are those of then"
     lines.append(Text(what))
-    lines += [Text(plain(f"  {key}: {_short(a)} → {_short(b)}")) for key, (a, b) in verdict.differs.items()]
+    lines += [Text(plain(f"  {key}: {short(a)} → {short(b)}")) for key, (a, b) in verdict.differs.items()]
     return Group(text_table(("part", "metric", "stored", "now", "difference"), rows), *lines)
 
 
@@ -130,7 +133,8 @@ def _search_again(task: Reproduction, planned: Plan) -> Outcome:
     )
     marker = {"experiment": task.experiment.name, "pipeline": name, "reproduces": task.entry.id}
     pipeline = task.experiment.pipelines[name]
-    outcome = search(task.run, pipeline, place, marker, Progress(name, pipeline, shown=task.run.progress))
+    notify = functools.partial(say_trial, name, pipeline.objective.name, task.run.progress)
+    outcome = search(task.run, pipeline, place, marker, notify)
     delete_search(place)
     return outcome
 
@@ -140,13 +144,13 @@ def _first_of_trials(stored: Sequence[Mapping[str, Any]], now: Sequence[Mapping[
         where = f"trial {old['trial_id']}"
         for key in ("trial_id", "values", "status"):
             if not _same(old.get(key), new.get(key)):
-                return f"{where}, {key}: {_short(old.get(key))} → {_short(new.get(key))}"
+                return f"{where}, {key}: {short(old.get(key))} → {short(new.get(key))}"
         for execution, (then, found) in enumerate(zip(old["history"], new["history"], strict=False), start=1):
             if different := _first_of_curves(then, found):
                 return f"{where}, execution {execution}, {different}"
         for key in ("best_epoch", "score"):
             if not _same(old.get(key), new.get(key)):
-                return f"{where}, {key}: {_short(old.get(key))} → {_short(new.get(key))}"
+                return f"{where}, {key}: {short(old.get(key))} → {short(new.get(key))}"
     if len(stored) != len(now):
         return f"the number of trials: {len(stored)} → {len(now)}"
     return None
@@ -160,7 +164,7 @@ def _first_of_refits(entry: Entry, validated: Validated) -> str | None:
             return f"repeat {repeat}, {different}"
         for part, metric, then, now in _by_part(old, new):
             if not _same(then, now):
-                return f"repeat {repeat}, {part} {metric}: {_short(then)} → {_short(now)}"
+                return f"repeat {repeat}, {part} {metric}: {short(then)} → {short(now)}"
     if len(stored) != len(refits):
         return f"the number of repeats: {len(stored)} → {len(refits)}"
     return None
@@ -172,7 +176,7 @@ def _first_of_curves(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | No
         for name in dict.fromkeys([*old, *new]):
             then, now = (curves.get(name, [])[epoch : epoch + 1] for curves in (old, new))
             if not _same(then, now):
-                return f"epoch {epoch + 1}, {name}: {_short(*then or [None])} → {_short(*now or [None])}"
+                return f"epoch {epoch + 1}, {name}: {short(*then or [None])} → {short(*now or [None])}"
     return None
 
 
@@ -242,8 +246,3 @@ def _gap(then: Any, now: Any) -> float | None:
     if isinstance(then, (int, float)) and isinstance(now, (int, float)):
         return abs(now - then)
     return None
-
-
-def _short(value: Any) -> str:
-    text = "nothing" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

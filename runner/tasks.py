@@ -5,6 +5,7 @@ Nothing here asks what a model was compiled with. Metrics are in the target's ow
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from sklearn import metrics
@@ -17,7 +18,9 @@ from runner.report.plots import confusion_matrix, predictions
 Result = ClassificationResult | RegressionResult
 
 
-def evaluate(task: str, truth: Array, predicted: Array, classes: Sequence[str] | None) -> Result:
+def evaluate(
+    task: str, truth: Array, predicted: Array, classes: Sequence[str] | None, *, logits: bool = False
+) -> Result:
     """The result of a task.
 
     Args:
@@ -25,6 +28,7 @@ def evaluate(task: str, truth: Array, predicted: Array, classes: Sequence[str] |
         truth: class numbers or values, of shape (rows,).
         predicted: what the model predicts for the same rows.
         classes: names, for classification.
+        logits: the predictions are some, whatever they look like.
 
     Raises:
         ModelError: the predictions do not have the shape of the task, or are not finite.
@@ -32,7 +36,7 @@ def evaluate(task: str, truth: Array, predicted: Array, classes: Sequence[str] |
     if not np.isfinite(predicted).all():
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
     if task == "classification":
-        return _classification(truth, probabilities(predicted, len(classes or ())), tuple(classes or ()))
+        return _classification(truth, probabilities(predicted, len(classes or ()), logits=logits), tuple(classes or ()))
     return _regression(truth, values(predicted, len(truth)))
 
 
@@ -53,23 +57,30 @@ def artefacts(result: Result, truth: Array, predicted: Array, folder: Path, pref
     return paths
 
 
-def probabilities(predicted: Array, classes: int) -> Array:
-    """Rows of class probabilities: from one sigmoid unit (two classes), from probabilities, or, where a row does
-    not add up to one, from logits by softmax."""
+def gives_logits(model: Any) -> bool:
+    """Whether a model's output is a linear dense layer: what it predicts may look like probabilities, and is none."""
+    layer = model.outputs[0]._keras_history.operation if getattr(model, "outputs", None) else None
+    return (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")) == ("Dense", "linear")
+
+
+def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Array:
+    """Rows of class probabilities: from one sigmoid unit (two classes), from probabilities, or from logits, which are
+    told by a value that is no probability, or by a row that does not add up to one."""
     rows = np.asarray(predicted, dtype="float64")
     if rows.ndim == 1:
         rows = rows[:, np.newaxis]
     if rows.ndim == 2 and rows.shape[1] == 1 and classes == 2:
-        positive = rows if ((rows >= 0) & (rows <= 1)).all() else 1 / (1 + np.exp(-rows))
+        logits = logits or not bool(((rows >= 0) & (rows <= 1)).all())
+        positive = np.exp(-np.logaddexp(0, -rows)) if logits else rows  # the sigmoid, which does not overflow so
         return np.hstack([1 - positive, positive])
     if rows.ndim != 2 or rows.shape[1] != classes:
         raise ModelError(
             f"the model predicts the shape {tuple(predicted.shape)}; for {classes} classes it must have "
             f"{classes} outputs{' or one' if classes == 2 else ''} a row"
         )
-    if (rows < 0).any() or (rows > 1).any() or not np.allclose(rows.sum(axis=1), 1, atol=0.05):  # bfloat16 is coarse
-        shifted: Array = np.exp(rows - rows.max(axis=1, keepdims=True))
-        rows = shifted
+    logits = logits or bool((rows < 0).any() or (rows > 1).any())
+    if logits or not np.allclose(rows.sum(axis=1), 1, atol=0.05):  # bfloat16 is coarse
+        rows = np.exp(rows - rows.max(axis=1, keepdims=True))
     total: Array = rows.sum(axis=1, keepdims=True)
     return np.asarray(rows / total)  # also where only float32 rounding is off: scikit-learn wants a sum of one
 

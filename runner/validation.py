@@ -94,7 +94,8 @@ def validate(
             if name == "train":
                 continue
             predicted = part.predict(model, BATCH)
-            result = tasks.evaluate(pipeline.task.kind, part.y, predicted, dataset.classes)
+            logits = tasks.gives_logits(model)
+            result = tasks.evaluate(pipeline.task.kind, part.y, predicted, dataset.classes, logits=logits)
             row[name] = result.metrics
             results[name] = (result, part.y, predicted)
         row["epochs"] = max((len(values) for values in epochs.values()), default=0)

@@ -49,10 +49,14 @@ class Part:
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and variance over the last axis of the numbers, or of each column, missing ones left out."""
-        if not isinstance(self.x, dict) and self.x.ndim > 2:  # images, windows: large, and no number is missing
-            step = max(1, CHUNK // self.x[0].size)
-            return moments(self.x[start : start + step] for start in range(0, len(self.x), step))
-        return _statistics([array for _, array in arrays(self.x) if array.dtype.kind != "O"])
+        x = self.x
+        if isinstance(x, dict):
+            numbers = [column for column in x.values() if column.dtype.kind != "O"]
+            if not numbers:
+                return [], []
+            x = np.stack(numbers, axis=1)
+        step = max(1, CHUNK // max(x[0].size, 1))
+        return statistics(x[start : start + step] for start in range(0, len(x), step))
 
     def content(self, name: str) -> Iterator[Any]:
         """What a fingerprint is taken over: the arrays, with their dtypes and shapes."""
@@ -153,28 +157,19 @@ class Dataset:
         return found | ({} if self.columns is None else {"columns": dict(self.columns)})
 
 
-def _statistics(numbers: list[Array]) -> tuple[list[float], list[float]]:
-    """Mean and variance over the last axis of one array, or of each column; float32 sums would drift."""
-    mean: list[float] = []
-    variance: list[float] = []
-    for array in numbers:
-        axes = tuple(range(max(array.ndim - 1, 1)))
-        for found, statistic in ((mean, np.nanmean), (variance, np.nanvar)):
-            found += np.atleast_1d(statistic(array, axis=axes, dtype="float64")).tolist()
-    return mean, variance
-
-
-def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
-    """Mean and variance over the last axis, in one pass over chunks of rows (Chan, Golub and LeVeque, 1979)."""
-    count = 0
-    mean: Array = np.zeros(())
-    variance: Array = np.zeros(())
+def statistics(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
+    """Mean and variance over the last axis, missing numbers left out, in one pass over chunks of rows
+    (Chan, Golub and LeVeque, 1979)."""
+    known = mean = variance = np.zeros(1)
     for chunk in chunks:
-        axes = tuple(range(chunk.ndim - 1))
-        count += len(chunk)
-        share = len(chunk) / count
-        away = np.mean(chunk, axis=axes, dtype="float64") - mean
+        rows = chunk.reshape(-1, chunk.shape[-1]).astype("float64")
+        there = ~np.isnan(rows)
+        count = there.sum(axis=0)
+        centre = rows.sum(axis=0, where=there) / np.maximum(count, 1)
+        spread = ((rows - centre) ** 2).sum(axis=0, where=there) / np.maximum(count, 1)
+        known = known + count
+        share = count / np.maximum(known, 1)
+        away = centre - mean
         mean = mean + away * share
-        variance = variance * (1 - share) + np.var(chunk, axis=axes, dtype="float64") * share
-        variance = variance + away**2 * share * (1 - share)
-    return mean.tolist(), variance.tolist()
+        variance = variance * (1 - share) + spread * share + away**2 * share * (1 - share)
+    return [float(value) for value in mean], [float(value) for value in variance]

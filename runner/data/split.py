@@ -58,19 +58,12 @@ def _enough_of_each(y: Array, classes: Sequence[str], parts: int) -> None:
 
 def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
     selection = importlib.import_module("sklearn.model_selection")
+    names = {"random": "ShuffleSplit", "stratified": "StratifiedShuffleSplit", "grouped": "GroupShuffleSplit"}
+    whole = len(y) if groups is None else len(set(groups))
 
     def hold_out(rows: Array, share: float) -> tuple[Array, Array]:
-        if groups is None:
-            kept, held = selection.train_test_split(
-                rows,
-                test_size=_count(share, len(y)),
-                random_state=settings.seed,
-                stratify=y[rows] if kind == "stratified" else None,
-            )
-            return kept, held
-        size = _count(share, len(set(groups)))
-        splitter = selection.GroupShuffleSplit(n_splits=1, test_size=size, random_state=settings.seed)
-        kept, held = next(splitter.split(rows, groups=groups[rows]))
+        splitter = getattr(selection, names[kind])(1, test_size=_count(share, whole), random_state=settings.seed)
+        kept, held = next(splitter.split(rows, y[rows], None if groups is None else groups[rows]))
         return rows[kept], rows[held]
 
     rows, found = np.arange(len(y)), {}

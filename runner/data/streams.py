@@ -13,7 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from runner.data import Array, Part, moments
+from runner.data import Array, Part, statistics
+from runner.data.rows import numbers
 from runner.errors import DataError
 from runner.settings import PARTS
 
@@ -123,7 +124,7 @@ def _pass(source: Any, where: str, make: Callable[[], Any]) -> Stream:
             targets.append(y)
             yield x
 
-    found = moments(features())
+    found = statistics(features())
     if not targets:
         raise DataError(f"{where} holds no rows")
     return Stream(first[0], np.concatenate(targets), make, digest.hexdigest(), found)
@@ -135,29 +136,26 @@ def _batches(source: Any, where: str) -> Iterator[tuple[Array, Array]]:
         raise DataError(f"{where} never ends; leave out repeat(), or say with num_batches where it does")
     shape = None
     for number, batch in enumerate(source, 1):
-        at = f"{where}, batch {number}:"
+        at = f"{where}, batch {number}"
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
-            raise DataError(f"{at} is no pair (x, y)")
+            raise DataError(f"{at}: is no pair (x, y)")
         if isinstance(batch[0], (Mapping, tuple, list)):
-            raise DataError(f"{at} x has several inputs; rows of one shape are needed")
+            raise DataError(f"{at}: x has several inputs; rows of one shape are needed")
         try:
             x, y = (np.asarray(values) for values in batch)
         except (TypeError, ValueError) as error:
-            raise DataError(f"{at} x or y is no array of rows of one shape: {error}") from error
+            raise DataError(f"{at}: x or y is no array of rows of one shape: {error}") from error
         if y.ndim == 2 and y.shape[1] == 1:
             y = y[:, 0]
         if y.ndim == 2 and y.shape[0] == len(x):
-            raise DataError(f"{at} y has the shape {y.shape}; one number a row is needed, and no one-hot rows")
+            raise DataError(f"{at}: y has the shape {y.shape}; one number a row is needed, and no one-hot rows")
         if x.ndim < 2 or y.ndim != 1 or len(x) != len(y):
-            raise DataError(f"{at} x has the shape {x.shape} and y {y.shape}; is batch() missing?")
+            raise DataError(f"{at}: x has the shape {x.shape} and y {y.shape}; is batch() missing?")
         shape = shape or x.shape[1:]
         if x.shape[1:] != shape:
-            raise DataError(f"{at} x has rows of shape {x.shape[1:]}; those before have {shape}")
+            raise DataError(f"{at}: x has rows of shape {x.shape[1:]}; those before have {shape}")
         for name, array in (("x", x), ("y", y)):
-            if array.dtype.kind not in "fiub":
-                raise DataError(f"{at} {name} is of type {array.dtype}; a model takes numbers")
-            if not np.isfinite(array).all():
-                raise DataError(f"{at} {int((~np.isfinite(array)).sum())} values of {name} are NaN or infinite")
+            numbers(array, at, f"values of {name}")
         yield x, y
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import numpy as np
 
-from history.errors import unknown
 from runner.data import Array
+from runner.data.columns import refuse_missing, refuse_unknown
 from runner.data.memory import must_fit
 from runner.data.split import split
-from runner.data.tables import Table, is_number, open_table, refuse_missing
+from runner.data.tables import Table, open_table
 from runner.errors import DataError
 from runner.settings import WindowData
 
@@ -22,13 +22,11 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
     """
     path = Path(settings.path)
     table = open_table(path, settings.separator, settings.decimal)
-    for key, names in (("target", [settings.target]), ("features", settings.features or [])):
-        for name in names:
-            if name not in table.names:
-                raise DataError(f"data.{key}: {path}: {unknown('column', name, table.names)}")
+    refuse_unknown(table, "target", [settings.target])
+    refuse_unknown(table, "features", settings.features or ())
     kinds = _kinds(settings, table, task)
     columns = table.columns(kinds)
-    refuse_missing(table, columns, path)
+    refuse_missing(table, columns)
     names = settings.features or [
         name for name, kind in kinds.items() if kind == "number" and (name != settings.target or settings.horizon)
     ]
@@ -50,11 +48,9 @@ def read(settings: WindowData, task: str) -> tuple[dict[str, tuple[Array, Array]
 def _kinds(settings: WindowData, table: Table, task: str) -> dict[str, str]:
     """Column → number or category, of all that are to be read. A column of texts some of which are numbers is one of
     numbers, in which a cell is mistyped."""
-    told = table.kinds()
-    texts = table.columns({name: kind for name, kind in told.items() if kind == "category"})
-    numbers = [name for name, kind in told.items() if kind == "number" or any(map(is_number, texts.get(name, ())))]
-    target = "number" if task == "regression" or told[settings.target] == "number" else "category"
-    return dict.fromkeys(settings.features or numbers, "number") | {settings.target: target}
+    numbers = settings.features or [name for name in table.names if table.kind(name) in ("number", "mixed")]
+    target = "number" if task == "regression" or table.kind(settings.target) == "number" else "category"
+    return dict.fromkeys(numbers, "number") | {settings.target: target}
 
 
 def _windows(rows: Array, targets: Array, settings: WindowData, part: str) -> tuple[Array, Array]:

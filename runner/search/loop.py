@@ -2,7 +2,6 @@
 
 import dataclasses
 import logging
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,7 +34,6 @@ class Outcome:
     record: SearchRecord
     best: dict[str, Any]  # the best trial's row
     hyperparameters: dict[str, Any]  # the best trial's, as Keras Tuner's config
-    seconds: float  # of all trials, in whichever start they ran
 
 
 def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], notify: Notify) -> Outcome:
@@ -52,7 +50,7 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
         ConfigError: no trial could run with these settings.
     """
     folder = place.folder
-    with exclusive(*place.lock, f"the search in {folder}"):
+    with exclusive(place.lock, f"the search in {folder}"):
         state = State(place)
         state.mark(marker)
         oracle = new_oracle(run, pipeline)
@@ -72,9 +70,8 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
     best = best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise SearchError(f"no trial completed; the trials and their errors stand in {folder}")
-    seconds = math.fsum(float(row["seconds"] or 0) for row in record.trials)
     chosen = oracle.trials[best["trial_id"]].hyperparameters.get_config()
-    return Outcome(record, best, chosen, seconds)
+    return Outcome(record, best, chosen)
 
 
 def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify) -> None:

@@ -4,11 +4,11 @@ from typing import Any
 
 import keras_tuner
 
-from history.errors import suggest
 from runner.cross import OURS
 from runner.data import Dataset
 from runner.errors import ConfigError, ModelError, Problem
 from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit
+from runner.search.trial import BestEpoch
 from runner.settings import Pipeline
 
 ROWS = 32
@@ -43,9 +43,7 @@ def preflight(pipeline: Pipeline, dataset: Dataset, maker: Any) -> Any:
     if has_own_fit(maker):
         return model
     rows, held_out = (part.head(ROWS).given() for part in (dataset.train, dataset.validation))
-    returned = model.fit(*rows, validation_data=held_out, verbose=0, **arguments)
-    name, reported = pipeline.objective.name, list(returned.history)
-    if name not in reported:
-        what = f"'{name}' is not among the metrics that the model reports{suggest(name, reported)}"
-        raise ConfigError([Problem("objective.name", f"{what} (reported: {', '.join(reported)})")])
+    objective = keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense)
+    arguments["callbacks"] = [BestEpoch(objective, must_be_logged=True)]
+    model.fit(*rows, validation_data=held_out, verbose=0, **arguments)
     return model

@@ -8,8 +8,8 @@
                                  never run again, whatever else a kill leaves unwritten
         trial_<id>/checkpoint.weights.h5
 
-Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is deterministic; the
-trial.json of an ended trial suffices for all of its result but the curves.
+Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is deterministic; a trial
+whose result is lost runs again, to the same result.
 """
 
 import json
@@ -44,8 +44,8 @@ class Place:
     locks: Path
 
     @property
-    def lock(self) -> tuple[Path, str]:
-        return self.locks, f"{self.folder.parent.name}-{self.folder.name}"
+    def lock(self) -> Path:
+        return self.locks / f"{self.folder.parent.name}-{self.folder.name}.lock"
 
 
 class State:
@@ -93,57 +93,37 @@ class State:
         """Brings an oracle to where the search stopped.
 
         Returns:
-            False where there is nothing to restore or a state file cannot be used. The search then starts at its
-            first trial, and the results on disk stand in for every trial that has ended.
+            False where there is nothing to restore or a file cannot be used. The search then starts at its first
+            trial, and the results on disk stand in for every trial that has ended.
         """
         if not (self.folder / ORACLE).is_file():
             if any(self.folder.glob(f"trial_*/{RESULT}")):
                 log.warning("%s is missing; it is rebuilt from the trials' results", self.folder / ORACLE)
             return False
-        path = self.folder / ORACLE
         try:
-            state = read_json(path)
+            state = read_json(self.folder / ORACLE)
             if state["search"] != self.fingerprint:
-                raise HistoryError("it is another search's")
-            trials = {}
-            for trial_id in state["start_order"]:
-                path = self.trial_folder(trial_id) / "trial.json"
-                trials[trial_id] = self._trial(path, trial_id, ongoing=trial_id in state["ongoing_trials"].values())
-            path = self.folder / ORACLE
-            oracle.trials = trials
+                raise HistoryError(f"{ORACLE} is another search's")
+            ongoing = state["ongoing_trials"].values()
+            oracle.trials = {name: self._trial(name, ongoing=name in ongoing) for name in state["start_order"]}
             oracle.set_state(state)
+            for trial_id in oracle.end_order:
+                self._read_result(oracle.trials[trial_id])
         except UNREADABLE as error:
-            log.warning("%s cannot be used (%s); the state is rebuilt from the trials' results", path, error)
+            log.warning(
+                "the state in %s cannot be used (%s); it is rebuilt from the trials' results", self.folder, error
+            )
             return False
-        for trial_id in oracle.end_order:
-            self._mend_result(oracle.trials[trial_id])
         return True
 
-    def _trial(self, path: Path, trial_id: str, *, ongoing: bool) -> Any:
+    def _trial(self, trial_id: str, *, ongoing: bool) -> Any:
+        path = self.trial_folder(trial_id) / "trial.json"
         content = read_json(path)
         if content["trial_id"] != trial_id:
-            raise HistoryError("it is another trial's")
+            raise HistoryError(f"{path} is another trial's")
         if ongoing:  # perhaps it was told before the kill: the oracle does not know of it, and is told again
             content |= {"status": "RUNNING", "metrics": {"metrics": {}}, "score": None, "message": None}
         return keras_tuner.engine.trial.Trial.from_state(content)
-
-    def _mend_result(self, trial: Any) -> None:
-        """An ended trial whose result is gone keeps what its trial.json tells; its curves are lost."""
-        path = self.trial_folder(trial.trial_id) / RESULT
-        try:
-            if read_json(path)["trial_id"] == trial.trial_id:
-                return
-            raise HistoryError("it is another trial's")
-        except UNREADABLE as error:
-            log.warning("%s cannot be used (%s); the curves of this trial are lost", path, error)
-        if path.exists():
-            path.rename(path.with_name(f"{RESULT}.unusable"))
-        metrics = {name: trial.metrics.get_best_value(name) for name in trial.metrics.metrics}
-        known = {"status": trial.status, "message": trial.message, "metrics": metrics, "best_step": trial.best_step}
-        hyperparameters = trial.hyperparameters.get_config()
-        asked = hyperparameters["values"]
-        result = {"trial_id": trial.trial_id, "asked": asked, "hyperparameters": hyperparameters, **known}
-        write_atomic(path, _dump({**result, "executions": [], "started": None, "seconds": None}))
 
     def result(self, trial: Any) -> dict[str, Any] | None:
         """What a trial returned, if it has ended and was asked for with the same values."""
@@ -151,14 +131,18 @@ class State:
         if not path.is_file():
             return None
         try:
-            result: dict[str, Any] = read_json(path)
-            values = trial.hyperparameters.values  # perhaps with what the model added, when it was told before a kill
-            if result["trial_id"] == trial.trial_id and result["asked"].items() <= values.items():
-                return result
-            raise HistoryError("it is the result of other values")
+            return self._read_result(trial)
         except UNREADABLE as error:
             log.warning("%s cannot be used (%s); the trial runs again", path, error)
             return None
+
+    def _read_result(self, trial: Any) -> dict[str, Any]:
+        path = self.trial_folder(trial.trial_id) / RESULT
+        result: dict[str, Any] = read_json(path)
+        values = trial.hyperparameters.values  # perhaps with what the model added, when it was told before a kill
+        if result["trial_id"] != trial.trial_id or not result["asked"].items() <= values.items():
+            raise HistoryError(f"{path} is the result of other values")
+        return result
 
     def keep_checkpoints(self, trial_ids: set[str]) -> None:
         """Deletes the checkpoints of all other trials."""

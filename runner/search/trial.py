@@ -101,7 +101,7 @@ def run_trial(job: Job) -> dict[str, Any]:
 def _train(job: Job, hp: Any) -> dict[str, Any]:
     objective = keras_tuner.Objective(job.pipeline.objective.name, job.pipeline.objective.sense)
     dataset, model_maker = bench(job.pipeline)
-    best = _BestEpoch(objective, must_be_logged=not has_own_fit(model_maker))
+    best = BestEpoch(objective, must_be_logged=not has_own_fit(model_maker))
     returned, executions = [], []
     model = None
     for execution in range(job.pipeline.tuner.executions_per_trial):
@@ -128,7 +128,7 @@ def _train(job: Job, hp: Any) -> dict[str, Any]:
     return {"metrics": metrics, "best_step": int(step), "executions": executions}
 
 
-class _BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Keeps the weights of the best epoch over all executions in memory; the last where the objective is not
     logged, which only a HyperModel with its own `fit` may do."""
 

@@ -156,13 +156,6 @@ def test_the_facts_are_those_of_the_training_rows_alone() -> None:
     assert constant.target_deviation == 1.0
 
 
-@pytest.mark.parametrize(("name", "task"), [("iris", "regression"), ("diabetes", "classification")])
-def test_a_table_of_the_other_task_is_refused(name: Any, task: str) -> None:
-    """Said by name."""
-    with pytest.raises(DataError, match=f"the table '{name}' is for"):
-        load(SklearnData(name=name), task)
-
-
 def test_the_fingerprint_is_that_of_the_content() -> None:
     """The same rows give the same one; another value, type, split or class name another one."""
     part, other = Part(X[:50], Y[:50]), Part(X[50:], Y[50:])
@@ -247,11 +240,16 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(write: Callable[[Pat
 @pytest.mark.parametrize(
     ("x", "y", "task", "words"),
     [
-        (np.where(X == 7, np.nan, X), Y, "classification", "1 feature values are NaN or infinite"),
-        (np.where(X < 4, np.inf, X), Y, "regression", "4 feature values are NaN or infinite"),
+        (
+            np.where(X == 7, np.nan, X),
+            Y,
+            "classification",
+            "1 of the features are NaN or infinite, the first in row 4, place \\[1\\]",
+        ),
+        (np.where(X < 4, np.inf, X), Y, "regression", "4 of the features are NaN or infinite, the first in row 1"),
         (X.astype("float64") * 1e300, Y, "regression", "NaN or infinite"),
-        (X, np.where(Y, np.nan, 0.0), "classification", "some targets are NaN or infinite"),
-        (X, np.where(Y, np.nan, 0.0), "regression", "20 targets are NaN or infinite"),
+        (X, np.where(Y, np.nan, 0.0), "classification", "20 of the targets are NaN or infinite, the first in row 81$"),
+        (X, np.where(Y, np.nan, 0.0), "regression", "20 of the targets are NaN or infinite, the first in row 81$"),
         (X, np.zeros(100, int), "classification", "at least two classes; there is only \\[0\\]"),
         (X, Y + 0.5, "classification", "is this a regression"),
         (X, Y.astype(str), "regression", "is this a classification"),

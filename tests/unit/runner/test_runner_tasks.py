@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from history.tasks import ClassificationResult, RegressionResult
 from runner.errors import ModelError
-from runner.tasks import artefacts, evaluate
+from runner.tasks import artefacts, evaluate, probabilities
 
 # Three classes, six rows; rows 3 and 6 are told wrongly: a 1 for a 0 and a 0 for a 2.
 TRUTH = np.array([0, 0, 0, 1, 2, 2])
@@ -95,6 +95,13 @@ def test_one_unit_without_sigmoid_is_a_logit() -> None:
     right = [chances[0], chances[1], 1 - chances[2], 1 - chances[3]]
     assert result.confusion == ((1, 1), (1, 1))
     assert result.metrics["log_loss"] == pytest.approx(-sum(map(math.log, right)) / 4)
+
+
+def test_logits_may_look_like_probabilities() -> None:
+    """Where the model is known to give them, they are none; large ones do not overflow."""
+    one = probabilities(np.array([[0.25], [0.75], [-800.0]]), 2, logits=True)
+    assert one[:, 1] == pytest.approx([1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(-0.75)), 0.0])
+    assert probabilities(np.array([[0.25, 0.75]]), 2, logits=True)[0, 1] == pytest.approx(1 / (1 + math.exp(-0.5)))
 
 
 def test_rows_that_are_no_probabilities_are_logits() -> None:
