@@ -78,10 +78,20 @@ def _history(pipeline: Any, task: Any) -> Iterator[Problem]:
     if isinstance(name, str) and name not in registry.names():
         if _at(pipeline, "manager"):
             yield Problem("manager", unknown("history manager", name, registry.names()))
-    elif isinstance(name, str) and isinstance(metric, str):
-        known = registry.manager_class(name).metrics
-        if metric not in known:
-            yield Problem("task.rank_by", unknown("metric", metric, known))
+    elif isinstance(name, str):
+        manager = registry.manager_class(name)
+        made = {
+            "history",
+            "identity",
+            *(registry.manager_class(task).artefacts if task in METRICS else manager.artefacts),
+        }
+        if task in METRICS and manager.task != task:
+            what = f"'{name}' keeps entries of the task {manager.task}, the task of this pipeline is {task}"
+            yield Problem("manager", what)
+        elif lacking := ", ".join(sorted({*manager.artefacts} - made)):
+            yield Problem("manager", f"'{name}' keeps entries that have {lacking}, which a run does not make")
+        elif isinstance(metric, str) and metric not in manager.metrics:
+            yield Problem("task.rank_by", unknown("metric", metric, manager.metrics))
 
 
 def _tuner(pipeline: Any) -> Iterator[Problem]:

@@ -19,7 +19,8 @@ def remember_environment() -> None:
 
     def read(name: str, *default: str | None) -> str | None:
         if name in os.environ:
-            _taken[os.environ[name]] = name
+            if os.environ[name]:  # nothing would be found in every text
+                _taken[os.environ[name]] = name
             return os.environ[name]
         if default:
             return default[0]

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
+from history import registry
 from history.registry import manager_class
 from runner import cli
 from runner.compose import effective, experiment, overlay
@@ -459,3 +460,19 @@ def test_a_job_of_a_sweep_is_composed_as_hydra_does_it() -> None:
             assert {key: found[key] for key in found if key != "hydra"} == {
                 key: expected[key] for key in expected if key != "hydra"
             }
+
+
+def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes() -> None:
+    """Said before a search whose entry it would refuse."""
+
+    @registry.register("of_plots")
+    class Plots(registry.manager_class("classification")):  # type: ignore[misc]  # a class that is looked up
+        artefacts = ("classification_report", "plot_of_mine")
+
+    try:
+        found = problems(lambda: from_files({**SECTIONS, "pipelines": {"a": {"manager": "of_plots"}}}))
+        assert "plot_of_mine, which a run does not make" in found["pipelines.a.manager"]
+    finally:
+        registry._classes.pop("of_plots")
+    found = problems(lambda: from_files({**SECTIONS, "manager": "regression"}))
+    assert "entries of the task regression, the task of this pipeline is classification" in found["manager"]
