@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
@@ -21,7 +20,7 @@ from omegaconf.errors import GrammarParseError
 from history.errors import unknown
 from runner.check import key_text
 from runner.compose import IDENTITY, parse
-from runner.errors import ConfigError, Problem
+from runner.errors import ConfigError, InputError, Problem
 from runner.settings import SECTIONS
 from runner.sweep import Composer
 from runner.usage import choice_name
@@ -32,16 +31,32 @@ TEXT = "tag:yaml.org,2002:str"
 SHOWN = 80  # characters of an argument that are repeated to its author
 
 
-def placed(error: ConfigError, composer: Composer, overrides: Sequence[str]) -> ConfigError:
-    """The same mistakes, each with its place; an inherited one once, where it was made."""
+def problems(error: Exception, composer: Composer, arguments: Sequence[str]) -> list[Problem]:
+    """What an error says is wrong, each mistake with its place; an inherited one once, where it was made.
+
+    Args:
+        error: ours, or one that Hydra raised.
+        composer: of the configs.
+        arguments: of the command line.
+    """
+    if isinstance(error, ConfigError):
+        return _placed(error.problems, composer, arguments)
+    if isinstance(error, InputError):
+        return [Problem("", str(error))]
+    if isinstance(error, yaml.MarkedYAMLError):
+        return [_of_yaml(error)]
+    return _of_hydra(error, composer.folders, arguments)
+
+
+def _placed(found: Sequence[Problem], composer: Composer, arguments: Sequence[str]) -> list[Problem]:
     try:
-        chosen = composer.chosen(overrides)
-        lines = _lines(composer.loader, composer.name, chosen)
+        chosen = composer.chosen(arguments)
+        lines = _lines(composer, chosen)
         # An argument that chooses a file leaves it to the file to say what there is to say.
-        places = Places(lines, [o for o in parse(overrides) if o.is_delete() or o.input_line not in chosen])
+        places = Places(lines, [o for o in parse(arguments) if o.is_delete() or o.input_line not in chosen])
     except Exception:  # a place is a courtesy: without one, the mistake itself must still be told
-        return error
-    return ConfigError(sorted(dict.fromkeys(places.of(problem) for problem in error.problems), key=_order))
+        return list(found)
+    return sorted(dict.fromkeys(map(places.of, found)), key=_order)
 
 
 def _order(problem: Problem) -> tuple[str, int]:
@@ -51,13 +66,12 @@ def _order(problem: Problem) -> tuple[str, int]:
 
 
 @functools.lru_cache(maxsize=64)  # the jobs of a sweep have many files in common
-def _lines(loader: ConfigLoader, name: str, chosen: tuple[str, ...]) -> dict[Steps, str]:
+def _lines(composer: Composer, chosen: tuple[str, ...]) -> dict[Steps, str]:
     """Where files say what: each path with the line that says it last, or brings a file to it."""
-    folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
     said: dict[Steps, str] = {}
     mentioned: dict[Steps, str] = {}
-    for default in loader.compute_defaults_list(name, list(chosen), RunMode.RUN).defaults:
-        file, parent = (find(str(config), folders) for config in (default.config_path, default.parent))
+    for default in composer.loader.compute_defaults_list(composer.name, list(chosen), RunMode.RUN).defaults:
+        file, parent = (find(str(config), composer.folders) for config in (default.config_path, default.parent))
         if file is None:
             continue
         package = _steps(default.package or "")
@@ -113,14 +127,8 @@ class Places:
         return None
 
 
-def hydra_problems(error: Exception, folders: Sequence[Path], arguments: Sequence[str]) -> list[Problem]:
-    """Hydra's own complaint in words: what is wrong, where, what is known, what was probably meant.
-
-    Args:
-        error: that Hydra raised.
-        folders: of configs, in the order in which they are looked through.
-        arguments: of the command line.
-    """
+def _of_hydra(error: Exception, folders: Sequence[Path], arguments: Sequence[str]) -> list[Problem]:
+    """Hydra's own complaint in words: what is wrong, where, what is known, what was probably meant."""
     text = str(error) or str(error.__cause__ or type(error).__name__)
     if said := _of_an_argument(error, text, folders, arguments):
         return [said]
@@ -165,7 +173,7 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
     return None
 
 
-def yaml_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _of_yaml(error: yaml.MarkedYAMLError) -> Problem:
     """What a YAML parser says, in words, with file and line."""
     mark = error.problem_mark or error.context_mark
     what = f"this is no YAML: {error.problem}"
