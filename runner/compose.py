@@ -71,7 +71,7 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     reader = Reader(_homes())
     run = _read_run(resolved, reader)
     sections = _read_pipelines(resolved["pipelines"], reader)
-    problems += _at_their_origin(reader.problems, raw)
+    problems += reader.problems
     chosen = sections
     if run is not None:
         chosen = _only(sections, run, problems)
@@ -315,36 +315,6 @@ def _unresolved(text: str, error: Exception) -> str:
     reason = re.sub(r"^\w+ raised while resolving interpolation: \"?(.*?)\"?$", r"\1", reason)
     reason = re.sub(r"^Interpolation key '(.*)' not found$", r"there is no key '\1'", reason)
     return f"the interpolation {text} leads nowhere: {reason}"
-
-
-def _at_their_origin(problems: Sequence[Problem], raw: Mapping[str, Any]) -> list[Problem]:
-    """An inherited mistake is reported once, where it was made: at the root section. A key that is missing was
-    left out where the mapping around it was written."""
-    result = []
-    for problem in problems:
-        section, _, inner = problem.where.partition(".")
-        pipeline, _, key = inner.partition(".")
-        if section == "pipelines" and key:
-            path = re.findall(r"[^.\[\]]+", key)
-            for written in (path, path[:-1] or path):
-                if _leads(raw, ["pipelines", pipeline, *written]):
-                    break
-                if _leads(raw, written):
-                    problem = Problem(key, problem.what)
-                    break
-        result.append(problem)
-    return result
-
-
-def _leads(tree: Any, path: Sequence[str]) -> bool:
-    for key in path:
-        if isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
-            tree = tree[int(key)]
-        elif isinstance(tree, Mapping) and key in tree:
-            tree = tree[key]
-        else:
-            return False
-    return True
 
 
 def _only(sections: dict[str, Pipeline], run: Run, problems: list[Problem]) -> dict[str, Pipeline]:

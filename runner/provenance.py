@@ -111,7 +111,7 @@ class Places:
         own, where = self._find(steps), problem.where
         if steps[:1] == ("pipelines",) and len(steps) > 2:
             root = self._find(steps[2:])
-            if root and (not own or root.depth + 2 > own.depth or (root.given and not own.given)):
+            if not own or (root and (root.depth + 2 > own.depth or (root.given and not own.given))):
                 own, where = root, ".".join(problem.where.split(".")[2:])
         return replace(problem, where=where, place=own.place if own else self.lines.get(()))
 

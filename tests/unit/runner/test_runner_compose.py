@@ -170,33 +170,25 @@ def test_an_interpolation_to_nothing_is_a_problem_of_the_config() -> None:
         from_files({**SECTIONS, "seed": "${nowhere}"})
 
 
-def test_an_inherited_mistake_is_reported_once_where_it_was_made() -> None:
-    """However many pipelines inherit it; a pipeline's own at the pipeline."""
-    files = {
-        **SECTIONS,
-        "fit": {"epochs": 0},
-        "validation": {"repeats": 0},
-        "pipelines": {"a": {}, "b": {}, "c": {"fit": {"epochs": -1}}},
-    }
-    assert list(problems(lambda: from_files(files))) == ["fit.epochs", "validation.repeats", "pipelines.c.fit.epochs"]
-
-
 def test_all_mistakes_of_all_pipelines_and_of_the_root_are_reported_together() -> None:
     """One correction round is enough."""
     files = {
         **SECTIONS,
         "threads": 0,
         "sed": 1,
-        "task": {"kind": "classification", "rank_by": "rmse"},
-        "pipelines": {"a": {"manager": "tiny"}, "B": {}, "c": {"data": {"kind": "sklearn", "name": "irsi"}}},
+        "pipelines": {
+            "a": {"manager": "tiny"},
+            "B": {"task": {"rank_by": "rmse"}},
+            "c": {"data": {"kind": "sklearn", "name": "irsi"}},
+        },
         "only": ["d"],
     }
     assert set(problems(lambda: from_files(files))) == {
         "threads",
         "sed",
-        "task.rank_by",
         "pipelines.a.manager",
         "pipelines.B",
+        "pipelines.B.task.rank_by",
         "pipelines.c.data.name",
         "only",
     }
@@ -206,7 +198,7 @@ def test_two_hyperparameters_of_one_name_are_refused() -> None:
     """Keras Tuner would silently ignore the second range."""
     rate = {"hp": "Float", "min_value": 0.0, "max_value": 0.5, "name": "rate"}
     found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "dropout": rate, "learning_rate": rate}}))
-    assert "two hyperparameters are called 'rate'" in found["model.dropout"]
+    assert "two hyperparameters are called 'rate'" in found["pipelines.main.model.dropout"]
 
 
 def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
