@@ -49,19 +49,24 @@ def experiment_yaml(entry: Entry) -> str:
 
     What was taken from the environment then is not known any more; its keys are named at the top.
     """
-    from omegaconf import OmegaConf
-
     root, name, sections = stored_config(entry)
     kept = {key: value for key, value in root.items() if key not in SURROUNDINGS}
-    body = OmegaConf.to_yaml(OmegaConf.create(_texts({**kept, "pipelines": {name: sections}}, _escaped)))
+    body = literal_yaml({**kept, "pipelines": {name: sections}})
     head = f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n"
     if taken := [key for key, value in flat(sections).items() if "${oc.env:" in str(value)]:
         head += f"# Taken from the environment then, and to be set here: {', '.join(taken)}\n"
     return head + body
 
 
+def literal_yaml(content: Mapping[str, Any]) -> str:
+    """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an interpolation."""
+    from omegaconf import OmegaConf
+
+    return str(OmegaConf.to_yaml(OmegaConf.create(_texts(content, _escaped))))
+
+
 def _unescaped(text: str) -> str:
-    return text.replace("\\${", "${")
+    return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", text)
 
 
 def _escaped(text: str) -> str:

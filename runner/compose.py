@@ -17,6 +17,7 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from history.errors import unknown
+from history.experiments import literal_yaml
 from runner.check import Reader, Unresolved, at_home, is_schema, keys, plain, tag_of, takes_rest
 from runner.cross import cross_problems
 from runner.errors import ConfigError, Problem
@@ -346,14 +347,4 @@ def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:
     """The config as it was understood, as YAML: merged for each pipeline (or those named), resolved, defaults filled
     in, without secrets."""
     pipelines = {name: plain(experiment.pipelines[name]) for name in only or experiment.pipelines}
-    content = redact({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines})
-    return OmegaConf.to_yaml(OmegaConf.create(_literal(content)))
-
-
-def _literal(value: Any) -> Any:
-    """Plain data in which `${` is text, not an interpolation."""
-    if isinstance(value, Mapping):
-        return {k: _literal(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_literal(v) for v in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+    return literal_yaml(redact({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines}))
