@@ -56,7 +56,8 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     Raises:
         ConfigError: with every mistake that was found.
     """
-    raw, files = (_container(c, resolve=False) for c in (config, base))
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    files: Any = OmegaConf.to_container(base, resolve=False)
     if raw.get("experiment") is not None:
         raise ConfigError([Problem("experiment", f"the first line of {name}.yaml must be: # @package _global_")])
     problems: list[Problem] = []
@@ -68,7 +69,7 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     _lay_over(pipelines, raw.get(PRESET) or {}, problems)
     _apply_overrides(pipelines, given, raw.get("only"), problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
-    resolved = _resolve(merged)
+    resolved = _resolved(OmegaConf.create(merged))
     reader = Reader(_homes())
     run = _read_run(resolved, reader)
     sections = _read_pipelines(resolved["pipelines"], reader)
@@ -89,7 +90,7 @@ def run_settings(config: DictConfig) -> Run:
         ConfigError: with every mistake that was found.
     """
     reader = Reader()
-    run: Run = _read_run(_resolve(_container(config, resolve=False)), reader)
+    run: Run = _read_run(_resolved(config), reader)
     if reader.problems:
         raise ConfigError(reader.problems)
     return run
@@ -283,20 +284,9 @@ def _has(content: Any, section: str, key: str) -> bool:
     return key in _keys(content, section)
 
 
-def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
-    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
-
-
-def _resolve(merged: dict[str, Any]) -> dict[str, Any]:
-    """The config without interpolations; one that leads nowhere is Unresolved in its place."""
-    config = OmegaConf.create(merged)
-    try:
-        return _container(config, resolve=True)
-    except OmegaConfBaseException:
-        return typing.cast(dict[str, Any], _resolved(config))
-
-
 def _resolved(node: Any) -> Any:
+    """A config without interpolations; one that leads nowhere is Unresolved in its place."""
+
     def value(key: Any) -> Any:
         try:
             return _resolved(node[key])

@@ -7,9 +7,9 @@ under which package each one stands; the YAML nodes of these files know their li
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
 from hydra.core.override_parser.types import Override
@@ -75,10 +75,10 @@ def _lines(composer: Composer, chosen: tuple[str, ...]) -> dict[Steps, str]:
         if file is None:
             continue
         package = _steps(default.package or "")
-        for path, line in _mentions(parent) if parent else ():
-            if parent and path == package:
+        for choice in _defaults(parent) if parent else ():
+            if parent and choice.package == package:
                 for depth in range(1, len(package) + 1):
-                    mentioned.setdefault(package[:depth], f"{relative(parent)}:{line}")
+                    mentioned.setdefault(package[:depth], f"{relative(parent)}:{choice.line}")
         root = _tree(file)
         if package or not default.primary:
             said[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
@@ -87,8 +87,7 @@ def _lines(composer: Composer, chosen: tuple[str, ...]) -> dict[Steps, str]:
     return mentioned | said
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     depth: int  # how many steps of the path it stands for
     given: bool  # on the command line
     place: str
@@ -235,20 +234,23 @@ def _keys(node: yaml.Node | None, path: Steps = ()) -> Iterator[tuple[Steps, yam
             yield from _keys(item, (*path, str(index)))
 
 
-def _defaults(file: Path) -> Iterator[tuple[str, str, int]]:
-    """(group with its package, choice, line) of each choice that a file's defaults list makes."""
+class _Choice(NamedTuple):
+    """What an item of a defaults list chooses."""
+
+    group: str  # as it is written, without its package
+    package: Steps
+    choice: str
+    line: int
+
+
+def _defaults(file: Path) -> Iterator[_Choice]:
     root = _tree(file)
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         for item in value.value if key.value == "defaults" and isinstance(value, yaml.SequenceNode) else ():
-            for group, choice in item.value if isinstance(item, yaml.MappingNode) else ():
-                yield group.value.split(" ")[-1], str(choice.value), group.start_mark.line + 1
-
-
-def _mentions(file: Path) -> Iterator[tuple[Steps, int]]:
-    """(package, line) of each choice that a file's defaults list makes."""
-    for group, _, line in _defaults(file):
-        name, _, package = group.partition("@")
-        yield _steps(package or name.strip("/").replace("/", ".")), line
+            for written, choice in item.value if isinstance(item, yaml.MappingNode) else ():
+                group, _, package = written.value.split(" ")[-1].partition("@")
+                steps = _steps(package or group.strip("/").replace("/", "."))
+                yield _Choice(group, steps, str(choice.value), written.start_mark.line + 1)
 
 
 def _steps(path: str) -> Steps:
@@ -292,14 +294,10 @@ def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequ
     made = [(group, choice, place) for group, choice, place in _choices(arguments) if _options(group, folders)]
     experiment = next((choice for group, choice, _ in made if group == "experiment"), "")
     for written in dict.fromkeys(filter(None, (file, find(f"experiment/{experiment}", folders)))):
-        for group, choice, line in _defaults(written):
-            name = group.partition("@")[0]
-            name = (
-                name.lstrip("/")
-                if name.startswith("/") or written.parent in folders
-                else f"{written.parent.name}/{name}"
-            )
-            made.append((name, choice, f"{relative(written)}:{line}"))
+        within = "" if written.parent in folders else f"{written.parent.name}/"
+        for group, _, choice, line in _defaults(written):
+            group = group.lstrip("/") if group.startswith("/") else within + group
+            made.append((group, choice, f"{relative(written)}:{line}"))
     for group, choice, place in made:
         if choice not in ("null", "???", "_self_") and find(f"{group}/{choice}", folders) is None:
             yield Problem("", _unknown_choice(group, choice, folders), place)
@@ -324,10 +322,8 @@ def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
         place = f"{relative(file)}:{lines[path]}"
         if len(path) == 1 and path[0] in sections:
             return Problem(path[0], "must be a mapping, not a list", place)
-        for group, choice, _ in _defaults(file):
-            name, _, package = group.partition("@")
-            steps = _steps(package or name.strip("/").replace("/", "."))
-            below = find(f"{name.strip('/')}/{choice}", folders) if path[: len(steps)] == steps else None
+        for group, steps, choice, _ in _defaults(file):
+            below = find(f"{group.strip('/')}/{choice}", folders) if path[: len(steps)] == steps else None
             for other, value, key in _keys(_tree(below)) if below else ():
                 if other == path[len(steps) :] and isinstance(value, yaml.MappingNode):
                     where = f"{relative(below)}:{key.start_mark.line + 1}" if below else ""
