@@ -229,7 +229,7 @@ class _Task:
 
 def _is_fresh(folder: Path) -> bool:
     """Whether an output folder holds no more than what every start writes."""
-    return {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}
+    return folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}
 
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -24,6 +25,7 @@ from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
 from runner.space import settled
+from runner.usage import choices
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
@@ -32,16 +34,16 @@ WHOLE = ("objective",)  # sections that are replaced, not merged: half an object
 
 def is_value(override: Override) -> bool:
     """Whether an override sets a section or a pipeline, or a key within one; those are applied here, not by Hydra.
-    A section that is set to a word chooses from its group, which is Hydra's work."""
+    Where a section has a group, a word chooses from it, which is Hydra's work."""
     section, _, rest = override.key_or_group.partition(".")
     if override.is_delete() or section not in (*SECTIONS, "pipelines"):
         return False
-    return bool(rest) or (section in SECTIONS and isinstance(override.value(), Mapping))
+    return bool(rest) or isinstance(override.value(), Mapping) or not choices(section)
 
 
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """Command-line overrides as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(list(overrides))
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Command-line overrides as Hydra reads them; its loader knows what a `glob(*)` stands for."""
+    return OverridesParser.create(loader).parse_overrides(list(overrides))
 
 
 def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], name: str) -> Experiment:
@@ -242,6 +244,9 @@ def _apply_overrides(
     for override in overrides:
         section, *rest = override.key_or_group.split(".")
         if section != "pipelines":
+            continue
+        if not rest:
+            problems.append(Problem(section, "set keys of one of them: pipelines.NAME.fit.epochs=3"))
             continue
         name, *path = rest
         if name not in declared:

@@ -482,6 +482,10 @@ SECTIONS = tuple(f.name for f in fields(Pipeline))
 class Paths:
     root: str = "results"  # the folder that everything goes to
 
+    def problems(self) -> Issues:
+        if not self.root:
+            yield "root", "must name a folder; `.` is the current one"
+
 
 @dataclass(frozen=True, kw_only=True)
 class InlineExecutor:

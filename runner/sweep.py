@@ -77,7 +77,8 @@ class Composer:
         if sweep.hydra.sweeper._target_ != SWEEPER:
             return []
         fixed = [f"{key}={value}" for key, value in (sweep.hydra.sweeper.params or {}).items()]
-        batches: list[list[list[str]]] = BasicSweeper.split_arguments(parse([*fixed, *given(sweep.hydra)]), None)
+        overrides = parse([*fixed, *given(sweep.hydra)], self.loader)
+        batches: list[list[list[str]]] = BasicSweeper.split_arguments(overrides, None)
         return [[*given(sweep.hydra, "hydra"), *job] for job in batches[0]]
 
     def chosen(self, arguments: Sequence[str]) -> tuple[str, ...]:
