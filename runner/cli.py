@@ -50,7 +50,7 @@ from runner.errors import (
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
 from runner.sweep import Composer, all_given, given
-from runner.usage import choices, conf_folder, experiments
+from runner.usage import choices, conf_folder, experiments, folders
 
 if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here does
     from runner.predict import Prediction
@@ -122,7 +122,7 @@ def _as_hydra_wants_it(argument: str) -> str:
     argument = re.sub(rf"^\+(?={LISTED}=)", "", argument)
     argument = SWITCH.get(argument, argument)
     key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
-    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1]))
+    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1], folders()))
     return argument if known else f"+{argument}"
 
 

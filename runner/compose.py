@@ -25,7 +25,7 @@ from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
 from runner.space import settled
-from runner.usage import choices
+from runner.usage import choices, folders
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
@@ -38,7 +38,7 @@ def is_value(override: Override) -> bool:
     section, _, rest = override.key_or_group.partition(".")
     if override.is_delete() or section not in (*SECTIONS, "pipelines"):
         return False
-    return bool(rest) or isinstance(override.value(), Mapping) or not choices(section)
+    return bool(rest) or isinstance(override.value(), Mapping) or not choices(section, folders())
 
 
 def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:

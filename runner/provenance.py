@@ -23,7 +23,7 @@ from runner.compose import IDENTITY, parse
 from runner.errors import ConfigError, InputError, Problem
 from runner.settings import SECTIONS
 from runner.sweep import Composer
-from runner.usage import choice_name
+from runner.usage import choices, groups
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
@@ -167,8 +167,8 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
         return Problem("", "there is nothing of that name to leave out", on_command_line(f"~{gone[1]}"))
     if "Config group override must be a string" in text:
         for group, choice, argument in _choices(arguments):
-            if _options(group, folders) and find(f"{group}/{choice}", folders) is None:
-                return Problem("", f"choose one by its name: {', '.join(_options(group, folders))}", argument)
+            if choices(group, folders) and find(f"{group}/{choice}", folders) is None:
+                return Problem("", f"choose one by its name: {', '.join(choices(group, folders))}", argument)
     return None
 
 
@@ -284,14 +284,9 @@ def _choices(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         yield key.partition("@")[0], choice, on_command_line(argument)
 
 
-def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    files = ((folder / group, path) for folder in folders for path in (folder / group).glob("**/*.yaml"))
-    return sorted({choice_name(path, top) for top, path in files})
-
-
 def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequence[str]) -> Iterator[Problem]:
     """Every choice of a file that is not there: on the command line, in the file at fault and in the experiment's."""
-    made = [(group, choice, place) for group, choice, place in _choices(arguments) if _options(group, folders)]
+    made = [(group, choice, place) for group, choice, place in _choices(arguments) if choices(group, folders)]
     experiment = next((choice for group, choice, _ in made if group == "experiment"), "")
     for written in dict.fromkeys(filter(None, (file, find(f"experiment/{experiment}", folders)))):
         within = "" if written.parent in folders else f"{written.parent.name}/"
@@ -304,18 +299,18 @@ def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequ
 
 
 def _unknown_choice(group: str, choice: str, folders: Sequence[Path]) -> str:
-    if options := _options(group, folders):
+    if options := choices(group, folders):
         return unknown(group, choice, options)
-    groups = sorted({path.name for folder in folders for path in folder.glob("*/")})
+    known = groups(folders)
     *outer, inner = group.split("/")
-    if outer and inner in groups:
+    if outer and inner in known:
         return f"no group '{group}'; a group of the top is written with a slash: /{inner}: {choice}"
-    return unknown("group", group, groups)
+    return unknown("group", group, known)
 
 
 def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
     """The key at which a file has a list and the config a mapping: Hydra merges neither into the other."""
-    sections = {path.name for folder in folders for path in folder.glob("*/")} | {*SECTIONS, "pipelines"}
+    sections = {*groups(folders), *SECTIONS, "pipelines"}
     lists = {path: value for path, value, key in _keys(_tree(file)) if isinstance(value, yaml.SequenceNode)}
     lines = {path: key.start_mark.line + 1 for path, _, key in _keys(_tree(file))}
     for path in lists:

@@ -15,7 +15,6 @@ from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, probl
 from history.registry import manager_class
 from runner import cli
 from runner.compose import effective, experiment, overlay
-from runner.errors import ConfigError
 from runner.settings import HyperbandTuner, RandomTuner, Target
 from runner.sweep import Composer
 from runner.usage import conf_folder
@@ -139,13 +138,6 @@ def test_an_override_that_no_pipeline_takes_is_an_error() -> None:
     assert "no pipeline takes it" in found["tuner.max_trals"]
 
 
-def test_a_pipeline_that_only_the_command_line_knows_is_an_error() -> None:
-    """Most likely a typo; `+` makes it on purpose."""
-    found = problems(lambda: from_files(TWO, "pipelines.aa.fit.epochs=3"))
-    assert list(found) == ["pipelines.aa"]
-    assert "unknown pipeline 'aa'; did you mean 'a'?" in found["pipelines.aa"]
-
-
 def test_a_relative_interpolation_follows_the_pipeline() -> None:
     """What a root section says of its neighbours holds within each pipeline."""
     files = {
@@ -162,12 +154,6 @@ def test_an_absolute_interpolation_reaches_the_root() -> None:
     """From wherever it stands."""
     files = {**SECTIONS, "seed": 11, "data": {**SECTIONS["data"], "split": {"seed": "${seed}"}}}
     assert from_files(files).pipelines["main"].data.split.seed == 11
-
-
-def test_an_interpolation_to_nothing_is_a_problem_of_the_config() -> None:
-    """Not a trace."""
-    with pytest.raises(ConfigError, match="nowhere"):
-        from_files({**SECTIONS, "seed": "${nowhere}"})
 
 
 def test_all_mistakes_of_all_pipelines_and_of_the_root_are_reported_together() -> None:
@@ -192,13 +178,6 @@ def test_all_mistakes_of_all_pipelines_and_of_the_root_are_reported_together() -
         "pipelines.c.data.name",
         "only",
     }
-
-
-def test_two_hyperparameters_of_one_name_are_refused() -> None:
-    """Keras Tuner would silently ignore the second range."""
-    rate = {"hp": "Float", "min_value": 0.0, "max_value": 0.5, "name": "rate"}
-    found = problems(lambda: from_files({**SECTIONS, "model": {**MLP, "dropout": rate, "learning_rate": rate}}))
-    assert "two hyperparameters are called 'rate'" in found["pipelines.main.model.dropout"]
 
 
 def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
@@ -236,13 +215,6 @@ def test_an_override_that_only_a_pipeline_left_out_takes_is_refused() -> None:
     """It would be without effect, and nobody would notice."""
     found = problems(lambda: from_files({**TWO, "only": ["b"]}, "tuner.max_trials=3"))
     assert found == {"tuner.max_trials": "only a would take it, which `only` leaves out"}
-
-
-def test_a_file_without_its_package_line_is_told_so() -> None:
-    """Hydra puts what it says below `experiment`, where nothing looks for it."""
-    found = problems(lambda: from_files({**SECTIONS, "experiment": {"fit": {"epochs": 3}}}))
-    assert list(found) == ["experiment"]
-    assert "# @package _global_" in found["experiment"]
 
 
 def test_only_filters_after_all_have_been_checked_and_sets_the_order() -> None:
