@@ -64,12 +64,8 @@ OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys
 LISTED = "(experiment|debug)"  # groups that the defaults list names without a choice: `+` may be said, and is dropped
 SWITCH = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
 APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
-COMPLAINTS = (
-    yaml.MarkedYAMLError,
-    HydraException,
-    OmegaConfBaseException,
-    ValueError,
-)  # Hydra's; ValueError: of a group
+# What Hydra raises over a config; ValueError: over a group.
+COMPLAINTS = (yaml.MarkedYAMLError, HydraException, OmegaConfBaseException, ValueError)
 Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
 _scratch = ExitStack()  # holds the temporary folders of this process
 _checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # by their arguments: jobs that Hydra has yet to start
@@ -137,7 +133,7 @@ def _refuse_dashes(arguments: list[str]) -> None:
 def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
     """Does what is asked; a group choice that the defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`)
     is appended to it, so that nobody has to know which choices an experiment spells out."""
-    given = asked.overrides
+    typed = asked.overrides
     composer = _composer(asked)
     while True:
         try:
@@ -146,7 +142,7 @@ def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
             append = APPEND.search(str(error))
             appended = [f"+{a}" if append and a.startswith(f"{append[1]}=") else a for a in asked.overrides]
             if appended == asked.overrides:
-                raise ConfigError(_problems(error, composer, given)) from error
+                raise ConfigError(_problems(error, composer, typed)) from error
             asked.overrides = appended
 
 
@@ -160,29 +156,28 @@ def _composer(asked: Namespace) -> Composer:
 
 def _command(parser: ArgumentParser, asked: Namespace, composer: Composer) -> int:
     """Has all jobs checked before Hydra makes the first output folder, and Hydra run them; or answer by itself."""
-    folder = None
+    sweep, folder = None, ""
     if not (asked.cfg or asked.info or asked.hydra_help or asked.shell_completion):
-        sweep = composer.sweep(asked.overrides) if asked.multirun or composer.sweeps(asked.overrides) else None
+        if asked.multirun or composer.sweeps(asked.overrides):
+            sweep = composer.sweep(asked.overrides)
+            folder = str(sweep.hydra.sweep.dir)
         _check(composer, [asked.overrides] if sweep is None else composer.jobs(sweep))
         if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
             # It leaves nothing but its output, and the root may be read-only, or another's.
             folder = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
-        elif sweep is not None:
-            folder = str(sweep.hydra.sweep.dir)
-        if folder is not None:
-            key, quoted = ("run" if sweep is None else "sweep"), folder.replace("'", r"\'")
+        if folder:
+            key, quoted = "run" if sweep is None else "sweep", folder.replace("'", r"\'")
             asked.overrides = [*asked.overrides, f"hydra.{key}.dir='{quoted}'"]
-        folder = folder if sweep is not None else None
     task = _Task()
     try:
         _run_hydra(asked, parser, task, str(conf_folder()), composer.name)
     except HydraException:  # a sweeper made up a job that cannot be composed
-        if folder is not None:
+        if sweep is not None:
             _report_sweep(Path(folder))
         raise
     finally:
         GlobalHydra.instance().clear()
-    return task.exit_code if folder is None else _report_sweep(Path(folder))
+    return task.exit_code if sweep is None else _report_sweep(Path(folder))
 
 
 class _Task:
@@ -216,20 +211,21 @@ class _Task:
                 traceback.print_exc()
                 log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
         self.exit_code = result["exit_code"]
-        if self.exit_code == 2 and hydra_config.mode != RunMode.MULTIRUN and _is_fresh(folder):
-            shutil.rmtree(folder)  # nothing was started
-            with suppress(OSError):
-                folder.parent.rmdir()
-            return
+        if self.exit_code == 2 and hydra_config.mode != RunMode.MULTIRUN:
+            _withdraw(folder)
         try:
-            write_atomic(folder / RESULT, to_json(result, indent=True))
+            if folder.is_dir():
+                write_atomic(folder / RESULT, to_json(result, indent=True))
         except OSError as error:
             self.exit_code = max(self.exit_code, _no_room(error))
 
 
-def _is_fresh(folder: Path) -> bool:
-    """Whether an output folder holds no more than what every start writes."""
-    return folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}
+def _withdraw(folder: Path) -> None:
+    """Takes away an output folder that holds no more than what every start writes: nothing was started."""
+    if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others' lie beside it
+            folder.parent.rmdir()
 
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:
