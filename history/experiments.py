@@ -34,7 +34,7 @@ def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
             )
         from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
 
-        content: Any = _texts(OmegaConf.to_container(OmegaConf.create(text), resolve=False), _unescaped)
+        content: Any = texts(OmegaConf.to_container(OmegaConf.create(text), resolve=False), _unescaped)
         ((name, sections),) = content.pop("pipelines").items()
         split = (sections.get("data") or {}).get("split") or {}
         if "stratify" in split:  # as schema 1 had it
@@ -62,7 +62,7 @@ def literal_yaml(content: Mapping[str, Any]) -> str:
     """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an interpolation."""
     from omegaconf import OmegaConf
 
-    return str(OmegaConf.to_yaml(OmegaConf.create(_texts(content, _escaped))))
+    return str(OmegaConf.to_yaml(OmegaConf.create(texts(content, _escaped))))
 
 
 def _unescaped(text: str) -> str:
@@ -74,10 +74,10 @@ def _escaped(text: str) -> str:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
-def _texts(node: Any, change: Callable[[str], str]) -> Any:
-    """Plain data with every text in it changed."""
+def texts(node: Any, change: Callable[[str], str]) -> Any:
+    """Return plain data with every text in it changed."""
     if isinstance(node, Mapping):
-        return {key: _texts(value, change) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_texts(value, change) for value in node]
+        return {key: texts(value, change) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [texts(value, change) for value in node]
     return change(node) if isinstance(node, str) else node

@@ -12,6 +12,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
+from history.experiments import _unescaped, literal_yaml, texts
 from history.registry import manager_class
 from runner import cli
 from runner.compose import effective, experiment, overlay
@@ -251,6 +252,14 @@ def test_the_effective_config_is_whole_and_composes_to_the_same() -> None:
     assert experiment(again, again, (), name).pipelines == made.pipelines
     assert (name, again.seed) == ("named", 3)
     assert again.pipelines.b.fit.epochs == 4
+
+
+@pytest.mark.parametrize("text", ["${seed}", r"\${seed}", r"\\${seed}", r"\d $"])
+def test_text_that_looks_like_an_interpolation_stays_text(text: str) -> None:
+    """Composed again, and read back from an entry."""
+    written = literal_yaml({"text": text})
+    assert OmegaConf.to_container(OmegaConf.create(written), resolve=True) == {"text": text}
+    assert texts(OmegaConf.to_container(OmegaConf.create(written)), _unescaped) == {"text": text}
 
 
 # --- through Hydra, with the configs that are shipped

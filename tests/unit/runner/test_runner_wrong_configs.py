@@ -175,6 +175,7 @@ TYPED: list[tuple[list[str], list[str]]] = [
         "manager=clasification on the command line: unknown history manager 'clasification'; did you mean "
         "'classification'?",
     ]),
+    (["debug=false", "threads=0"], ["threads=0 on the command line: must be at least 1, not 0"]),
     (["mode=check", "predict=x"], [
         "mode=check on the command line: check looks at an experiment; reproduce and predict check what they need "
         "by themselves",
