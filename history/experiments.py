@@ -34,7 +34,7 @@ def stored_config(entry: Entry) -> tuple[dict[str, Any], str, dict[str, Any]]:
             )
         from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
 
-        content: Any = _texts(OmegaConf.to_container(OmegaConf.create(text), resolve=False), _unescaped)
+        content: Any = texts(OmegaConf.to_container(OmegaConf.create(text), resolve=False), _unescaped)
         ((name, sections),) = content.pop("pipelines").items()
         split = (sections.get("data") or {}).get("split") or {}
         if "stratify" in split:  # as schema 1 had it
@@ -49,19 +49,24 @@ def experiment_yaml(entry: Entry) -> str:
 
     What was taken from the environment then is not known any more; its keys are named at the top.
     """
-    from omegaconf import OmegaConf
-
     root, name, sections = stored_config(entry)
     kept = {key: value for key, value in root.items() if key not in SURROUNDINGS}
-    body = OmegaConf.to_yaml(OmegaConf.create(_texts({**kept, "pipelines": {name: sections}}, _escaped)))
+    body = literal_yaml({**kept, "pipelines": {name: sections}})
     head = f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n"
     if taken := [key for key, value in flat(sections).items() if "${oc.env:" in str(value)]:
         head += f"# Taken from the environment then, and to be set here: {', '.join(taken)}\n"
     return head + body
 
 
+def literal_yaml(content: Mapping[str, Any]) -> str:
+    """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an interpolation."""
+    from omegaconf import OmegaConf
+
+    return str(OmegaConf.to_yaml(OmegaConf.create(texts(content, _escaped))))
+
+
 def _unescaped(text: str) -> str:
-    return text.replace("\\${", "${")
+    return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", text)
 
 
 def _escaped(text: str) -> str:
@@ -69,10 +74,10 @@ def _escaped(text: str) -> str:
     return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
 
 
-def _texts(node: Any, change: Callable[[str], str]) -> Any:
-    """Plain data with every text in it changed."""
+def texts(node: Any, change: Callable[[str], str]) -> Any:
+    """Return plain data with every text in it changed."""
     if isinstance(node, Mapping):
-        return {key: _texts(value, change) for key, value in node.items()}
-    if isinstance(node, list):
-        return [_texts(value, change) for value in node]
+        return {key: texts(value, change) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [texts(value, change) for value in node]
     return change(node) if isinstance(node, str) else node

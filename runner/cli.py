@@ -8,73 +8,67 @@ import logging
 import os
 import re
 import secrets
+import shutil
 import signal
 import sys
 import tempfile
 import traceback
-from contextlib import ExitStack
+from argparse import ArgumentParser, Namespace
+from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
-from functools import lru_cache
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, TypeAlias
 
-import hydra
 import yaml
-from hydra.core.config_search_path import ConfigSearchPath
+from hydra import version
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.utils import _run_hydra, create_automatic_config_search_path, get_args_parser
+from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.plugins import Plugins
+from hydra.core.utils import setup_globals
 from hydra.errors import HydraException
-from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from history.catalogue import History
 from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
-from runner import compose, environment, sweep
-from runner.errors import ConfigError, ExperimentError, InputError, Interrupted, Problem, machine_is_at_fault
+from runner import compose, environment
+from runner.errors import (
+    ConfigError,
+    ExperimentError,
+    InputError,
+    Interrupted,
+    Problem,
+    machine_is_at_fault,
+)
 from runner.redact import redact, remember_environment
 from runner.settings import SECTIONS, Experiment, Run
-from runner.stored import Reproduction, reproduction
-from runner.sweep import Composer
-from runner.usage import choices, conf_folder, experiments
+from runner.sweep import Composer, all_given, given
+from runner.usage import choices, conf_folder, experiments, folders
 
-if TYPE_CHECKING:
-    from runner.predict import Prediction  # with NumPy, which nothing else here needs
+if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here does
+    from runner.predict import Prediction
+    from runner.stored import Reproduction
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
+EFFECTIVE = "effective.yaml"  # likewise: the config as it was understood
 OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
 LISTED = "(experiment|debug)"  # groups that the defaults list names without a choice: `+` may be said, and is dropped
+SWITCH = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
 APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
-_sweep_folder: Path | None = None
-_scratch = ExitStack()  # holds the temporary folders of this process
+# What Hydra raises over a config; ValueError: over a group.
+COMPLAINTS = (yaml.MarkedYAMLError, HydraException, OmegaConfBaseException, ValueError)
 Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
-_checked: list[tuple[list[str], Run, Work]] = []  # by the callback, for the job that follows: its overrides, its work
-
-
-class Refused(BaseException):
-    """Carries an input error out of a Hydra callback, which would turn an Exception into a warning."""
-
-
-class Check(Callback):
-    """Checks the config before Hydra makes an output folder."""
-
-    def on_run_start(self, config: DictConfig, **_: Any) -> None:
-        _refuse_wrong(config)
-        _leave_nothing(config, "run")
-
-    def on_multirun_start(self, config: DictConfig, **_: Any) -> None:
-        global _sweep_folder
-        _refuse_wrong_jobs(config)
-        _leave_nothing(config, "sweep")
-        _sweep_folder = Path(str(config.hydra.sweep.dir)).resolve()
+_scratch = ExitStack()  # holds the temporary folders of this process
+_checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # by their arguments: jobs that Hydra has yet to start
 
 
 class UserConf(SearchPathPlugin):
@@ -93,17 +87,17 @@ def main() -> int:
         sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
     signal.signal(signal.SIGTERM, _on_sigterm)
     _register()
-    completes = {"-sc", "--shell-completion"} & {*sys.argv}
-    arguments = sys.argv[1:] if completes else [_as_hydra_wants_it(argument) for argument in sys.argv[1:]]
     if "COMP_LINE" in os.environ:  # a shell asks for completions of this line, the last word as it is
         os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"])
     try:
-        _refuse_dashes(arguments)
+        _refuse_dashes(sys.argv[1:])
+        parser = get_args_parser()
+        asked = parser.parse_args()
+        if not asked.shell_completion:
+            asked.overrides = [_as_hydra_wants_it(argument) for argument in asked.overrides]
         with _scratch:
-            return _with_appended_choices(arguments)
-    except Refused as refused:
-        return _complain(refused.args[0])
-    except InputError as error:
+            return _with_appended_choices(parser, asked)
+    except ExperimentError as error:
         return _complain(error)
     except KeyboardInterrupt:
         return _interrupted(130)
@@ -122,9 +116,9 @@ def _as_hydra_wants_it(argument: str) -> str:
     """An argument that may add an experiment, and hands an unknown root key to our own checker, which tells all
     mistakes at once where Hydra tells the first."""
     argument = re.sub(rf"^\+(?={LISTED}=)", "", argument)
-    argument = "debug=default" if argument == "debug=true" else argument
+    argument = SWITCH.get(argument, argument)
     key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
-    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1]))
+    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1], folders()))
     return argument if known else f"+{argument}"
 
 
@@ -136,55 +130,54 @@ def _refuse_dashes(arguments: list[str]) -> None:
             raise InputError(f"{argument} on the command line: keys have no dashes; write {key[1]}=VALUE")
 
 
-def _leave_nothing(config: DictConfig, folder: str) -> None:
-    """A check leaves nothing, and a prediction nothing but its output: what Hydra writes goes to a temporary folder.
-    The root that a prediction reads from may be read-only, or another's."""
-    if config.get("mode") == "check" or config.get("predict"):
-        temporary = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
-        config.hydra[folder].dir = temporary
-        config.hydra.overrides.hydra.append(f"hydra.{folder}.dir='{temporary}'")  # each job of a sweep composes anew
-
-
-def _with_appended_choices(arguments: list[str]) -> int:
-    """Runs Hydra; a group choice that its defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`) is
-    appended to it, so that nobody has to know which choices an experiment spells out."""
-    given = arguments
-    for _ in range(len(arguments) + 1):
+def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
+    """Does what is asked; a group choice that the defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`)
+    is appended to it, so that nobody has to know which choices an experiment spells out."""
+    typed = asked.overrides
+    composer = _composer(asked)
+    while True:
         try:
-            return _run_hydra(arguments)
-        except yaml.MarkedYAMLError as error:
-            from runner.provenance import yaml_problem
-
-            return _complain(ConfigError([yaml_problem(error)]))
-        except (
-            Refused,
-            HydraException,
-            OmegaConfBaseException,
-            ValueError,
-        ) as raised:  # ValueError: Hydra's, of a group
-            problem: Exception = raised.args[0] if isinstance(raised, Refused) else raised
-            if isinstance(problem, ExperimentError):
-                raise
-            append = APPEND.search(str(problem))
-            key = f"{append[1]}=" if append else None
-            if key is None or not any(argument.startswith(key) for argument in arguments):
-                from runner.provenance import hydra_problems
-
-                code = _complain(ConfigError(hydra_problems(problem, _folders(), given)))
-                return max(code, _report_sweep(_sweep_folder) if _sweep_folder and _sweep_folder.is_dir() else 0)
-            arguments = [f"+{a}" if a.startswith(key) else a for a in arguments]
-        finally:
-            GlobalHydra.instance().clear()
-    return 2
+            return _command(parser, asked, composer)
+        except COMPLAINTS as error:
+            append = APPEND.search(str(error))
+            appended = [f"+{a}" if append and a.startswith(f"{append[1]}=") else a for a in asked.overrides]
+            if appended == asked.overrides:
+                raise ConfigError(_problems(error, composer, typed)) from error
+            asked.overrides = appended
 
 
-def _run_hydra(arguments: list[str]) -> int:
-    outcome: list[int] = []
-    sys.argv = [sys.argv[0], *arguments]
-    hydra.main(config_path=str(conf_folder()), config_name="config", version_base="1.3")(_Task(outcome))()
-    if _sweep_folder is not None:
-        return _report_sweep(_sweep_folder)
-    return outcome[0] if outcome else 0  # nothing ran: --cfg, --info
+def _composer(asked: Namespace) -> Composer:
+    """Of the configs that Hydra would look through."""
+    path = create_automatic_config_search_path(__file__, None, asked.config_path or str(conf_folder()))
+    if asked.config_dir is not None:
+        path.prepend("command-line", f"file://{Path(asked.config_dir).resolve()}", SearchPathQuery(provider="schema"))
+    return Composer(ConfigLoaderImpl(path), asked.config_name or "config")
+
+
+def _command(parser: ArgumentParser, asked: Namespace, composer: Composer) -> int:
+    """Has all jobs checked before Hydra makes the first output folder, and Hydra run them; or answer by itself."""
+    sweep, folder = None, ""
+    if not (asked.cfg or asked.info or asked.hydra_help or asked.shell_completion):
+        if asked.multirun or composer.sweeps(asked.overrides):
+            sweep = composer.sweep(asked.overrides)
+            folder = str(sweep.hydra.sweep.dir)
+        _check(composer, [asked.overrides] if sweep is None else composer.jobs(sweep))
+        if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
+            # It leaves nothing but its output, and the root may be read-only, or another's.
+            folder = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
+        if folder:
+            key, quoted = "run" if sweep is None else "sweep", folder.replace("'", r"\'")
+            asked.overrides = [*asked.overrides, f"hydra.{key}.dir='{quoted}'"]
+    task = _Task()
+    try:
+        _run_hydra(asked, parser, task, str(conf_folder()), composer.name)
+    except HydraException:  # a sweeper made up a job that cannot be composed
+        if sweep is not None:
+            _report_sweep(Path(folder))
+        raise
+    finally:
+        GlobalHydra.instance().clear()
+    return task.exit_code if sweep is None else _report_sweep(Path(folder))
 
 
 class _Task:
@@ -192,24 +185,23 @@ class _Task:
 
     __module__ = "runner.cli"
 
-    def __init__(self, outcome: list[int]) -> None:
-        self.outcome = outcome
+    exit_code = 0  # of the job; stays where nothing is run: --cfg, --info
 
     def __call__(self, config: DictConfig) -> None:
-        folder = Path(HydraConfig.get().runtime.output_dir)
-        result: dict[str, Any] = {
-            "overrides": redact(_given(HydraConfig.get())),
-            "entries": {},
-            "error": None,
-        }
+        hydra_config = HydraConfig.get()
+        folder = Path(hydra_config.runtime.output_dir)
+        loader: Any = GlobalHydra.instance().config_loader()
+        composer = Composer(loader, str(hydra_config.job.config_name))
+        OmegaConf.set_struct(config, False)
+        result: dict[str, Any] = {"overrides": redact(given(hydra_config)), "entries": {}, "error": None}
         try:
-            run, work = _work(config, HydraConfig.get())
+            job = tuple(given(hydra_config))
+            run, work = _checked.pop(job) if job in _checked else _work(config, hydra_config, composer)
             environment.prepare(run)  # before the imports that bring Keras
             result |= _do(work, folder)
-        except ConfigError as error:  # found while planning: what names code, or needs the data
-            error = _placed(error, str(HydraConfig.get().job.config_name), _given(HydraConfig.get()))
-            result |= {"exit_code": _complain(error), "error": str(error)}
-        except ExperimentError as error:
+        except ExperimentError as error:  # found while planning: what names code, or needs the data
+            if isinstance(error, ConfigError):
+                error = ConfigError(_problems(error, composer, all_given(hydra_config)))
             result |= {"exit_code": _complain(error), "error": str(error)}
         except Exception as error:
             result |= {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
@@ -218,17 +210,30 @@ class _Task:
             else:
                 traceback.print_exc()
                 log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
-        self.outcome.append(result["exit_code"])
+        self.exit_code = result["exit_code"]
+        if self.exit_code == 2 and hydra_config.mode != RunMode.MULTIRUN:
+            _withdraw(folder)
         try:
-            write_atomic(folder / RESULT, to_json(result, indent=True))
+            if folder.is_dir():
+                write_atomic(folder / RESULT, to_json(result, indent=True))
         except OSError as error:
-            self.outcome[-1] = max(self.outcome[-1], _no_room(error))
+            self.exit_code = max(self.exit_code, _no_room(error))
+
+
+def _withdraw(folder: Path) -> None:
+    """Takes away an output folder that holds no more than what every start writes: nothing was started."""
+    if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}:
+        shutil.rmtree(folder, ignore_errors=True)
+        with suppress(OSError):  # others' lie beside it
+            folder.parent.rmdir()
 
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:
     """Does what was asked for, and returns what is kept of it in RESULT."""
+    from runner.report.table import show
+    from runner.stored import Reproduction
+
     if isinstance(work, Reproduction):
-        from runner.report.table import show
         from runner.reproduce import page, reproduce
 
         verdict = reproduce(work, folder)
@@ -246,55 +251,76 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
         return {"exit_code": rehearse(work)}
     from runner.experiment import run
 
-    (folder / "effective.yaml").write_text(compose.effective(work), encoding="utf-8")
+    (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
     report = run(work, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
     return {"exit_code": report.exit_code, "entries": report.entries, "reused": report.reused}
 
 
-def _work(config: DictConfig, hydra_config: Any) -> tuple[Run, Work]:
+def _check(composer: Composer, jobs: list[list[str]]) -> None:
+    """Checks every job before the first one starts; a mistake that several make is told once."""
+    _checked.clear()
+    found: dict[Problem, list[list[str]]] = {}
+    for arguments in jobs:
+        try:
+            job = composer.job(arguments)
+            hydra_config = job.pop("hydra")
+            _checked[tuple(given(hydra_config))] = _work(job, hydra_config, composer)
+        except (InputError, *COMPLAINTS) as error:
+            if APPEND.search(str(error)):
+                raise
+            for problem in _problems(error, composer, arguments):
+                found.setdefault(problem, []).append(arguments)
+    if found:
+        raise ConfigError([replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()])
+
+
+def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
+    """Which of the jobs have a mistake, by what tells them from the others."""
+    if len(having) == len(jobs):
+        return ""
+    first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
+    return f" (in {len(having)} of {len(jobs)} jobs{', the first' if len(having) > 1 else ''}: {first})"
+
+
+def _problems(error: Exception, composer: Composer, arguments: list[str]) -> list[Problem]:
+    """What is wrong, each mistake with its place."""
+    from runner import provenance  # only where something is wrong
+
+    return provenance.problems(error, composer, arguments)
+
+
+def _work(config: DictConfig, hydra_config: Any, composer: Composer) -> tuple[Run, Work]:
     """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed at a terminal."""
-    overrides = _given(hydra_config)
-    if _checked and _checked[0][0] == overrides:
-        return _checked.pop()[1:]
     try:
-        return _checked_work(config, hydra_config, overrides)
+        return _understood(config, hydra_config, composer)
     except UntrustedCode as error:
         if not _allowed(error):
             raise
         config.trust = True
-        return _checked_work(config, hydra_config, overrides)
+        return _understood(config, hydra_config, composer)
 
 
-def _given(hydra_config: Any) -> list[str]:
-    """The arguments of the command line; an interpolation in them is not theirs to resolve."""
-    return [str(o) for o in OmegaConf.to_container(hydra_config.overrides.task, resolve=False)]  # type: ignore[union-attr]
-
-
-def _checked_work(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
-    try:
-        return _understood(config, hydra_config, overrides)
-    except ConfigError as error:
-        raise _placed(error, str(hydra_config.job.config_name), overrides) from error
-
-
-def _placed(error: ConfigError, name: str, overrides: list[str]) -> ConfigError:
-    """The mistakes with their places."""
-    from runner.provenance import placed  # only where something is wrong
-
-    return placed(error, _composer(GlobalHydra.instance().config_loader(), name), overrides)
-
-
-def _understood(config: DictConfig, hydra_config: Any, overrides: list[str]) -> tuple[Run, Work]:
+def _understood(config: DictConfig, hydra_config: Any, composer: Composer) -> tuple[Run, Work]:
+    overrides = given(hydra_config)
+    choice = hydra_config.runtime.choices.get("experiment")
     if not (config.get("reproduce") or config.get("predict")):
-        experiment = _experiment(config, hydra_config, overrides)
+        if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
+            compose.run_settings(config)  # what is wrong with the root keys comes first
+            known = f"Experiments:\n{experiments()}\n--help says what else can be given"
+            raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
+        base = composer.files(all_given(hydra_config))
+        experiment = compose.experiment(config, base, overrides, str(choice or "main").removesuffix(".yaml"))
         return experiment.run, experiment
     run = compose.run_settings(config)
-    if hydra_config.runtime.choices.get("experiment") is not None:
+    if choice is not None:
         raise InputError("reproduce and predict take all from the history; leave the experiment out")
     if run.predict is None:
+        from runner.stored import reproduction
+
         again = reproduction(run, overrides)
-        return again.experiment.run, again
+        return again.run, again
+    from history.catalogue import History
     from runner import predict
 
     history = History(run.paths.root, run.history.kind)
@@ -308,74 +334,6 @@ def _allowed(error: UntrustedCode) -> bool:
     print(f"{error.what} would import and run:", *error.names, sep="\n  ", file=sys.stderr)
     print("Import and run it? [y/N] ", end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _experiment(config: DictConfig, hydra_config: Any, overrides: list[str]) -> Experiment:
-    """The checked experiment of a composed config."""
-    base = config
-    if any(compose.is_value(override) for override in compose.parse(overrides)):
-        base = _composer(GlobalHydra.instance().config_loader(), str(hydra_config.job.config_name)).files(overrides)
-    choice = hydra_config.runtime.choices.get("experiment")
-    if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
-        compose.run_settings(config)  # what is wrong with the root keys comes first
-        known = f"Experiments:\n{experiments()}\n--help says what else can be given"
-        raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
-    return compose.experiment(config, base, overrides, str(choice or "main").removesuffix(".yaml"))
-
-
-@lru_cache(maxsize=1)
-def _composer(loader: Any, name: str) -> Composer:
-    return Composer(loader, name)
-
-
-def _refuse_wrong(config: DictConfig) -> None:
-    try:
-        job = config.copy()
-        OmegaConf.set_struct(job, False)
-        hydra_config = job.pop("hydra")
-        _checked[:] = [(_given(hydra_config), *_work(job, hydra_config))]
-    except (ExperimentError, OmegaConfBaseException, HydraException) as error:
-        raise Refused(error if isinstance(error, ExperimentError) else InputError(str(error))) from error
-    except Exception:
-        return  # a code error: Hydra would reduce it to a warning here; the job meets it again, with its trace
-
-
-def _refuse_wrong_jobs(config: DictConfig) -> None:
-    """Checks every job of a sweep before the first one starts; a mistake that several make is told once."""
-    from runner.provenance import hydra_problems, yaml_problem
-
-    jobs = sweep.jobs(config.hydra, _given(config.hydra))
-    composer = _composer(GlobalHydra.instance().config_loader(), str(config.hydra.job.config_name))
-    found: dict[Problem, list[list[str]]] = {}
-    for overrides in jobs:
-        try:
-            job = composer.job(overrides)
-            OmegaConf.set_struct(job, False)
-            _checked_work(job, job.pop("hydra"), overrides)
-        except UntrustedCode:
-            continue  # asked for when the job starts
-        except ExperimentError as error:
-            for problem in error.problems if isinstance(error, ConfigError) else [Problem("", str(error))]:
-                found.setdefault(problem, []).append(overrides)
-        except yaml.MarkedYAMLError as error:
-            found.setdefault(yaml_problem(error), []).append(overrides)
-        except HydraException as error:
-            if APPEND.search(str(error)):
-                raise Refused(error) from error
-            for problem in hydra_problems(error, _folders(), overrides):
-                found.setdefault(problem, []).append(overrides)
-        except Exception:
-            continue  # a code error: the job meets it again, with its trace
-    if found:
-        raise Refused(ConfigError([replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()]))
-
-
-def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
-    """Which of the jobs have a mistake, by what tells them from the others."""
-    if len(having) == len(jobs):
-        return ""
-    first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
-    return f" (in {len(having)} of {len(jobs)} jobs{', the first' if len(having) > 1 else ''}: {first})"
 
 
 def _report_sweep(folder: Path) -> int:
@@ -393,16 +351,13 @@ def _report_sweep(folder: Path) -> int:
 
 
 def _register() -> None:
+    version.setbase("1.3")
+    setup_globals()  # Hydra's resolvers
     sections = DictConfig({key: DictConfig({}, flags={"struct": False}) for key in OPEN})
     ConfigStore.instance().store(name="sections", node=sections)
     remember_environment()
     OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
     Plugins.instance().register(UserConf)
-
-
-def _folders() -> list[Path]:
-    """Where configs are looked for, in this order."""
-    return [Path("conf").resolve(), conf_folder()]
 
 
 def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:

@@ -11,18 +11,21 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from history.errors import unknown
+from history.experiments import literal_yaml
 from runner.check import Reader, Unresolved, at_home, is_schema, keys, plain, tag_of, takes_rest
 from runner.cross import cross_problems
 from runner.errors import ConfigError, Problem
 from runner.redact import redact
 from runner.settings import SECTIONS, Experiment, Pipeline, Run, pipeline_name_problem
 from runner.space import settled
+from runner.usage import choices, folders
 
 IDENTITY = ("kind", "_target_", "hp")  # a mapping that differs in one of these replaces the one it lies over
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
@@ -31,16 +34,16 @@ WHOLE = ("objective",)  # sections that are replaced, not merged: half an object
 
 def is_value(override: Override) -> bool:
     """Whether an override sets a section or a pipeline, or a key within one; those are applied here, not by Hydra.
-    A section that is set to a word chooses from its group, which is Hydra's work."""
+    Where a section has a group, a word chooses from it, which is Hydra's work."""
     section, _, rest = override.key_or_group.partition(".")
     if override.is_delete() or section not in (*SECTIONS, "pipelines"):
         return False
-    return bool(rest) or (section in SECTIONS and isinstance(override.value(), Mapping))
+    return bool(rest) or isinstance(override.value(), Mapping) or not choices(section, folders())
 
 
-def parse(overrides: Sequence[str]) -> list[Override]:
-    """Command-line overrides as Hydra reads them."""
-    return OverridesParser.create().parse_overrides(list(overrides))
+def parse(overrides: Sequence[str], loader: ConfigLoader | None = None) -> list[Override]:
+    """Command-line overrides as Hydra reads them; its loader knows what a `glob(*)` stands for."""
+    return OverridesParser.create(loader).parse_overrides(list(overrides))
 
 
 def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], name: str) -> Experiment:
@@ -55,7 +58,8 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     Raises:
         ConfigError: with every mistake that was found.
     """
-    raw, files = (_container(c, resolve=False) for c in (config, base))
+    raw: Any = OmegaConf.to_container(config, resolve=False)
+    files: Any = OmegaConf.to_container(base, resolve=False)
     if raw.get("experiment") is not None:
         raise ConfigError([Problem("experiment", f"the first line of {name}.yaml must be: # @package _global_")])
     problems: list[Problem] = []
@@ -67,11 +71,11 @@ def experiment(config: DictConfig, base: DictConfig, overrides: Sequence[str], n
     _lay_over(pipelines, raw.get(PRESET) or {}, problems)
     _apply_overrides(pipelines, given, raw.get("only"), problems)
     merged = {key: value for key, value in raw.items() if key != "pipelines"} | {"pipelines": pipelines}
-    resolved = _resolve(merged)
+    resolved = _resolved(OmegaConf.create(merged))
     reader = Reader(_homes())
     run = _read_run(resolved, reader)
     sections = _read_pipelines(resolved["pipelines"], reader)
-    problems += _at_their_origin(reader.problems, raw)
+    problems += reader.problems
     chosen = sections
     if run is not None:
         chosen = _only(sections, run, problems)
@@ -88,7 +92,7 @@ def run_settings(config: DictConfig) -> Run:
         ConfigError: with every mistake that was found.
     """
     reader = Reader()
-    run: Run = _read_run(_resolve(_container(config, resolve=False)), reader)
+    run: Run = _read_run(_resolved(config), reader)
     if reader.problems:
         raise ConfigError(reader.problems)
     return run
@@ -241,6 +245,9 @@ def _apply_overrides(
         section, *rest = override.key_or_group.split(".")
         if section != "pipelines":
             continue
+        if not rest:
+            problems.append(Problem(section, "set keys of one of them: pipelines.NAME.fit.epochs=3"))
+            continue
         name, *path = rest
         if name not in declared:
             what = f"{unknown('pipeline', name, declared)}; +pipelines.{name}... adds one"
@@ -282,20 +289,9 @@ def _has(content: Any, section: str, key: str) -> bool:
     return key in _keys(content, section)
 
 
-def _container(config: Any, *, resolve: bool) -> dict[str, Any]:
-    return typing.cast(dict[str, Any], OmegaConf.to_container(config, resolve=resolve))
-
-
-def _resolve(merged: dict[str, Any]) -> dict[str, Any]:
-    """The config without interpolations; one that leads nowhere is Unresolved in its place."""
-    config = OmegaConf.create(merged)
-    try:
-        return _container(config, resolve=True)
-    except OmegaConfBaseException:
-        return typing.cast(dict[str, Any], _resolved(config))
-
-
 def _resolved(node: Any) -> Any:
+    """A config without interpolations; one that leads nowhere is Unresolved in its place."""
+
     def value(key: Any) -> Any:
         try:
             return _resolved(node[key])
@@ -315,36 +311,6 @@ def _unresolved(text: str, error: Exception) -> str:
     reason = re.sub(r"^\w+ raised while resolving interpolation: \"?(.*?)\"?$", r"\1", reason)
     reason = re.sub(r"^Interpolation key '(.*)' not found$", r"there is no key '\1'", reason)
     return f"the interpolation {text} leads nowhere: {reason}"
-
-
-def _at_their_origin(problems: Sequence[Problem], raw: Mapping[str, Any]) -> list[Problem]:
-    """An inherited mistake is reported once, where it was made: at the root section. A key that is missing was
-    left out where the mapping around it was written."""
-    result = []
-    for problem in problems:
-        section, _, inner = problem.where.partition(".")
-        pipeline, _, key = inner.partition(".")
-        if section == "pipelines" and key:
-            path = re.findall(r"[^.\[\]]+", key)
-            for written in (path, path[:-1] or path):
-                if _leads(raw, ["pipelines", pipeline, *written]):
-                    break
-                if _leads(raw, written):
-                    problem = Problem(key, problem.what)
-                    break
-        result.append(problem)
-    return result
-
-
-def _leads(tree: Any, path: Sequence[str]) -> bool:
-    for key in path:
-        if isinstance(tree, list) and key.isdigit() and int(key) < len(tree):
-            tree = tree[int(key)]
-        elif isinstance(tree, Mapping) and key in tree:
-            tree = tree[key]
-        else:
-            return False
-    return True
 
 
 def _only(sections: dict[str, Pipeline], run: Run, problems: list[Problem]) -> dict[str, Pipeline]:
@@ -376,14 +342,4 @@ def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:
     """The config as it was understood, as YAML: merged for each pipeline (or those named), resolved, defaults filled
     in, without secrets."""
     pipelines = {name: plain(experiment.pipelines[name]) for name in only or experiment.pipelines}
-    content = redact({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines})
-    return OmegaConf.to_yaml(OmegaConf.create(_literal(content)))
-
-
-def _literal(value: Any) -> Any:
-    """Plain data in which `${` is text, not an interpolation."""
-    if isinstance(value, Mapping):
-        return {k: _literal(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_literal(v) for v in value]
-    return value.replace("${", "\\${") if isinstance(value, str) else value
+    return literal_yaml(redact({**plain(experiment.run), "experiment": experiment.name, "pipelines": pipelines}))

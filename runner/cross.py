@@ -9,11 +9,10 @@ from typing import Any
 
 from history import registry
 from history.errors import unknown
-from runner.check import Reader
 from runner.errors import ConfigError, Problem
 from runner.models import METRICS
-from runner.settings import Hyperparameter, Objective
-from runner.space import hyperparameters, is_hyperparameter, names
+from runner.settings import Objective
+from runner.space import hyperparameters, is_hyperparameter
 from runner.targets import check_arguments, locate
 
 OURS = "runner.models"
@@ -52,16 +51,14 @@ def _specs(pipeline: Any) -> list[tuple[str, Mapping[str, Any]]]:
 
 def _space(pipeline: Any) -> Iterator[Problem]:
     seen: set[str] = set()
+    conditional: set[str] = set()
     for path, spec in _specs(pipeline):
-        if path.startswith("model."):
-            reader = Reader()
-            reader.read(spec, Hyperparameter, path)
-            yield from reader.problems
-        for name in names(spec, path):
-            if name in seen:
-                yield Problem(path, f"two hyperparameters are called '{name}'; give each its own name")
-            seen.add(name)
-    conditional = {spec.get("name") or path for path, spec in _specs(pipeline) if spec.get("parent_name") is not None}
+        name = str(spec.get("name") or path)
+        if name in seen:
+            yield Problem(path, f"two hyperparameters are called '{name}'; give each its own name")
+        seen.add(name)
+        if spec.get("parent_name") is not None:
+            conditional.add(name)
     for path, spec in _specs(pipeline):
         parent = spec.get("parent_name")
         if parent is not None and parent not in seen:

@@ -16,20 +16,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history.errors import ExperimentError, InputError
-
-__all__ = [
-    "ConfigError",
-    "DataError",
-    "ExperimentError",
-    "InputError",
-    "Interrupted",
-    "ModelError",
-    "Problem",
-    "SearchError",
-    "machine_is_at_fault",
-]
-
+from history.errors import ExperimentError as ExperimentError
+from history.errors import InputError as InputError
 
 _DATA_KEY = re.compile(r"data(\.(path|target|columns|split|features|name|_target_)\b.*)?")
 

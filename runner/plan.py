@@ -19,7 +19,7 @@ from runner.search.hypermodel import has_own_fit
 from runner.search.preflight import preflight
 from runner.search.state import MARKER, RESULT, Place
 from runner.search.trial import bench
-from runner.settings import Experiment, HyperbandTuner, Pipeline, Target
+from runner.settings import Experiment, HyperbandTuner, Target
 from runner.targets import locate
 
 log = logging.getLogger("runner")
@@ -62,7 +62,8 @@ def plan(experiment: Experiment, name: str) -> Plan:
     if not any(place.folder.glob(f"trial_*/{RESULT}")):
         preflight(pipeline, dataset, maker)
     described = dataset.describe(content) | {"split": plain(pipeline.data.split)}
-    validation = {"settings": plain(pipeline.validation), "sources": _sources(_refit_callbacks(pipeline))}
+    refit = _named(pipeline.validation.callbacks or {}, "validation.callbacks")
+    validation = {"settings": plain(pipeline.validation), "sources": _sources(refit)}
     validation |= {"manager": pipeline.manager_name, "rank_by": pipeline.task.rank_by}
     budget = {key: getattr(pipeline.tuner, key, None) for key in ("max_trials", "hyperband_iterations")}
     identity = {**parts, "budget": budget, "validation": validation}
@@ -133,7 +134,3 @@ def _sources(sections: Mapping[str, Any]) -> dict[str, str | None]:
 
 def _named(targets: Mapping[str, Target | None], where: str) -> dict[str, Target | None]:
     return {f"{where}.{name}": target for name, target in targets.items()}
-
-
-def _refit_callbacks(pipeline: Pipeline) -> dict[str, Target | None]:
-    return _named(pipeline.validation.callbacks or {}, "validation.callbacks")

@@ -7,12 +7,11 @@ under which package each one stands; the YAML nodes of these files know their li
 import functools
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import yaml
-from hydra.core.config_loader import ConfigLoader
 from hydra.core.override_parser.types import Override
 from hydra.errors import OverrideParseException
 from hydra.types import RunMode
@@ -21,10 +20,10 @@ from omegaconf.errors import GrammarParseError
 from history.errors import unknown
 from runner.check import key_text
 from runner.compose import IDENTITY, parse
-from runner.errors import ConfigError, Problem
+from runner.errors import ConfigError, InputError, Problem
 from runner.settings import SECTIONS
 from runner.sweep import Composer
-from runner.usage import choice_name
+from runner.usage import choices, groups
 
 Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0")
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, where it is there: ten times faster
@@ -32,16 +31,32 @@ TEXT = "tag:yaml.org,2002:str"
 SHOWN = 80  # characters of an argument that are repeated to its author
 
 
-def placed(error: ConfigError, composer: Composer, overrides: Sequence[str]) -> ConfigError:
-    """The same mistakes, each with its place; an inherited one once, where it was made."""
+def problems(error: Exception, composer: Composer, arguments: Sequence[str]) -> list[Problem]:
+    """What an error says is wrong, each mistake with its place; an inherited one once, where it was made.
+
+    Args:
+        error: ours, or one that Hydra raised.
+        composer: of the configs.
+        arguments: of the command line.
+    """
+    if isinstance(error, ConfigError):
+        return _placed(error.problems, composer, arguments)
+    if isinstance(error, InputError):
+        return [Problem("", str(error))]
+    if isinstance(error, yaml.MarkedYAMLError):
+        return [_of_yaml(error)]
+    return _of_hydra(error, composer.folders, arguments)
+
+
+def _placed(found: Sequence[Problem], composer: Composer, arguments: Sequence[str]) -> list[Problem]:
     try:
-        chosen = composer.chosen(overrides)
-        lines = _lines(composer.loader, composer.name, chosen)
+        chosen = composer.chosen(arguments)
+        lines = _lines(composer, chosen)
         # An argument that chooses a file leaves it to the file to say what there is to say.
-        places = Places(lines, [o for o in parse(overrides) if o.is_delete() or o.input_line not in chosen])
+        places = Places(lines, [o for o in parse(arguments) if o.is_delete() or o.input_line not in chosen])
     except Exception:  # a place is a courtesy: without one, the mistake itself must still be told
-        return error
-    return ConfigError(sorted(dict.fromkeys(places.of(problem) for problem in error.problems), key=_order))
+        return list(found)
+    return sorted(dict.fromkeys(map(places.of, found)), key=_order)
 
 
 def _order(problem: Problem) -> tuple[str, int]:
@@ -51,20 +66,19 @@ def _order(problem: Problem) -> tuple[str, int]:
 
 
 @functools.lru_cache(maxsize=64)  # the jobs of a sweep have many files in common
-def _lines(loader: ConfigLoader, name: str, chosen: tuple[str, ...]) -> dict[Steps, str]:
+def _lines(composer: Composer, chosen: tuple[str, ...]) -> dict[Steps, str]:
     """Where files say what: each path with the line that says it last, or brings a file to it."""
-    folders = [Path(source.path) for source in loader.get_sources() if source.scheme() == "file"]
     said: dict[Steps, str] = {}
     mentioned: dict[Steps, str] = {}
-    for default in loader.compute_defaults_list(name, list(chosen), RunMode.RUN).defaults:
-        file, parent = (find(str(config), folders) for config in (default.config_path, default.parent))
+    for default in composer.loader.compute_defaults_list(composer.name, list(chosen), RunMode.RUN).defaults:
+        file, parent = (find(str(config), composer.folders) for config in (default.config_path, default.parent))
         if file is None:
             continue
         package = _steps(default.package or "")
-        for path, line in _mentions(parent) if parent else ():
-            if parent and path == package:
+        for choice in _defaults(parent) if parent else ():
+            if parent and choice.package == package:
                 for depth in range(1, len(package) + 1):
-                    mentioned.setdefault(package[:depth], f"{relative(parent)}:{line}")
+                    mentioned.setdefault(package[:depth], f"{relative(parent)}:{choice.line}")
         root = _tree(file)
         if package or not default.primary:
             said[package] = f"{relative(file)}:{root.start_mark.line + 1 if root else 1}"
@@ -73,8 +87,7 @@ def _lines(loader: ConfigLoader, name: str, chosen: tuple[str, ...]) -> dict[Ste
     return mentioned | said
 
 
-@dataclass(frozen=True)
-class _Found:
+class _Found(NamedTuple):
     depth: int  # how many steps of the path it stands for
     given: bool  # on the command line
     place: str
@@ -97,7 +110,7 @@ class Places:
         own, where = self._find(steps), problem.where
         if steps[:1] == ("pipelines",) and len(steps) > 2:
             root = self._find(steps[2:])
-            if root and (not own or root.depth + 2 > own.depth or (root.given and not own.given)):
+            if not own or (root and (root.depth + 2 > own.depth or (root.given and not own.given))):
                 own, where = root, ".".join(problem.where.split(".")[2:])
         return replace(problem, where=where, place=own.place if own else self.lines.get(()))
 
@@ -113,14 +126,8 @@ class Places:
         return None
 
 
-def hydra_problems(error: Exception, folders: Sequence[Path], arguments: Sequence[str]) -> list[Problem]:
-    """Hydra's own complaint in words: what is wrong, where, what is known, what was probably meant.
-
-    Args:
-        error: that Hydra raised.
-        folders: of configs, in the order in which they are looked through.
-        arguments: of the command line.
-    """
+def _of_hydra(error: Exception, folders: Sequence[Path], arguments: Sequence[str]) -> list[Problem]:
+    """Hydra's own complaint in words: what is wrong, where, what is known, what was probably meant."""
     text = str(error) or str(error.__cause__ or type(error).__name__)
     if said := _of_an_argument(error, text, folders, arguments):
         return [said]
@@ -160,12 +167,12 @@ def _of_an_argument(error: Exception, text: str, folders: Sequence[Path], argume
         return Problem("", "there is nothing of that name to leave out", on_command_line(f"~{gone[1]}"))
     if "Config group override must be a string" in text:
         for group, choice, argument in _choices(arguments):
-            if _options(group, folders) and find(f"{group}/{choice}", folders) is None:
-                return Problem("", f"choose one by its name: {', '.join(_options(group, folders))}", argument)
+            if choices(group, folders) and find(f"{group}/{choice}", folders) is None:
+                return Problem("", f"choose one by its name: {', '.join(choices(group, folders))}", argument)
     return None
 
 
-def yaml_problem(error: yaml.MarkedYAMLError) -> Problem:
+def _of_yaml(error: yaml.MarkedYAMLError) -> Problem:
     """What a YAML parser says, in words, with file and line."""
     mark = error.problem_mark or error.context_mark
     what = f"this is no YAML: {error.problem}"
@@ -227,20 +234,23 @@ def _keys(node: yaml.Node | None, path: Steps = ()) -> Iterator[tuple[Steps, yam
             yield from _keys(item, (*path, str(index)))
 
 
-def _defaults(file: Path) -> Iterator[tuple[str, str, int]]:
-    """(group with its package, choice, line) of each choice that a file's defaults list makes."""
+class _Choice(NamedTuple):
+    """What an item of a defaults list chooses."""
+
+    group: str  # as it is written, without its package
+    package: Steps
+    choice: str
+    line: int
+
+
+def _defaults(file: Path) -> Iterator[_Choice]:
     root = _tree(file)
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
         for item in value.value if key.value == "defaults" and isinstance(value, yaml.SequenceNode) else ():
-            for group, choice in item.value if isinstance(item, yaml.MappingNode) else ():
-                yield group.value.split(" ")[-1], str(choice.value), group.start_mark.line + 1
-
-
-def _mentions(file: Path) -> Iterator[tuple[Steps, int]]:
-    """(package, line) of each choice that a file's defaults list makes."""
-    for group, _, line in _defaults(file):
-        name, _, package = group.partition("@")
-        yield _steps(package or name.strip("/").replace("/", ".")), line
+            for written, choice in item.value if isinstance(item, yaml.MappingNode) else ():
+                group, _, package = written.value.split(" ")[-1].partition("@")
+                steps = _steps(package or group.strip("/").replace("/", "."))
+                yield _Choice(group, steps, str(choice.value), written.start_mark.line + 1)
 
 
 def _steps(path: str) -> Steps:
@@ -274,52 +284,41 @@ def _choices(arguments: Sequence[str]) -> Iterator[tuple[str, str, str]]:
         yield key.partition("@")[0], choice, on_command_line(argument)
 
 
-def _options(group: str, folders: Sequence[Path]) -> list[str]:
-    files = ((folder / group, path) for folder in folders for path in (folder / group).glob("**/*.yaml"))
-    return sorted({choice_name(path, top) for top, path in files})
-
-
 def _unknown_choices(file: Path | None, folders: Sequence[Path], arguments: Sequence[str]) -> Iterator[Problem]:
     """Every choice of a file that is not there: on the command line, in the file at fault and in the experiment's."""
-    made = [(group, choice, place) for group, choice, place in _choices(arguments) if _options(group, folders)]
+    made = [(group, choice, place) for group, choice, place in _choices(arguments) if choices(group, folders)]
     experiment = next((choice for group, choice, _ in made if group == "experiment"), "")
     for written in dict.fromkeys(filter(None, (file, find(f"experiment/{experiment}", folders)))):
-        for group, choice, line in _defaults(written):
-            name = group.partition("@")[0]
-            name = (
-                name.lstrip("/")
-                if name.startswith("/") or written.parent in folders
-                else f"{written.parent.name}/{name}"
-            )
-            made.append((name, choice, f"{relative(written)}:{line}"))
+        within = "" if written.parent in folders else f"{written.parent.name}/"
+        for group, _, choice, line in _defaults(written):
+            group = group.lstrip("/") if group.startswith("/") else within + group
+            made.append((group, choice, f"{relative(written)}:{line}"))
     for group, choice, place in made:
         if choice not in ("null", "???", "_self_") and find(f"{group}/{choice}", folders) is None:
             yield Problem("", _unknown_choice(group, choice, folders), place)
 
 
 def _unknown_choice(group: str, choice: str, folders: Sequence[Path]) -> str:
-    if options := _options(group, folders):
+    if options := choices(group, folders):
         return unknown(group, choice, options)
-    groups = sorted({path.name for folder in folders for path in folder.glob("*/")})
+    known = groups(folders)
     *outer, inner = group.split("/")
-    if outer and inner in groups:
+    if outer and inner in known:
         return f"no group '{group}'; a group of the top is written with a slash: /{inner}: {choice}"
-    return unknown("group", group, groups)
+    return unknown("group", group, known)
 
 
 def _clash(file: Path, folders: Sequence[Path]) -> Problem | None:
     """The key at which a file has a list and the config a mapping: Hydra merges neither into the other."""
-    sections = {path.name for folder in folders for path in folder.glob("*/")} | {*SECTIONS, "pipelines"}
+    sections = {*groups(folders), *SECTIONS, "pipelines"}
     lists = {path: value for path, value, key in _keys(_tree(file)) if isinstance(value, yaml.SequenceNode)}
     lines = {path: key.start_mark.line + 1 for path, _, key in _keys(_tree(file))}
     for path in lists:
         place = f"{relative(file)}:{lines[path]}"
         if len(path) == 1 and path[0] in sections:
             return Problem(path[0], "must be a mapping, not a list", place)
-        for group, choice, _ in _defaults(file):
-            name, _, package = group.partition("@")
-            steps = _steps(package or name.strip("/").replace("/", "."))
-            below = find(f"{name.strip('/')}/{choice}", folders) if path[: len(steps)] == steps else None
+        for group, steps, choice, _ in _defaults(file):
+            below = find(f"{group.strip('/')}/{choice}", folders) if path[: len(steps)] == steps else None
             for other, value, key in _keys(_tree(below)) if below else ():
                 if other == path[len(steps) :] and isinstance(value, yaml.MappingNode):
                     where = f"{relative(below)}:{key.start_mark.line + 1}" if below else ""

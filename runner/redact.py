@@ -3,10 +3,11 @@ password in a URL as asterisks."""
 
 import os
 import re
-from collections.abc import Mapping
 from typing import Any
 
 from omegaconf import OmegaConf
+
+from history.experiments import texts
 
 URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^/\s:@]*):[^/\s@]+@")
 TELLING = 6  # characters from which a value within a longer text is taken for the environment's
@@ -31,13 +32,11 @@ def remember_environment() -> None:
 
 def redact(value: Any) -> Any:
     """Plain data as it may be written to a file."""
-    if isinstance(value, Mapping):
-        return {k: redact(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [redact(v) for v in value]
-    if not isinstance(value, str):
-        return value
+    return texts(value, _without_secrets)
+
+
+def _without_secrets(text: str) -> str:
     for secret, name in _taken.items():
-        if value == secret or (len(secret) >= TELLING and secret in value):
-            value = value.replace(secret, f"${{oc.env:{name}}}")
-    return URL_PASSWORD.sub(r"\1:***@", value)
+        if text == secret or (len(secret) >= TELLING and secret in text):
+            text = text.replace(secret, f"${{oc.env:{name}}}")
+    return URL_PASSWORD.sub(r"\1:***@", text)

@@ -80,8 +80,9 @@ def _table(schema: type) -> Iterator[str]:
     """A row for each key: its tag, its own, what it has in common with others, the rest."""
     yield "| key | takes | default | meaning |\n|---|---|---|---|\n"
     hints, said, tag = typing.get_type_hints(schema), meanings(schema), (tag_of(schema) or ("",))[0]
-    own = schema.__annotations__
-    order = sorted(dataclasses.fields(schema), key=lambda f: (REST in f.metadata, f.name != tag, f.name not in own))
+    owners = reversed([*enumerate(schema.__mro__)])
+    depth = {name: distance for distance, owner in owners for name in inspect.get_annotations(owner)}
+    order = sorted(dataclasses.fields(schema), key=lambda f: (REST in f.metadata, f.name != tag, depth[f.name]))
     for field in order:
         key, takes, default = f"`{config_key(field)}`", _takes(hints[field.name]), _default(field)
         if REST in field.metadata:

@@ -22,6 +22,13 @@ NAME = re.compile(r"[a-z][a-z0-9-]*")
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 
 
+def _below_one(section: object, *keys: str) -> Issues:
+    for key in keys:
+        value = getattr(section, key)
+        if isinstance(value, int) and value < 1:
+            yield key, f"must be at least 1, not {value}"
+
+
 # --- search spaces: Keras Tuner's own hyperparameters and argument names
 
 
@@ -38,10 +45,15 @@ class _Hyperparameter:
 
 @dataclass(frozen=True, kw_only=True)
 class _Range(_Hyperparameter):
+    min_value: float  # the lowest value
+    max_value: float  # the highest value
+    step: float | None = None  # between neighbouring values; in log sampling a factor
+    default: float | None = None  # the value of the first trial of a model; null: min_value
     sampling: Literal["linear", "log", "reverse_log"] = "linear"  # how values are spread over the range
 
-    def _range_problems(self, low: float, high: float, step: float | None, default: float | None) -> Issues:
+    def problems(self) -> Issues:
         yield from super().problems()
+        low, high = self.min_value, self.max_value
         for key, bound in (("min_value", low), ("max_value", high)):
             if not math.isfinite(bound):
                 yield key, f"must be finite, not {bound}"
@@ -49,10 +61,10 @@ class _Range(_Hyperparameter):
             yield "max_value", f"{high} is below min_value, {low}"
         if self.sampling != "linear" and low <= 0:
             yield "min_value", f"{self.sampling} sampling needs a min_value above 0, not {low}"
-        if step is not None and step <= (0 if self.sampling == "linear" else 1):
+        if self.step is not None and self.step <= (0 if self.sampling == "linear" else 1):
             yield "step", "must be positive" if self.sampling == "linear" else "multiplies in log sampling: above 1"
-        if default is not None and not low <= default <= high:
-            yield "default", f"{default} lies outside {low} to {high}"
+        if self.default is not None and not low <= self.default <= high:
+            yield "default", f"{self.default} lies outside {low} to {high}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,20 +75,10 @@ class Int(_Range):
     step: int | None = None  # between neighbouring values; in log sampling a factor
     default: int | None = None  # the value of the first trial of a model; null: min_value
 
-    def problems(self) -> Issues:
-        yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Float(_Range):
     hp: Literal["Float"] = "Float"  # numbers of a range
-    min_value: float  # the lowest value
-    max_value: float  # the highest value
-    step: float | None = None  # between neighbouring values; in log sampling a factor
-    default: float | None = None  # the value of the first trial of a model; null: min_value
-
-    def problems(self) -> Issues:
-        yield from self._range_problems(self.min_value, self.max_value, self.step, self.default)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,21 +130,21 @@ class Target:
     def problems(self) -> Issues:
         if not DOTTED.fullmatch(self.target):
             yield "_target_", f"'{self.target}' is not a dotted path such as my_package.my_module.name"
-        for path, _ in hyperparameters(self.args):
-            yield path, "a hyperparameter (`hp`) may stand in the sections model and fit only"
+        for path, spec in hyperparameters(self.args):
+            yield from self._hyperparameter_problems(path, spec)
+
+    def _hyperparameter_problems(self, path: str, spec: Any) -> Issues:
+        yield path, "a hyperparameter (`hp`) may stand in the sections model and fit only"
 
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Target):
     """A function or HyperModel that builds the model; its arguments may be hyperparameters."""
 
-    def problems(self) -> Issues:
-        if not DOTTED.fullmatch(self.target):
-            yield "_target_", f"'{self.target}' is not a dotted path such as my_package.my_module.name"
-        for path, spec in hyperparameters(self.args):
-            reader = Reader()
-            reader.read(spec, Hyperparameter, path)
-            yield from ((problem.where, problem.what) for problem in reader.problems)
+    def _hyperparameter_problems(self, path: str, spec: Any) -> Issues:
+        reader = Reader()
+        reader.read(spec, Hyperparameter, path)
+        yield from ((problem.where, problem.what) for problem in reader.problems)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -316,9 +318,7 @@ class WindowData:
         yield from _file_problems(self.path, self.split)
         if self.split.kind not in (None, "chronological") or self.split.column is not None:
             yield "split", "windows are split by time, in the order of the rows; give validation and test alone"
-        for key in ("sequence_length", "sequence_stride", "sampling_rate"):
-            if getattr(self, key) < 1:
-                yield key, f"must be at least 1, not {getattr(self, key)}"
+        yield from _below_one(self, "sequence_length", "sequence_stride", "sampling_rate")
         if self.horizon < 0:
             yield "horizon", f"must be 0 (the target of the window's last row) or more, not {self.horizon}"
         if self.horizon == 0 and self.target in (self.features or ()):
@@ -340,10 +340,7 @@ class _Tuner:
     project_name: str | None = None  # its folder there; null: <experiment>-<pipeline>
 
     def problems(self) -> Issues:
-        for entry in fields(self):
-            value = getattr(self, entry.name)
-            if isinstance(value, int) and not isinstance(value, bool) and value < 1:
-                yield entry.name, f"must be at least 1, not {value}"
+        yield from _below_one(self, *(entry.name for entry in fields(self)))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -436,10 +433,7 @@ class Fit:
     class_weight: dict[str, float | Hyperparameter] | None = None  # class name → weight in the loss
 
     def problems(self) -> Issues:
-        for key in ("epochs", "batch_size"):
-            value = getattr(self, key)
-            if isinstance(value, int) and value < 1:
-                yield key, f"must be at least 1, not {value}"
+        yield from _below_one(self, "epochs", "batch_size")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -452,10 +446,7 @@ class Validation:
     repeats: int = 1  # refits, each with its own seed; several tell the noise
 
     def problems(self) -> Issues:
-        for key in ("epochs", "batch_size", "repeats"):
-            value = getattr(self, key)
-            if value is not None and value < 1:
-                yield key, f"must be at least 1, not {value}"
+        yield from _below_one(self, "epochs", "batch_size", "repeats")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -490,6 +481,10 @@ SECTIONS = tuple(f.name for f in fields(Pipeline))
 @dataclass(frozen=True, kw_only=True)
 class Paths:
     root: str = "results"  # the folder that everything goes to
+
+    def problems(self) -> Issues:
+        if not self.root:
+            yield "root", "must name a folder; `.` is the current one"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -532,8 +527,7 @@ class Run:
     hooks: dict[str, Target | None] = field(default_factory=dict)
 
     def problems(self) -> Issues:
-        if self.threads < 1:
-            yield "threads", f"must be at least 1, not {self.threads}"
+        yield from _below_one(self, "threads")
         if not 0 <= self.seed < 2**63:
             yield "seed", f"must lie between 0 and 2^63 - 1, not {self.seed}"
         if find_spec(self.backend) is None:

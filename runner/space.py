@@ -24,11 +24,6 @@ def hyperparameters(tree: Any, path: str = "") -> Iterator[tuple[str, Mapping[st
             yield from hyperparameters(value, f"{path}[{index}]")
 
 
-def names(tree: Any, path: str) -> list[str]:
-    """The names under which a tree's hyperparameters are registered."""
-    return [str(spec.get("name") or where) for where, spec in hyperparameters(tree, path)]
-
-
 def settled(pipeline: Any, tree: Any = None) -> Any:
     """A pipeline in which no hyperparameter depends on a value that is fixed: where that is one of its
     `parent_values`, the condition is left out, elsewhere the hyperparameter is None.

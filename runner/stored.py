@@ -57,7 +57,6 @@ def reproduction(run: Run, overrides: Sequence[str]) -> Reproduction:
     foreign = foreign_code(sections)
     if foreign and not run.trust:
         raise UntrustedCode(f"reproducing {entry.id}", foreign)
-    here.pop("experiment", None)
     experiment = compose.stored_experiment(entry.experiment, {**then, **here}, {name: sections}, changes)
     return Reproduction(entry, experiment, run.reproduce_search)
 

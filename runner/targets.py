@@ -51,10 +51,9 @@ def check_arguments(
         where: the config section, for messages.
         filled: names that the runner fills in by itself where the callable wants them.
     """
-    try:
-        parameters = inspect.signature(target).parameters
-    except (TypeError, ValueError):
-        return  # built-in without a signature: the call itself will tell
+    parameters = _parameters(target)
+    if parameters is None:
+        return  # the call itself will tell
     names = list(given)
     problems = []
     named = [n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
@@ -75,11 +74,15 @@ def check_arguments(
 
 def wanted(target: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     """Those of the offered arguments that a callable names among its parameters."""
+    return {name: value for name, value in offered.items() if name in (_parameters(target) or ())}
+
+
+def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
+    """None for a built-in without a signature."""
     try:
-        parameters = inspect.signature(target).parameters
+        return inspect.signature(target).parameters
     except (TypeError, ValueError):
-        return {}
-    return {name: value for name, value in offered.items() if name in parameters}
+        return None
 
 
 def _name(target: Callable[..., Any]) -> str:

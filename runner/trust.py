@@ -1,8 +1,9 @@
 """What a stored config would import: listed before any of it is, and imported only when somebody allows it."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from runner.settings import DOTTED
 
 # By exact name: a prefix would let in whatever a module of ours or of Keras imports itself (`runner.hooks.os.system`).
 OURS = frozenset(
@@ -16,7 +17,6 @@ OURS = frozenset(
         "keras.callbacks.TerminateOnNaN",
     }
 )
-DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 

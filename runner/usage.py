@@ -1,6 +1,6 @@
 """What the command line says without Hydra: its help, its version, and the configs that are there to choose from."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from runner import __version__
@@ -46,14 +46,19 @@ def conf_folder() -> Path:
     return inside if inside.is_dir() else here.parent / "conf"
 
 
-def groups() -> list[str]:
-    """The groups, shipped and the user's own: the folders that hold configs."""
-    return sorted({path.parent.name for folder in _folders() for path in folder.glob("*/*.yaml")})
+def folders() -> list[Path]:
+    """Where configs are looked for, in this order: the user's own shadow the shipped ones."""
+    return [Path("conf"), conf_folder()]
 
 
-def choices(group: str) -> dict[str, Path]:
-    """The choices of a group and their files, in the order of their names; the user's own shadow the shipped ones."""
-    tops = [folder / group for folder in _folders()]
+def groups(within: Iterable[Path]) -> list[str]:
+    """The groups: the folders that hold configs."""
+    return sorted({path.parent.name for folder in within for path in folder.glob("*/*.yaml")})
+
+
+def choices(group: str, within: Sequence[Path]) -> dict[str, Path]:
+    """The choices of a group and their files, in the order of their names."""
+    tops = [folder / group for folder in reversed(within)]
     files = {choice_name(path, top): path for top in tops for path in top.glob("**/*.yaml")}
     return dict(sorted(files.items()))
 
@@ -65,7 +70,7 @@ def choice_name(path: Path, group: Path) -> str:
 
 def experiments() -> str:
     """The experiments, a line each: its name, and the first comment of its file that is no directive."""
-    found = {name: description(path) for name, path in choices("experiment").items()}
+    found = {name: description(path) for name, path in choices("experiment", folders()).items()}
     width = max(map(len, found), default=0)
     return "\n".join(f"  {name:{width}}  {text}".rstrip() for name, text in found.items())
 
@@ -76,12 +81,9 @@ def answer(arguments: Sequence[str]) -> str | None:
         return f"keras-experiment-runner {__version__}"
     if not {"--help", "-h"} & {*arguments}:
         return None
-    listed = "\n".join(f"  {group:10}  {', '.join(choices(group))}" for group in groups() if group != "experiment")
+    there = {group: choices(group, folders()) for group in groups(folders()) if group != "experiment"}
+    listed = "\n".join(f"  {group:10}  {', '.join(made)}" for group, made in there.items())
     return HELP.format(experiments=f"\nExperiments\n{experiments()}\n", choices=listed).rstrip()
-
-
-def _folders() -> tuple[Path, Path]:
-    return conf_folder(), Path("conf")
 
 
 def description(path: Path) -> str:

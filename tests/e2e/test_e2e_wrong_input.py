@@ -74,3 +74,12 @@ def test_a_tuner_is_chosen_for_a_pipeline_without_a_plus(tmp_path: Path, tuner: 
     chosen = (f"tuner@pipelines.mlp.tuner={tuner}", f"tuner@pipelines.cnn.tuner={tuner}")
     done = run(tmp_path, DIGITS, *chosen, "threads=0")
     assert (done.exit_code, done.err) == (2, "error: threads=0 on the command line: must be at least 1, not 0\n")
+
+
+def test_a_mistake_that_only_the_data_shows_leaves_no_output_folder(tmp_path: Path) -> None:
+    """Nothing was started, though Hydra had made one."""
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
+    done = run(tmp_path, DIGITS, "only=[mlp]", "data={kind: table, path: rows.csv, target: c}")
+    assert done.exit_code == 2
+    assert "unknown column 'c'" in done.err
+    assert not (tmp_path / "results" / "runs").exists()

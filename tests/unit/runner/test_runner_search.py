@@ -17,7 +17,7 @@ from runner.search.loop import SLOT, _tell
 from runner.search.oracles import oracle
 from runner.search.state import Place, State
 from runner.settings import Hyperparameter, Run
-from runner.space import declare, hyperparameters, is_hyperparameter, names, sample
+from runner.space import declare, hyperparameters, is_hyperparameter, sample
 from runner.validation import Ranking, Validated
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -300,13 +300,12 @@ NESTED = {
 
 
 def test_hyperparameters_are_named_by_their_path() -> None:
-    """Through mappings and lists, unless they name themselves."""
+    """Through mappings and lists."""
     assert [path for path, _ in hyperparameters(NESTED, "model")] == [
         "model.hidden.h1",
         "model.blocks[0].rate",
         "model.own",
     ]
-    assert names(NESTED, "model") == ["model.hidden.h1", "model.blocks[0].rate", "kind"]
     assert [is_hyperparameter(v) for v in (SPACE["units"], NESTED, {}, "hp", ["hp"])] == [
         True,
         False,

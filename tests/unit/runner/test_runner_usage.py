@@ -9,7 +9,7 @@ import pytest
 from runner_samples import REPOSITORY, SHIPPED
 
 from runner import __version__
-from runner.usage import answer, choices, experiments, groups
+from runner.usage import answer, choices, experiments, folders, groups
 
 
 @pytest.fixture
@@ -45,8 +45,8 @@ def test_help_lists_shipped_and_own_experiments_and_choices(own: Path, arguments
 
 def test_a_users_choice_shadows_the_shipped_one(own: Path) -> None:
     """As Hydra finds it."""
-    assert choices("tuner")["random"].resolve() == own / "tuner" / "random.yaml"
-    assert {"experiment", "optimizer", "tuner", "data"} <= set(groups())
+    assert choices("tuner", folders())["random"].resolve() == own / "tuner" / "random.yaml"
+    assert {"experiment", "optimizer", "tuner", "data"} <= set(groups(folders()))
 
 
 def test_the_version_is_ours() -> None:

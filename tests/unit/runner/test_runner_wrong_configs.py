@@ -168,6 +168,14 @@ TYPED: list[tuple[list[str], list[str]]] = [
     (["+seed=1"], ["seed=1 on the command line: 'seed' has a value already; leave out the +"]),
     (["~sed"], ["~sed on the command line: there is nothing of that name to leave out"]),
     (["tuner=3"], ["tuner=3 on the command line: choose one by its name: bayesian, grid, hyperband, random"]),
+    (["pipelines=x", "fit=3", "manager=clasification", "paths.root="], [
+        "pipelines=x on the command line: set keys of one of them: pipelines.NAME.fit.epochs=3",
+        "paths.root= on the command line: must name a folder; `.` is the current one",
+        "fit=3 on the command line: must be a mapping, not 3",
+        "manager=clasification on the command line: unknown history manager 'clasification'; did you mean "
+        "'classification'?",
+    ]),
+    (["debug=false", "threads=0"], ["threads=0 on the command line: must be at least 1, not 0"]),
     (["mode=check", "predict=x"], [
         "mode=check on the command line: check looks at an experiment; reproduce and predict check what they need "
         "by themselves",
@@ -181,6 +189,9 @@ SWEPT: list[tuple[list[str], list[str]]] = [
         "threads=0 on the command line: must be at least 1, not 0 (in 6 of 9 jobs, the first: experiment=digits seed=1)",
         "seed=x on the command line: must be a whole number, not 'x' (in 2 of 9 jobs, the first: experiment=digits seed=x)",
         "conf/experiment/tab.yaml:4: YAML takes no tabs; indent with spaces (in 3 of 9 jobs, the first: experiment=tab seed=1)",
+    ]),
+    (["-m", "+experiment=glob(d*)", "seed=x"], [
+        "seed=x on the command line: must be a whole number, not 'x'",
     ]),
     (["-m", "+experiment=digits", "tuner@pipelines.mlp.tuner=grid,rndom"], [
         "tuner@pipelines.mlp.tuner=rndom on the command line: unknown tuner 'rndom'; did you mean 'random'? (in 1 of 2 jobs: tuner@pipelines.mlp.tuner=rndom)",
