@@ -448,4 +448,6 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes() 
     finally:
         registry._classes.pop("of_plots")
     found = problems(lambda: from_files({**SECTIONS, "manager": "regression"}))
-    assert "entries of the task regression, the task of this pipeline is classification" in found["pipelines.main.manager"]
+    assert (
+        "entries of the task regression, the task of this pipeline is classification" in found["pipelines.main.manager"]
+    )
