@@ -57,7 +57,7 @@ def rehearse(experiment: Experiment) -> int:
     for name, planned in plans.items():
         if not isinstance(planned, Plan):
             traceback.print_exception(planned)
-            code = 1
+            code = 2  # as nothing was started
             continue
         pipeline = experiment.pipelines[name]
         dataset, maker = bench(pipeline)

@@ -68,9 +68,9 @@ def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> Non
 
 
 def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
-    """Exit code 1; the other pipelines are shown."""
+    """Nothing was started: exit code 2; the other pipelines are shown."""
     done = run(folder, "+experiment=bug", "mode=check")
-    assert done.exit_code == 1
+    assert done.exit_code == 2
     assert "ValueError: a bug of mine" in done.err
     assert "\nb  " in done.out
     assert "\na  " not in done.out

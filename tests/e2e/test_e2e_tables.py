@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import numpy as np
 import pytest
-from e2e_samples import REPOSITORY, Done, finish, run, run_both, start, write
+from e2e_samples import REPOSITORY, Done, finish, history, run, run_both, start, write
 from sklearn.datasets import load_iris
 
 pytestmark = pytest.mark.e2e
@@ -114,6 +114,22 @@ def test_a_hypermodel_gets_what_the_table_tells(documents: dict[str, dict[str, A
     assert entry["status"] == "complete"
     assert set(entry["best"]["values"]) == {"units", "activation", "batch_size"}
     assert entry["data"]["classes"] == ["setosa", "versicolor", "virginica"]
+
+
+def test_a_function_takes_arguments_that_are_searched(folder: Path, ran: tuple[Done, Done]) -> None:
+    """As README shows it, over the same table."""
+    assert ran
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    (model,) = re.findall(
+        r"^```yaml\n(model:\n  _target_: my_project\.build\n.*?)^```", readme, re.DOTALL | re.MULTILINE
+    )
+    flowers = example("conf/experiment/flowers.yaml")
+    assert "model: {_target_: my_project.Wide}\n" in flowers
+    write(folder, conf__experiment__function_yaml=flowers.replace("model: {_target_: my_project.Wide}\n", model))
+    done = run(folder, "+experiment=function", "tuner.max_trials=1", "fit.epochs=1")
+    assert done.exit_code == 0, done
+    [entry] = [e for e in history(folder, "list", "--experiment", "function") if e["status"] == "complete"]
+    assert {"layers", "units_0", "model.learning_rate"} <= set(entry["best"]["values"])
 
 
 def test_a_table_reproduces_bit_for_bit(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
