@@ -2,6 +2,17 @@
 
 import pytest
 
+LONGEST = (
+    "test_killed.py",
+    "test_resumed.py",
+    "test_e2e_shipped.py",
+)  # first, so that no process waits for one at the end
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders the files, each of which runs in one process, as they share costly runs."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(autouse=True)
 def _no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
