@@ -2,9 +2,9 @@
 
     python benchmarks/growth.py [--sizes 100 1000 10000] [--rounds 3]
 
-`list` and its memory are those of a whole process, `python -m history list` with its output thrown away; the others
-run in this process. The peer is TinyDB with its own storage, on the same documents, and its column is the ratio of
-our time to its.
+`list` and its memory are those of a whole process, `python -m history list` with its output thrown
+away; the others run in this process. The peer is TinyDB with its own storage, on the same
+documents, and its column is the ratio of our time to its.
 """
 
 import argparse
@@ -28,7 +28,11 @@ from history.entry import new_id
 from history.store import TABLE, DurableStorage, TinyDBStore
 
 REPOSITORY = Path(__file__).resolve().parents[1]
-TARGETS = {"list": 1.0, "insert": 1.0, "memory": 500.0}  # seconds, seconds, MB: at 10,000 entries on two cores
+TARGETS = {
+    "list": 1.0,
+    "insert": 1.0,
+    "memory": 500.0,
+}  # seconds, seconds, MB: at 10,000 entries on two cores
 
 LISTING = """
 import resource, subprocess, sys, time
@@ -44,9 +48,14 @@ def document(number: int) -> dict[str, Any]:
     reports = ("classification_report", "confusion_matrix")
     names = ["model", "config", "identity", "trials", "oracle", "history", "changes", *reports]
     names += [f"test_{name}" for name in reports]
-    parameters = [f"model.{name}" for name in ("hidden.h1", "hidden.h2", "dropout", "activation", "l2")]
+    parameters = [
+        f"model.{name}" for name in ("hidden.h1", "hidden.h2", "dropout", "activation", "l2")
+    ]
     space = [
-        {"class_name": "Float", "config": {"name": name, "default": 0.0, "conditions": [], "min_value": 0.0, "step": 1}}
+        {
+            "class_name": "Float",
+            "config": {"name": name, "default": 0.0, "conditions": [], "min_value": 0.0, "step": 1},
+        }
         for name in parameters
     ]
     metrics = ("accuracy", "balanced_accuracy", "f1_macro", "log_loss", "roc_auc")
@@ -72,7 +81,11 @@ def document(number: int) -> dict[str, Any]:
             "trials": {"total": 20, "completed": 19, "failed": 1},
             "seconds": 61.25 + number,
         },
-        "best": {"trial_id": "07", "score": 0.975, "values": dict.fromkeys(parameters, 0.125 + number)},
+        "best": {
+            "trial_id": "07",
+            "score": 0.975,
+            "values": dict.fromkeys(parameters, 0.125 + number),
+        },
         "validation": {
             "repeats": 3,
             "metrics": dict(means),
@@ -103,7 +116,11 @@ def document(number: int) -> dict[str, Any]:
         "config_hash": f"{number:064x}",
         "overrides": ["tuner.max_trials=20", f"seed={number}"],
         "artefacts": {
-            name: {"path": f"entries/{id}/{name}.bin", "bytes": 60_000 + number, "sha256": f"{number:064x}"}
+            name: {
+                "path": f"entries/{id}/{name}.bin",
+                "bytes": 60_000 + number,
+                "sha256": f"{number:064x}",
+            }
             for name in names
         },
     }
@@ -116,9 +133,13 @@ def seconds(function: Callable[..., object], *arguments: object) -> float:
 
 
 def listing(root: Path) -> tuple[float, float]:
-    """Seconds and MB of the process, which a small one starts: Linux counts the memory of its parent as its own."""
+    """Seconds and MB of the process, which a small one starts: Linux counts the memory of its
+    parent as its own.
+    """
     command = [sys.executable, "-m", "history", "--root", str(root), "list"]
-    done = subprocess.run([sys.executable, "-c", LISTING, *command], capture_output=True, cwd=REPOSITORY, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", LISTING, *command], capture_output=True, cwd=REPOSITORY, check=True
+    )
     taken, memory = map(float, done.stdout.split())
     return taken, memory / 1000
 
@@ -162,7 +183,11 @@ def main() -> int:
                 f"{found['insert']:6.3f} s {found['peer']:7.3f} s {ratio:6.2f} {found['get']:6.3f} s",
                 flush=True,
             )
-            late += [f"{key} at {size:,}: {found[key]:.2f}" for key, most in TARGETS.items() if found[key] > most]
+            late += [
+                f"{key} at {size:,}: {found[key]:.2f}"
+                for key, most in TARGETS.items()
+                if found[key] > most
+            ]
     print(f"medians of {options.rounds}; above the target: {', '.join(late) or 'none'}")
     return 1 if late else 0
 

@@ -1,9 +1,10 @@
-"""What a search costs beyond its trainings: ours and Keras Tuner's own, as ratios to the bare Keras fits.
+"""What a search costs beyond its trainings: ours and Keras Tuner's own, as ratios to the bare Keras
+fits.
 
     python benchmarks/search.py [--trials 8] [--rounds 3]
 
-The three run in turn in one process, on the same data, model and number of epochs; only the ratios mean anything.
-Memory: the growth of this process over our searches, per trial.
+The three run in turn in one process, on the same data, model and number of epochs; only the ratios
+mean anything. Memory: the growth of this process over our searches, per trial.
 """
 
 import argparse
@@ -20,8 +21,17 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from runner import environment
-from runner.settings import Fit, Model, Objective, Pipeline, RandomTuner, Run, SklearnData, Task
+from runner.config.schema import (
+    Fit,
+    Model,
+    Objective,
+    Pipeline,
+    RandomTuner,
+    Run,
+    SklearnData,
+    Task,
+)
+from runner.training import environment
 
 RUN = Run()
 
@@ -42,7 +52,7 @@ def bare(settings: Pipeline, trials: int) -> None:
     """The fits alone, as a plain Keras script would do them."""
     import keras_tuner
 
-    from runner.search.trial import bench
+    from runner.training.build import bench
 
     dataset, maker = bench(settings)
     for trial in range(trials):
@@ -50,7 +60,14 @@ def bare(settings: Pipeline, trials: int) -> None:
         hp.values = {"model.hidden.h1": 16 + trial}
         model = maker.build(hp)
         held = (dataset.validation.x, dataset.validation.y)
-        model.fit(dataset.train.x, dataset.train.y, validation_data=held, epochs=10, batch_size=32, verbose=0)
+        model.fit(
+            dataset.train.x,
+            dataset.train.y,
+            validation_data=held,
+            epochs=10,
+            batch_size=32,
+            verbose=0,
+        )
 
 
 def ours(settings: Pipeline, folder: Path) -> None:
@@ -64,13 +81,22 @@ def ours(settings: Pipeline, folder: Path) -> None:
 def keras_tuners(settings: Pipeline, trials: int, folder: Path) -> None:
     import keras_tuner
 
-    from runner.search.trial import bench
+    from runner.training.build import bench
 
     dataset, maker = bench(settings)
-    tuner = keras_tuner.RandomSearch(maker, "val_loss", trials, seed=1, directory=folder, project_name="plain")
+    tuner = keras_tuner.RandomSearch(
+        maker, "val_loss", trials, seed=1, directory=folder, project_name="plain"
+    )
     held = (dataset.validation.x, dataset.validation.y)
     with contextlib.redirect_stdout(io.StringIO()):
-        tuner.search(dataset.train.x, dataset.train.y, validation_data=held, epochs=10, batch_size=32, verbose=0)
+        tuner.search(
+            dataset.train.x,
+            dataset.train.y,
+            validation_data=held,
+            epochs=10,
+            batch_size=32,
+            verbose=0,
+        )
 
 
 def main() -> None:
@@ -90,9 +116,17 @@ def main() -> None:
             base = _seconds(bare, settings, options.trials)
             before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
             ratios["ours"].append(_seconds(ours, settings, folder) / base)
-            grown.append((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1000 / options.trials)
-            ratios["Keras Tuner's"].append(_seconds(keras_tuners, settings, options.trials, folder) / base)
-    print(f"{options.rounds} rounds of {options.trials} trials; time as a ratio to the bare fits: median (min to max)")
+            grown.append(
+                (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
+                / 1000
+                / options.trials
+            )
+            ratios["Keras Tuner's"].append(
+                _seconds(keras_tuners, settings, options.trials, folder) / base
+            )
+    print(
+        f"{options.rounds} rounds of {options.trials} trials; time as a ratio to the bare fits: median (min to max)"
+    )
     for name, values in ratios.items():
         print(f"{name:14} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")
     print(f"our peak memory grew by {statistics.median(grown):.1f} MB a trial")

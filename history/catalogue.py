@@ -22,13 +22,16 @@ class History:
         self.store = open_store(store, self.root)
 
     def entries(self, **wanted: str | None) -> list[Entry]:
-        """Return the entries that have every value asked for (as `select` takes them), oldest first."""
+        """Return the entries that have every value asked for (as `select` takes them), oldest
+        first.
+        """
         return select(self.store.all(), self.root, **wanted)
 
     def get(self, reference: str) -> Entry:
         """Return the entry named by its id, a unique prefix of it, or its position.
 
-        Positions: `@0` is the oldest, `@-1` the newest. Raises UnknownEntry when none or several match.
+        Positions: `@0` is the oldest, `@-1` the newest. Raises UnknownEntry when none or several
+        match.
         """
         entries = self.entries()
         if not entries:
@@ -46,13 +49,16 @@ class History:
             candidates = ", ".join(entry.id for entry in matches)
             raise UnknownEntry(f"{reference!r} names several entries of {self.root}: {candidates}")
         hint = suggest(reference, [entry.id for entry in entries])
-        raise UnknownEntry(f"no entry {reference!r} in {self.root}{hint} (see `python -m history list`)")
+        raise UnknownEntry(
+            f"no entry {reference!r} in {self.root}{hint} (see `python -m history list`)"
+        )
 
     def remove(self, entry: Entry) -> None:
-        """Forget the entry and delete its folder; raises UnknownEntry when it is gone, or HistoryError.
+        """Forget the entry and delete its folder; raises UnknownEntry when it is gone, or
+        HistoryError.
 
-        A kill in between leaves the entry whole or gone: the folder loses its name first, and comes back by
-        `doctor` as long as the document is there.
+        A kill in between leaves the entry whole or gone: the folder loses its name first, and comes
+        back by `doctor` as long as the document is there.
         """
         try:
             with folders.changing(self.root) as entries:
@@ -69,16 +75,22 @@ class History:
                     raise
                 folders.delete(aside)
         except OSError as error:
-            raise HistoryError(f"entry {entry.id} is not wholly removed: {error}; see `history doctor`") from error
+            raise HistoryError(
+                f"entry {entry.id} is not wholly removed: {error}; see `history doctor`"
+            ) from error
 
     def to_frame(self, **wanted: str | None) -> "pandas.DataFrame":
-        """Return the entries as a table, a row each; nested keys are joined by dots (as `frame.to_frame` says)."""
-        from history.frame import to_frame
+        """Return the entries as a table, a row each; nested keys are joined by dots (as
+        `frame.to_frame` says).
+        """
+        from history.view.frame import to_frame
 
         return to_frame(self.entries(**wanted))
 
     def manager_of(self, entry: Entry) -> HistoryManager:
-        """Return the history manager that stored the entry; raises RegistryError if it is not installed."""
+        """Return the history manager that stored the entry; raises RegistryError if it is not
+        installed.
+        """
         return registry.manager(entry.manager or entry.task, self.root, self.store)
 
     def _at(self, entries: list[Entry], position: int) -> Entry:

@@ -19,7 +19,9 @@ ROUNDS = 5  # a restored database shows orphans, and these need no more than one
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that is not as it should be. `repair` says what would be done; None: nothing can be."""
+    """Something that is not as it should be. `repair` says what would be done; None: nothing can
+    be.
+    """
 
     what: str
     repair: str | None = None
@@ -40,31 +42,40 @@ def examine(history: History) -> list[Finding]:
     found += [*_previous(storage)] if storage else []
     ids = Counter(document["id"] for document in documents)
     for id in sorted(id for id in ids if ids[id] > 1):
-        found.append(_repeated(id, [document for document in documents if document["id"] == id], storage))
+        found.append(
+            _repeated(id, [document for document in documents if document["id"] == id], storage)
+        )
     for document in documents:
         found += _entry(history, document)
     return [*found, *_folders(history, set(ids))]
 
 
 def repair(history: History, findings: list[Finding]) -> list[Finding]:
-    """Do the repairs that the findings name, as far as they are still to be done; return those that were.
+    """Do the repairs that the findings name, as far as they are still to be done; return those that
+    were.
 
     Raises HistoryError when one fails; what was repaired before stays so.
     """
     done = []
     try:
         with folders.changing(history.root):
-            for finding in examine(history):  # anew: what another process was in the middle of has ended by now
+            for finding in examine(
+                history
+            ):  # anew: what another process was in the middle of has ended by now
                 if finding.do is not None and finding in findings:
                     finding.do()
                     done.append(finding)
     except OSError as error:
-        raise HistoryError(f"a repair failed: {error}; what was repaired before stays so") from error
+        raise HistoryError(
+            f"a repair failed: {error}; what was repaired before stays so"
+        ) from error
     return done
 
 
 def mend(history: History) -> tuple[list[Finding], list[Finding]]:
-    """Repair until nothing is left that can be; return what was repaired, and what remains. Raises as `repair` does."""
+    """Repair until nothing is left that can be; return what was repaired, and what remains. Raises
+    as `repair` does.
+    """
     repaired: list[Finding] = []
     found = examine(history)
     for _ in range(ROUNDS):
@@ -79,19 +90,27 @@ def _database(history: History, storage: DurableStorage, error: str) -> Finding:
     """A damaged database: the generation before it, or every whole folder."""
     try:
         storage.read()
-        return Finding(error, "take these rows out; a copy of the file stays beside it", lambda: _take_out(storage))
+        return Finding(
+            error,
+            "take these rows out; a copy of the file stays beside it",
+            lambda: _take_out(storage),
+        )
     except HistoryError:
         pass  # it is this that is wrong
     if storage.previous.exists():
         try:
             if DurableStorage(storage.previous).read():
-                return Finding(error, f"restore the generation before, {storage.previous}", storage.restore)
+                return Finding(
+                    error, f"restore the generation before, {storage.previous}", storage.restore
+                )
         except HistoryError as worse:
             error = f"{error}; {worse}"
     named = [path for path in sorted((history.root / "entries").glob("[a-z]*")) if _is_entrys(path)]
     whole = [document for document in map(_document, named) if isinstance(document, dict)]
     if named and not whole:
-        return Finding(f"{error}; none of the {len(named)} folders in entries/ is whole, to build it anew from")
+        return Finding(
+            f"{error}; none of the {len(named)} folders in entries/ is whole, to build it anew from"
+        )
     what = f"build it anew from the {len(whole)} whole folders in entries/; what it was stays beside it"
     return Finding(error, what, lambda: _rebuild(storage, whole))
 
@@ -100,7 +119,9 @@ def _repeated(id: str, rows: list[dict[str, Any]], storage: DurableStorage | Non
     what = f"{id} is in the database {len(rows)} times"
     if storage is None or any(row != rows[0] for row in rows):
         return Finding(what)
-    return Finding(what, "take the copies out; a copy of the file stays beside it", lambda: _take_out(storage))
+    return Finding(
+        what, "take the copies out; a copy of the file stays beside it", lambda: _take_out(storage)
+    )
 
 
 def _take_out(storage: DurableStorage) -> None:
@@ -124,7 +145,11 @@ def _previous(storage: DurableStorage) -> Iterator[Finding]:
         DurableStorage(storage.previous).read()
     except HistoryError:
         what = f"{storage.previous}, the generation before, cannot be read; the database itself is sound"
-        yield Finding(what, "take it away; a copy stays beside it", lambda: _take_away(storage, storage.previous))
+        yield Finding(
+            what,
+            "take it away; a copy stays beside it",
+            lambda: _take_away(storage, storage.previous),
+        )
 
 
 def _take_away(storage: DurableStorage, path: Path) -> None:
@@ -138,13 +163,17 @@ def _rebuild(storage: DurableStorage, documents: list[dict[str, Any]]) -> None:
         for path in (storage.previous, storage.path):
             _take_away(storage, path)
         ordered = sorted(documents, key=lambda document: str(document.get("created")))
-        storage.write({TABLE: {str(number): document for number, document in enumerate(ordered, 1)}})
+        storage.write(
+            {TABLE: {str(number): document for number, document in enumerate(ordered, 1)}}
+        )
 
 
 def _leftovers(storage: DurableStorage) -> Iterator[Finding]:
     """What a kill in the middle of a write left; never read by anything."""
     for path in sorted(storage.path.parent.glob(f".{storage.path.stem}*{TEMPORARY}")):
-        yield Finding(f"{path} is left from a write that did not end", "delete it", _unlinking(storage, path))
+        yield Finding(
+            f"{path} is left from a write that did not end", "delete it", _unlinking(storage, path)
+        )
 
 
 def _unlinking(storage: DurableStorage, path: Path) -> Callable[[], None]:
@@ -163,13 +192,17 @@ def _entry(history: History, document: dict[str, Any]) -> Iterator[Finding]:
     folder = history.root / "entries" / id
     aside = folder.with_name(f".{id}{folders.REMOVED}")
     if _is_folder(aside) and not folder.exists():
-        yield Finding(f"{id}: its removal did not end", "put its folder back", lambda: aside.rename(folder))
+        yield Finding(
+            f"{id}: its removal did not end", "put its folder back", lambda: aside.rename(folder)
+        )
         return
     try:
         entry = Entry(upgrade(document), history.root)
         artefacts = entry.value("artefacts", {})
         if artefacts and not folder.exists():
-            yield Finding(f"{id}: its folder {folder} is missing; `history remove {id}` forgets the entry too")
+            yield Finding(
+                f"{id}: its folder {folder} is missing; `history remove {id}` forgets the entry too"
+            )
             return
         for name in artefacts:
             try:
@@ -203,11 +236,17 @@ def _folders(history: History, ids: set[str]) -> Iterator[Finding]:
     whole: list[dict[str, Any]] = []
     for path in sorted(entries.iterdir()):
         name = path.name
-        ours = name.startswith(".") and name.endswith((folders.PART, folders.REMOVED)) and _is_folder(path)
+        ours = (
+            name.startswith(".")
+            and name.endswith((folders.PART, folders.REMOVED))
+            and _is_folder(path)
+        )
         if ours:
             id = name[1:].rpartition(".")[0]
             if name.endswith(folders.PART) or id not in ids or (entries / id).exists():
-                yield Finding(f"{path} is half written or half removed", "delete it", _deleting(path))
+                yield Finding(
+                    f"{path} is half written or half removed", "delete it", _deleting(path)
+                )
         elif not _is_entrys(path):
             yield Finding(f"{path} is no folder of an entry; it is left alone")
         elif name not in ids:  # its entry was never acknowledged, or the database is older
@@ -219,12 +258,15 @@ def _folders(history: History, ids: set[str]) -> Iterator[Finding]:
     if whole:
         where = f"{entries}: whole, but the database does not know of {'it' if len(whole) == 1 else 'them'}"
         names = ", ".join(document["id"] for document in whole)
-        yield Finding(f"{where}: {names}", "put back in the database", lambda: _put_back(history, whole))
+        yield Finding(
+            f"{where}: {names}", "put back in the database", lambda: _put_back(history, whole)
+        )
 
 
 def _not_whole(path: Path, why: str) -> Finding:
-    """A folder of no entry. As a folder gets its name when it is whole, this one was damaged, or written by a release
-    that put no document there: it may be all that is left of an entry."""
+    """A folder of no entry. As a folder gets its name when it is whole, this one was damaged, or
+    written by a release that put no document there: it may be all that is left of an entry.
+    """
     what = f"{path} has no entry in the database, and {why}"
     if not any(path.iterdir()):
         return Finding(what, "delete it", _deleting(path))

@@ -84,7 +84,9 @@ class Entry:
 
     @property
     def imported(self) -> bool:
-        """Whether it came from elsewhere, so that it may lack what every entry of a run here has."""
+        """Whether it came from elsewhere, so that it may lack what every entry of a run here
+        has.
+        """
         return bool(self.value("origin.kind", "run") != "run")
 
     @property
@@ -105,7 +107,8 @@ class Entry:
         return _finite(self.value(f"{part}.deviation.{name}"))
 
     def value(self, dotted: str, default: Any = None) -> Any:
-        """Return what the document has under a dotted key, or `default` where it has nothing or null.
+        """Return what the document has under a dotted key, or `default` where it has nothing or
+        null.
 
         Keys that themselves hold dots are found too: `best.values.model.dropout`.
         """
@@ -115,8 +118,8 @@ class Entry:
     def artefact(self, name: str) -> Path:
         """Return the absolute path of an artefact.
 
-        Raises InputError, naming the artefacts that there are, for an unknown name, and IntegrityError for
-        a path that leads out of the root.
+        Raises InputError, naming the artefacts that there are, for an unknown name, and
+        IntegrityError for a path that leads out of the root.
         """
         artefacts = self.value("artefacts", {})
         if name not in artefacts:
@@ -124,11 +127,15 @@ class Entry:
         root = self.root.resolve()
         path = (root / str(artefacts[name]["path"])).resolve()
         if not path.is_relative_to(root):
-            raise IntegrityError(f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused")
+            raise IntegrityError(
+                f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused"
+            )
         return path
 
     def verified(self, name: str) -> Path:
-        """Return the path of an artefact that is what was stored; raises as `artefact` does, or IntegrityError."""
+        """Return the path of an artefact that is what was stored; raises as `artefact` does, or
+        IntegrityError.
+        """
         path = self.artefact(name)
         check(path, self.document["artefacts"][name], f"artefact {name!r} of entry {self.id}")
         return path
@@ -154,21 +161,26 @@ class Entry:
         return found if isinstance(found, Mapping) else {}
 
     def refits(self) -> list[dict[str, Any]]:
-        """Return a row for each refit: its seed, its metrics over the validation and test rows, and their `history`.
+        """Return a row for each refit: its seed, its metrics over the validation and test rows, and
+        their `history`.
 
-        `history` maps each metric to its value per epoch. Raises IntegrityError when it is not what was stored.
+        `history` maps each metric to its value per epoch. Raises IntegrityError when it is not what
+        was stored.
         """
         rows = read_json(self.verified("history"))
-        inside = self.value("validation.runs", [{}] * len(rows))  # where older entries have all but `history`
+        inside = self.value(
+            "validation.runs", [{}] * len(rows)
+        )  # where older entries have all but `history`
         return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
 
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored model, a keras.Model; the one place of this package that imports keras.
 
-        Arguments: `trust`, load it also when it names code outside Keras, such as a layer of one's own.
-        Raises InputError without a model or trust, IntegrityError when it is not what was stored.
+        Arguments: `trust`, load it also when it names code outside Keras, such as a layer of one's
+        own. Raises InputError without a model or trust, IntegrityError when it is not what was
+        stored.
         """
-        from history.models import load_model
+        from history.model_file import load_model
 
         return load_model(self.verified("model"), trust=trust)
 
@@ -183,7 +195,10 @@ def _lookup(node: object, dotted: str) -> Any:
         return node[dotted]
     cut = dotted.find(".")
     while cut >= 0:
-        if dotted[:cut] in node and (found := _lookup(node[dotted[:cut]], dotted[cut + 1 :])) is not None:
+        if (
+            dotted[:cut] in node
+            and (found := _lookup(node[dotted[:cut]], dotted[cut + 1 :])) is not None
+        ):
             return found
         cut = dotted.find(".", cut + 1)
     return None
@@ -198,10 +213,12 @@ def _finite(value: object) -> float | None:
 def select(documents: Iterable[Mapping[str, Any]], root: Path, **wanted: str | None) -> list[Entry]:
     """Return the entries whose documents have every value asked for (None: any), oldest first.
 
-    The keys are those of documents, such as experiment, pipeline, task, status. Entries of the same second stay in
-    the order given.
+    The keys are those of documents, such as experiment, pipeline, task, status. Entries of the same
+    second stay in the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
     current = map(upgrade, documents)
-    chosen = [Entry(d, root) for d in current if all(d.get(key) == value for key, value in asked.items())]
+    chosen = [
+        Entry(d, root) for d in current if all(d.get(key) == value for key, value in asked.items())
+    ]
     return sorted(chosen, key=lambda entry: entry.created)

@@ -46,19 +46,27 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
 
     def __init__(self, what: str, names: Iterable[str]) -> None:
         self.what = what
-        self.names = tuple(name if name.isprintable() else ascii(name)[1:-1] for name in names)  # for a terminal
+        self.names = tuple(
+            name if name.isprintable() else ascii(name)[1:-1] for name in names
+        )  # for a terminal
         listed = "\n".join(f"  {name}" for name in self.names)
-        super().__init__(f"{what} would import and run:\n{listed}\nLook at that code, then say trust=true")
+        super().__init__(
+            f"{what} would import and run:\n{listed}\nLook at that code, then say trust=true"
+        )
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
     near = get_close_matches(word, list(known))
-    near.sort(key=lambda other: sorted(other) != sorted(word))  # two letters that have changed places come first
+    near.sort(
+        key=lambda other: sorted(other) != sorted(word)
+    )  # two letters that have changed places come first
     return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def unknown(noun: str, word: str, known: Iterable[str]) -> str:
-    """Return the message for a word that is not among the known ones: suggestion first, then the whole list."""
+    """Return the message for a word that is not among the known ones: suggestion first, then the
+    whole list.
+    """
     words = list(known)
     return f"unknown {noun} '{word}'{suggest(word, words)} (known: {', '.join(words) or 'none'})"

@@ -25,7 +25,8 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 @contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give the name of a file to write, which then replaces `path`; on any error `path` stays exactly as it was.
+    """Give the name of a file to write, which then replaces `path`; on any error `path` stays
+    exactly as it was.
 
     The folder of `path` must exist. A link is followed, so that what it points to is replaced.
     Raises OSError when writing fails; the temporary file is then gone.
@@ -79,13 +80,17 @@ def _sync(path: Path) -> None:
 
 @contextmanager
 def held(lock: FileLock) -> Iterator[None]:
-    """Hold a lock between processes, making the folder that its file is in; may be nested. Raises HistoryError."""
+    """Hold a lock between processes, making the folder that its file is in; may be nested. Raises
+    HistoryError.
+    """
     path = Path(lock.lock_file)
     try:
         make_folder(path.parent)
         lock.acquire()
     except Timeout as error:
-        raise HistoryError(f"another process has held {path} for {lock.timeout:.0f} s; end it and repeat") from error
+        raise HistoryError(
+            f"another process has held {path} for {lock.timeout:.0f} s; end it and repeat"
+        ) from error
     except OSError as error:
         raise HistoryError(
             f"cannot lock {path}: {error.strerror or error}; make its folder writable, and repeat"
@@ -107,11 +112,17 @@ def to_json(obj: object, indent: bool = False) -> bytes:
 
     Raises HistoryError when `obj` holds what JSON cannot say.
     """
-    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS | (orjson.OPT_INDENT_2 if indent else 0)
+    options = (
+        orjson.OPT_SERIALIZE_NUMPY
+        | orjson.OPT_NON_STR_KEYS
+        | (orjson.OPT_INDENT_2 if indent else 0)
+    )
     try:
         return orjson.dumps(obj, default=_plain, option=options)
     except TypeError as error:
-        raise HistoryError(f"cannot be written as JSON: {error}; pass plain Python values") from error
+        raise HistoryError(
+            f"cannot be written as JSON: {error}; pass plain Python values"
+        ) from error
 
 
 def _plain(obj: object) -> object:
@@ -119,13 +130,16 @@ def _plain(obj: object) -> object:
         return dict(obj)
     if isinstance(obj, PurePath):
         return obj.as_posix()
-    if type(obj).__module__ == "numpy" and hasattr(obj, "tolist"):  # an array that orjson does not take as it lies
+    if type(obj).__module__ == "numpy" and hasattr(
+        obj, "tolist"
+    ):  # an array that orjson does not take as it lies
         return obj.tolist()
     raise TypeError(f"{obj!r} is of type {type(obj).__name__}")
 
 
 def read_json(path: Path) -> Any:
-    """Return what the JSON file holds; bare NaN and Infinity, as Keras Tuner writes them, are floats.
+    """Return what the JSON file holds; bare NaN and Infinity, as Keras Tuner writes them, are
+    floats.
 
     Raises HistoryError, naming the file, when it cannot be read or is not JSON.
     """

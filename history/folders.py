@@ -23,7 +23,9 @@ LOCK_TIMEOUT = 600.0  # seconds; large models may have to be copied and hashed
 
 @contextmanager
 def changing(root: Path) -> Iterator[Path]:
-    """Hold the folders of entries under `root`, and give their parent; raises HistoryError when that cannot be."""
+    """Hold the folders of entries under `root`, and give their parent; raises HistoryError when
+    that cannot be.
+    """
     with held(FileLock(root / ".locks" / "entries.lock", timeout=LOCK_TIMEOUT)):
         make_folder(root / "entries")
         yield root / "entries"
@@ -40,13 +42,19 @@ def facts(folder: Path, files: Mapping[str, str], id: str) -> dict[str, dict[str
     Arguments: `folder`, where they are now; `files`, artefact name → file name; `id`, of the entry.
     """
     return {
-        name: {"path": f"entries/{id}/{file}", "bytes": (folder / file).stat().st_size, "sha256": sha256(folder / file)}
+        name: {
+            "path": f"entries/{id}/{file}",
+            "bytes": (folder / file).stat().st_size,
+            "sha256": sha256(folder / file),
+        }
         for name, file in files.items()
     }
 
 
 def complete(making: Path, document: Mapping[str, Any]) -> Path:
-    """Add the document to a folder in the making, put all on disk and give it its name; raises OSError."""
+    """Add the document to a folder in the making, put all on disk and give it its name; raises
+    OSError.
+    """
     (making / DOCUMENT).write_bytes(to_json(document, indent=True))
     sync_tree(making)
     folder = making.with_name(document["id"])
@@ -66,7 +74,9 @@ def set_aside(entries: Path, id: str) -> Path:
 
 
 def delete(folder: Path) -> None:
-    """Delete a folder in the making or set aside, if it is there; a link is only unlinked. Raises OSError."""
+    """Delete a folder in the making or set aside, if it is there; a link is only unlinked. Raises
+    OSError.
+    """
     if folder.is_symlink():
         folder.unlink()
     elif folder.exists():

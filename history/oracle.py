@@ -26,8 +26,8 @@ class SearchRecord:
     """One search: the whole `oracle`, its `space`, the tuner's `parameters`, and a row per trial.
 
     A trial has trial_id, status, score (None unless finite), values, best_epoch (0-based; within
-    `tuner/initial_epoch` for Hyperband), started (ISO 8601), seconds, history (for each execution: metric
-    to its value per epoch) and message.
+    `tuner/initial_epoch` for Hyperband), started (ISO 8601), seconds, history (for each execution:
+    metric to its value per epoch) and message.
     """
 
     oracle: dict[str, Any]
@@ -36,16 +36,28 @@ class SearchRecord:
     trials: list[dict[str, Any]]
 
     def summary(self) -> dict[str, Any]:
-        """What an entry's section `search` says of it: space, oracle, trials, and the seconds, None if none has any."""
+        """What an entry's section `search` says of it: space, oracle, trials, and the seconds, None
+        if none has any.
+        """
         statuses = [row["status"] for row in self.trials]
-        counts = {"total": len(statuses), "completed": statuses.count("COMPLETED"), "failed": statuses.count("FAILED")}
+        counts = {
+            "total": len(statuses),
+            "completed": statuses.count("COMPLETED"),
+            "failed": statuses.count("FAILED"),
+        }
         known = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
         seconds = math.fsum(known) if known else None
-        return {"space": self.space, "oracle": self.parameters, "trials": counts, "seconds": seconds}
+        return {
+            "space": self.space,
+            "oracle": self.parameters,
+            "trials": counts,
+            "seconds": seconds,
+        }
 
 
 def read_search(folder: Path) -> SearchRecord:
-    """Read the search in `folder` (`directory/project_name`), its trials in the order they were started.
+    """Read the search in `folder` (`directory/project_name`), its trials in the order they were
+    started.
 
     Raises HistoryError naming the file that cannot be read.
     """
@@ -86,7 +98,11 @@ def best_trial(trials: Iterable[Mapping[str, Any]], direction: Direction) -> dic
 
     The hyperparameter values in oracle.json are never asked: they are the defaults of the space.
     """
-    scored = [dict(trial) for trial in trials if trial["status"] == "COMPLETED" and _score(trial) is not None]
+    scored = [
+        dict(trial)
+        for trial in trials
+        if trial["status"] == "COMPLETED" and _score(trial) is not None
+    ]
     choose = max if direction == "max" else min
     return choose(scored, key=lambda trial: float(trial["score"]), default=None)
 

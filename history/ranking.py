@@ -13,7 +13,9 @@ PARTS = ("validation", "test")
 
 @dataclass(frozen=True)
 class Measured:
-    """A metric's mean and deviation over the repeats, in the metric's own unit; None for what is not known."""
+    """A metric's mean and deviation over the repeats, in the metric's own unit; None for what is
+    not known.
+    """
 
     mean: float | None
     deviation: float | None
@@ -24,8 +26,8 @@ class Measured:
 class Ranked(Measured):
     """An entry's place; `mean` is None for an entry that has no rank.
 
-    `tied` says whether the entry cannot be told apart from the best (for the best itself: from any other); None
-    where the noise is unknown.
+    `tied` says whether the entry cannot be told apart from the best (for the best itself: from any
+    other); None where the noise is unknown.
     """
 
     entry: Entry
@@ -33,30 +35,38 @@ class Ranked(Measured):
 
 
 def measurement(entry: Entry, part: str, metric: str) -> Measured:
-    """Return what the entry holds of a metric over its validation or its test rows, which is one of PARTS."""
+    """Return what the entry holds of a metric over its validation or its test rows, which is one of
+    PARTS.
+    """
     return Measured(entry.metric(metric, part), entry.deviation(metric, part), entry.repeats)
 
 
 def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ranked]:
-    """Return the entries best first; failed ones and those without a finite mean last, in the order given."""
+    """Return the entries best first; failed ones and those without a finite mean last, in the order
+    given.
+    """
     places = [_place(entry, metric) for entry in entries]
     sign = -1 if direction == "max" else 1
     ordered = sorted(
-        (place for place in places if place.mean is not None), key=lambda place: sign * (place.mean or 0.0)
+        (place for place in places if place.mean is not None),
+        key=lambda place: sign * (place.mean or 0.0),
     )
     last = [place for place in places if place.mean is None]
     return _mark_ties(ordered) + last
 
 
 def standard_error(one: Measured, other: Measured) -> float | None:
-    """Return that of the difference of two means, sqrt(s1²/n1 + s2²/n2); None if either has fewer than two repeats."""
+    """Return that of the difference of two means, sqrt(s1²/n1 + s2²/n2); None if either has fewer
+    than two repeats.
+    """
     if one.deviation is None or other.deviation is None or min(one.repeats, other.repeats) < 2:
         return None
     return math.sqrt(one.deviation**2 / one.repeats + other.deviation**2 / other.repeats)
 
 
 def indistinguishable(one: Measured, other: Measured) -> bool | None:
-    """Say whether the difference of two means is within noise; None where the noise or a mean is unknown.
+    """Say whether the difference of two means is within noise; None where the noise or a mean is
+    unknown.
 
     The bound is twice the standard error of the difference, about a 95 % interval (B. L. Welch, The
     generalization of "Student's" problem when several different population variances are involved,

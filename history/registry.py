@@ -1,4 +1,6 @@
-"""History managers by name: built-ins, the entry-point group "history.managers", and `@register("name")`."""
+"""History managers by name: built-ins, the entry-point group "history.managers", and
+`@register("name")`.
+"""
 
 from collections.abc import Callable
 from functools import cache
@@ -45,7 +47,8 @@ def names() -> list[str]:
 def manager_class(name: str) -> type[HistoryManager]:
     """Return the class that is registered under that name.
 
-    Raises RegistryError for an unknown name, a clash, or an entry point that does not lead to a manager.
+    Raises RegistryError for an unknown name, a clash, or an entry point that does not lead to a
+    manager.
     """
     if plugin := _plugins().get(name):
         register(name)(_load(plugin))
@@ -55,7 +58,9 @@ def manager_class(name: str) -> type[HistoryManager]:
 
 
 def manager(name: str, root: Path, store: Store) -> HistoryManager:
-    """Return the history manager of that name on `root` and `store`; raises as `manager_class` does."""
+    """Return the history manager of that name on `root` and `store`; raises as `manager_class`
+    does.
+    """
     made = manager_class(name)(root, store)
     made.name = name
     return made
@@ -83,12 +88,18 @@ def _load(plugin: EntryPoint) -> type[HistoryManager]:
 
 def _check(name: str, manager: object) -> None:
     if not (isinstance(manager, type) and issubclass(manager, HistoryManager)):
-        raise RegistryError(f"history manager {name!r} is no subclass of HistoryManager: {manager!r}")
+        raise RegistryError(
+            f"history manager {name!r} is no subclass of HistoryManager: {manager!r}"
+        )
     lacking = [key for key in ("task", "metrics", "ranking") if not hasattr(manager, key)]
     if lacking:
-        raise RegistryError(f"history manager {name!r} ({_origin(manager)}) does not set {', '.join(lacking)}")
+        raise RegistryError(
+            f"history manager {name!r} ({_origin(manager)}) does not set {', '.join(lacking)}"
+        )
     if manager.ranking not in manager.metrics:
-        raise RegistryError(f"history manager {name!r} ranks by {manager.ranking!r}, which is not in its metrics")
+        raise RegistryError(
+            f"history manager {name!r} ranks by {manager.ranking!r}, which is not in its metrics"
+        )
 
 
 def _origin(manager: type[HistoryManager]) -> str:

@@ -1,6 +1,7 @@
 """The schema of an entry's document, and how documents of older schemas are read.
 
-    2  `origin` says where an entry came from; `identity`, all that a pipeline's fingerprint is made of, is an artefact;
+    2  `origin` says where an entry came from; `identity`, all that a pipeline's fingerprint is made
+    of, is an artefact;
        `validation.runs` has gone to the artefact `history`, whose rows are whole refits;
        `data.columns` maps a table's columns to number or category, where 1 lists those of numbers
     1  the first
@@ -17,7 +18,9 @@ SCHEMA_VERSION = 2
 
 
 def upgrade(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the document in the schema of today; raises HistoryError for one that is newer, or has no version."""
+    """Return the document in the schema of today; raises HistoryError for one that is newer, or has
+    no version.
+    """
     version = document.get("schema_version", 1)
     if version == SCHEMA_VERSION:
         return document

@@ -29,11 +29,15 @@ Tables = dict[str, dict[str, Any]]
 
 TABLE = "entries"
 EXACT = "_exact"  # key of the file that lists what JSON cannot say
-LOCK_TIMEOUT = 60.0  # seconds; an operation takes milliseconds, so a longer wait means that something hangs
+LOCK_TIMEOUT = (
+    60.0  # seconds; an operation takes milliseconds, so a longer wait means that something hangs
+)
 
 
 class Store(Protocol):
-    """Keeps documents, each under the name in its key `id`; what `insert` returned from is on disk."""
+    """Keeps documents, each under the name in its key `id`; what `insert` returned from is on
+    disk.
+    """
 
     def insert(self, document: Mapping[str, Any]) -> None:
         """Add a document; raises HistoryError when its id is taken or it cannot be written."""
@@ -53,22 +57,29 @@ class Store(Protocol):
 class DurableStorage(Storage):
     """A TinyDB storage that replaces its file atomically and keeps the generation before.
 
-        history.json            strict JSON: TinyDB's tables; NaN and infinities are null there, dates ISO 8601 text
-          "_exact"              one row that says which of those nulls and texts are not what they seem: kind → paths
-        history.previous.json   the file before the last change, or the one before that after a kill; always readable
-        .history.lock           held from the read to the write of a change
+        history.json            strict JSON: TinyDB's tables; NaN and infinities are null there,
+        dates ISO 8601 text
+          "_exact"              one row that says which of those nulls and texts are not what they
+          seem: kind → paths
+        history.previous.json   the file before the last change, or the one before that after a
+        kill; always readable .history.lock           held from the read to the write of a change
 
-    TinyDB's own storage rewrites its file in place: a full disk or a kill then loses the whole database.
+    TinyDB's own storage rewrites its file in place: a full disk or a kill then loses the whole
+    database.
     """
 
     def __init__(self, path: Path | str) -> None:
         self.path = Path(path)
         self.previous = self.path.with_name(f"{self.path.stem}.previous{self.path.suffix}")
         self._locks: dict[int, FileLock] = {}  # by process: a lock is not inherited by a fork
-        self._readable: tuple[int, ...] | None = None  # the file as it was when it was last found to be whole
+        self._readable: tuple[int, ...] | None = (
+            None  # the file as it was when it was last found to be whole
+        )
 
     def read(self) -> Tables | None:
-        """Return the tables, or None without a file; raises HistoryError when they cannot be read."""
+        """Return the tables, or None without a file; raises HistoryError when they cannot be
+        read.
+        """
         try:
             with self.path.open("rb") as file:
                 text, identity = file.read(), _identity(os.fstat(file.fileno()))
@@ -114,28 +125,36 @@ class DurableStorage(Storage):
 
     @contextmanager
     def locked(self) -> Iterator[None]:
-        """Hold the lock between processes; may be nested. Raises HistoryError when it cannot be had."""
+        """Hold the lock between processes; may be nested. Raises HistoryError when it cannot be
+        had.
+        """
         path = self.path.with_name(f".{self.path.stem}.lock")
         lock = self._locks.setdefault(os.getpid(), FileLock(path, timeout=LOCK_TIMEOUT))
         with held(lock):
             yield
 
     def restore(self) -> None:
-        """Put the generation before in place of the file, of which a copy stays aside; raises OSError."""
+        """Put the generation before in place of the file, of which a copy stays aside; raises
+        OSError.
+        """
         with self.locked():
             self.set_aside(self.path)
             with atomic(self.path) as temporary:
                 shutil.copyfile(self.previous, temporary)
 
     def set_aside(self, path: Path) -> None:
-        """Give the content of `path`, if there is any, a second name that says it is damaged; raises OSError."""
+        """Give the content of `path`, if there is any, a second name that says it is damaged;
+        raises OSError.
+        """
         with suppress(FileNotFoundError):
             _link(path, path.with_name(f"{path.name}.damaged-{secrets.token_hex(4)}"))
             sync_folder(path.parent)
 
     @contextmanager
     def _generation(self) -> Iterator[None]:
-        """Keeps the file as it is now, and makes it the generation before once the change has been made."""
+        """Keeps the file as it is now, and makes it the generation before once the change has been
+        made.
+        """
         link = self.path.with_name(f".{self.path.name}.{secrets.token_hex(8)}{TEMPORARY}")
         try:
             if self.path.exists():
@@ -143,10 +162,14 @@ class DurableStorage(Storage):
                     self.read()  # raises: what cannot be read must not take the place of what can
                 _link(self.path, link)
             yield
-            with suppress(OSError):  # the change is on disk; the generation before it is an older one then
+            with suppress(
+                OSError
+            ):  # the change is on disk; the generation before it is an older one then
                 link.replace(self.previous)
         finally:
-            link.unlink(missing_ok=True)  # also when it was replaced: two names of one file both stay
+            link.unlink(
+                missing_ok=True
+            )  # also when it was replaced: two names of one file both stay
 
     def _damaged(self, how: str) -> HistoryError:
         return HistoryError(
@@ -172,8 +195,9 @@ def _identity(file: os.stat_result) -> tuple[int, ...]:
 
 @contextmanager
 def _collector_paused() -> Iterator[None]:
-    """Without the garbage collector, which would walk a large database again and again as it is built and taken apart:
-    reading takes a quarter of the time, a change half."""
+    """Without the garbage collector, which would walk a large database again and again as it is
+    built and taken apart: reading takes a quarter of the time, a change half.
+    """
     running = gc.isenabled()
     gc.disable()
     try:
@@ -192,14 +216,18 @@ def _parse(text: bytes) -> Any:
 
 
 def _are_tables(tables: object) -> bool:
-    if not isinstance(tables, Mapping) or not all(isinstance(table, Mapping) for table in tables.values()):
+    if not isinstance(tables, Mapping) or not all(
+        isinstance(table, Mapping) for table in tables.values()
+    ):
         return False
     rows = (row for table in tables.values() for row in table.items())
     return all(isinstance(row, Mapping) and key.removeprefix("-").isdecimal() for key, row in rows)
 
 
 def _is_plain(values: Iterable[Any]) -> bool:
-    """Whether JSON says all of it as it is. Every write asks this of the whole database: the commonest comes first."""
+    """Whether JSON says all of it as it is. Every write asks this of the whole database: the
+    commonest comes first.
+    """
     for value in values:
         kind = value.__class__
         if kind is str or kind is int:
@@ -241,7 +269,8 @@ def _written(key: Any) -> Any:
 
 
 _MAKE: dict[str, Callable[[Any], Any]] = {
-    **{text: lambda _, text=text: float(text) for text in ("nan", "inf", "-inf")},  # type: ignore[misc]  # a default
+    # a default
+    **{text: lambda _, text=text: float(text) for text in ("nan", "inf", "-inf")},  # type: ignore[misc]
     "datetime": datetime.fromisoformat,
     "date": date.fromisoformat,
 }
@@ -267,7 +296,9 @@ class _NoCache(LRUCache[Any, Any]):
 
 
 class DurableTable(Table):
-    """A TinyDB table that several handles and processes may change: nothing is cached, each change is one step."""
+    """A TinyDB table that several handles and processes may change: nothing is cached, each change
+    is one step.
+    """
 
     query_cache_class = _NoCache
     _storage: DurableStorage
@@ -285,7 +316,9 @@ class DurableTable(Table):
             return super().upsert(document, cond)
 
     def insert_unique(self, document: Mapping[str, Any], key: str) -> bool:
-        """Insert the document unless a row has its value of `key`; return whether it was inserted."""
+        """Insert the document unless a row has its value of `key`; return whether it was
+        inserted.
+        """
 
         def add(rows: dict[int, Mapping[str, Any]]) -> None:
             if any(row.get(key) == document[key] for row in rows.values()):
@@ -299,7 +332,9 @@ class DurableTable(Table):
         return True
 
     def _update_table(self, updater: Callable[[dict[int, Mapping[str, Any]]], None]) -> None:
-        """TinyDB's, through which all its changes go, with the lock held from the read to the write."""
+        """TinyDB's, through which all its changes go, with the lock held from the read to the
+        write.
+        """
 
         def alone(rows: dict[int, Mapping[str, Any]]) -> None:
             self._rows, self._free_id = rows, max(rows) + 1 if rows else 1
@@ -328,7 +363,8 @@ class DurableTinyDB(TinyDB):
     """TinyDB on a DurableStorage; all else is TinyDB's."""
 
     table_class = DurableTable
-    default_storage_class = DurableStorage  # type: ignore[assignment]  # TinyDB states its own class, not Storage
+    # TinyDB states its own class, not Storage
+    default_storage_class = DurableStorage  # type: ignore[assignment]
     _storage: DurableStorage
 
     def drop_table(self, name: str) -> None:
@@ -340,8 +376,8 @@ class DurableTinyDB(TinyDB):
 class TinyDBStore:
     """Keeps documents in the TinyDB file `<root>/history.json`.
 
-    Reading takes no lock: the file is only ever replaced whole, so that a history on a read-only disk can be read
-    as well.
+    Reading takes no lock: the file is only ever replaced whole, so that a history on a read-only
+    disk can be read as well.
     """
 
     def __init__(self, root: Path) -> None:
@@ -352,19 +388,25 @@ class TinyDBStore:
     def insert(self, document: Mapping[str, Any]) -> None:
         """Add the document; once this returns it is on disk. Raises HistoryError otherwise."""
         if not self._table.insert_unique(document, "id"):
-            raise HistoryError(f"{self.path} already holds an entry {document['id']!r}; it was not changed")
+            raise HistoryError(
+                f"{self.path} already holds an entry {document['id']!r}; it was not changed"
+            )
 
     def insert_missing(self, documents: Iterable[Mapping[str, Any]]) -> None:
         """Add those documents whose ids are not there, in one step; raises HistoryError."""
         with self.storage.locked():
             there = {document["id"] for document in self.all()}
-            self._table.insert_multiple([document for document in documents if document["id"] not in there])
+            self._table.insert_multiple(
+                [document for document in documents if document["id"] not in there]
+            )
 
     def all(self) -> list[Document]:
         """Return every document, oldest first; makes no file. Raises HistoryError."""
         rows = (self.storage.read() or {}).get(TABLE, {})
         if not all(isinstance(row.get("id"), str) for row in rows.values()):
-            raise HistoryError(f"{self.path} holds rows without an id; nothing was changed. See `history doctor`")
+            raise HistoryError(
+                f"{self.path} holds rows without an id; nothing was changed. See `history doctor`"
+            )
         return [rows[key] for key in sorted(rows, key=int)]
 
     def get(self, id: str) -> Document | None:
@@ -381,7 +423,9 @@ STORES: dict[str, Callable[[Path], Store]] = {"tinydb": TinyDBStore}
 
 
 def open_store(kind: str, root: Path) -> Store:
-    """Return the store of that kind on `root`, touching no file; raises InputError for another kind."""
+    """Return the store of that kind on `root`, touching no file; raises InputError for another
+    kind.
+    """
     if kind not in STORES:
         raise InputError(unknown("history store", kind, STORES))
     return STORES[kind](root)

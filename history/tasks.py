@@ -19,9 +19,9 @@ ClassRow = tuple[str, float, float, float, int]
 class ClassificationResult:
     """How well classes were told apart.
 
-    `metrics`: name to value. `classes`: names, in the order of `confusion`, whose rows are the true and
-    whose columns the predicted classes, in samples. `per_class`: class, precision, recall, f1 (0 to 1) and
-    support (samples); a row per class, then the rows "macro avg" and "weighted avg".
+    `metrics`: name to value. `classes`: names, in the order of `confusion`, whose rows are the true
+    and whose columns the predicted classes, in samples. `per_class`: class, precision, recall, f1
+    (0 to 1) and support (samples); a row per class, then the rows "macro avg" and "weighted avg".
     """
 
     metrics: dict[str, float]
@@ -38,8 +38,8 @@ class ClassificationResult:
 class RegressionResult:
     """How far predictions were from the targets.
 
-    `metrics`: name to value. `residuals`, predicted minus true in the target's unit: mean, deviation and
-    the quantiles q05, q25, q50, q75, q95.
+    `metrics`: name to value. `residuals`, predicted minus true in the target's unit: mean,
+    deviation and the quantiles q05, q25, q50, q75, q95.
     """
 
     metrics: dict[str, float]
@@ -71,7 +71,9 @@ class ClassificationManager(HistoryManager):
 
 
 class RegressionManager(HistoryManager):
-    """Entries of regression: ranked by the root mean squared error, reported with their residuals."""
+    """Entries of regression: ranked by the root mean squared error, reported with their
+    residuals.
+    """
 
     task = "regression"
     metrics: ClassVar[Mapping[str, Direction]] = {

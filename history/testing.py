@@ -47,16 +47,33 @@ class StoreContract:
 
     def test_what_is_inserted_is_read_back_equal(self, store: Store) -> None:
         """Nested values, Unicode and null come back as they were."""
-        document = {"id": "mlp-1", "name": "naïve [red]", "nested": {"values": [1, 2.5, None, True]}}
+        document = {
+            "id": "mlp-1",
+            "name": "naïve [red]",
+            "nested": {"values": [1, 2.5, None, True]},
+        }
         store.insert(document)
         assert store.all() == [document]
         assert store.get("mlp-1") == document
 
     def test_what_strict_json_lacks_comes_back_as_it_was(self, store: Store, root: Path) -> None:
-        """NaN, infinities, numpy's numbers, dates; and a plain null and a text that looks like a date stay those."""
+        """NaN, infinities, numpy's numbers, dates; and a plain null and a text that looks like a
+        date stay those.
+        """
         moment = datetime(2026, 3, 1, 12, 30, 1, 250, tzinfo=UTC)
-        kept = {"inf": [math.inf, -math.inf], "when": moment, "day": moment.date(), "none": None, "text": "2026-03-01"}
-        numbers = {"whole": np.int64(3), "half": np.float32(0.5), "yes": np.bool_(True), "odd": np.float64("nan")}
+        kept = {
+            "inf": [math.inf, -math.inf],
+            "when": moment,
+            "day": moment.date(),
+            "none": None,
+            "text": "2026-03-01",
+        }
+        numbers = {
+            "whole": np.int64(3),
+            "half": np.float32(0.5),
+            "yes": np.bool_(True),
+            "odd": np.float64("nan"),
+        }
         store.insert({"id": "mlp-1", "nested": [{"nan": math.nan, **kept, **numbers}]})
         for found in (store.get("mlp-1"), self.open_store(root).get("mlp-1")):
             assert found is not None
@@ -133,9 +150,15 @@ class ManagerContract:
             path.write_bytes(self.content(name))
         return paths
 
-    def document(self, manager: HistoryManager, mean: float = 0.5, status: str = "complete") -> dict[str, Any]:
+    def document(
+        self, manager: HistoryManager, mean: float = 0.5, status: str = "complete"
+    ) -> dict[str, Any]:
         """Return a document for `add`, with `mean` in the ranking metric."""
-        validation = {"metrics": {manager.ranking: mean}, "deviation": {manager.ranking: 0.0}, "repeats": 2}
+        validation = {
+            "metrics": {manager.ranking: mean},
+            "deviation": {manager.ranking: 0.0},
+            "repeats": 2,
+        }
         return {
             "run_id": "r",
             "experiment": "e",
@@ -144,18 +167,26 @@ class ManagerContract:
             "validation": validation,
         }
 
-    def test_an_added_entry_is_kept_and_verifies(self, manager: HistoryManager, root: Path, tmp_path: Path) -> None:
+    def test_an_added_entry_is_kept_and_verifies(
+        self, manager: HistoryManager, root: Path, tmp_path: Path
+    ) -> None:
         """Its files were moved into its folder, and a new handle reads the same document."""
         files = self.files(manager, tmp_path / "made")
         entry = manager.add(self.document(manager), files)
         manager.verify(entry)
         assert not any(path.exists() for path in files.values())
-        assert {entry.artefact(name).parent for name in files} == {root.resolve() / "entries" / entry.id}
-        assert [kept.document for kept in self.open_manager(root, manager.store).entries()] == [entry.document]
+        assert {entry.artefact(name).parent for name in files} == {
+            root.resolve() / "entries" / entry.id
+        }
+        assert [kept.document for kept in self.open_manager(root, manager.store).entries()] == [
+            entry.document
+        ]
         assert entry.task == manager.task
 
     @pytest.mark.parametrize("damage", ["changed", "missing"])
-    def test_a_damaged_artefact_fails_verification(self, manager: HistoryManager, tmp_path: Path, damage: str) -> None:
+    def test_a_damaged_artefact_fails_verification(
+        self, manager: HistoryManager, tmp_path: Path, damage: str
+    ) -> None:
         """A change that keeps the size, and a missing file, are named."""
         entry = manager.add(self.document(manager), self.files(manager, tmp_path / "made"))
         path = entry.artefact("model")
@@ -166,7 +197,9 @@ class ManagerContract:
         with pytest.raises(IntegrityError, match="'model'"):
             manager.verify(entry)
 
-    def test_a_removed_entry_fails_verification(self, manager: HistoryManager, tmp_path: Path) -> None:
+    def test_a_removed_entry_fails_verification(
+        self, manager: HistoryManager, tmp_path: Path
+    ) -> None:
         """The document is read anew, not taken from the entry."""
         entry = manager.add(self.document(manager), self.files(manager, tmp_path / "made"))
         manager.store.remove(entry.id)
@@ -174,7 +207,9 @@ class ManagerContract:
             manager.verify(entry)
 
     @pytest.mark.parametrize("status", [status for status in STATUSES if status != "failed"])
-    def test_every_required_artefact_must_be_there(self, manager: HistoryManager, tmp_path: Path, status: str) -> None:
+    def test_every_required_artefact_must_be_there(
+        self, manager: HistoryManager, tmp_path: Path, status: str
+    ) -> None:
         """What is missing is named; nothing is stored and no file is moved."""
         for name in COMMON_ARTEFACTS + manager.artefacts:
             files = self.files(manager, tmp_path / "made")
@@ -195,7 +230,9 @@ class ManagerContract:
         with pytest.raises(HistoryError, match="'done'"):
             manager.add(self.document(manager, status="done"), {})
 
-    def test_the_best_ranks_first_and_failures_last(self, manager: HistoryManager, tmp_path: Path) -> None:
+    def test_the_best_ranks_first_and_failures_last(
+        self, manager: HistoryManager, tmp_path: Path
+    ) -> None:
         """By the ranking metric and its direction; what has no finite value has no rank."""
         documents = [
             self.document(manager, 0.1, status="failed"),
@@ -204,10 +241,15 @@ class ManagerContract:
             self.document(manager, 0.9),
         ]
         failed, nan, low, high = [
-            manager.add(document, self.files(manager, tmp_path / "made")).id for document in documents
+            manager.add(document, self.files(manager, tmp_path / "made")).id
+            for document in documents
         ]
         first = [high, low] if manager.metrics[manager.ranking] == "max" else [low, high]
-        assert [place.entry.id for place in manager.rank(manager.entries())] == [*first, failed, nan]
+        assert [place.entry.id for place in manager.rank(manager.entries())] == [
+            *first,
+            failed,
+            nan,
+        ]
 
     def test_an_unknown_metric_is_named_with_a_suggestion(self, manager: HistoryManager) -> None:
         """A slip of the keyboard gets the metric that was meant."""
@@ -215,7 +257,9 @@ class ManagerContract:
             manager.rank([], manager.ranking + "x")
 
     def test_the_report_is_a_table(self, manager: HistoryManager, tmp_path: Path) -> None:
-        """Every row has a cell for every column; a lost artefact is an error of the project's own."""
+        """Every row has a cell for every column; a lost artefact is an error of the project's
+        own.
+        """
         entry = manager.add(self.document(manager), self.files(manager, tmp_path / "made"))
         report = manager.report(entry)
         assert report.rows

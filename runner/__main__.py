@@ -1,9 +1,11 @@
-"""The door, of `python -m runner` and of the console script: what needs no Hydra is said before it is loaded."""
+"""The door, of `python -m runner` and of the console script: what needs no Hydra is said before it
+is loaded.
+"""
 
 import os
 import sys
 
-from runner.usage import answer
+from runner.config.choices import answer
 
 
 def main() -> int:

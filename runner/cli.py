@@ -1,7 +1,7 @@
 """Behind the door: arguments in, messages and exit codes out. Hydra does the rest.
 
-Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong, nothing was
-started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C, SIGTERM).
+Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong,
+nothing was started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C, SIGTERM).
 """
 
 import logging
@@ -38,7 +38,11 @@ from omegaconf.errors import OmegaConfBaseException
 
 from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
-from runner import compose, environment
+from runner.config import compose
+from runner.config.choices import choices, conf_folder, experiments, folders
+from runner.config.jobs import Composer, all_given, given
+from runner.config.schema import SECTIONS, Experiment, Run
+from runner.config.secrets import redact, remember_environment
 from runner.errors import (
     ConfigError,
     ExperimentError,
@@ -47,28 +51,37 @@ from runner.errors import (
     Problem,
     machine_is_at_fault,
 )
-from runner.redact import redact, remember_environment
-from runner.settings import SECTIONS, Experiment, Run
-from runner.sweep import Composer, all_given, given
-from runner.usage import choices, conf_folder, experiments, folders
+from runner.training import environment
 
 if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here does
-    from runner.predict import Prediction
-    from runner.stored import Reproduction
+    from runner.run.predict import Prediction
+    from runner.run.stored import Reproduction
 
 log = logging.getLogger("runner")
 
 RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
 EFFECTIVE = "effective.yaml"  # likewise: the config as it was understood
-OPEN = (*SECTIONS, "pipelines", "hooks", "paths", "executor", "history")  # keys that our own checker judges
-LISTED = "(experiment|debug)"  # groups that the defaults list names without a choice: `+` may be said, and is dropped
+OPEN = (
+    *SECTIONS,
+    "pipelines",
+    "hooks",
+    "paths",
+    "executor",
+    "history",
+)  # keys that our own checker judges
+# groups that the defaults list names without a choice: `+` may be said, and is dropped
+LISTED = "(experiment|debug)"
 SWITCH = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
-APPEND = re.compile(r"To append to your default list use \+([^=\s]+)=")  # Hydra, of a group that nobody has chosen
+APPEND = re.compile(
+    r"To append to your default list use \+([^=\s]+)="
+)  # Hydra, of a group that nobody has chosen
 # What Hydra raises over a config; ValueError: over a group.
 COMPLAINTS = (yaml.MarkedYAMLError, HydraException, OmegaConfBaseException, ValueError)
 Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
 _scratch = ExitStack()  # holds the temporary folders of this process
-_checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # by their arguments: jobs that Hydra has yet to start
+_checked: dict[
+    tuple[str, ...], tuple[Run, Work]
+] = {}  # by their arguments: jobs that Hydra has yet to start
 
 
 class UserConf(SearchPathPlugin):
@@ -84,11 +97,17 @@ def main() -> int:
     """Runs the command line in sys.argv and returns the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
     if str(Path.cwd()) not in sys.path:
-        sys.path.insert(0, str(Path.cwd()))  # the user's own models and data, under a console script too
+        sys.path.insert(
+            0, str(Path.cwd())
+        )  # the user's own models and data, under a console script too
     signal.signal(signal.SIGTERM, _on_sigterm)
     _register()
-    if "COMP_LINE" in os.environ:  # a shell asks for completions of this line, the last word as it is
-        os.environ["COMP_LINE"] = re.sub(rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"])
+    if (
+        "COMP_LINE" in os.environ
+    ):  # a shell asks for completions of this line, the last word as it is
+        os.environ["COMP_LINE"] = re.sub(
+            rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"]
+        )
     try:
         _refuse_dashes(sys.argv[1:])
         parser = get_args_parser()
@@ -113,26 +132,35 @@ def main() -> int:
 
 
 def _as_hydra_wants_it(argument: str) -> str:
-    """An argument that may add an experiment, and hands an unknown root key to our own checker, which tells all
-    mistakes at once where Hydra tells the first."""
+    """An argument that may add an experiment, and hands an unknown root key to our own checker,
+    which tells all mistakes at once where Hydra tells the first.
+    """
     argument = re.sub(rf"^\+(?={LISTED}=)", "", argument)
     argument = SWITCH.get(argument, argument)
     key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
-    known = key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1], folders()))
+    known = (
+        key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1], folders()))
+    )
     return argument if known else f"+{argument}"
 
 
 def _refuse_dashes(arguments: list[str]) -> None:
-    """Of keys, which Hydra's parser would take for abbreviations of its own options, or answer with its usage."""
+    """Of keys, which Hydra's parser would take for abbreviations of its own options, or answer with
+    its usage.
+    """
     for argument in arguments:
         key = re.match(r"--?(\w+)(=|$)", argument)
         if key and key[1] in compose.root_keys():
-            raise InputError(f"{argument} on the command line: keys have no dashes; write {key[1]}=VALUE")
+            raise InputError(
+                f"{argument} on the command line: keys have no dashes; write {key[1]}=VALUE"
+            )
 
 
 def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
-    """Does what is asked; a group choice that the defaults list does not name yet (`tuner@pipelines.mlp.tuner=grid`)
-    is appended to it, so that nobody has to know which choices an experiment spells out."""
+    """Does what is asked; a group choice that the defaults list does not name yet
+    (`tuner@pipelines.mlp.tuner=grid`) is appended to it, so that nobody has to know which choices
+    an experiment spells out.
+    """
     typed = asked.overrides
     composer = _composer(asked)
     while True:
@@ -140,7 +168,9 @@ def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
             return _command(parser, asked, composer)
         except COMPLAINTS as error:
             append = APPEND.search(str(error))
-            appended = [f"+{a}" if append and a.startswith(f"{append[1]}=") else a for a in asked.overrides]
+            appended = [
+                f"+{a}" if append and a.startswith(f"{append[1]}=") else a for a in asked.overrides
+            ]
             if appended == asked.overrides:
                 raise ConfigError(_problems(error, composer, typed)) from error
             asked.overrides = appended
@@ -148,14 +178,22 @@ def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
 
 def _composer(asked: Namespace) -> Composer:
     """Of the configs that Hydra would look through."""
-    path = create_automatic_config_search_path(__file__, None, asked.config_path or str(conf_folder()))
+    path = create_automatic_config_search_path(
+        __file__, None, asked.config_path or str(conf_folder())
+    )
     if asked.config_dir is not None:
-        path.prepend("command-line", f"file://{Path(asked.config_dir).resolve()}", SearchPathQuery(provider="schema"))
+        path.prepend(
+            "command-line",
+            f"file://{Path(asked.config_dir).resolve()}",
+            SearchPathQuery(provider="schema"),
+        )
     return Composer(ConfigLoaderImpl(path), asked.config_name or "config")
 
 
 def _command(parser: ArgumentParser, asked: Namespace, composer: Composer) -> int:
-    """Has all jobs checked before Hydra makes the first output folder, and Hydra run them; or answer by itself."""
+    """Has all jobs checked before Hydra makes the first output folder, and Hydra run them; or
+    answer by itself.
+    """
     sweep, folder = None, ""
     if not (asked.cfg or asked.info or asked.hydra_help or asked.shell_completion):
         if asked.multirun or composer.sweeps(asked.overrides):
@@ -181,7 +219,9 @@ def _command(parser: ArgumentParser, asked: Namespace, composer: Composer) -> in
 
 
 class _Task:
-    """What Hydra calls, once for each job. It never raises: each job's result is written beside its output."""
+    """What Hydra calls, once for each job. It never raises: each job's result is written beside its
+    output.
+    """
 
     __module__ = "runner.cli"
 
@@ -193,10 +233,16 @@ class _Task:
         loader: Any = GlobalHydra.instance().config_loader()
         composer = Composer(loader, str(hydra_config.job.config_name))
         OmegaConf.set_struct(config, False)
-        result: dict[str, Any] = {"overrides": redact(given(hydra_config)), "entries": {}, "error": None}
+        result: dict[str, Any] = {
+            "overrides": redact(given(hydra_config)),
+            "entries": {},
+            "error": None,
+        }
         try:
             job = tuple(given(hydra_config))
-            run, work = _checked.pop(job) if job in _checked else _work(config, hydra_config, composer)
+            run, work = (
+                _checked.pop(job) if job in _checked else _work(config, hydra_config, composer)
+            )
             environment.prepare(run)  # before the imports that bring Keras
             result |= _do(work, folder)
         except ExperimentError as error:  # found while planning: what names code, or needs the data
@@ -209,7 +255,9 @@ class _Task:
                 _no_room(error)
             else:
                 traceback.print_exc()
-                log.error("%s: %s (a code error; the trace stands above)", type(error).__name__, error)
+                log.error(
+                    "%s: %s (a code error; the trace stands above)", type(error).__name__, error
+                )
         self.exit_code = result["exit_code"]
         if self.exit_code == 2 and hydra_config.mode != RunMode.MULTIRUN:
             _withdraw(folder)
@@ -221,8 +269,14 @@ class _Task:
 
 
 def _withdraw(folder: Path) -> None:
-    """Takes away an output folder that holds no more than what every start writes: nothing was started."""
-    if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {".hydra", "run.log", EFFECTIVE}:
+    """Takes away an output folder that holds no more than what every start writes: nothing was
+    started.
+    """
+    if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {
+        ".hydra",
+        "run.log",
+        EFFECTIVE,
+    }:
         shutil.rmtree(folder, ignore_errors=True)
         with suppress(OSError):  # others' lie beside it
             folder.parent.rmdir()
@@ -230,26 +284,26 @@ def _withdraw(folder: Path) -> None:
 
 def _do(work: Work, folder: Path) -> dict[str, Any]:
     """Does what was asked for, and returns what is kept of it in RESULT."""
-    from runner.report.table import show
-    from runner.stored import Reproduction
+    from runner.report.terminal import show
+    from runner.run.stored import Reproduction
 
     if isinstance(work, Reproduction):
-        from runner.reproduce import page, reproduce
+        from runner.run.reproduce import page, reproduce
 
         verdict = reproduce(work, folder)
         show(page(work, verdict))
         return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
     if not isinstance(work, Experiment):
-        from runner.predict import predict
+        from runner.run.predict import predict
 
         rows = predict(work)
         log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
         return {"exit_code": 0, "rows": rows}
     if work.run.mode == "check":
-        from runner.rehearsal import rehearse
+        from runner.run.rehearsal import rehearse
 
         return {"exit_code": rehearse(work)}
-    from runner.experiment import run
+    from runner.run.experiment import run
 
     (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
     sweep = HydraConfig.get().mode == RunMode.MULTIRUN
@@ -272,7 +326,9 @@ def _check(composer: Composer, jobs: list[list[str]]) -> None:
             for problem in _problems(error, composer, arguments):
                 found.setdefault(problem, []).append(arguments)
     if found:
-        raise ConfigError([replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()])
+        raise ConfigError(
+            [replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()]
+        )
 
 
 def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
@@ -285,13 +341,15 @@ def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
 
 def _problems(error: Exception, composer: Composer, arguments: list[str]) -> list[Problem]:
     """What is wrong, each mistake with its place."""
-    from runner import provenance  # only where something is wrong
+    from runner.config import places  # only where something is wrong
 
-    return provenance.problems(error, composer, arguments)
+    return places.problems(error, composer, arguments)
 
 
 def _work(config: DictConfig, hydra_config: Any, composer: Composer) -> tuple[Run, Work]:
-    """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed at a terminal."""
+    """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed
+    at a terminal.
+    """
     try:
         return _understood(config, hydra_config, composer)
     except UntrustedCode as error:
@@ -310,18 +368,22 @@ def _understood(config: DictConfig, hydra_config: Any, composer: Composer) -> tu
             known = f"Experiments:\n{experiments()}\n--help says what else can be given"
             raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
         base = composer.files(all_given(hydra_config))
-        experiment = compose.experiment(config, base, overrides, str(choice or "main").removesuffix(".yaml"))
+        experiment = compose.experiment(
+            config, base, overrides, str(choice or "main").removesuffix(".yaml")
+        )
         return experiment.run, experiment
     run = compose.run_settings(config)
     if choice is not None:
-        raise InputError("reproduce and predict take all from the history; leave the experiment out")
+        raise InputError(
+            "reproduce and predict take all from the history; leave the experiment out"
+        )
     if run.predict is None:
-        from runner.stored import reproduction
+        from runner.run.stored import reproduction
 
         again = reproduction(run, overrides)
         return again.run, again
     from history.catalogue import History
-    from runner import predict
+    from runner.run import predict
 
     history = History(run.paths.root, run.history.kind)
     return run, predict.plan(history, run.predict, run.input, run.output, trust=run.trust)
@@ -338,7 +400,7 @@ def _allowed(error: UntrustedCode) -> bool:
 
 def _report_sweep(folder: Path) -> int:
     """The table of all jobs of a sweep, and the worst exit code among them."""
-    from runner.report import table
+    from runner.report import terminal
 
     jobs: list[tuple[str, dict[str, Any]]] = []
     begun = {path.parent for path in folder.glob("**/.hydra")}
@@ -346,7 +408,7 @@ def _report_sweep(folder: Path) -> int:
         ended = (job / RESULT).is_file()
         result = read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}
         jobs.append((str(job.relative_to(folder)), result))
-    table.show(table.sweep(jobs))
+    terminal.show(terminal.sweep(jobs))
     return max((int(result["exit_code"]) for _, result in jobs), default=1)
 
 
@@ -356,7 +418,9 @@ def _register() -> None:
     sections = DictConfig({key: DictConfig({}, flags={"struct": False}) for key in OPEN})
     ConfigStore.instance().store(name="sections", node=sections)
     remember_environment()
-    OmegaConf.register_new_resolver("unique", lambda: secrets.token_hex(3), use_cache=True, replace=True)
+    OmegaConf.register_new_resolver(
+        "unique", lambda: secrets.token_hex(3), use_cache=True, replace=True
+    )
     Plugins.instance().register(UserConf)
 
 
@@ -381,7 +445,11 @@ def _no_room(error: Exception) -> int:
 
 
 def _complain(error: Exception) -> int:
-    said = [str(p) for p in error.problems] if isinstance(error, ConfigError) else [str(error) or type(error).__name__]
+    said = (
+        [str(p) for p in error.problems]
+        if isinstance(error, ConfigError)
+        else [str(error) or type(error).__name__]
+    )
     for text in said:
         print("error: " + text.replace("\n", "\n       "), file=sys.stderr)
     return error.exit_code if isinstance(error, ExperimentError) else 2

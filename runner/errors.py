@@ -24,8 +24,10 @@ _DATA_KEY = re.compile(r"data(\.(path|target|columns|split|features|name|_target
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong with the config: where (a dotted key) and what, with what to do; and the place that says
-    so, a line of a file or an argument, once provenance.py has looked for it."""
+    """One thing that is wrong with the config: where (a dotted key) and what, with what to do; and
+    the place that says so, a line of a file or an argument, once provenance.py has looked for
+    it.
+    """
 
     where: str
     what: str
@@ -33,7 +35,9 @@ class Problem:
 
     def __str__(self) -> str:
         named = self.place is not None and self.place.lstrip("+").startswith(f"{self.where}=")
-        return ": ".join(part for part in (self.place, "" if named else self.where, self.what) if part)
+        return ": ".join(
+            part for part in (self.place, "" if named else self.where, self.what) if part
+        )
 
 
 class ConfigError(InputError):
@@ -45,7 +49,9 @@ class ConfigError(InputError):
 
 
 class DataError(InputError):
-    """A data source is missing, unreadable or unusable. The message may begin with the key that is at fault."""
+    """A data source is missing, unreadable or unusable. The message may begin with the key that is
+    at fault.
+    """
 
     @property
     def problem(self) -> Problem:
@@ -69,8 +75,15 @@ def short(value: object) -> str:
 
 
 def machine_is_at_fault(error: Exception) -> bool:
-    """Whether an error is a full or read-only disk: nobody's code is wrong, and nothing that was tried has failed."""
-    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
+    """Whether an error is a full or read-only disk: nobody's code is wrong, and nothing that was
+    tried has failed.
+    """
+    return isinstance(error, OSError) and error.errno in (
+        errno.ENOSPC,
+        errno.EDQUOT,
+        errno.EROFS,
+        errno.EACCES,
+    )
 
 
 class Interrupted(BaseException):

@@ -1,7 +1,7 @@
 """The models that need no Python: linear, mlp, cnn, lstm, for classification and regression.
 
-Each takes raw rows: the features are normalised inside, by the statistics of the training part, and a
-regression target is scaled back inside, so that a saved model predicts in the target's own units.
+Each takes raw rows: the features are normalised inside, by the statistics of the training part, and
+a regression target is scaled back inside, so that a saved model predicts in the target's own units.
 """
 
 import re
@@ -11,20 +11,28 @@ from typing import TYPE_CHECKING, Any
 from history.errors import unknown
 from runner.errors import ConfigError, Problem
 
-_UNKNOWN = "\N{REPLACEMENT CHARACTER}"  # stands for words that no training row had; a word of its own in no table
+# stands for words that no training row had; a word of its own in no table
+_UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 if TYPE_CHECKING:
     import keras
 
-    from runner.data import Facts
+    from runner.data.dataset import Facts
 
     Optimizer = str | Mapping[str, Any]
 
-METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}  # what the models report beside the loss
+METRICS = {
+    "classification": ["accuracy"],
+    "regression": ["mse", "mae"],
+}  # what the models report beside the loss
 
 
 def linear(
-    *, facts: "Facts", l2: float = 0.0, learning_rate: float | None = None, optimizer: "Optimizer" = "adam"
+    *,
+    facts: "Facts",
+    l2: float = 0.0,
+    learning_rate: float | None = None,
+    optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
     """Linear or logistic regression.
 
@@ -38,7 +46,9 @@ def linear(
 
     penalty = l2 * (facts.target_deviation**2 if facts.num_classes is None else 1.0)
     layers = [keras.layers.Flatten()]
-    return _model(facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty) if penalty else None)
+    return _model(
+        facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty) if penalty else None
+    )
 
 
 def mlp(
@@ -103,7 +113,9 @@ def cnn(
         raise ConfigError([Problem("model._target_", what)])
     layers: list[Any] = []
     for count in _in_order(filters):
-        layers.append(keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation))
+        layers.append(
+            keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation)
+        )
         layers.append(keras.layers.MaxPooling2D(padding="same"))
     layers.append(keras.layers.Flatten())
     if dense:
@@ -114,15 +126,16 @@ def cnn(
 
 
 def inputs(facts: "Facts") -> tuple[Any, Any]:
-    """Inputs for raw rows, and what a first layer takes of them: numbers normalised by the training rows, a missing one
-    being their mean, and each category one-hot, with a place for words that no training row had.
+    """Inputs for raw rows, and what a first layer takes of them: numbers normalised by the training
+    rows, a missing one being their mean, and each category one-hot, with a place for words that no
+    training row had.
 
     Args:
         facts: what the training data tells.
 
     Returns:
-        The input, or one for each column of a table with categories; and a tensor of the features' shape, or of
-        (rows, width) for such a table.
+        The input, or one for each column of a table with categories; and a tensor of the features'
+        shape, or of (rows, width) for such a table.
 
     Raises:
         ConfigError: the backend has no text.
@@ -142,13 +155,17 @@ def inputs(facts: "Facts") -> tuple[Any, Any]:
     numbers = [column for name, column in columns.items() if name not in facts.categories]
     flow = [_normalised(_joined(numbers), facts)] if numbers else []
     for name, words in facts.categories.items():
-        lookup = keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")
+        lookup = keras.layers.StringLookup(
+            vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot"
+        )
         flow.append(lookup(columns[name]))
     return columns, _joined(flow)
 
 
 def _taken(name: str) -> bool:
-    """Whether Keras takes no input of that name: it has a slash, or is what a layer is called (`dropout_1`)."""
+    """Whether Keras takes no input of that name: it has a slash, or is what a layer is called
+    (`dropout_1`).
+    """
     import keras
 
     kinds = {kind.lower() for kind in dir(keras.layers)}
@@ -164,7 +181,9 @@ def _joined(flows: Sequence[Any]) -> Any:
 def _normalised(flow: Any, facts: "Facts") -> Any:
     import keras
 
-    variance = [value or 1.0 for value in facts.feature_variance]  # what never varied may do so in new rows
+    variance = [
+        value or 1.0 for value in facts.feature_variance
+    ]  # what never varied may do so in new rows
     flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
     return keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
 
@@ -194,14 +213,18 @@ def lstm(
     import keras
 
     if len(facts.input_shape) != 2:
-        what = f"lstm takes rows of shape (steps, features); these have the shape {facts.input_shape}"
+        what = (
+            f"lstm takes rows of shape (steps, features); these have the shape {facts.input_shape}"
+        )
         raise ConfigError([Problem("model._target_", what)])
     sizes = _in_order(units)
     if not sizes:
         raise ConfigError([Problem("model.units", "at least one layer is needed")])
     layers: list[Any] = []
     for place, size in enumerate(sizes, 1):
-        layer = keras.layers.LSTM(size, return_sequences=place < len(sizes))  # the last one gives its last step alone
+        layer = keras.layers.LSTM(
+            size, return_sequences=place < len(sizes)
+        )  # the last one gives its last step alone
         layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
         if dropout:
             layers.append(keras.layers.Dropout(dropout))
@@ -214,7 +237,11 @@ def _in_order(sizes: Mapping[str, int | None] | Sequence[int]) -> list[int]:
 
 
 def _model(
-    facts: "Facts", layers: Sequence[Any], learning_rate: float | None, optimizer: "Optimizer", regularizer: Any = None
+    facts: "Facts",
+    layers: Sequence[Any],
+    learning_rate: float | None,
+    optimizer: "Optimizer",
+    regularizer: Any = None,
 ) -> "keras.Model":
     import keras
 
@@ -226,7 +253,9 @@ def _model(
         flow = keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean)(flow)
         loss, metrics = "mse", METRICS["regression"]
     else:
-        flow = keras.layers.Dense(facts.num_classes, activation="softmax", kernel_regularizer=regularizer)(flow)
+        flow = keras.layers.Dense(
+            facts.num_classes, activation="softmax", kernel_regularizer=regularizer
+        )(flow)
         loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
     model = keras.Model(given, flow)
     model.compile(optimizer=_optimizer(optimizer, learning_rate), loss=loss, metrics=metrics)
@@ -234,11 +263,12 @@ def _model(
 
 
 def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> Any:
-    """An optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of which None is left out.
-    Without a learning rate it has Keras' own.
+    """An optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of which
+    None is left out. Without a learning rate it has Keras' own.
 
     Raises:
-        ConfigError: there is none of that name, it does not take an argument, or its learning rate is given twice.
+        ConfigError: there is none of that name, it does not take an argument, or its learning rate
+        is given twice.
     """
     import keras
 
@@ -252,7 +282,9 @@ def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> Any:
     kinds = {
         name.lower(): kind
         for name, kind in vars(keras.optimizers).items()
-        if isinstance(kind, type) and issubclass(kind, keras.Optimizer) and kind is not keras.Optimizer
+        if isinstance(kind, type)
+        and issubclass(kind, keras.Optimizer)
+        and kind is not keras.Optimizer
     }
     name = str(given.get("name"))
     if name.lower() not in kinds:

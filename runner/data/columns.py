@@ -1,4 +1,6 @@
-"""A table in a file as rows: which columns are features and of what kind, and what becomes of missing values."""
+"""A table in a file as rows: which columns are features and of what kind, and what becomes of
+missing values.
+"""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -7,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from history.errors import unknown
-from runner.data import Array, Features
+from runner.config.schema import PARTS, TableData
+from runner.data.dataset import Array, Features
+from runner.data.files import Table, is_number, is_unsplit, open_table
 from runner.data.rows import Rows
-from runner.data.tables import Table, is_number, is_unsplit, open_table
 from runner.errors import DataError
-from runner.settings import PARTS, TableData
 
 log = logging.getLogger("runner")
 
@@ -23,7 +25,8 @@ def read(settings: TableData, task: str) -> Rows:
     """The rows of a table; each part's file is read as the first one's columns are.
 
     Raises:
-        DataError: a file cannot be read, or its columns are not as they must be; the column and the row are named.
+        DataError: a file cannot be read, or its columns are not as they must be; the column and the
+        row are named.
     """
     given = isinstance(settings.path, dict)
     files = settings.path if isinstance(settings.path, dict) else {"": settings.path}
@@ -33,7 +36,11 @@ def read(settings: TableData, task: str) -> Rows:
         path = Path(files[name])
         table = open_table(path, settings.separator, settings.decimal)
         refuse_unknown(table, "target", [settings.target])
-        refuse_unknown(table, "split.column", [settings.split.column] if settings.split.column is not None else [])
+        refuse_unknown(
+            table,
+            "split.column",
+            [settings.split.column] if settings.split.column is not None else [],
+        )
         for column in settings.columns:
             refuse_unknown(table, f"columns.{column}", [column])
         kinds = kinds or _kinds(settings, table, task)
@@ -56,8 +63,13 @@ def read(settings: TableData, task: str) -> Rows:
 
 
 def features(columns: Mapping[str, Array]) -> Features:
-    """What a model takes of columns: one array of numbers or, where some are categories, each by itself."""
-    x = {name: column if is_text(column) else column.astype("float32") for name, column in columns.items()}
+    """What a model takes of columns: one array of numbers or, where some are categories, each by
+    itself.
+    """
+    x = {
+        name: column if is_text(column) else column.astype("float32")
+        for name, column in columns.items()
+    }
     return x if any(map(is_text, x.values())) else np.stack(list(x.values()), axis=1)
 
 
@@ -71,7 +83,9 @@ def refuse_unknown(table: Table, key: str, names: Iterable[str]) -> None:
     for name in names:
         if name not in table.names:
             hint = "; is another data.separator meant?" if is_unsplit(table.names) else ""
-            raise DataError(f"data.{key}: {table.path}: {unknown('column', name, table.names)}{hint}")
+            raise DataError(
+                f"data.{key}: {table.path}: {unknown('column', name, table.names)}{hint}"
+            )
 
 
 def refuse_missing(table: Table, columns: Mapping[str, Array]) -> None:
@@ -97,7 +111,9 @@ def times(column: Array) -> Array:
 
 def _beside(settings: TableData) -> set[str | None]:
     """Columns that are no features, unless they are named as such."""
-    return {settings.target, settings.split.column} - {n for n, kind in settings.columns.items() if kind != "ignore"}
+    return {settings.target, settings.split.column} - {
+        n for n, kind in settings.columns.items() if kind != "ignore"
+    }
 
 
 def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
@@ -105,13 +121,19 @@ def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
     kinds: dict[str, str] = {}
     for name in table.names:
         if not name and name not in settings.columns:
-            raise DataError("a column has no name (an index?): give it one, or say columns: {'': ignore}")
+            raise DataError(
+                "a column has no name (an index?): give it one, or say columns: {'': ignore}"
+            )
         told = table.kind(name)
         kind = settings.columns.get(name, told)
         if name == settings.target:
             kind = "number" if told == "number" or task == "regression" else "category"
         elif name in _beside(settings):
-            kind = "number" if told == "number" and settings.split.kind == "chronological" else "category"
+            kind = (
+                "number"
+                if told == "number" and settings.split.kind == "chronological"
+                else "category"
+            )
         elif kind == "mixed":
             kind = "category"
         elif kind not in ("number", "category", "ignore"):
@@ -125,18 +147,23 @@ def _kinds(settings: TableData, table: Table, task: str) -> dict[str, str]:
 
 
 def _check_content(settings: TableData, table: Table, columns: Mapping[str, Array]) -> None:
-    """Numbers must be there at all; texts that nobody called categories must look like some: few, and no numbers among
-    which one is mistyped."""
+    """Numbers must be there at all; texts that nobody called categories must look like some: few,
+    and no numbers among which one is mistyped.
+    """
     for name, column in columns.items():
         if not is_text(column) and np.isnan(column).all():
-            raise DataError(f"{table.path}: column '{name}' is empty; say columns: {{{name}: ignore}}")
+            raise DataError(
+                f"{table.path}: column '{name}' is empty; say columns: {{{name}: ignore}}"
+            )
         if name in settings.columns or name in _beside(settings) or not is_text(column):
             continue
         words = np.flatnonzero(table.parsed(name)[1]).tolist()
         commas = [row for row in words if is_number(column[row].replace(",", ".", 1))]
         if 2 * len(commas) > len(words):
             what = f"{column[commas[0]]!r:.60} has a comma; is another data.decimal meant? If not, say columns: "
-            raise DataError(f"{table.path}, {table.row(commas[0])}, column '{name}': {what}{{{name}: category}}")
+            raise DataError(
+                f"{table.path}, {table.row(commas[0])}, column '{name}': {what}{{{name}: category}}"
+            )
         if words and 2 * len(words) < len(column):
             what = f"{column[words[0]]!r:.60} stands among numbers: mend it, or say columns: {{{name}: category}}"
             raise DataError(f"{table.path}, {table.row(words[0])}, column '{name}': {what}")
@@ -146,13 +173,25 @@ def _check_content(settings: TableData, table: Table, columns: Mapping[str, Arra
             raise DataError(f"{table.path}: column '{name}' has {what}")
 
 
-def _without_missing(settings: TableData, table: Table, columns: Mapping[str, Array]) -> dict[str, Array]:
-    """The columns without the rows that lack something, or as they are where the model is to fill them."""
-    gaps = {name: column == "" if is_text(column) else np.isnan(column) for name, column in columns.items()}
+def _without_missing(
+    settings: TableData, table: Table, columns: Mapping[str, Array]
+) -> dict[str, Array]:
+    """The columns without the rows that lack something, or as they are where the model is to fill
+    them.
+    """
+    gaps = {
+        name: column == "" if is_text(column) else np.isnan(column)
+        for name, column in columns.items()
+    }
     lacking = np.logical_or.reduce(list(gaps.values()))
     if settings.missing == "drop":
         if lacking.any():
-            log.info("%s: %d of %d rows are left out, for lack of a value", table.path, lacking.sum(), len(lacking))
+            log.info(
+                "%s: %d of %d rows are left out, for lack of a value",
+                table.path,
+                lacking.sum(),
+                len(lacking),
+            )
         return {name: column[~lacking] for name, column in columns.items()}
     for name, gap in gaps.items():
         if gap.any() and (settings.missing == "error" or name in _beside(settings)):

@@ -8,10 +8,10 @@ import numpy as np
 
 from history.errors import suggest
 from history.files import atomic
-from runner.data import Array, Features
 from runner.data.columns import features, refuse_missing
+from runner.data.dataset import Array, Features
+from runner.data.files import Table, is_unsplit, load_arrays, open_table
 from runner.data.rows import features as checked
-from runner.data.tables import Table, is_unsplit, load_arrays, open_table
 from runner.errors import DataError
 
 
@@ -29,13 +29,15 @@ def read(
     Args:
         path: a file of one of tables.FORMATS.
         shape: of one row.
-        columns: names and kinds of the features, in order, by which a table's columns are chosen; None: all columns
+        columns: names and kinds of the features, in order, by which a table's columns are chosen;
+            None: all columns
             are numbers, in order.
         separator, decimal: of a CSV.
         may_miss: numbers may be missing.
 
     Raises:
-        DataError: the file cannot be read, or does not hold such rows; the first wrong value is named.
+        DataError: the file cannot be read, or does not hold such rows; the first wrong value is
+        named.
     """
     if path.suffix.lower() == ".npz":
         [rows] = load_arrays(path)
@@ -56,7 +58,8 @@ def read(
 
 
 def write(path: Path, columns: Mapping[str, Array]) -> None:
-    """Writes columns of equal length (an .npz: arrays) in the format of the path's suffix; raises OSError.
+    """Writes columns of equal length (an .npz: arrays) in the format of the path's suffix; raises
+    OSError.
 
     The file is replaced whole, or left as it was.
     """
@@ -73,8 +76,12 @@ def write(path: Path, columns: Mapping[str, Array]) -> None:
             pandas.DataFrame(columns).to_parquet(temporary, index=False)
 
 
-def _choose(table: Table, width: int, columns: Mapping[str, str] | None) -> tuple[dict[str, str], list[str]]:
-    """The columns that are wanted, in the order wanted, with their kinds; and the names of the others."""
+def _choose(
+    table: Table, width: int, columns: Mapping[str, str] | None
+) -> tuple[dict[str, str], list[str]]:
+    """The columns that are wanted, in the order wanted, with their kinds; and the names of the
+    others.
+    """
     path, names = table.path, table.names
     commas = "; columns are separated by commas" if is_unsplit(names) else ""
     if columns is None:
@@ -84,7 +91,9 @@ def _choose(table: Table, width: int, columns: Mapping[str, str] | None) -> tupl
     missing = [column for column in columns if column not in names]
     if len(missing) == len(columns):
         wanted = ",".join(columns)
-        raise DataError(f"{path} names none of the columns of the model; its header must be {wanted}{commas}")
+        raise DataError(
+            f"{path} names none of the columns of the model; its header must be {wanted}{commas}"
+        )
     others = [name for name in names if name not in columns]
     if missing:
         listed = ", ".join(f"'{name}'" for name in missing)

@@ -10,14 +10,25 @@ from typing import Any
 import numpy as np
 
 from history.errors import unknown
-from runner.check import plain
-from runner.data import Dataset, Part, columns, images, streams, take, windows
+from runner.config.check import plain_config
+from runner.config.schema import (
+    PARTS,
+    Data,
+    FunctionData,
+    ImageData,
+    NpzData,
+    SklearnData,
+    Split,
+    TableData,
+    WindowData,
+)
+from runner.config.targets import check_arguments, locate
+from runner.data import columns, images, streams, windows
+from runner.data.dataset import Dataset, Part, take
+from runner.data.files import load_arrays
 from runner.data.rows import Rows, class_numbers, features, joined, one_each, target_values
 from runner.data.split import refuse_leaks, split
-from runner.data.tables import load_arrays
 from runner.errors import DataError
-from runner.settings import PARTS, Data, FunctionData, ImageData, NpzData, SklearnData, Split, TableData, WindowData
-from runner.targets import check_arguments, locate
 
 
 def load(settings: Data, task: str) -> Dataset:
@@ -28,7 +39,8 @@ def load(settings: Data, task: str) -> Dataset:
         task: classification or regression.
 
     Raises:
-        DataError: the source is missing, unreadable or does not suit the task, or the split is empty or leaks.
+        DataError: the source is missing, unreadable or does not suit the task, or the split is
+        empty or leaks.
     """
     if isinstance(settings, SklearnData):
         rows = _sklearn(settings)
@@ -39,16 +51,29 @@ def load(settings: Data, task: str) -> Dataset:
         rows = _function(settings, given)
     else:
         rows = _files(settings, task)
-    y, classes = class_numbers(rows.y, rows.classes) if task == "classification" else (target_values(rows.y), None)
+    y, classes = (
+        class_numbers(rows.y, rows.classes)
+        if task == "classification"
+        else (target_values(rows.y), None)
+    )
     how = Split(kind="given", column="its part") if rows.given else settings.split
     chosen = split(y, how, task, rows.by, classes)
     parts = {name: Part(take(rows.x, numbers), y[numbers]) for name, numbers in chosen.items()}
-    if not isinstance(settings, WindowData):  # what repeats itself in time has like windows in every part
+    if not isinstance(
+        settings, WindowData
+    ):  # what repeats itself in time has like windows in every part
         refuse_leaks(parts, given=how.kind == "given")
-    source = plain(settings) | {"split": "given"}
+    source = plain_config(settings) | {"split": "given"}
     if not rows.given:
         source.pop("split")
-    return Dataset(parts["train"], parts["validation"], parts.get("test"), classes, source, columns=rows.columns)
+    return Dataset(
+        parts["train"],
+        parts["validation"],
+        parts.get("test"),
+        classes,
+        source,
+        columns=rows.columns,
+    )
 
 
 def _sklearn(settings: SklearnData) -> Rows:
@@ -68,7 +93,9 @@ def _files(settings: TableData | NpzData | ImageData | WindowData, task: str) ->
             return _npz(settings)
         if isinstance(settings, WindowData):
             parts, names = windows.read(settings, task)
-            return dataclasses.replace(joined(parts, "data.path"), columns=dict.fromkeys(names, "number"))
+            return dataclasses.replace(
+                joined(parts, "data.path"), columns=dict.fromkeys(names, "number")
+            )
         parts = images.read(settings, task)
         return Rows(*parts[""]) if "" in parts else joined(parts, "data.path")
     except DataError as error:
@@ -79,7 +106,10 @@ def _files(settings: TableData | NpzData | ImageData | WindowData, task: str) ->
 
 def _npz(settings: NpzData) -> Rows:
     if isinstance(settings.path, dict):
-        pairs = {name: load_arrays(Path(path), settings.x, settings.y) for name, path in settings.path.items()}
+        pairs = {
+            name: load_arrays(Path(path), settings.x, settings.y)
+            for name, path in settings.path.items()
+        }
         return joined(pairs, "data.path")
     column = [settings.split.column] if settings.split.column else []
     x, y, *by = load_arrays(Path(settings.path), settings.x, settings.y, *column)
@@ -109,7 +139,11 @@ def _call(settings: FunctionData) -> Any:
 def _streamed(settings: FunctionData, given: Mapping[str, Any], task: str) -> Dataset:
     parts, classes = streams.read(functools.partial(_call, settings), given, settings.target, task)
     return Dataset(
-        parts["train"], parts["validation"], parts.get("test"), classes, plain(settings) | {"split": "given"}
+        parts["train"],
+        parts["validation"],
+        parts.get("test"),
+        classes,
+        plain_config(settings) | {"split": "given"},
     )
 
 

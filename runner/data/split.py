@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from history.errors import unknown
-from runner.data import Array, Part, arrays
+from runner.config.schema import PARTS, Split
+from runner.data.dataset import Array, Part, arrays
 from runner.errors import DataError
-from runner.settings import PARTS, Split
 
 log = logging.getLogger("runner")
 
 
 def split(
-    y: Array, settings: Split, task: str, column: Array | None = None, classes: Sequence[str] | None = None
+    y: Array,
+    settings: Split,
+    task: str,
+    column: Array | None = None,
+    classes: Sequence[str] | None = None,
 ) -> dict[str, Array]:
     """The numbers of the rows of each part: train, validation and, if any are asked for, test.
 
@@ -29,7 +33,8 @@ def split(
         classes: their names, for messages.
 
     Raises:
-        DataError: a part would be empty, a class has too few rows to stand in every part, or the column does not
+        DataError: a part would be empty, a class has too few rows to stand in every part, or the
+        column does not
             hold what it must.
     """
     kind = settings.kind or ("stratified" if task == "classification" else "random")
@@ -58,11 +63,17 @@ def _enough_of_each(y: Array, classes: Sequence[str], parts: int) -> None:
 
 def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
     selection = importlib.import_module("sklearn.model_selection")
-    names = {"random": "ShuffleSplit", "stratified": "StratifiedShuffleSplit", "grouped": "GroupShuffleSplit"}
+    names = {
+        "random": "ShuffleSplit",
+        "stratified": "StratifiedShuffleSplit",
+        "grouped": "GroupShuffleSplit",
+    }
     whole = len(y) if groups is None else len(set(groups))
 
     def hold_out(rows: Array, share: float) -> tuple[Array, Array]:
-        splitter = getattr(selection, names[kind])(1, test_size=_count(share, whole), random_state=settings.seed)
+        splitter = getattr(selection, names[kind])(
+            1, test_size=_count(share, whole), random_state=settings.seed
+        )
         kept, held = next(splitter.split(rows, y[rows], None if groups is None else groups[rows]))
         return rows[kept], rows[held]
 
@@ -86,7 +97,11 @@ def _by_time(rows: int, settings: Split, times: Array | None) -> dict[str, Array
     order = np.arange(rows) if times is None else np.argsort(times, kind="stable")
 
     def border(place: int) -> int:
-        while times is not None and 0 < place < rows and times[order[place]] == times[order[place - 1]]:
+        while (
+            times is not None
+            and 0 < place < rows
+            and times[order[place]] == times[order[place - 1]]
+        ):
             place += 1
         return place
 
@@ -99,16 +114,20 @@ def _by_time(rows: int, settings: Split, times: Array | None) -> dict[str, Array
 def _given(column: Array) -> dict[str, Array]:
     for row, name in enumerate(column):
         if name not in PARTS:
-            raise DataError(f"data.split.column: row {row + 1}: {unknown('part', str(name), PARTS)}")
+            raise DataError(
+                f"data.split.column: row {row + 1}: {unknown('part', str(name), PARTS)}"
+            )
     found = {name: np.flatnonzero(column == name) for name in PARTS}
     return {name: rows for name, rows in found.items() if name != "test" or len(rows)}
 
 
 def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
-    """Compares the rows of the parts, features and target: what was held out must not have been trained on.
+    """Compares the rows of the parts, features and target: what was held out must not have been
+    trained on.
 
     Raises:
-        DataError: at least half of the rows of a part that was given stand in another; a few are but said, since
+        DataError: at least half of the rows of a part that was given stand in another; a few are
+        but said, since
             short rows, of categories say, may be alike by chance.
     """
     seen = {name: _rows(part) for name, part in parts.items()}
@@ -117,7 +136,9 @@ def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
             continue
         known = set(seen[other])
         doubled = sum(row in known for row in seen[name])
-        what = f"{doubled} of the {len(seen[name])} {name} rows are {other} rows too, target included"
+        what = (
+            f"{doubled} of the {len(seen[name])} {name} rows are {other} rows too, target included"
+        )
         if given and 2 * doubled >= len(seen[name]):
             raise DataError(f"data.split: {what}; give parts that do not overlap")
         if doubled:
@@ -126,7 +147,12 @@ def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
 
 def _rows(part: Part) -> list[int]:
     """A number for each row that is the same for equal rows, and hardly ever for others."""
-    return [hash(row) for row in zip(*(_cells(array) for _, array in (*arrays(part.x), ("", part.y))), strict=True)]
+    return [
+        hash(row)
+        for row in zip(
+            *(_cells(array) for _, array in (*arrays(part.x), ("", part.y))), strict=True
+        )
+    ]
 
 
 def _cells(array: Array) -> list[Any]:

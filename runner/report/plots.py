@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from history.tasks import ClassificationResult
-from runner.data import Array
+from runner.data.dataset import Array
 
 STYLE = {"svg.hashsalt": "runner", "svg.fonttype": "none", "font.family": "sans-serif"}
 LEGIBLE = 30  # classes up to which each cell of a confusion matrix is labelled
@@ -17,7 +17,9 @@ CHARACTERS = 24  # of a class name on an axis
 
 
 def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> None:
-    """True classes down, predicted across; the colour is the share of the true class, the number the rows."""
+    """True classes down, predicted across; the colour is the share of the true class, the number
+    the rows.
+    """
     counts = np.array(result.confusion)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     size = min(4 + 0.42 * len(counts), 18)
@@ -31,7 +33,12 @@ def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> No
     if len(counts) <= LEGIBLE:
         names = [_text(name) for name in result.classes]
         upright = max(map(len, names)) <= 3
-        axes.set_xticks(range(len(names)), names, rotation=0 if upright else 45, ha="center" if upright else "right")
+        axes.set_xticks(
+            range(len(names)),
+            names,
+            rotation=0 if upright else 45,
+            ha="center" if upright else "right",
+        )
         axes.set_yticks(range(len(names)), names)
         for (row, column), count in np.ndenumerate(counts):
             if count:
@@ -41,7 +48,9 @@ def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> No
 
 
 def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
-    """Predicted against true values, in the target's units; a perfect prediction lies on the line."""
+    """Predicted against true values, in the target's units; a perfect prediction lies on the
+    line.
+    """
     figure = Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     both = np.concatenate([truth, values])
@@ -56,12 +65,18 @@ def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
 
 
 def _text(name: str) -> str:
-    """A class name as text: XML has no control characters, and matplotlib reads a dollar sign as mathematics."""
-    name = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name)
+    """A class name as text: XML has no control characters, and matplotlib reads a dollar sign as
+    mathematics.
+    """
+    name = "".join(
+        letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in name
+    )
     return (name if len(name) <= CHARACTERS else f"{name[: CHARACTERS - 1]}…").replace("$", r"\$")
 
 
 def _save(figure: Any, path: Path) -> None:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Glyph .* missing")  # the text stays text, for the reader's fonts
+        warnings.filterwarnings(
+            "ignore", message="Glyph .* missing"
+        )  # the text stays text, for the reader's fonts
         figure.savefig(path, format="svg", metadata={"Date": None})

@@ -4,14 +4,16 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from typing import Any, ParamSpec, TypeVar
 
-from runner.settings import InlineExecutor
+from runner.config.schema import InlineExecutor
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Inline(Executor):
-    """Runs what is submitted at once, in this thread: signals and interrupts reach it as they are."""
+    """Runs what is submitted at once, in this thread: signals and interrupts reach it as they
+    are.
+    """
 
     def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> "Future[T]":
         future: Future[T] = Future()

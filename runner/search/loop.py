@@ -1,4 +1,6 @@
-"""Runs a search: asks the oracle, executes the trial, tells the oracle, until the budget is spent."""
+"""Runs a search: asks the oracle, executes the trial, tells the oracle, until the budget is
+spent.
+"""
 
 import dataclasses
 import logging
@@ -10,21 +12,23 @@ from typing import Any
 import keras_tuner
 
 from history.oracle import SearchRecord, best_trial, read_search
-from runner.check import plain
+from runner.config.check import plain_config
+from runner.config.schema import HyperbandTuner, Pipeline, Run
+from runner.config.space import declare
 from runner.errors import SearchError
-from runner.locks import exclusive
 from runner.search.executors import executor
-from runner.search.hypermodel import values_of
+from runner.search.locks import exclusive
 from runner.search.oracles import oracle as new_oracle
 from runner.search.state import Place, State
-from runner.search.trial import Job, bench, run_trial
-from runner.settings import HyperbandTuner, Pipeline, Run
-from runner.space import declare
+from runner.search.trial import Job, run_trial
+from runner.training.build import bench, values_of
 
 log = logging.getLogger("runner")
 
 SLOT = "slot0"
-Notify = Callable[[dict[str, Any], int, int | None], None]  # (the trial's row, trials ended, budget)
+Notify = Callable[
+    [dict[str, Any], int, int | None], None
+]  # (the trial's row, trials ended, budget)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,9 @@ class Outcome:
     hyperparameters: dict[str, Any]  # the best trial's, as Keras Tuner's config
 
 
-def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], notify: Notify) -> Outcome:
+def search(
+    run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], notify: Notify
+) -> Outcome:
     """Runs a pipeline's search, or what is left of it.
 
     Args:
@@ -59,14 +65,24 @@ def search(run: Run, pipeline: Pipeline, place: Place, marker: dict[str, Any], n
             populate(oracle, pipeline, folder)
             state.save_oracle(oracle)
         if isinstance(pipeline.tuner, HyperbandTuner):
-            # A budget: it may have been raised. Lowered below what has begun, the oracle would never stop.
-            oracle.hyperband_iterations = max(pipeline.tuner.hyperband_iterations, oracle._current_iteration + 1)
+            # A budget: it may have been raised. Lowered below what has begun, the oracle would
+            # never stop.
+            oracle.hyperband_iterations = max(
+                pipeline.tuner.hyperband_iterations, oracle._current_iteration + 1
+            )
         if oracle.end_order:
-            log.info("%s: going on after trial %d, from %s", marker["pipeline"], len(oracle.end_order), folder)
+            log.info(
+                "%s: going on after trial %d, from %s",
+                marker["pipeline"],
+                len(oracle.end_order),
+                folder,
+            )
         _run(run, pipeline, oracle, state, notify)
         record = read_search(folder)
     budget = getattr(pipeline.tuner, "max_trials", None)
-    record = dataclasses.replace(record, trials=record.trials[:budget])  # a larger search may have been here before
+    record = dataclasses.replace(
+        record, trials=record.trials[:budget]
+    )  # a larger search may have been here before
     best = best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise SearchError(f"no trial completed; the trials and their errors stand in {folder}")
@@ -80,7 +96,11 @@ def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify
     with executor(run.executor) as pool:
         while True:
             _stop_after_failures(pipeline, oracle, state)
-            if SLOT not in oracle.ongoing_trials and budget is not None and len(oracle.trials) >= budget:
+            if (
+                SLOT not in oracle.ongoing_trials
+                and budget is not None
+                and len(oracle.trials) >= budget
+            ):
                 return
             trial = oracle.create_trial(SLOT)
             if trial.status != "RUNNING":  # STOPPED; a single slot never waits for another
@@ -94,16 +114,22 @@ def _run(run: Run, pipeline: Pipeline, oracle: Any, state: State, notify: Notify
             _tell(oracle, trial, result)
             state.save(oracle, trial)
             best = oracle.get_best_trials(1)[0]
-            if not isinstance(pipeline.tuner, HyperbandTuner):  # Hyperband starts later trials from checkpoints
+            if not isinstance(
+                pipeline.tuner, HyperbandTuner
+            ):  # Hyperband starts later trials from checkpoints
                 state.keep_checkpoints({best.trial_id})
-            notify({**result, "score": trial.score, "best": best.score}, len(oracle.end_order), budget)
+            notify(
+                {**result, "score": trial.score, "best": best.score}, len(oracle.end_order), budget
+            )
 
 
 def _job(run: Run, pipeline: Pipeline, trial: Any, state: State) -> Job:
     parent = trial.hyperparameters.values.get("tuner/trial_id")
     checkpoint = state.checkpoint(parent) if parent is not None else None
     config = trial.hyperparameters.get_config()
-    return Job(run, pipeline, trial.trial_id, config, state.trial_folder(trial.trial_id), checkpoint)
+    return Job(
+        run, pipeline, trial.trial_id, config, state.trial_folder(trial.trial_id), checkpoint
+    )
 
 
 def _tell(oracle: Any, trial: Any, result: dict[str, Any]) -> None:
@@ -132,9 +158,16 @@ def _stop_after_failures(pipeline: Pipeline, oracle: Any, state: State) -> None:
 
 
 def populate(oracle: Any, pipeline: Pipeline, folder: Path) -> None:
-    """Registers the space: that of `fit`, and all that building the model brings up, conditions included."""
+    """Registers the space: that of `fit`, and all that building the model brings up, conditions
+    included.
+    """
     space = oracle.get_space()
-    declare({"fit": plain(pipeline.fit), "model": pipeline.model.args}, space)
+    declare({"fit": plain_config(pipeline.fit), "model": pipeline.model.args}, space)
     oracle.update_space(space)
     # Keras Tuner's constructor explores the space; the tuner itself is not used.
-    keras_tuner.Tuner(oracle=oracle, hypermodel=bench(pipeline)[1], directory=folder.parent, project_name=folder.name)
+    keras_tuner.Tuner(
+        oracle=oracle,
+        hypermodel=bench(pipeline)[1],
+        directory=folder.parent,
+        project_name=folder.name,
+    )

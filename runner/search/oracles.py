@@ -1,9 +1,10 @@
 """Keras Tuner's oracles, with the state that they forget to save.
 
-Keras Tuner writes its files in place and leaves out what two of its oracles need to go on: the grid's position
-and the random state of Bayesian optimisation. Here an oracle writes nothing by itself (state.py does, atomically)
-and its state is whole. Budgets are not the oracle's either: with `max_trials` unset the trial ids do not depend
-on the budget, so that a raised budget continues the same search.
+Keras Tuner writes its files in place and leaves out what two of its oracles need to go on: the
+grid's position and the random state of Bayesian optimisation. Here an oracle writes nothing by
+itself (state.py does, atomically) and its state is whole. Budgets are not the oracle's either: with
+`max_trials` unset the trial ids do not depend on the budget, so that a raised budget continues the
+same search.
 """
 
 import warnings
@@ -13,8 +14,15 @@ import keras_tuner
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from runner.fingerprint import derive_seed
-from runner.settings import BayesianTuner, GridTuner, HyperbandTuner, Pipeline, RandomTuner, Run
+from runner.config.schema import (
+    BayesianTuner,
+    GridTuner,
+    HyperbandTuner,
+    Pipeline,
+    RandomTuner,
+    Run,
+)
+from runner.training.seeds import derive_seed
 
 UNLIMITED = 2**31  # failures are counted by the loop, whose count survives a restart
 
@@ -52,7 +60,9 @@ class GridOracle(_Silent, keras_tuner.oracles.GridSearchOracle):  # type: ignore
         self._populate_next = grid["populate_next"]
         order._memory = grid["memory"]
         order._data_to_index = {trial: index for index, trial in enumerate(order._memory)}
-        order._next_index.update({None if k == "None" else int(k): v for k, v in grid["next"].items()})
+        order._next_index.update(
+            {None if k == "None" else int(k): v for k, v in grid["next"].items()}
+        )
         order._last_index = grid["last"]
 
 
@@ -60,7 +70,9 @@ class BayesianOracle(_Silent, keras_tuner.oracles.BayesianOptimizationOracle):  
     """Saves the random state that the search for the next point draws from."""
 
     def populate_space(self, trial_id: str) -> dict[str, Any]:
-        with warnings.catch_warnings():  # a kernel at its bounds: nothing that the user could do about it
+        with (
+            warnings.catch_warnings()
+        ):  # a kernel at its bounds: nothing that the user could do about it
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().populate_space(trial_id)  # type: ignore[no-any-return]
 
@@ -89,10 +101,16 @@ def oracle(run: Run, pipeline: Pipeline) -> Any:
         case GridTuner():
             made = GridOracle(max_trials=None, **common)
         case BayesianTuner():
-            points = {"num_initial_points": tuner.num_initial_points, "alpha": tuner.alpha, "beta": tuner.beta}
+            points = {
+                "num_initial_points": tuner.num_initial_points,
+                "alpha": tuner.alpha,
+                "beta": tuner.beta,
+            }
             made = BayesianOracle(max_trials=None, **points, **common)
         case HyperbandTuner():
             rounds = {"max_epochs": tuner.max_epochs, "factor": tuner.factor}
-            made = HyperbandOracle(hyperband_iterations=tuner.hyperband_iterations, **rounds, **common)
+            made = HyperbandOracle(
+                hyperband_iterations=tuner.hyperband_iterations, **rounds, **common
+            )
     made.verbose = 0
     return made

@@ -1,15 +1,15 @@
 """A search on disk: Keras Tuner's own files, each written atomically, and what each trial returned.
 
     <tuner.directory>/<project_name>/<fingerprint>/
-        search.json              our marker: whose search this is; only marked folders are ever deleted
-        oracle.json              the oracle's state
-        trial_<id>/trial.json    the trial as Keras Tuner has it
-        trial_<id>/result.json   what the execution returned: written first, so that a trial that has ended is
+        search.json              our marker: whose search this is; only marked folders are ever
+        deleted oracle.json              the oracle's state trial_<id>/trial.json    the trial as
+        Keras Tuner has it trial_<id>/result.json   what the execution returned: written first, so
+        that a trial that has ended is
                                  never run again, whatever else a kill leaves unwritten
         trial_<id>/checkpoint.weights.h5
 
-Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is deterministic; a trial
-whose result is lost runs again, to the same result.
+Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is
+deterministic; a trial whose result is lost runs again, to the same result.
 """
 
 import json
@@ -36,8 +36,10 @@ UNREADABLE = (HistoryError, OSError, KeyError, TypeError, ValueError, AttributeE
 
 @dataclass(frozen=True)
 class Place:
-    """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock stands, which must
-    outlive the folder: a lock file that is deleted while somebody waits for it locks nobody out."""
+    """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock
+    stands, which must outlive the folder: a lock file that is deleted while somebody waits for it
+    locks nobody out.
+    """
 
     folder: Path
     fingerprint: str
@@ -68,7 +70,9 @@ class State:
                 log.warning("the marker %s cannot be read (%s); it is written anew", path, error)
             else:
                 if owner != self.fingerprint:
-                    raise InputError(f"{self.folder} belongs to another search ({path}); move it away or remove it")
+                    raise InputError(
+                        f"{self.folder} belongs to another search ({path}); move it away or remove it"
+                    )
                 return
         make_folder(self.folder)
         write_atomic(path, to_json({"fingerprint": self.fingerprint, **marker}, indent=True))
@@ -87,31 +91,39 @@ class State:
         self.save_oracle(oracle)
 
     def save_oracle(self, oracle: Any) -> None:
-        write_atomic(self.folder / ORACLE, _dump({"search": self.fingerprint, **oracle.get_state()}))
+        write_atomic(
+            self.folder / ORACLE, _dump({"search": self.fingerprint, **oracle.get_state()})
+        )
 
     def restore(self, oracle: Any) -> bool:
         """Brings an oracle to where the search stopped.
 
         Returns:
-            False where there is nothing to restore or a file cannot be used. The search then starts at its first
-            trial, and the results on disk stand in for every trial that has ended.
+            False where there is nothing to restore or a file cannot be used. The search then starts
+            at its first trial, and the results on disk stand in for every trial that has ended.
         """
         if not (self.folder / ORACLE).is_file():
             if any(self.folder.glob(f"trial_*/{RESULT}")):
-                log.warning("%s is missing; it is rebuilt from the trials' results", self.folder / ORACLE)
+                log.warning(
+                    "%s is missing; it is rebuilt from the trials' results", self.folder / ORACLE
+                )
             return False
         try:
             state = read_json(self.folder / ORACLE)
             if state["search"] != self.fingerprint:
                 raise HistoryError(f"{ORACLE} is another search's")
             ongoing = state["ongoing_trials"].values()
-            oracle.trials = {name: self._trial(name, ongoing=name in ongoing) for name in state["start_order"]}
+            oracle.trials = {
+                name: self._trial(name, ongoing=name in ongoing) for name in state["start_order"]
+            }
             oracle.set_state(state)
             for trial_id in oracle.end_order:
                 self._read_result(oracle.trials[trial_id])
         except UNREADABLE as error:
             log.warning(
-                "the state in %s cannot be used (%s); it is rebuilt from the trials' results", self.folder, error
+                "the state in %s cannot be used (%s); it is rebuilt from the trials' results",
+                self.folder,
+                error,
             )
             return False
         return True
@@ -121,8 +133,15 @@ class State:
         content = read_json(path)
         if content["trial_id"] != trial_id:
             raise HistoryError(f"{path} is another trial's")
-        if ongoing:  # perhaps it was told before the kill: the oracle does not know of it, and is told again
-            content |= {"status": "RUNNING", "metrics": {"metrics": {}}, "score": None, "message": None}
+        if (
+            ongoing
+        ):  # perhaps it was told before the kill: the oracle does not know of it, and is told again
+            content |= {
+                "status": "RUNNING",
+                "metrics": {"metrics": {}},
+                "score": None,
+                "message": None,
+            }
         return keras_tuner.engine.trial.Trial.from_state(content)
 
     def result(self, trial: Any) -> dict[str, Any] | None:
@@ -139,7 +158,9 @@ class State:
     def _read_result(self, trial: Any) -> dict[str, Any]:
         path = self.trial_folder(trial.trial_id) / RESULT
         result: dict[str, Any] = read_json(path)
-        values = trial.hyperparameters.values  # perhaps with what the model added, when it was told before a kill
+        values = (
+            trial.hyperparameters.values
+        )  # perhaps with what the model added, when it was told before a kill
         if result["trial_id"] != trial.trial_id or not result["asked"].items() <= values.items():
             raise HistoryError(f"{path} is the result of other values")
         return result
@@ -152,4 +173,6 @@ class State:
 
 
 def _dump(content: Any) -> bytes:
-    return json.dumps(content).encode()  # not to_json: Keras Tuner reads NaN and Infinity as bare words
+    return json.dumps(
+        content
+    ).encode()  # not to_json: Keras Tuner reads NaN and Infinity as bare words

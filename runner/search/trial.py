@@ -1,6 +1,5 @@
 """Executes one trial: from plain settings to a plain result, wherever the executor runs it."""
 
-import dataclasses
 import datetime
 import json
 import time
@@ -13,27 +12,33 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine import tuner_utils  # how Keras Tuner turns what a fit returned into metrics
+from keras_tuner.src.engine import (
+    tuner_utils,
+)  # how Keras Tuner turns what a fit returned into metrics
 
 from history.errors import suggest
 from history.files import write_atomic
-from runner.data import Dataset
-from runner.data.sources import load
+from runner.config.schema import Pipeline, Run
 from runner.errors import ConfigError, Problem, machine_is_at_fault
-from runner.fingerprint import derive_seed
-from runner.search.hypermodel import build, callbacks, fit_arguments, has_own_fit, hypermodel, train, values_of
 from runner.search.state import CHECKPOINT, RESULT
-from runner.settings import Pipeline, Run
-
-KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come
-
-_datasets: dict[str, Dataset] = {}
-_makers: dict[str, Any] = {}
+from runner.training.build import (
+    bench,
+    build,
+    callbacks,
+    curves,
+    fit_arguments,
+    has_own_fit,
+    train,
+    values_of,
+)
+from runner.training.seeds import derive_seed
 
 
 @dataclass(frozen=True)
 class Job:
-    """A trial to run. `hyperparameters` is Keras Tuner's config of them; `parent` a checkpoint to start from."""
+    """A trial to run. `hyperparameters` is Keras Tuner's config of them; `parent` a checkpoint to
+    start from.
+    """
 
     run: Run
     pipeline: Pipeline
@@ -43,40 +48,28 @@ class Job:
     parent: Path | None
 
 
-def bench(pipeline: Pipeline) -> tuple[Dataset, Any]:
-    """Data and HyperModel of a pipeline, prepared once in each process.
-
-    Pipelines with the same data share them. Data that no longer fits beside newer data is loaded again.
-    """
-    key = repr((pipeline.task.kind, pipeline.data))
-    if key not in _datasets:
-        clock = time.perf_counter()
-        loaded = load(pipeline.data, pipeline.task.kind)
-        _datasets[key] = dataclasses.replace(loaded, seconds=time.perf_counter() - clock)
-        while len(_datasets) > 1 and sum(dataset.bytes for dataset in _datasets.values()) > KEPT:
-            _datasets.pop(next(iter(_datasets)))
-    maker = repr((key, pipeline.model, pipeline.fit))
-    if maker not in _makers:
-        _makers[maker] = hypermodel(pipeline, _datasets[key])
-    return _datasets[key], _makers[maker]
-
-
 def run_trial(job: Job) -> dict[str, Any]:
     """Runs a trial's executions and writes what they returned to its folder.
 
     Returns:
-        trial_id, asked (the values asked for), hyperparameters (with what the model added to them), status, metrics
-        (at the best epoch, mean over executions), best_step (0-based), message, started (ISO 8601), seconds,
-        executions (each with its seed and the metrics of every epoch).
+        trial_id, asked (the values asked for), hyperparameters (with what the model added to them),
+        status, metrics (at the best epoch, mean over executions), best_step (0-based), message,
+        started (ISO 8601), seconds, executions (each with its seed and the metrics of every epoch).
 
     Raises:
-        ConfigError, keras_tuner.errors.FatalError: the trial cannot run for a reason that no other would escape.
-        OSError: the disk is full or read-only; the trial has not ended.
+        ConfigError, keras_tuner.errors.FatalError: the trial cannot run for a reason that no other
+        would escape. OSError: the disk is full or read-only; the trial has not ended.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     hp = values_of(job.hyperparameters)
     asked = dict(hp.values)
-    outcome: dict[str, Any] = {"status": "COMPLETED", "metrics": {}, "best_step": 0, "message": None, "executions": []}
+    outcome: dict[str, Any] = {
+        "status": "COMPLETED",
+        "metrics": {},
+        "best_step": 0,
+        "message": None,
+        "executions": [],
+    }
     try:
         outcome |= _train(job, hp)
     except (ConfigError, keras_tuner.errors.FatalError):
@@ -94,7 +87,9 @@ def run_trial(job: Job) -> dict[str, Any]:
         "seconds": time.perf_counter() - clock,
     }
     job.folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(job.folder / RESULT, json.dumps(result).encode())  # not to_json: NaN must come back as NaN
+    write_atomic(
+        job.folder / RESULT, json.dumps(result).encode()
+    )  # not to_json: NaN must come back as NaN
     return result
 
 
@@ -119,7 +114,9 @@ def _train(job: Job, hp: Any) -> dict[str, Any]:
         tuner_utils.validate_trial_results(given, objective, "HyperModel.fit()")
         returned.append(given)
         executions.append({"seed": seed, "history": curves(given)})
-    metrics = {k: float(v) for k, v in tuner_utils.convert_to_metrics_dict(returned, objective).items()}
+    metrics = {
+        k: float(v) for k, v in tuner_utils.convert_to_metrics_dict(returned, objective).items()
+    }
     if not np.isfinite(metrics[objective.name]):
         message = f"the objective {objective.name} is {metrics[objective.name]}"
         return {"status": "FAILED", "message": message, "executions": executions}
@@ -129,8 +126,9 @@ def _train(job: Job, hp: Any) -> dict[str, Any]:
 
 
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Keeps the weights of the best epoch over all executions in memory; the last where the objective is not
-    logged, which only a HyperModel with its own `fit` may do."""
+    """Keeps the weights of the best epoch over all executions in memory; the last where the
+    objective is not logged, which only a HyperModel with its own `fit` may do.
+    """
 
     def __init__(self, objective: Any, *, must_be_logged: bool) -> None:
         super().__init__()
@@ -150,15 +148,11 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
             self.weights = self.model.get_weights()
 
     def save(self, model: Any, path: Path) -> None:
-        """Writes the kept weights, without the optimizer's state: three times the size, and never read."""
+        """Writes the kept weights, without the optimizer's state: three times the size, and never
+        read.
+        """
         if self.weights is not None:
             model.set_weights(self.weights)
         model.optimizer = None
         path.parent.mkdir(parents=True, exist_ok=True)
         model.save_weights(path)
-
-
-def curves(returned: Any) -> dict[str, list[float]]:
-    """The metrics of every epoch, where a fit returned them."""
-    history = getattr(returned, "history", {})
-    return {name: [float(v) for v in values] for name, values in history.items()}

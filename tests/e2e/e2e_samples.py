@@ -30,7 +30,9 @@ class Done:
 
 
 def _interruptible() -> None:
-    """A job that a shell starts in the background ignores Ctrl-C, and so would all that it starts."""
+    """A job that a shell starts in the background ignores Ctrl-C, and so would all that it
+    starts.
+    """
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
@@ -45,7 +47,12 @@ def start(folder: Path, *arguments: object, module: str = "runner") -> "subproce
         encoding="utf-8",
         cwd=folder,
         preexec_fn=_interruptible,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "COLUMNS": "300"},
+        env={
+            **os.environ,
+            "PYTHONPATH": str(REPOSITORY),
+            "PYTHONIOENCODING": "utf-8",
+            "COLUMNS": "300",
+        },
     )
 
 
@@ -80,7 +87,8 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
 
 def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
     rows = json.loads(
-        (folder / "results" / document["artefacts"]["trials"]["path"]).read_bytes(), parse_constant=pytest.fail
+        (folder / "results" / document["artefacts"]["trials"]["path"]).read_bytes(),
+        parse_constant=pytest.fail,
     )
     assert isinstance(rows, list)
     return rows
@@ -95,7 +103,10 @@ def refits(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
 
 def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
     """What two equal searches agree in."""
-    return [(r["trial_id"], r["status"], r["score"], r["values"], r["best_epoch"], r["history"]) for r in rows]
+    return [
+        (r["trial_id"], r["status"], r["score"], r["values"], r["best_epoch"], r["history"])
+        for r in rows
+    ]
 
 
 def sha256(path: Path) -> str:

@@ -1,4 +1,6 @@
-"""Kills real runs with SIGKILL and compares what they end with. Shared by the tests and the soak."""
+"""Kills real runs with SIGKILL and compares what they end with. Shared by the tests and the
+soak.
+"""
 
 import io
 import json
@@ -16,8 +18,10 @@ import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
-# A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with conditional
-# scopes, a tuned number of layers, and a fit of its own with a tuned batch size that returns a float or a dict.
+# A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
+# conditional
+# scopes, a tuned number of layers, and a fit of its own with a tuned batch size that returns a
+# float or a dict.
 TUNERS = {
     "random": ["tuner=random", "tuner.max_trials=6"],
     "grid": ["tuner=grid", "tuner.max_trials=6"],
@@ -52,7 +56,8 @@ model:
 objective: {name: score, direction: max}
 model: {_target_: patterns.Own, returns: dict}
 """,
-    # Two pipelines: the second returns a float, which is minimised or maximised as the objective says.
+    # Two pipelines: the second returns a float, which is minimised or maximised as the objective
+    # says.
     "two": """
 objective: {name: score, direction: max}
 model: {_target_: patterns.Own, returns: float}
@@ -100,7 +105,8 @@ class Own(keras_tuner.HyperModel):
         return {"score": score, "other": 1.0} if self.returns == "dict" else score
 '''
 
-# Runs before anything else in the child and kills it, with a real SIGKILL, at a place in its work: before or after the
+# Runs before anything else in the child and kills it, with a real SIGKILL, at a place in its work:
+# before or after the
 # n-th change on disk whose path matches, as in KILL_AT="before:trial_0002/trial.json#2".
 KILLER = """
 import io, os, re, shutil, signal
@@ -148,13 +154,20 @@ def lay_out(folder: Path) -> Path:
     return folder
 
 
-def start(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> "subprocess.Popen[str]":
+def start(
+    folder: Path, root: str, arguments: list[str], kill_at: str = ""
+) -> "subprocess.Popen[str]":
     """Starts `python -m runner` in a folder."""
     path = os.pathsep.join([str(folder / "killer"), str(REPOSITORY)])
     environment = {**os.environ, "PYTHONPATH": path, "KILL_AT": kill_at}
     command = [sys.executable, "-m", "runner", *arguments, f"paths.root={root}"]
     return subprocess.Popen(
-        command, cwd=folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        command,
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
     )
 
 
@@ -166,8 +179,9 @@ def finish(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> 
 
 
 def kill_at_random(folder: Path, root: str, arguments: list[str], most: float) -> tuple[bool, str]:
-    """Kills a run after a random time below `most` seconds, seldom in its first two, which are all imports;
-    (whether it was killed before it ended, output)."""
+    """Kills a run after a random time below `most` seconds, seldom in its first two, which are all
+    imports; (whether it was killed before it ended, output).
+    """
     process = start(folder, root, arguments)
     deadline = time.monotonic() + random.uniform(0.1 if random.random() < 0.1 else 2.0, most)
     while time.monotonic() < deadline and process.poll() is None:
@@ -184,7 +198,10 @@ def ended_trials(root: Path) -> dict[str, Any]:
     for path in root.glob("trials/*/*/trial_*/result.json"):
         result = json.loads(path.read_text())
         search = path.parents[1]
-        started[f"{search.parent.name}/{search.name}/{result['trial_id']}"] = result["started"], result["seconds"]
+        started[f"{search.parent.name}/{search.name}/{result['trial_id']}"] = (
+            result["started"],
+            result["seconds"],
+        )
     return started
 
 
@@ -198,15 +215,24 @@ def entries(root: Path) -> list[dict[str, Any]]:
 
 def trials(root: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """An entry's trials table."""
-    table: list[dict[str, Any]] = json.loads((root / entry["artefacts"]["trials"]["path"]).read_text())
+    table: list[dict[str, Any]] = json.loads(
+        (root / entry["artefacts"]["trials"]["path"]).read_text()
+    )
     return table
 
 
 def weights(path: Path) -> dict[str, Any]:
     """Every array of a saved model, by its place in the file."""
     found: dict[str, Any] = {}
-    with zipfile.ZipFile(path) as archive, h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file:
-        file.visititems(lambda name, item: found.__setitem__(name, np.array(item)) if hasattr(item, "shape") else None)
+    with (
+        zipfile.ZipFile(path) as archive,
+        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
+    ):
+        file.visititems(
+            lambda name, item: (
+                found.__setitem__(name, np.array(item)) if hasattr(item, "shape") else None
+            )
+        )
     return found
 
 
@@ -215,7 +241,10 @@ def picture(root: Path) -> dict[str, Any]:
     result = {}
     for entry in entries(root):
         assert entry["pipeline"] not in result, f"two entries of {entry['pipeline']}"
-        table = [{k: v for k, v in row.items() if k not in ("started", "seconds")} for row in trials(root, entry)]
+        table = [
+            {k: v for k, v in row.items() if k not in ("started", "seconds")}
+            for row in trials(root, entry)
+        ]
         refits = json.loads((root / entry["artefacts"]["history"]["path"]).read_text())
         arrays = weights(root / entry["artefacts"]["model"]["path"])
         result[entry["pipeline"]] = {
@@ -223,7 +252,10 @@ def picture(root: Path) -> dict[str, Any]:
             "trials": table,
             "best": entry["best"],
             "refits": [{k: v for k, v in row.items() if k != "seconds"} for row in refits],
-            "weights": {name: (array.dtype.str, array.shape, array.tobytes()) for name, array in arrays.items()},
+            "weights": {
+                name: (array.dtype.str, array.shape, array.tobytes())
+                for name, array in arrays.items()
+            },
         }
     return result
 
@@ -235,4 +267,8 @@ def has_ended(root: Path) -> bool:
 
 def leftovers(root: Path) -> list[str]:
     """Trial data that a run should have purged."""
-    return [str(path) for path in root.glob("trials/*/*") if path.is_dir() and ".locks" not in path.parts]
+    return [
+        str(path)
+        for path in root.glob("trials/*/*")
+        if path.is_dir() and ".locks" not in path.parts
+    ]

@@ -1,4 +1,6 @@
-"""The other backends of Keras, where they are installed: the same experiment, search to reproduction."""
+"""The other backends of Keras, where they are installed: the same experiment, search to
+reproduction.
+"""
 
 import os
 import subprocess
@@ -15,16 +17,21 @@ import history
 pytestmark = pytest.mark.e2e
 
 SMALL = ("+experiment=digits", "tuner.max_trials=2", "fit.epochs=2", "validation.repeats=1")
-MAX_EPOCHS = {"jax": 2, "torch": 3}  # of Hyperband; 3 promotes a trial, but JAX compiles each one anew
+MAX_EPOCHS = {
+    "jax": 2,
+    "torch": 3,
+}  # of Hyperband; 3 promotes a trial, but JAX compiles each one anew
 ALL = [
-    pytest.param(name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed"))
+    pytest.param(
+        name, marks=pytest.mark.skipif(find_spec(name) is None, reason=f"{name} is not installed")
+    )
     for name in MAX_EPOCHS
 ]
 
 SHARES = """
 import os, sys
-from runner import environment
-from runner.settings import Run
+from runner.training import environment
+from runner.config.schema import Run
 
 environment.prepare(Run(backend=sys.argv[1], threads=1))
 import keras
@@ -67,18 +74,25 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def test_an_experiment_runs_under_the_backend(ran: dict[str, Path], backend: str) -> None:
     """Random search and Hyperband; the entries record the backend and its version."""
     documents = entries(ran[backend])
-    assert {name: document["status"] for name, document in documents.items()} == {"mlp": "complete", "cnn": "complete"}
+    assert {name: document["status"] for name, document in documents.items()} == {
+        "mlp": "complete",
+        "cnn": "complete",
+    }
     for document in documents.values():
         assert document["environment"]["backend"] == backend
         assert backend in document["environment"]["packages"]
         assert "tensorflow" not in document["environment"]["packages"]
-    promoted = [row for row in trials(ran[backend], documents["cnn"]) if "tuner/trial_id" in row["values"]]
+    promoted = [
+        row for row in trials(ran[backend], documents["cnn"]) if "tuner/trial_id" in row["values"]
+    ]
     assert bool(promoted) == (MAX_EPOCHS[backend] > 2)
 
 
 @pytest.mark.parametrize("backend", ALL)
 def test_a_model_predicts_the_same_under_tensorflow(ran: dict[str, Path], backend: str) -> None:
-    """A stored model belongs to no backend: here, in the tests' own process, it is loaded with TensorFlow."""
+    """A stored model belongs to no backend: here, in the tests' own process, it is loaded with
+    TensorFlow.
+    """
     entry = history.open(ran[backend] / "results").entries(pipeline="mlp")[-1]
     rows = np.random.default_rng(0).normal(size=(5, 8, 8, 1))
     np.save(ran[backend] / "rows.npy", rows)
@@ -90,7 +104,9 @@ def test_a_model_predicts_the_same_under_tensorflow(ran: dict[str, Path], backen
     )
     command = [sys.executable, "-c", code, entry.id, backend]
     env = {**os.environ, "KERAS_BACKEND": backend, "PYTHONPATH": str(REPOSITORY)}
-    subprocess.run(command, cwd=ran[backend], env=env, check=True, timeout=LIMIT, capture_output=True)
+    subprocess.run(
+        command, cwd=ran[backend], env=env, check=True, timeout=LIMIT, capture_output=True
+    )
     here = entry.load_model().predict(rows, verbose=0)
     np.testing.assert_allclose(here, np.load(ran[backend] / "predicted.npy"), rtol=1e-4, atol=1e-5)
 
@@ -103,10 +119,14 @@ def test_a_reproduction_is_identical(ran: dict[str, Path], backend: str) -> None
 
 
 @pytest.mark.parametrize("backend", ALL)
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="the time of each thread is read from /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").is_dir(), reason="the time of each thread is read from /proc"
+)
 def test_threads_limits_what_one_training_computes_with(backend: str, tmp_path: Path) -> None:
     """With one thread, one thread takes all of the time."""
     command = [sys.executable, "-c", SHARES, backend]
     env = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run(command, cwd=tmp_path, env=env, check=True, timeout=LIMIT, stdout=subprocess.PIPE)
+    done = subprocess.run(
+        command, cwd=tmp_path, env=env, check=True, timeout=LIMIT, stdout=subprocess.PIPE
+    )
     assert float(done.stdout) > 0.8

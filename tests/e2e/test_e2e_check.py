@@ -1,4 +1,6 @@
-"""mode=check: all that can be checked without training, what a run would come to, and nothing left behind."""
+"""mode=check: all that can be checked without training, what a run would come to, and nothing left
+behind.
+"""
 
 from pathlib import Path
 
@@ -30,7 +32,11 @@ def folder(tmp_path: Path) -> Path:
     bug = "pipelines:\n  a: {model: {_target_: mine.bug}}\n  b: {model: {_target_: mine.build, units: 1}}\n"
     good = "mode: check\nmodel: {_target_: mine.build, units: 1}\nfit: {epochs: 3}\n"
     files = {"good": HEAD + good, "wrong": HEAD + wrong, "bug": HEAD + bug}
-    write(tmp_path, mine_py=MINE, **{f"conf__experiment__{name}_yaml": text for name, text in files.items()})
+    write(
+        tmp_path,
+        mine_py=MINE,
+        **{f"conf__experiment__{name}_yaml": text for name, text in files.items()},
+    )
     return tmp_path
 
 
@@ -57,7 +63,9 @@ def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> Non
     done = run(folder, "+experiment=wrong", "mode=check")
     assert (done.exit_code, done.out) == (2, "")
     said = [
-        line.removeprefix("error: conf/experiment/wrong.yaml:") for line in done.err.splitlines() if "error: " in line
+        line.removeprefix("error: conf/experiment/wrong.yaml:")
+        for line in done.err.splitlines()
+        if "error: " in line
     ]
     assert [text.partition(" (")[0] for text in said] == [
         "5: pipelines.a.model.unitz: build takes no argument 'unitz'; did you mean 'units'?",

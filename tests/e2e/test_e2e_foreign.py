@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from e2e_samples import finish, start, write
 
-from history.foreign import read_foreign
+from history.exchange.keras_tuner import read_foreign
 
 pytestmark = pytest.mark.e2e
 
@@ -67,12 +67,18 @@ def test_a_project_is_read_as_keras_tuner_itself_tells_it(tmp_path: Path) -> Non
         assert {key: search[key] for key in ("objective", "space")} == {
             key: told[name][key] for key in ("objective", "space")
         }
-        assert (document["experiment"], document["pipeline"], document["task"]) == ("projects", name, "classification")
+        assert (document["experiment"], document["pipeline"], document["task"]) == (
+            "projects",
+            name,
+            "classification",
+        )
         assert search["tuner"] == tuner
         count = len(told[name]["trials"])
         assert search["trials"] == {"total": count, "completed": count, "failed": 0}
         assert isinstance(found.files["trials"], bytes)
-        assert [row["trial_id"] for row in json.loads(found.files["trials"])] == told[name]["trials"]
+        assert [row["trial_id"] for row in json.loads(found.files["trials"])] == told[name][
+            "trials"
+        ]
         assert {key: path for key, path in found.files.items() if key != "trials"} == {
             "oracle": folder / "oracle.json",
             "weights": best / "checkpoint.weights.h5",

@@ -54,11 +54,15 @@ class Project:
     folder: Path
     bin: Path
 
-    def start(self, *command: str, stdin: int | None = subprocess.DEVNULL) -> "subprocess.Popen[str]":
+    def start(
+        self, *command: str, stdin: int | None = subprocess.DEVNULL
+    ) -> "subprocess.Popen[str]":
         env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         env["PATH"] = f"{self.bin}{os.pathsep}{env['PATH']}"
         pipe = subprocess.PIPE
-        return subprocess.Popen(command, cwd=self.folder, env=env, stdin=stdin, stdout=pipe, stderr=pipe, text=True)
+        return subprocess.Popen(
+            command, cwd=self.folder, env=env, stdin=stdin, stdout=pipe, stderr=pipe, text=True
+        )
 
     def run(self, *command: str, stdin: str | None = None) -> str:
         """What a command that succeeds prints."""
@@ -70,39 +74,79 @@ class Project:
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
-    """A wheel of the repository in a new environment, which finds the packages of the tests' own."""
+    """A wheel of the repository in a new environment, which finds the packages of the tests'
+    own.
+    """
     top = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "--quiet"]
-    building = [*pip, "wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(top), str(REPOSITORY)]
+    building = [
+        *pip,
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--wheel-dir",
+        str(top),
+        str(REPOSITORY),
+    ]
     subprocess.run(building, check=True, timeout=LIMIT)
     venv.create(top / "venv", symlinks=True)
     executables = top / "venv" / "bin"
     [packages] = top.glob("venv/lib/*/site-packages")
-    (packages / "tests.pth").write_text("\n".join(path for path in sys.path if path.endswith("site-packages")))
+    (packages / "tests.pth").write_text(
+        "\n".join(path for path in sys.path if path.endswith("site-packages"))
+    )
     [wheel] = top.glob("*.whl")
-    installing = [*pip, "--python", str(executables / "python"), "install", "--no-deps", "--no-index", str(wheel)]
+    installing = [
+        *pip,
+        "--python",
+        str(executables / "python"),
+        "install",
+        "--no-deps",
+        "--no-index",
+        str(wheel),
+    ]
     subprocess.run(installing, check=True, timeout=LIMIT)
     folder = top / "mine"
     own_choice = "kind: random\nmax_trials: 2\n"
-    write(folder, my_model_py=MODEL, conf__experiment__mine_yaml=EXPERIMENT, conf__tuner__random_yaml=own_choice)
+    write(
+        folder,
+        my_model_py=MODEL,
+        conf__experiment__mine_yaml=EXPERIMENT,
+        conf__tuner__random_yaml=own_choice,
+    )
     return Project(folder, executables)
 
 
 def test_an_experiment_of_ones_own_runs_by_both_doors(project: Project) -> None:
-    """The user's ./conf shadows a shipped choice, adds an experiment, and the other shipped choices are found; a debug
-    run keeps its entries apart."""
+    """The user's ./conf shadows a shipped choice, adds an experiment, and the other shipped choices
+    are found; a debug run keeps its entries apart.
+    """
     doors = [project.start("python", "-m", "runner", "+experiment=mine")]
-    doors.append(project.start("runner", "+experiment=mine", "validation=repeated", "+debug=default"))
+    doors.append(
+        project.start("runner", "+experiment=mine", "validation=repeated", "+debug=default")
+    )
     for door in doors:
         out, err = door.communicate(timeout=LIMIT)
         assert door.returncode == 0, out + err
     [entry] = json.loads(project.run("python", "-m", "history", "list", "--json"))
-    assert (entry["status"], entry["search"]["trials"]["total"], entry["validation"]["repeats"]) == ("complete", 2, 1)
+    assert (
+        entry["status"],
+        entry["search"]["trials"]["total"],
+        entry["validation"]["repeats"],
+    ) == ("complete", 2, 1)
     for artefact in entry["artefacts"].values():
         assert sha256(project.folder / "results" / artefact["path"]) == artefact["sha256"]
-    [debug] = json.loads(project.run("python", "-m", "history", "--root", "results/debug", "list", "--json"))
-    assert (debug["status"], debug["search"]["trials"]["total"], debug["validation"]["repeats"]) == ("complete", 1, 1)
-    [refit] = json.loads((project.folder / "results/debug" / debug["artefacts"]["history"]["path"]).read_bytes())
+    [debug] = json.loads(
+        project.run("python", "-m", "history", "--root", "results/debug", "list", "--json")
+    )
+    assert (
+        debug["status"],
+        debug["search"]["trials"]["total"],
+        debug["validation"]["repeats"],
+    ) == ("complete", 1, 1)
+    [refit] = json.loads(
+        (project.folder / "results/debug" / debug["artefacts"]["history"]["path"]).read_bytes()
+    )
     assert refit["epochs"] == 1
 
 

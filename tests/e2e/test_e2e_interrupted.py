@@ -56,7 +56,9 @@ def place(folder: Path, tuner: str) -> Path:
     write(
         folder,
         my_code_py=CODE,
-        conf__experiment__slow_yaml=EXPERIMENT.replace("TUNER", tuner).replace("BUDGET", BUDGETS[tuner]),
+        conf__experiment__slow_yaml=EXPERIMENT.replace("TUNER", tuner).replace(
+            "BUDGET", BUDGETS[tuner]
+        ),
     )
     return folder
 
@@ -66,7 +68,10 @@ class Story:
 
     def __init__(self, tuner: str, folder: Path) -> None:
         self.number, self.exit_code = WAYS[tuner]
-        self.alone, self.folder = place(folder / "alone", tuner), place(folder / "interrupted", tuner)
+        self.alone, self.folder = (
+            place(folder / "alone", tuner),
+            place(folder / "interrupted", tuner),
+        )
         undisturbed = start(self.alone, "+experiment=slow")
         self.stops: list[Done] = []
         self.trials_after_stop: list[int] = []
@@ -79,7 +84,9 @@ class Story:
 
     def results(self) -> dict[str, dict[str, Any]]:
         paths = self.folder.glob("results/trials/slow-main/*/trial_*/result.json")
-        return {path.parent.name.removeprefix("trial_"): json.loads(path.read_text()) for path in paths}
+        return {
+            path.parent.name.removeprefix("trial_"): json.loads(path.read_text()) for path in paths
+        }
 
     def _interrupt(self, count: int) -> None:
         process = start(self.folder, "+experiment=slow")
@@ -110,7 +117,9 @@ def test_a_signal_ends_a_search_at_once_and_leaves_no_entry(story: Story) -> Non
 def test_the_same_command_finishes_the_search(story: Story) -> None:
     """One complete entry, and no trial data left."""
     assert (story.resumed.exit_code, story.undisturbed.exit_code) == (0, 0), story.resumed.err
-    assert {name: entry["status"] for name, entry in entries(story.folder).items()} == {"main": "complete"}
+    assert {name: entry["status"] for name, entry in entries(story.folder).items()} == {
+        "main": "complete"
+    }
     assert not (story.folder / "results" / "trials").exists()
     assert "going on after trial" in story.resumed.err
 
@@ -123,7 +132,9 @@ def test_trials_that_had_ended_are_not_run_again(story: Story) -> None:
 
 
 def test_a_resumed_run_equals_an_uninterrupted_one(story: Story) -> None:
-    """The same trials, values, scores and epochs, the same best, the same weights after the refit."""
+    """The same trials, values, scores and epochs, the same best, the same weights after the
+    refit.
+    """
     import keras
 
     mine, its = (entries(folder)["main"] for folder in (story.folder, story.alone))
@@ -131,7 +142,9 @@ def test_a_resumed_run_equals_an_uninterrupted_one(story: Story) -> None:
     assert mine["best"] == its["best"]
     assert mine["validation"]["metrics"] == its["validation"]["metrics"]
     weights, same = (
-        keras.models.load_model(folder / "results" / entry["artefacts"]["model"]["path"]).get_weights()
+        keras.models.load_model(
+            folder / "results" / entry["artefacts"]["model"]["path"]
+        ).get_weights()
         for folder, entry in ((story.folder, mine), (story.alone, its))
     )
     assert len(weights) == 4
@@ -144,6 +157,8 @@ def test_a_raised_budget_continues_the_same_search(tmp_path: Path) -> None:
     first = run(tmp_path, "+experiment=slow", "tuner.max_trials=1", "hooks=none")
     again = run(tmp_path, "+experiment=slow", "tuner.max_trials=2", "hooks=none")
     assert (first.exit_code, again.exit_code) == (0, 0)
-    [search] = (path for path in (tmp_path / "results" / "trials" / "slow-main").iterdir() if path.is_dir())
+    [search] = (
+        path for path in (tmp_path / "results" / "trials" / "slow-main").iterdir() if path.is_dir()
+    )
     assert len(list(search.glob("trial_*"))) == 2
     assert "going on after trial 1," in again.err

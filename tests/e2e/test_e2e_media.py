@@ -1,4 +1,6 @@
-"""Images by a cnn, windows over a series by an lstm, and batches that are streamed: one run, to stored models."""
+"""Images by a cnn, windows over a series by an lstm, and batches that are streamed: one run, to
+stored models.
+"""
 
 import json
 from dataclasses import dataclass
@@ -90,7 +92,12 @@ def test_each_is_searched_and_stored(media: Ran) -> None:
     assert media.done.exit_code == 0, media.done.err
     assert "Warning" not in media.done.err
     found = {
-        name: (entry["status"], entry["data"]["shapes"], entry["data"].get("classes"), entry["data"].get("columns"))
+        name: (
+            entry["status"],
+            entry["data"]["shapes"],
+            entry["data"].get("classes"),
+            entry["data"].get("columns"),
+        )
         for name, entry in media.entries.items()
     }
     assert found == {
@@ -108,7 +115,10 @@ def test_each_is_searched_and_stored(media: Ran) -> None:
         ),
         "stream": ("complete", {"train": [80, 3], "validation": [20, 3]}, ["0", "1"], None),
     }
-    assert list(media.entries["photos"]["best"]["values"]) == ["model.dropout", "model.optimizer.momentum"]
+    assert list(media.entries["photos"]["best"]["values"]) == [
+        "model.dropout",
+        "model.optimizer.momentum",
+    ]
 
 
 @pytest.mark.parametrize(("pipeline", "outputs"), [("photos", 2), ("series", 1), ("stream", 2)])
@@ -117,7 +127,11 @@ def test_a_stored_model_predicts_on_raw_rows(media: Ran, pipeline: str, outputs:
     entry = media.entries[pipeline]
     model = keras.models.load_model(media.folder / "results" / entry["artefacts"]["model"]["path"])
     shape = (3, *entry["data"]["shapes"]["train"][1:])
-    rows = np.random.default_rng(1).integers(0, 255, shape).astype("uint8" if pipeline == "photos" else "float32")
+    rows = (
+        np.random.default_rng(1)
+        .integers(0, 255, shape)
+        .astype("uint8" if pipeline == "photos" else "float32")
+    )
     predicted = model.predict(rows, verbose=0)
     assert predicted.shape == (3, outputs)
     assert np.isfinite(predicted).all()
@@ -134,7 +148,12 @@ def test_what_was_streamed_is_evaluated_row_by_row(media: Ran) -> None:
 
 def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> None:
     """The shuffle has no seed of its own: it follows the trial's."""
-    done = run(media.folder, f"reproduce={media.entries['stream']['id']}", "reproduce_search=true", "trust=true")
+    done = run(
+        media.folder,
+        f"reproduce={media.entries['stream']['id']}",
+        "reproduce_search=true",
+        "trust=true",
+    )
     assert done.exit_code == 0, done.err
     assert "identical" in done.out
 
@@ -142,7 +161,9 @@ def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> 
 def test_a_changed_image_starts_a_new_search(media: Ran) -> None:
     """Beside the old one, and says that the content differs."""
     imsave(media.folder / "photos" / "red" / "0.png", np.zeros((6, 4, 3), "uint8"))
-    done = run(media.folder, "+experiment=media", "only=[photos]", "tuner.max_trials=1", "hooks.purge=null")
+    done = run(
+        media.folder, "+experiment=media", "only=[photos]", "tuner.max_trials=1", "hooks.purge=null"
+    )
     assert done.exit_code == 0, done.err
     assert "photos:   data.content:" in done.err
     markers = list((media.folder / "results" / "trials" / "media-photos").glob("*/search.json"))

@@ -1,4 +1,6 @@
-"""A user's own experiments: models that fail, models of one's own making, trial data that is kept."""
+"""A user's own experiments: models that fail, models of one's own making, trial data that is
+kept.
+"""
 
 import json
 import math
@@ -103,7 +105,12 @@ pipelines:
 
 
 def place(folder: Path) -> Path:
-    write(folder, my_models_py=MODELS, conf__experiment__failing_yaml=FAILING, conf__experiment__own_yaml=OWN)
+    write(
+        folder,
+        my_models_py=MODELS,
+        conf__experiment__failing_yaml=FAILING,
+        conf__experiment__own_yaml=OWN,
+    )
     return folder
 
 
@@ -119,7 +126,9 @@ def both(tmp_path_factory: pytest.TempPathFactory) -> tuple[Ran, Ran]:
     """The failing experiment and the one of own models, run side by side."""
     folders = [place(tmp_path_factory.mktemp(name)) for name in ("failing", "own")]
     done = run_both(start(folders[0], "+experiment=failing"), start(folders[1], "+experiment=own"))
-    one, other = (Ran(folder, ended, entries(folder)) for folder, ended in zip(folders, done, strict=True))
+    one, other = (
+        Ran(folder, ended, entries(folder)) for folder, ended in zip(folders, done, strict=True)
+    )
     return one, other
 
 
@@ -153,10 +162,14 @@ def test_a_failed_entry_says_what_failed_and_where(failing: Ran) -> None:
     assert entry["error"]["stage"] == "search"
     trace = (failing.folder / "results" / entry["artefacts"]["trace"]["path"]).read_text()
     assert "units today" in trace
-    assert all("my_models.py" in row["message"] for row in trials(failing.folder, entry) if row["message"])
+    assert all(
+        "my_models.py" in row["message"] for row in trials(failing.folder, entry) if row["message"]
+    )
     assert "bad failed in search" in failing.done.err
     assert "units today" in failing.done.err
-    row = next(line for line in failing.done.out.splitlines() if line.rstrip().endswith(entry["id"]))
+    row = next(
+        line for line in failing.done.out.splitlines() if line.rstrip().endswith(entry["id"])
+    )
     assert " failed " in row
 
 
@@ -188,9 +201,18 @@ def test_trials_that_diverge_are_failures_and_counted(failing: Ran) -> None:
 
 def test_on_failure_stop_runs_no_further_pipeline(tmp_path: Path) -> None:
     """Those before it keep what they have, those after it are named."""
-    done = run(place(tmp_path), "+experiment=failing", "on_failure=stop", "only=[good,bad,wild]", "tuner.max_trials=1")
+    done = run(
+        place(tmp_path),
+        "+experiment=failing",
+        "on_failure=stop",
+        "only=[good,bad,wild]",
+        "tuner.max_trials=1",
+    )
     assert done.exit_code == 1
-    assert {name: entry["status"] for name, entry in entries(tmp_path).items()} == {"good": "complete", "bad": "failed"}
+    assert {name: entry["status"] for name, entry in entries(tmp_path).items()} == {
+        "good": "complete",
+        "bad": "failed",
+    }
     assert "not run: wild" in done.err
 
 
@@ -200,7 +222,10 @@ def test_on_failure_stop_runs_no_further_pipeline(tmp_path: Path) -> None:
 def test_own_models_work_by_their_dotted_path(own: Ran) -> None:
     """A build function with `hp`, and a HyperModel, from a file in the current folder."""
     assert own.done.exit_code == 0, own.done.err
-    assert {name: entry["status"] for name, entry in own.entries.items()} == {"scopes": "complete", "maker": "complete"}
+    assert {name: entry["status"] for name, entry in own.entries.items()} == {
+        "scopes": "complete",
+        "maker": "complete",
+    }
 
 
 def test_conditional_scopes_hold(own: Ran) -> None:
@@ -213,30 +238,45 @@ def test_conditional_scopes_hold(own: Ran) -> None:
 
 
 def test_a_hypermodels_own_fit_is_used_and_its_batch_size_searched(own: Ran) -> None:
-    """The number of updates is what the batch size of each trial makes of 120 rows in two epochs."""
+    """The number of updates is what the batch size of each trial makes of 120 rows in two
+    epochs.
+    """
     rows = trials(own.folder, own.entries["maker"])
     sizes = [row["values"]["batch_size"] for row in rows]
     assert len(set(sizes)) > 1
-    assert [row["history"][0]["updates"][0] for row in rows] == [2 * math.ceil(120 / size) for size in sizes]
-    assert {space["config"]["name"] for space in own.entries["maker"]["search"]["space"]} == {"rate", "batch_size"}
+    assert [row["history"][0]["updates"][0] for row in rows] == [
+        2 * math.ceil(120 / size) for size in sizes
+    ]
+    assert {space["config"]["name"] for space in own.entries["maker"]["search"]["space"]} == {
+        "rate",
+        "batch_size",
+    }
 
 
 def test_the_refit_uses_a_hypermodels_own_fit_too(own: Ran) -> None:
     """With the best trial's batch size."""
     entry = own.entries["maker"]
-    [refit] = json.loads((own.folder / "results" / entry["artefacts"]["history"]["path"]).read_text())
+    [refit] = json.loads(
+        (own.folder / "results" / entry["artefacts"]["history"]["path"]).read_text()
+    )
     expected = 2 * math.ceil(120 / entry["best"]["values"]["batch_size"])
     assert refit["history"]["updates"] == [expected, expected]
 
 
 @pytest.mark.parametrize("pipeline", ["scopes", "maker"])
-def test_without_the_purge_the_trial_data_stays_with_the_best_checkpoint(own: Ran, pipeline: str) -> None:
+def test_without_the_purge_the_trial_data_stays_with_the_best_checkpoint(
+    own: Ran, pipeline: str
+) -> None:
     """It loads into the model that it belongs to."""
     import keras
     import numpy as np
 
     entry = own.entries[pipeline]
-    [search] = [path for path in (own.folder / "results" / "trials" / f"own-{pipeline}").iterdir() if path.is_dir()]
+    [search] = [
+        path
+        for path in (own.folder / "results" / "trials" / f"own-{pipeline}").iterdir()
+        if path.is_dir()
+    ]
     assert len(list(search.glob("trial_*/trial.json"))) == entry["search"]["trials"]["total"]
     checkpoint = search / f"trial_{entry['best']['trial_id']}" / "checkpoint.weights.h5"
     assert [path.relative_to(search) for path in search.glob("*/checkpoint.weights.h5")] == [

@@ -1,4 +1,6 @@
-"""Stored models applied to new rows: what is written is what the model predicts, and no code runs unasked."""
+"""Stored models applied to new rows: what is written is what the model predicts, and no code runs
+unasked.
+"""
 
 import csv
 import json
@@ -64,14 +66,16 @@ class Scale(keras.layers.Layer):
         return x * 0.5
 """
 
-# The command line's part: the entry, the files and `trust` of each call; then what Keras says of the same rows.
+# The command line's part: the entry, the files and `trust` of each call; then what Keras says of
+# the same rows.
 PREDICT = """
 import json, sys
 import numpy as np
 import history
 from history.errors import ExperimentError
-from runner import environment, predict
-from runner.settings import Run
+from runner.run import predict
+from runner.training import environment
+from runner.config.schema import Run
 
 done = []
 for reference, source, target, trust in json.loads(sys.argv[1]):
@@ -95,7 +99,7 @@ from pathlib import Path
 import keras
 from history.errors import IntegrityError
 from keras import layers as k
-from history.models import foreign_code, load_model
+from history.model_file import foreign_code, load_model
 
 entry = keras.Input((8, 8, 1))
 x = k.Normalization(mean=0.5, variance=2.0)(k.Rescaling(1 / 255)(entry))
@@ -135,7 +139,7 @@ import inspect, json
 import keras
 from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
 from keras.src.saving.serialization_lib import NON_MODELING_APIS
-from history.models import _is_keras
+from history.model_file import _is_keras
 
 parts = (keras.Layer, keras.Loss, keras.Metric, keras.Optimizer, keras.Initializer, keras.Regularizer,
          keras.constraints.Constraint, keras.optimizers.schedules.LearningRateSchedule, keras.DTypePolicy)
@@ -163,7 +167,9 @@ def python(folder: Path, code: str, *arguments: str) -> list[str]:
     """The lines that a process prints."""
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{folder}"}
     command = [executable, "-c", code, *arguments]
-    done = run_process(command, capture_output=True, text=True, cwd=folder, env=environment, check=False)
+    done = run_process(
+        command, capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
     assert done.returncode == 0, done.stderr
     return done.stdout.splitlines()
 
@@ -197,11 +203,17 @@ def predicted(trained: Trained) -> dict[str, Any]:
 
 def _table(path: Path, names: list[str], rows: Any) -> None:
     with path.open("w", newline="") as file:
-        csv.writer(file).writerows([["id", *names], *([number, *row] for number, row in enumerate(rows.tolist()))])
+        csv.writer(file).writerows(
+            [["id", *names], *([number, *row] for number, row in enumerate(rows.tolist()))]
+        )
 
 
-def test_a_classifiers_output_is_what_its_model_predicts(trained: Trained, predicted: dict[str, Any]) -> None:
-    """Row by row, whatever the order of the input's columns; TensorFlow was not loaded for the plan."""
+def test_a_classifiers_output_is_what_its_model_predicts(
+    trained: Trained, predicted: dict[str, Any]
+) -> None:
+    """Row by row, whatever the order of the input's columns; TensorFlow was not loaded for the
+    plan.
+    """
     assert predicted["iris"][0] == 150
     with (trained.folder / "iris-out.csv").open(newline="") as file:
         header, *lines = csv.reader(file)
@@ -213,7 +225,9 @@ def test_a_classifiers_output_is_what_its_model_predicts(trained: Trained, predi
     assert [line[0] for line in lines] == [names[place] for place in expected.argmax(axis=1)]
 
 
-def test_a_regressions_output_is_in_the_targets_units(trained: Trained, predicted: dict[str, Any]) -> None:
+def test_a_regressions_output_is_in_the_targets_units(
+    trained: Trained, predicted: dict[str, Any]
+) -> None:
     """With every digit."""
     assert predicted["diabetes"][0] == 442
     header, *lines = (trained.folder / "diabetes-out.csv").read_text().splitlines()
@@ -223,18 +237,26 @@ def test_a_regressions_output_is_in_the_targets_units(trained: Trained, predicte
     assert abs(expected.mean() - load_diabetes().target.mean()) < 80
 
 
-def test_the_same_rows_from_another_format_give_the_same(trained: Trained, predicted: dict[str, Any]) -> None:
+def test_the_same_rows_from_another_format_give_the_same(
+    trained: Trained, predicted: dict[str, Any]
+) -> None:
     """Bit for bit."""
     assert predicted["again"][0] == 150
     with (trained.folder / "iris-out.csv").open(newline="") as file:
         lines = list(csv.reader(file))[1:]
     with np.load(trained.folder / "iris-out.npz") as arrays:
         assert arrays["class"].tolist() == [line[0] for line in lines]
-        assert arrays["probabilities"].tolist() == [[float(text) for text in line[1:]] for line in lines]
+        assert arrays["probabilities"].tolist() == [
+            [float(text) for text in line[1:]] for line in lines
+        ]
 
 
-def test_code_of_ones_own_runs_only_when_it_is_trusted(trained: Trained, predicted: dict[str, Any]) -> None:
-    """It is listed before: the layer by its place, the loss by its registered name, and what built the model."""
+def test_code_of_ones_own_runs_only_when_it_is_trusted(
+    trained: Trained, predicted: dict[str, Any]
+) -> None:
+    """It is listed before: the layer by its place, the loss by its registered name, and what built
+    the model.
+    """
     name, exit_code, message = predicted["refused"]
     assert (name, exit_code) == ("UntrustedCode", 2)
     assert [line.strip() for line in message.splitlines()[1:-1]] == [
@@ -247,7 +269,10 @@ def test_code_of_ones_own_runs_only_when_it_is_trusted(trained: Trained, predict
     assert predicted["own"][0] == 150
     with np.load(trained.folder / "own-out.npz") as arrays:
         expected = np.load(trained.folder / "own-out.npz.npy").astype("float64")
-        assert np.abs(arrays["probabilities"] - expected / expected.sum(axis=1, keepdims=True)).max() == 0
+        assert (
+            np.abs(arrays["probabilities"] - expected / expected.sum(axis=1, keepdims=True)).max()
+            == 0
+        )
 
 
 def test_planning_loads_no_tensorflow(predicted: dict[str, Any]) -> None:
@@ -259,17 +284,25 @@ def test_a_model_of_many_kinds_of_parts_names_no_foreign_code(tmp_path: Path) ->
     """And loads, but not without its weights; a lambda within one is named."""
     whole, torn, *lambdas = python(tmp_path, REAL, str(tmp_path / "model.keras"))
     assert whole == "[] Functional"
-    assert torn.startswith(f"{tmp_path / 'torn.keras'} does not load, although it was stored so. Keras: ")
+    assert torn.startswith(
+        f"{tmp_path / 'torn.keras'} does not load, although it was stored so. Keras: "
+    )
     assert lambdas == ["['__lambda__', 'keras.layers.Lambda']"]
 
 
 def test_all_parts_of_keras_are_known_and_nothing_else(tmp_path: Path) -> None:
-    """Of the installed release: parts that run what they hold are refused; functions that do more are never let in."""
+    """Of the installed release: parts that run what they hold are refused; functions that do more
+    are never let in.
+    """
     found = json.loads(python(tmp_path, NAMES)[-1])
     assert found["let in"] == []
     carriers = {
-        f"keras.layers.{name}" for name in ("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+        f"keras.layers.{name}"
+        for name in ("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
     }
-    rare = {"keras.distillation.Distiller", "keras.utils.FeatureSpace"}  # in modules that hold more than parts
+    rare = {
+        "keras.distillation.Distiller",
+        "keras.utils.FeatureSpace",
+    }  # in modules that hold more than parts
     refused = {name for name in found["refused parts"] if not name.startswith("keras._legacy.")}
     assert refused <= carriers | rare

@@ -73,17 +73,23 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def verdict(folder: Path, root: str = "results") -> dict[str, Any]:
     """What the newest run left."""
-    newest = max((folder / root / "runs").glob("*/result.json"), key=lambda path: path.stat().st_mtime)
+    newest = max(
+        (folder / root / "runs").glob("*/result.json"), key=lambda path: path.stat().st_mtime
+    )
     found: dict[str, Any] = json.loads(newest.read_bytes())
     return found
 
 
 def tree(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()}
+    return {
+        str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()
+    }
 
 
 def test_foreign_code_is_listed_and_refused_before_it_is_imported(folder: Path) -> None:
-    """Without trust=true and without a terminal: exit code 2, every path, nothing run and nothing changed."""
+    """Without trust=true and without a terminal: exit code 2, every path, nothing run and nothing
+    changed.
+    """
     before = tree(folder / "results" / "entries")
     done = run(folder, f"reproduce={entries(folder)['own']['id']}")
     assert done.exit_code == 2
@@ -95,7 +101,9 @@ def test_foreign_code_is_listed_and_refused_before_it_is_imported(folder: Path) 
 
 
 def test_an_entry_reproduces_bit_for_bit_without_its_yaml(folder: Path) -> None:
-    """Metrics of every repeat and epoch and the weights are those of then; the history stays as it was."""
+    """Metrics of every repeat and epoch and the weights are those of then; the history stays as it
+    was.
+    """
     found = entries(folder)
     own, shipped = run_both(
         start(folder, f"reproduce={found['own']['id'][:8]}", "trust=true"),
@@ -124,11 +132,15 @@ def test_an_archive_reproduces_in_another_root(folder: Path, tmp_path: Path) -> 
 
 
 def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path) -> None:
-    """Exit code 3: the first metric, repeat and epoch, and that the data and a setting are others."""
+    """Exit code 3: the first metric, repeat and epoch, and that the data and a setting are
+    others.
+    """
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(folder, elsewhere)
     make_rows(elsewhere, 2)
-    done = run(elsewhere, f"reproduce={entries(folder)['own']['id']}", "trust=true", "validation.repeats=1")
+    done = run(
+        elsewhere, f"reproduce={entries(folder)['own']['id']}", "trust=true", "validation.repeats=1"
+    )
     assert done.exit_code == 3, done.err
     assert "diverged" in done.out
     assert "first difference: repeat 1, epoch 1," in done.out
@@ -144,7 +156,10 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
         (["reproduce=nothing"], "no entry 'nothing'"),
         (["reproduce=shipped", "+experiment=digits"], "leave the experiment out"),
         (["reproduce=shipped", "predict=shipped"], "cannot be done together"),
-        (["reproduce_search=true"], "reproduce_search=true on the command line: needs reproduce=ENTRY"),
+        (
+            ["reproduce_search=true"],
+            "reproduce_search=true on the command line: needs reproduce=ENTRY",
+        ),
         (["reproduce=shipped", "fit.epoch=3"], "did you mean 'epochs'?"),
     ],
 )
@@ -163,13 +178,17 @@ def reused(folder: Path) -> tuple[Path, Done]:
     shutil.copytree(folder, again)
     (again / "conf.lost").rename(again / "conf")
     text = (again / "conf/experiment/pair.yaml").read_text(encoding="utf-8")
-    third = "  third: {data: {kind: sklearn, name: wine}, model: {_target_: runner.models.linear}}\n"
+    third = (
+        "  third: {data: {kind: sklearn, name: wine}, model: {_target_: runner.models.linear}}\n"
+    )
     (again / "conf/experiment/pair.yaml").write_text(text + third, encoding="utf-8")
     return again, run(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4")
 
 
 def test_what_the_history_holds_is_reused_and_the_rest_runs(reused: tuple[Path, Done]) -> None:
-    """The unchanged pipeline is taken and marked so; the changed one says which key; the new one runs."""
+    """The unchanged pipeline is taken and marked so; the changed one says which key; the new one
+    runs.
+    """
     folder, done = reused
     assert done.exit_code == 0, done.err
     documents = history(folder, "list")
@@ -185,7 +204,9 @@ def test_what_the_history_holds_is_reused_and_the_rest_runs(reused: tuple[Path, 
 
 
 def test_an_exported_experiment_runs_the_same_pipeline(folder: Path, tmp_path: Path) -> None:
-    """Its result is the entry's, bit for bit; the file names nothing of where the entry was made."""
+    """Its result is the entry's, bit for bit; the file names nothing of where the entry was
+    made.
+    """
     original = entries(folder)["shipped"]
     done = finish(start(folder, "export", original["id"], "--experiment", module="history"))
     assert done.exit_code == 0, done.err

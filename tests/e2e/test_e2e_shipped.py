@@ -7,17 +7,39 @@ from typing import Any
 
 import numpy as np
 import pytest
-from e2e_samples import Done, entries, finish, history, refits, run, run_both, sha256, start, told, trials
+from e2e_samples import (
+    Done,
+    entries,
+    finish,
+    history,
+    refits,
+    run,
+    run_both,
+    sha256,
+    start,
+    told,
+    trials,
+)
 
-from runner.data import Dataset
+from runner.config.schema import SklearnData, Split
+from runner.data.dataset import Dataset
 from runner.data.sources import load
-from runner.settings import SklearnData, Split
 
 pytestmark = pytest.mark.e2e
 
 EXPERIMENTS: dict[str, list[str]] = {
-    "digits": ["fit.epochs=2", "tuner.max_trials=3", "pipelines.cnn.tuner.max_epochs=3", "validation.repeats=2"],
-    "diabetes": ["fit.epochs=2", "tuner.max_trials=3", "validation.repeats=2", "tuner.num_initial_points=2"],
+    "digits": [
+        "fit.epochs=2",
+        "tuner.max_trials=3",
+        "pipelines.cnn.tuner.max_epochs=3",
+        "validation.repeats=2",
+    ],
+    "diabetes": [
+        "fit.epochs=2",
+        "tuner.max_trials=3",
+        "validation.repeats=2",
+        "tuner.num_initial_points=2",
+    ],
     "mixed": ["fit.epochs=3", "tuner.max_trials=2"],
 }
 PIPELINES = {
@@ -74,7 +96,9 @@ KEYS = [
     "artefacts.trials",
     "artefacts.oracle",
 ]
-EVERY = [(experiment, pipeline) for experiment, pipelines in PIPELINES.items() for pipeline in pipelines]
+EVERY = [
+    (experiment, pipeline) for experiment, pipelines in PIPELINES.items() for pipeline in pipelines
+]
 
 
 @dataclass(frozen=True)
@@ -96,29 +120,40 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Ran, Ran]]:
         both = run_both(one, other)
         for done in both:
             assert done.exit_code == 0, done.err
-        first, second = (Ran(folder, done, entries(folder)) for folder, done in zip(folders, both, strict=True))
+        first, second = (
+            Ran(folder, done, entries(folder)) for folder, done in zip(folders, both, strict=True)
+        )
         found[name] = first, second
     return found
 
 
 def dataset(document: dict[str, Any]) -> Dataset:
-    return load(SklearnData(name=document["data"]["source"]["name"], split=Split(test=0.2)), document["task"])
+    return load(
+        SklearnData(name=document["data"]["source"]["name"], split=Split(test=0.2)),
+        document["task"],
+    )
 
 
 def model(folder: Path, document: dict[str, Any]) -> Any:
     import keras
 
-    return keras.models.load_model(folder / "results" / document["artefacts"]["model"]["path"], safe_mode=True)
+    return keras.models.load_model(
+        folder / "results" / document["artefacts"]["model"]["path"], safe_mode=True
+    )
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_every_pipeline_leaves_one_complete_entry(ran: dict[str, tuple[Ran, Ran]], experiment: str) -> None:
+def test_every_pipeline_leaves_one_complete_entry(
+    ran: dict[str, tuple[Ran, Ran]], experiment: str
+) -> None:
     """Of the tuner and the data that the experiment names."""
     found = {
         name: (entry["status"], entry["search"]["tuner"], entry["data"]["source"]["name"])
         for name, entry in ran[experiment][0].entries.items()
     }
-    assert found == {name: ("complete", *expected) for name, expected in PIPELINES[experiment].items()}
+    assert found == {
+        name: ("complete", *expected) for name, expected in PIPELINES[experiment].items()
+    }
 
 
 @pytest.mark.parametrize(("experiment", "pipeline"), EVERY)
@@ -136,20 +171,33 @@ def test_an_entry_has_every_key_that_outsiders_rely_on(
     assert "error" not in entry
     assert entry["overrides"] == [f"experiment={experiment}", *EXPERIMENTS[experiment]]
     if entry["search"]["tuner"] == "hyperband":
-        assert entry["search"]["oracle"] == {"hyperband_iterations": 1, "max_epochs": 3, "min_epochs": 1, "factor": 3}
+        assert entry["search"]["oracle"] == {
+            "hyperband_iterations": 1,
+            "max_epochs": 3,
+            "min_epochs": 1,
+            "factor": 3,
+        }
 
 
 @pytest.mark.parametrize(("experiment", "pipeline"), EVERY)
-def test_every_artefact_is_what_the_entry_says(ran: dict[str, tuple[Ran, Ran]], experiment: str, pipeline: str) -> None:
-    """Its size, its hash, its place in the entry's own folder, where nothing else is but the document."""
+def test_every_artefact_is_what_the_entry_says(
+    ran: dict[str, tuple[Ran, Ran]], experiment: str, pipeline: str
+) -> None:
+    """Its size, its hash, its place in the entry's own folder, where nothing else is but the
+    document.
+    """
     one = ran[experiment][0]
     entry = one.entries[pipeline]
     root = one.folder / "results"
     for facts in entry["artefacts"].values():
         path = root / facts["path"]
         assert (path.stat().st_size, sha256(path)) == (facts["bytes"], facts["sha256"])
-    files = {f"entries/{entry['id']}/{path.name}" for path in (root / "entries" / entry["id"]).iterdir()}
-    assert files == {facts["path"] for facts in entry["artefacts"].values()} | {f"entries/{entry['id']}/entry.json"}
+    files = {
+        f"entries/{entry['id']}/{path.name}" for path in (root / "entries" / entry["id"]).iterdir()
+    }
+    assert files == {facts["path"] for facts in entry["artefacts"].values()} | {
+        f"entries/{entry['id']}/entry.json"
+    }
     common = {"model", "config", "identity", "trials", "oracle", "history"}
     own = {
         "classification": {"classification_report", "confusion_matrix"},
@@ -196,7 +244,10 @@ def test_the_metrics_are_mean_and_deviation_of_the_refits(
                 assert entry[part]["deviation"][name] == pytest.approx(np.std(values, ddof=1))
     if len(runs) == 1:
         assert entry["validation"]["deviation"] == {}
-    ranked = [row["validation"]["accuracy" if entry["task"] == "classification" else "rmse"] for row in runs]
+    ranked = [
+        row["validation"]["accuracy" if entry["task"] == "classification" else "rmse"]
+        for row in runs
+    ]
     best = max(ranked) if entry["task"] == "classification" else min(ranked)
     assert ranked[entry["validation"]["kept"]] == best
 
@@ -205,7 +256,9 @@ def test_the_metrics_are_mean_and_deviation_of_the_refits(
 def test_the_trials_are_complete_and_the_best_is_the_best(
     ran: dict[str, tuple[Ran, Ran]], experiment: str, pipeline: str
 ) -> None:
-    """A row per trial with the metrics of every epoch; the best by score and direction, not the space's defaults."""
+    """A row per trial with the metrics of every epoch; the best by score and direction, not the
+    space's defaults.
+    """
     one = ran[experiment][0]
     entry = one.entries[pipeline]
     rows = trials(one.folder, entry)
@@ -213,7 +266,16 @@ def test_the_trials_are_complete_and_the_best_is_the_best(
     assert entry["search"]["trials"] == {"total": len(rows), "completed": len(rows), "failed": 0}
     assert len({row["trial_id"] for row in rows}) == len(rows)
     for row in rows:
-        assert set(row) >= {"trial_id", "status", "score", "values", "best_epoch", "started", "seconds", "history"}
+        assert set(row) >= {
+            "trial_id",
+            "status",
+            "score",
+            "values",
+            "best_epoch",
+            "started",
+            "seconds",
+            "history",
+        }
         assert (row["status"], row["message"]) == ("COMPLETED", None)
         assert row["seconds"] > 0
         [curves] = row["history"]
@@ -221,24 +283,37 @@ def test_the_trials_are_complete_and_the_best_is_the_best(
         first = row["values"].get("tuner/initial_epoch", 0)
         assert {len(values) for values in curves.values()} == {epochs - first}
         assert {objective["name"], "loss", "val_loss"} <= set(curves)
-        assert row["score"] == (max if objective["direction"] == "max" else min)(curves[objective["name"]])
+        assert row["score"] == (max if objective["direction"] == "max" else min)(
+            curves[objective["name"]]
+        )
         assert row["score"] == curves[objective["name"]][row["best_epoch"]]
     choose = max if objective["direction"] == "max" else min
     best = choose(rows, key=lambda row: row["score"])
-    assert entry["best"] == {"trial_id": best["trial_id"], "score": best["score"], "values": best["values"]}
+    assert entry["best"] == {
+        "trial_id": best["trial_id"],
+        "score": best["score"],
+        "values": best["values"],
+    }
     assert entry["search"]["seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
     assert {space["config"]["name"] for space in entry["search"]["space"]} <= set(best["values"])
 
 
 def test_the_search_does_search(ran: dict[str, tuple[Ran, Ran]]) -> None:
-    """Trials of different values; Hyperband goes on from a parent; the random best is no default."""
+    """Trials of different values; Hyperband goes on from a parent; the random best is no
+    default.
+    """
     one = ran["digits"][0]
     mlp, cnn = (trials(one.folder, one.entries[name]) for name in ("mlp", "cnn"))
     assert len({str(row["values"]) for row in mlp}) == 3
-    assert any("tuner/trial_id" in row["values"] and row["values"]["tuner/initial_epoch"] > 0 for row in cnn)
+    assert any(
+        "tuner/trial_id" in row["values"] and row["values"]["tuner/initial_epoch"] > 0
+        for row in cnn
+    )
     assert max(row["values"]["tuner/epochs"] for row in cnn) == 3
     defaults = {"model.hidden.h1": 16, "model.dropout": 0.0, "model.learning_rate": 1e-4}
-    assert all(one.entries["mlp"]["best"]["values"][name] != value for name, value in defaults.items())
+    assert all(
+        one.entries["mlp"]["best"]["values"][name] != value for name, value in defaults.items()
+    )
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
@@ -246,15 +321,26 @@ def test_no_trial_data_is_left(ran: dict[str, tuple[Ran, Ran]], experiment: str)
     """Nothing but the history, the entries and the run's own output."""
     one = ran[experiment][0]
     names = {path.name for path in (one.folder / "results").iterdir()}
-    assert names - {".history.lock", ".locks", "history.previous.json"} == {"history.json", "entries", "runs"}
+    assert names - {".history.lock", ".locks", "history.previous.json"} == {
+        "history.json",
+        "entries",
+        "runs",
+    }
     assert {path.name for path in one.folder.iterdir()} == {"results"}
     [output] = (one.folder / "results" / "runs").iterdir()
-    assert {path.name for path in output.iterdir()} == {".hydra", "effective.yaml", "result.json", "run.log"}
+    assert {path.name for path in output.iterdir()} == {
+        ".hydra",
+        "effective.yaml",
+        "result.json",
+        "run.log",
+    }
     assert {entry["run_id"] for entry in one.entries.values()} == {output.name}
 
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
-def test_results_go_to_stdout_and_the_log_to_stderr(ran: dict[str, tuple[Ran, Ran]], experiment: str) -> None:
+def test_results_go_to_stdout_and_the_log_to_stderr(
+    ran: dict[str, tuple[Ran, Ran]], experiment: str
+) -> None:
     """The comparison names each entry, the log each trial."""
     one = ran[experiment][0]
     for name, entry in one.entries.items():
@@ -282,7 +368,10 @@ def test_the_same_command_gives_the_same_trials_and_the_same_weights(
     weights, same = (model(r.folder, e).get_weights() for r, e in ((one, mine), (other, its)))
     assert len(weights) == len(same) > 0
     assert all(np.array_equal(a, b) for a, b in zip(weights, same, strict=True))
-    rows = [[{**row, "seconds": None} for row in refits(r.folder, e)] for r, e in ((one, mine), (other, its))]
+    rows = [
+        [{**row, "seconds": None} for row in refits(r.folder, e)]
+        for r, e in ((one, mine), (other, its))
+    ]
     assert rows[0] == rows[1]
     for name in set(mine["artefacts"]) - {"model", "trials", "oracle", "history"}:
         assert mine["artefacts"][name]["sha256"] == its["artefacts"][name]["sha256"], name
@@ -296,26 +385,46 @@ def test_the_history_is_strict_json_from_the_command_line(ran: dict[str, tuple[R
     assert [history(one.folder, "show", name) for name in ("@0", "@-1")] == listed
     assert history(one.folder, "best", "--task", "regression")["id"] == listed[1]["id"]
     digits = ran["digits"][0]
-    by_accuracy = max(digits.entries.values(), key=lambda entry: entry["validation"]["metrics"]["accuracy"])
+    by_accuracy = max(
+        digits.entries.values(), key=lambda entry: entry["validation"]["metrics"]["accuracy"]
+    )
     assert history(digits.folder, "best")["id"] == by_accuracy["id"]
 
 
-def test_the_same_command_after_a_finished_run_is_a_new_run(ran: dict[str, tuple[Ran, Ran]]) -> None:
+def test_the_same_command_after_a_finished_run_is_a_new_run(
+    ran: dict[str, tuple[Ran, Ran]],
+) -> None:
     """It adds its entries beside those of the first, with the same results."""
     one = ran["mixed"][1]
     done = run(one.folder, "+experiment=mixed", *EXPERIMENTS["mixed"], "only=[wine]")
     assert done.exit_code == 0, done.err
     first, _, again = history(one.folder, "list")
     assert first["id"] != again["id"]
-    assert (first["best"], first["validation"]["metrics"]) == (again["best"], again["validation"]["metrics"])
+    assert (first["best"], first["validation"]["metrics"]) == (
+        again["best"],
+        again["validation"]["metrics"],
+    )
 
 
 def test_a_sweep_runs_each_job_and_exits_with_the_worst_code(tmp_path: Path) -> None:
-    """Its table shows every job; one that cannot run beside the others does not keep them from running."""
-    arguments = ["-m", "+experiment=mixed", "only=[wine]", "fit.epochs=1", "tuner.max_trials=1", "threads=2,1,2"]
+    """Its table shows every job; one that cannot run beside the others does not keep them from
+    running.
+    """
+    arguments = [
+        "-m",
+        "+experiment=mixed",
+        "only=[wine]",
+        "fit.epochs=1",
+        "tuner.max_trials=1",
+        "threads=2,1,2",
+    ]
     done = finish(start(tmp_path, *arguments))
     assert done.exit_code == 2, done.err
-    rows = [line.split() for line in done.out.splitlines() if "threads=" in line and "experiment=mixed" in line]
+    rows = [
+        line.split()
+        for line in done.out.splitlines()
+        if "threads=" in line and "experiment=mixed" in line
+    ]
     assert [row[0] for row in rows] == ["0", "1", "2"]
     found = history(tmp_path, "list")
     assert [entry["environment"]["threads"] for entry in found] == [2, 2]

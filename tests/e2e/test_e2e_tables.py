@@ -22,7 +22,11 @@ SMALL = ("tuner.max_trials=2", "fit.epochs=8")
 def example(name: str) -> str:
     """The block of README that shows that file."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (found,) = re.findall(rf"^```\w+\n((?:# @[^\n]*\n)?# {re.escape(name)}\n.*?)^```", readme, re.DOTALL | re.MULTILINE)
+    (found,) = re.findall(
+        rf"^```\w+\n((?:# @[^\n]*\n)?# {re.escape(name)}\n.*?)^```",
+        readme,
+        re.DOTALL | re.MULTILINE,
+    )
     return str(found)
 
 
@@ -35,13 +39,18 @@ def houses() -> list[list[Any]]:
         price = round(area * 9000 * CITIES[city])
         gap = {7: ("", rooms, area), 8: (city, "", area), 9: (city, "NA", "")}
         when = f"202{number // 100}-{number % 12 + 1:02}-01"
-        rows.append([f"h{number}", when, *gap.get(number % 50, (city, rooms, round(area, 1))), price])
+        rows.append(
+            [f"h{number}", when, *gap.get(number % 50, (city, rooms, round(area, 1))), price]
+        )
     return rows
 
 
 def flowers() -> list[list[Any]]:
     table = load_iris()
-    rows = [[*row, table.target_names[target]] for row, target in zip(table.data.tolist(), table.target, strict=True)]
+    rows = [
+        [*row, table.target_names[target]]
+        for row, target in zip(table.data.tolist(), table.target, strict=True)
+    ]
     return [["sepal length", "sepal width", "petal length", "petal width", "species"], *rows]
 
 
@@ -52,7 +61,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name, rows in (("houses.csv", houses()), ("flowers.csv", flowers())):
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    files = {"my_project_py": "my_project.py", "conf__experiment__houses_yaml": "conf/experiment/houses.yaml"}
+    files = {
+        "my_project_py": "my_project.py",
+        "conf__experiment__houses_yaml": "conf/experiment/houses.yaml",
+    }
     files["conf__experiment__flowers_yaml"] = "conf/experiment/flowers.yaml"
     write(folder, **{key: example(name) for key, name in files.items()})
     return folder
@@ -81,8 +93,12 @@ def test_the_examples_are_short(name: str, most: int) -> None:
     assert len(example(f"conf/experiment/{name}.yaml").splitlines()) <= most
 
 
-def test_a_table_gives_a_model_that_takes_raw_rows(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
-    """It loads with Keras alone, takes gaps and words that it has never seen, and predicts what `predict` writes."""
+def test_a_table_gives_a_model_that_takes_raw_rows(
+    folder: Path, documents: dict[str, dict[str, Any]]
+) -> None:
+    """It loads with Keras alone, takes gaps and words that it has never seen, and predicts what
+    `predict` writes.
+    """
     entry = documents["houses"]
     assert (entry["status"], entry["data"]["columns"]) == (
         "complete",
@@ -95,7 +111,9 @@ def test_a_table_gives_a_model_that_takes_raw_rows(folder: Path, documents: dict
     expected = model.predict({"city": cities, "rooms": rooms, "area": area}, verbose=0)
     assert np.isfinite(expected).all()
     assert len({*expected[:, 0].tolist()}) == 4
-    (folder / "new.csv").write_text("area,city,rooms\n75,Bern,3\n75.0,Zürich,3\n50,,NA\n,Chur,2\n", encoding="utf-8")
+    (folder / "new.csv").write_text(
+        "area,city,rooms\n75,Bern,3\n75.0,Zürich,3\n50,,NA\n,Chur,2\n", encoding="utf-8"
+    )
     done = run(folder, f"predict={entry['id']}", "input=new.csv", "output=out.csv")
     assert done.exit_code == 0, done
     written = (folder / "out.csv").read_text().splitlines()
@@ -121,22 +139,37 @@ def test_a_function_takes_arguments_that_are_searched(folder: Path, ran: tuple[D
     assert ran
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (model,) = re.findall(
-        r"^```yaml\n(model:\n  _target_: my_project\.build\n.*?)^```", readme, re.DOTALL | re.MULTILINE
+        r"^```yaml\n(model:\n  _target_: my_project\.build\n.*?)^```",
+        readme,
+        re.DOTALL | re.MULTILINE,
     )
     flowers = example("conf/experiment/flowers.yaml")
     assert "model: {_target_: my_project.Wide}\n" in flowers
-    write(folder, conf__experiment__function_yaml=flowers.replace("model: {_target_: my_project.Wide}\n", model))
+    write(
+        folder,
+        conf__experiment__function_yaml=flowers.replace(
+            "model: {_target_: my_project.Wide}\n", model
+        ),
+    )
     done = run(folder, "+experiment=function", "tuner.max_trials=1", "fit.epochs=1")
     assert done.exit_code == 0, done
-    [entry] = [e for e in history(folder, "list", "--experiment", "function") if e["status"] == "complete"]
+    [entry] = [
+        e for e in history(folder, "list", "--experiment", "function") if e["status"] == "complete"
+    ]
     assert {"layers", "units_0", "model.learning_rate"} <= set(entry["best"]["values"])
 
 
 def test_a_table_reproduces_bit_for_bit(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
     """Text columns included; a cell that has changed is said."""
     done = run(folder, f"reproduce={documents['houses']['id']}")
-    assert (done.exit_code, f"{documents['houses']['id']}: identical" in done.out) == (0, True), done
-    changed = (folder / "houses.csv").read_text(encoding="utf-8").replace("h0,2020-01-01,", "h0,2020-01-01,New")
+    assert (done.exit_code, f"{documents['houses']['id']}: identical" in done.out) == (0, True), (
+        done
+    )
+    changed = (
+        (folder / "houses.csv")
+        .read_text(encoding="utf-8")
+        .replace("h0,2020-01-01,", "h0,2020-01-01,New")
+    )
     (folder / "changed.csv").write_text(changed, encoding="utf-8")
     done = run(folder, f"reproduce={documents['houses']['id']}", "data.path=changed.csv")
     assert "first difference: repeat 1, epoch 1" in done.out

@@ -28,12 +28,19 @@ def folder(tmp_path: Path) -> Path:
     return killing.lay_out(tmp_path / "user")
 
 
-def test_a_raised_budget_continues_the_search_and_a_changed_config_starts_one_beside_it(folder: Path) -> None:
-    code, _ = killing.finish(folder, "r", [*SMALL, "tuner.max_trials=5"], kill_at="before:trial_0003/result.json")
+def test_a_raised_budget_continues_the_search_and_a_changed_config_starts_one_beside_it(
+    folder: Path,
+) -> None:
+    code, _ = killing.finish(
+        folder, "r", [*SMALL, "tuner.max_trials=5"], kill_at="before:trial_0003/result.json"
+    )
     assert code == -9
     seen = killing.ended_trials(folder / "r")
     code, output = killing.finish(
-        folder, "r", [*SMALL, "tuner.max_trials=6", "fit.epochs=1"], kill_at="before:trial_0001/result.json"
+        folder,
+        "r",
+        [*SMALL, "tuner.max_trials=6", "fit.epochs=1"],
+        kill_at="before:trial_0001/result.json",
     )
     assert code == -9
     assert "fit.epochs: 2 → 1" in output
@@ -82,7 +89,9 @@ def test_two_runs_of_one_command_wait_for_each_other_and_find_the_same(folder: P
 def test_failed_trials_are_counted_over_a_restart(folder: Path) -> None:
     (folder / "failing.py").write_text(FAILING)
     text = (folder / "conf/experiment/mlp.yaml").read_text().split("model:")[0]
-    (folder / "conf/experiment/failing.yaml").write_text(f"{text}model: {{_target_: failing.build}}\n")
+    (folder / "conf/experiment/failing.yaml").write_text(
+        f"{text}model: {{_target_: failing.build}}\n"
+    )
     arguments = ["+experiment=failing", "tuner.max_trials=20"]
     code, _ = killing.finish(folder, "r", arguments, kill_at="before:trial_0002/result.json")
     assert code == -9
@@ -95,7 +104,9 @@ def test_failed_trials_are_counted_over_a_restart(folder: Path) -> None:
     assert entry["search"]["trials"] == {"total": 3, "completed": 0, "failed": 3}
     messages = [row["message"] for row in killing.trials(folder / "r", entry)]
     assert all("Traceback" in message and "failing.py" in message for message in messages)
-    code, output = killing.finish(folder, "r", [*arguments, "tuner.max_consecutive_failed_trials=4"])
+    code, output = killing.finish(
+        folder, "r", [*arguments, "tuner.max_consecutive_failed_trials=4"]
+    )
     assert code == 1
     assert "4 trials failed one after the other" in output
 
@@ -108,14 +119,20 @@ def test_a_fresh_run_starts_anew_and_destroys_nothing(folder: Path) -> None:
     code, output = killing.finish(folder, "r", [*arguments, "fresh=true"])
     assert code == 0, output
     assert "going on" not in output
-    searches = sorted(path.name for path in (folder / "r" / "trials").glob("mlp-main/*") if path.is_dir())
+    searches = sorted(
+        path.name for path in (folder / "r" / "trials").glob("mlp-main/*") if path.is_dir()
+    )
     assert len(searches) == 2
     assert searches[1] == f"{searches[0]}-2"
     assert len(seen) == 1
 
 
-def test_an_unknown_objective_ends_before_the_first_trial_with_what_is_reported(folder: Path) -> None:
-    code, output = killing.finish(folder, "r", [*SMALL, "objective.name=val_acuracy", "objective.direction=max"])
+def test_an_unknown_objective_ends_before_the_first_trial_with_what_is_reported(
+    folder: Path,
+) -> None:
+    code, output = killing.finish(
+        folder, "r", [*SMALL, "objective.name=val_acuracy", "objective.direction=max"]
+    )
     assert code == 2
     assert "objective.name=val_acuracy on the command line: unknown metric 'val_acuracy'" in output
     assert "did you mean 'val_accuracy'?" in output

@@ -1,4 +1,5 @@
-"""Kills runs at random times, many times, and compares what they end with to a run that nobody killed.
+"""Kills runs at random times, many times, and compares what they end with to a run that nobody
+killed.
 
     python tests/soak/kill.py --kills 200
 
@@ -35,7 +36,9 @@ def soak(folder: Path, model: str, tuner: str, kills: int) -> tuple[int, int, li
             clock = time.monotonic()
             killed, output = killing.kill_at_random(folder, root, arguments, seconds)
             if not killed:
-                seconds = min(seconds, max(time.monotonic() - clock, 3.0))  # a machine that is busy is slow at first
+                seconds = min(
+                    seconds, max(time.monotonic() - clock, 3.0)
+                )  # a machine that is busy is slow at first
             now = killing.ended_trials(folder / root)
             changed = [trial for trial in seen if trial in now and now[trial] != seen[trial]]
             differences += [f"{root}: {trial} ran again" for trial in changed]
@@ -58,7 +61,9 @@ def soak(folder: Path, model: str, tuner: str, kills: int) -> tuple[int, int, li
                     differences.append(f"{root}: {where} has another start in the trials table")
         if killing.picture(folder / root) != expected:
             differences.append(f"{root}: differs from the run that nobody killed")
-        differences += [f"{root}: {path} was not purged" for path in killing.leftovers(folder / root)]
+        differences += [
+            f"{root}: {path} was not purged" for path in killing.leftovers(folder / root)
+        ]
         runs += 1
     return runs, done, differences
 
@@ -72,7 +77,12 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     random.seed(seed)
     print(f"seed {seed}", flush=True)
-    cases = [(m, t) for m in killing.SOAKED for t in killing.TUNERS if not options.only or f"{m}/{t}" in options.only]
+    cases = [
+        (m, t)
+        for m in killing.SOAKED
+        for t in killing.TUNERS
+        if not options.only or f"{m}/{t}" in options.only
+    ]
     failed = False
     for index, (model, tuner) in enumerate(cases):
         share = options.kills // len(cases) + (index < options.kills % len(cases))

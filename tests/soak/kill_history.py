@@ -2,9 +2,9 @@
 
     python tests/soak/kill_history.py --kills 500
 
-First a process that inserts and removes documents is killed, then one that adds and removes entries with their
-folders; after each kill, what was acknowledged must be there and what was removed must not. Run by hand. Exits with 1
-if anything is wrong.
+First a process that inserts and removes documents is killed, then one that adds and removes entries
+with their folders; after each kill, what was acknowledged must be there and what was removed must
+not. Run by hand. Exits with 1 if anything is wrong.
 """
 
 import argparse
@@ -19,10 +19,14 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 import history_killing as killing  # the path is set above: the tests share it
 
-LIVES = 25  # kills of one history, before a new one is begun: the first writes are the most delicate
+LIVES = (
+    25  # kills of one history, before a new one is begun: the first writes are the most delicate
+)
 
 
-def soak(kills: int, chance: random.Random, writer: killing.Writer, check: killing.Check, longest: float) -> list[str]:
+def soak(
+    kills: int, chance: random.Random, writer: killing.Writer, check: killing.Check, longest: float
+) -> list[str]:
     wrong: list[str] = []
     added = removed = 0
     clock = time.monotonic()
@@ -52,8 +56,12 @@ def main() -> int:
     seed = options.seed if options.seed is not None else random.randrange(10**6)
     chance = random.Random(seed)
     print(f"seed {seed}", flush=True)
-    wrong = soak(options.kills, chance, killing.insert_documents, killing.wrong_in_the_database, longest=0.06)
-    wrong += soak(options.kills, chance, killing.add_entries, killing.wrong_after_mending, longest=0.2)
+    wrong = soak(
+        options.kills, chance, killing.insert_documents, killing.wrong_in_the_database, longest=0.06
+    )
+    wrong += soak(
+        options.kills, chance, killing.add_entries, killing.wrong_after_mending, longest=0.2
+    )
     clock = time.monotonic()
     with tempfile.TemporaryDirectory() as name:
         lost = killing.write_at_once(Path(name) / "results", options.writers, options.inserts)

@@ -9,19 +9,23 @@ import yaml
 
 import runner
 from history.__main__ import _parser
-from runner.check import Reader, tag_of
-from runner.settings import Data
+from runner.config.check import Reader, tag_of
+from runner.config.schema import Data
 
 REPOSITORY = Path(runner.__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(r"^```\w+\n((?:# @[^\n]*\n)?# (\S+\.yaml)\n.*?)^```", README, re.DOTALL | re.MULTILINE)
+BLOCKS = re.findall(
+    r"^```\w+\n((?:# @[^\n]*\n)?# (\S+\.yaml)\n.*?)^```", README, re.DOTALL | re.MULTILINE
+)
 SHIPPED = {name: block for block, name in BLOCKS if (REPOSITORY / name).exists()}
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_file_is_shown_as_it_is(name: str) -> None:
     """But for its comments."""
-    assert yaml.safe_load(SHIPPED[name]) == yaml.safe_load((REPOSITORY / name).read_text(encoding="utf-8"))
+    assert yaml.safe_load(SHIPPED[name]) == yaml.safe_load(
+        (REPOSITORY / name).read_text(encoding="utf-8")
+    )
 
 
 def test_some_shipped_files_are_shown() -> None:
@@ -43,5 +47,7 @@ def test_every_kind_of_data_is_shown_with_all_that_it_needs() -> None:
 
 def test_every_history_command_is_listed() -> None:
     """In the table of commands."""
-    (commands,) = (action.choices for action in _parser()._actions if isinstance(action.choices, dict))
+    (commands,) = (
+        action.choices for action in _parser()._actions if isinstance(action.choices, dict)
+    )
     assert {name for name in commands if f"| `{name}" not in README} == set()

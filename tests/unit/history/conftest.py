@@ -34,7 +34,9 @@ def add(root: Path, tmp_path: Path) -> Add:
         files = {name: made / f"{name}.bin" for name in COMMON_ARTEFACTS + manager.artefacts}
         for name, path in files.items():
             path.write_bytes(name.encode())
-        files[f"{task}_report"].write_text((CLASSIFICATION if task == "classification" else REGRESSION).csv())
+        files[f"{task}_report"].write_text(
+            (CLASSIFICATION if task == "classification" else REGRESSION).csv()
+        )
         document = {
             "run_id": "r1",
             "experiment": "digits",

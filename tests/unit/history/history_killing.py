@@ -1,7 +1,7 @@
 """Processes that change a history until they are killed, and what must hold afterwards.
 
-A writer is a fork of this process. It says on a pipe what it is about to do, and what it has done once the call has
-returned: that is what has been acknowledged.
+A writer is a fork of this process. It says on a pipe what it is about to do, and what it has done
+once the call has returned: that is what has been acknowledged.
 """
 
 import json
@@ -31,7 +31,9 @@ class Said:
 
     added: set[str] = field(default_factory=set)
     removed: set[str] = field(default_factory=set)
-    unsure: set[str] = field(default_factory=set)  # a removal that was begun; nobody knows whether it was done
+    unsure: set[str] = field(
+        default_factory=set
+    )  # a removal that was begun; nobody knows whether it was done
 
     def hear(self, text: str) -> None:
         for word in text.split():
@@ -48,7 +50,9 @@ def insert_documents(root: Path, chance: random.Random, say: Say) -> None:
     mine = []
     while True:
         id = f"mlp-{chance.getrandbits(64):x}"
-        store.insert({"id": id, "text": "x" * chance.choice((10, 1000, 20_000)), "nan": float("nan")})
+        store.insert(
+            {"id": id, "text": "x" * chance.choice((10, 1000, 20_000)), "nan": float("nan")}
+        )
         say(f"+{id}")
         mine.append(id)
         if chance.random() < 0.2:
@@ -121,7 +125,10 @@ def insert_many(root: Path, worker: int, number: int) -> None:
 def write_at_once(root: Path, workers: int, number: int) -> list[str]:
     """Let so many processes insert so many documents each; return what is wrong afterwards."""
     context = multiprocessing.get_context("fork")
-    processes = [context.Process(target=insert_many, args=(root, worker, number)) for worker in range(workers)]
+    processes = [
+        context.Process(target=insert_many, args=(root, worker, number))
+        for worker in range(workers)
+    ]
     for process in processes:
         process.start()
     for process in processes:
@@ -132,7 +139,9 @@ def write_at_once(root: Path, workers: int, number: int) -> list[str]:
     for worker in range(workers):
         mine = [id for id in ids if id.startswith(f"mlp-{worker}-")]
         if mine != [f"mlp-{worker}-{count}" for count in range(number)]:
-            wrong.append(f"writer {worker} has {len(mine)} of {number} documents, or in another order")
+            wrong.append(
+                f"writer {worker} has {len(mine)} of {number} documents, or in another order"
+            )
     return wrong if len(ids) == workers * number else [*wrong, f"{len(ids)} documents"]
 
 
@@ -165,7 +174,13 @@ def wrong_after_mending(root: Path, said: Said) -> list[str]:
     entries = catalogue.entries()
     for entry in entries:
         catalogue.manager_of(entry).verify(entry)
-    folders = {path.name for path in (root / "entries").iterdir()} if (root / "entries").exists() else set()
+    folders = (
+        {path.name for path in (root / "entries").iterdir()}
+        if (root / "entries").exists()
+        else set()
+    )
     if folders != {entry.id for entry in entries}:
-        wrong.append(f"folders without an entry, or the other way: {folders ^ {entry.id for entry in entries}}")
+        wrong.append(
+            f"folders without an entry, or the other way: {folders ^ {entry.id for entry in entries}}"
+        )
     return wrong

@@ -17,11 +17,11 @@ from history_samples import Add
 from history_trees import tree
 
 import history
-from history.archive import read_archive, write_archive
 from history.catalogue import History
 from history.doctor import examine, mend
 from history.entry import Entry
 from history.errors import ExperimentError, HistoryError, InputError, IntegrityError
+from history.exchange.archive import read_archive, write_archive
 from history.store import TinyDBStore
 
 Members = dict[str, bytes]
@@ -52,9 +52,23 @@ def path(tmp_path: Path) -> Path:
 
 def document(**keys: Any) -> dict[str, Any]:
     """An entry with one artefact, as an archive holds it."""
-    facts = {"path": f"entries/{ID}/model.keras", "bytes": len(MODEL), "sha256": hashlib.sha256(MODEL).hexdigest()}
-    kept = {"id": ID, "schema_version": 2, "created": "2026-01-01T00:00:00+00:00", "status": "complete"}
-    named = {"experiment": "e", "pipeline": "mlp", "task": "classification", "manager": "classification"}
+    facts = {
+        "path": f"entries/{ID}/model.keras",
+        "bytes": len(MODEL),
+        "sha256": hashlib.sha256(MODEL).hexdigest(),
+    }
+    kept = {
+        "id": ID,
+        "schema_version": 2,
+        "created": "2026-01-01T00:00:00+00:00",
+        "status": "complete",
+    }
+    named = {
+        "experiment": "e",
+        "pipeline": "mlp",
+        "task": "classification",
+        "manager": "classification",
+    }
     return {**kept, **named, "run_id": "r", "artefacts": {"model": facts}, **keys}
 
 
@@ -72,7 +86,9 @@ def pack(path: Path, kept: object = None, files: Members | None = None) -> None:
             archive.writestr(name, content)
 
 
-def is_refused(other: History, path: Path, error: type[ExperimentError] = InputError, match: str = "") -> None:
+def is_refused(
+    other: History, path: Path, error: type[ExperimentError] = InputError, match: str = ""
+) -> None:
     """In a sentence that names the file, with nothing left in the root."""
     before = sorted(str(found) for found in other.root.rglob("*")), tree(other.root)
     with pytest.raises(error, match=match) as caught:
@@ -85,7 +101,9 @@ def is_refused(other: History, path: Path, error: type[ExperimentError] = InputE
 
 
 def test_entries_arrive_byte_for_byte(entries: list[Entry], other: History, path: Path) -> None:
-    """Every artefact and all that the documents say; where they came from is added; they verify there."""
+    """Every artefact and all that the documents say; where they came from is added; they verify
+    there.
+    """
     there = {entry.id for entry in other.entries()}
     write_archive(entries, path)
     taken = read_archive(other, path)
@@ -93,19 +111,24 @@ def test_entries_arrive_byte_for_byte(entries: list[Entry], other: History, path
     for entry in entries:
         found = other.get(entry.id)
         other.manager_of(found).verify(found)
-        assert {name: found.artefact(name).read_bytes() for name in found.value("artefacts", {})} == {
-            name: entry.artefact(name).read_bytes() for name in entry.value("artefacts", {})
-        }
+        assert {
+            name: found.artefact(name).read_bytes() for name in found.value("artefacts", {})
+        } == {name: entry.artefact(name).read_bytes() for name in entry.value("artefacts", {})}
         assert {**found.document, "origin": None} == {**entry.document, "origin": None}
         assert found.imported
-        assert (found.value("origin.file"), found.value("origin.before")) == ("archive.zip", {"kind": "run"})
+        assert (found.value("origin.file"), found.value("origin.before")) == (
+            "archive.zip",
+            {"kind": "run"},
+        )
         inside = json.loads((other.root / "entries" / entry.id / "entry.json").read_bytes())
         assert inside == found.document
     assert {entry.id for entry in other.entries()} == there | {entry.id for entry in entries}
     assert [finding for finding in examine(other) if entries[0].id in finding.what] == []
 
 
-def test_an_archive_is_read_into_a_root_that_is_not_there(entries: list[Entry], tmp_path: Path, path: Path) -> None:
+def test_an_archive_is_read_into_a_root_that_is_not_there(
+    entries: list[Entry], tmp_path: Path, path: Path
+) -> None:
     """And sent on from there, with the whole way in its origin."""
     write_archive([*entries, entries[0]], path)
     one, two = history.open(tmp_path / "one"), history.open(tmp_path / "deep" / "two")
@@ -117,8 +140,12 @@ def test_an_archive_is_read_into_a_root_that_is_not_there(entries: list[Entry], 
     assert TinyDBStore(two.root).get(entries[1].id) is not None
 
 
-def test_what_is_there_already_is_left_out(entries: list[Entry], other: History, root: Path, path: Path) -> None:
-    """The second time nothing is taken and nothing changes; of a larger archive, only what is new."""
+def test_what_is_there_already_is_left_out(
+    entries: list[Entry], other: History, root: Path, path: Path
+) -> None:
+    """The second time nothing is taken and nothing changes; of a larger archive, only what is
+    new.
+    """
     write_archive(entries[:2], path)
     read_archive(other, path)
     before = tree(other.root)
@@ -129,7 +156,9 @@ def test_what_is_there_already_is_left_out(entries: list[Entry], other: History,
     assert [entry.id for entry in read_archive(other, path)] == [entries[2].id]
 
 
-def test_an_entry_of_an_older_schema_arrives_in_todays(other: History, tmp_path: Path, path: Path) -> None:
+def test_an_entry_of_an_older_schema_arrives_in_todays(
+    other: History, tmp_path: Path, path: Path
+) -> None:
     """And is recognised as the one that is there in its own."""
     write_archive(other.entries(), path)
     assert read_archive(other, path) == []
@@ -165,7 +194,9 @@ def test_the_time_of_a_file_does_not_matter(entries: list[Entry], path: Path) ->
 
 
 def test_a_right_archive_made_by_hand_is_taken(other: History, path: Path) -> None:
-    """So that each of the refusals below is for the one thing that is wrong; folders of their own do not matter."""
+    """So that each of the refusals below is for the one thing that is wrong; folders of their own
+    do not matter.
+    """
     pack(path, files={f"{ID}/": b"", f"{ID}/model.keras": MODEL})
     assert [entry.id for entry in read_archive(other, path)] == [ID]
 
@@ -198,7 +229,9 @@ def test_a_right_archive_made_by_hand_is_taken(other: History, path: Path) -> No
 def test_a_name_that_leads_elsewhere_is_refused(other: History, path: Path, name: str) -> None:
     """Whatever the way: absolute, with dots, with backslashes, too deep, of no entry."""
     pack(path, files={f"{ID}/model.keras": MODEL, "x" * len(name): b"more"})
-    path.write_bytes(path.read_bytes().replace(b"x" * len(name), name.encode()))  # zipfile would mend the name
+    path.write_bytes(
+        path.read_bytes().replace(b"x" * len(name), name.encode())
+    )  # zipfile would mend the name
     is_refused(other, path, match="nothing was imported")
 
 
@@ -250,16 +283,27 @@ def test_a_file_that_is_there_twice_is_refused(other: History, path: Path, name:
         (document(artefacts={"model": 5}), "artefacts.model has no path"),
         (document(artefacts=facts(bytes="1")), "artefacts.model has no path"),
         (document(artefacts=facts(path=f"entries/{ID}/../x")), "no file of its own in this entry"),
-        (document(artefacts=facts(path="entries/mlp-22222222/model.keras")), "no file of its own in this entry"),
+        (
+            document(artefacts=facts(path="entries/mlp-22222222/model.keras")),
+            "no file of its own in this entry",
+        ),
         (document(artefacts=facts(path="/etc/passwd")), "no file of its own in this entry"),
-        (document(artefacts=facts(path=f"entries/{ID}/entry.json")), "no file of its own in this entry"),
-        (document(artefacts={**facts(), "twin": facts()["model"]}), "no file of its own in this entry"),
+        (
+            document(artefacts=facts(path=f"entries/{ID}/entry.json")),
+            "no file of its own in this entry",
+        ),
+        (
+            document(artefacts={**facts(), "twin": facts()["model"]}),
+            "no file of its own in this entry",
+        ),
         (document(artefacts=facts(path=f"entries/{ID}/other")), "other is not in the archive"),
         (document(artefacts=facts(bytes=1)), "is not in the archive with 1 bytes"),
         (document(artefacts={}), "does not say what 'model.keras' is"),
     ],
 )
-def test_a_document_that_is_not_right_is_refused(other: History, path: Path, kept: object, what: str) -> None:
+def test_a_document_that_is_not_right_is_refused(
+    other: History, path: Path, kept: object, what: str
+) -> None:
     """What it says is what those who read it later rely on."""
     pack(path, kept)
     is_refused(other, path, match=what)
@@ -271,7 +315,12 @@ def test_a_wrong_hash_is_refused(entries: list[Entry], other: History, path: Pat
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(f"{ID}/entry.json", json.dumps(document(artefacts=facts(sha256="0" * 64))))
         archive.writestr(f"{ID}/model.keras", MODEL)
-    is_refused(other, path, IntegrityError, match=f"artefact 'model' of entry {ID} .* is not what was stored")
+    is_refused(
+        other,
+        path,
+        IntegrityError,
+        match=f"artefact 'model' of entry {ID} .* is not what was stored",
+    )
 
 
 def test_a_document_that_is_missing_or_no_json_is_refused(other: History, path: Path) -> None:
@@ -298,7 +347,9 @@ def announce(path: Path, size: int) -> None:
 
 
 def test_a_file_that_unfolds_to_more_than_it_says_is_refused(other: History, path: Path) -> None:
-    """A hundred megabytes out of a hundred kilobytes: no more is read of them than was announced."""
+    """A hundred megabytes out of a hundred kilobytes: no more is read of them than was
+    announced.
+    """
     bomb = bytes(100 * 2**20)
     kept = document(artefacts=facts(bytes=700, sha256=hashlib.sha256(bomb).hexdigest()))
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
@@ -315,10 +366,10 @@ def test_an_archive_that_announces_too_much_is_refused(
 ) -> None:
     """Before any of it is read: in bytes and in files."""
     pack(path)
-    monkeypatch.setattr("history.archive.TOTAL_BYTES", 700)
+    monkeypatch.setattr("history.exchange.archive.TOTAL_BYTES", 700)
     is_refused(other, path, match="larger than an archive may be")
     monkeypatch.undo()
-    monkeypatch.setattr("history.archive.MEMBERS", 1)
+    monkeypatch.setattr("history.exchange.archive.MEMBERS", 1)
     is_refused(other, path, match="larger than an archive may be")
 
 
@@ -335,7 +386,9 @@ def test_an_encrypted_or_oddly_compressed_file_is_refused(other: History, path: 
     is_refused(other, path, match="is compressed in a way")
 
 
-def test_what_is_no_archive_is_refused(entries: list[Entry], other: History, path: Path, tmp_path: Path) -> None:
+def test_what_is_no_archive_is_refused(
+    entries: list[Entry], other: History, path: Path, tmp_path: Path
+) -> None:
     """No file, a folder, an empty one, no zip, a zip of something else, one that is cut off."""
     is_refused(other, tmp_path / "nowhere.zip", match="No such file")
     is_refused(other, tmp_path, match="cannot be read")
@@ -361,7 +414,9 @@ def test_a_refused_archive_makes_no_root(path: Path, tmp_path: Path) -> None:
 
 
 def test_an_id_that_means_something_else_here_is_refused(other: History, path: Path) -> None:
-    """Another result under the same name would be taken for this one; also a folder that the doctor has to see to."""
+    """Another result under the same name would be taken for this one; also a folder that the doctor
+    has to see to.
+    """
     pack(path, {**document(), "validation": {"metrics": {"accuracy": 0.9}}})
     read_archive(other, path)
     pack(path, {**document(), "validation": {"metrics": {"accuracy": 0.8}}})
@@ -370,8 +425,12 @@ def test_an_id_that_means_something_else_here_is_refused(other: History, path: P
     is_refused(other, path, HistoryError, match="is there without an entry; see `history doctor`")
 
 
-def test_whatever_is_changed_in_an_archive_does_no_harm(entries: list[Entry], other: History, path: Path) -> None:
-    """Flipped, cut and doubled bytes: it is refused as what it is, or holds exactly what was stored."""
+def test_whatever_is_changed_in_an_archive_does_no_harm(
+    entries: list[Entry], other: History, path: Path
+) -> None:
+    """Flipped, cut and doubled bytes: it is refused as what it is, or holds exactly what was
+    stored.
+    """
     write_archive(entries, path)
     whole, chance = path.read_bytes(), random.Random(0)
     directory = whole.index(b"PK\x01\x02")
@@ -398,7 +457,9 @@ def test_whatever_is_changed_in_an_archive_does_no_harm(entries: list[Entry], ot
 # Kills
 
 
-def test_a_kill_in_the_middle_is_mended(entries: list[Entry], path: Path, root: Path, tmp_path: Path) -> None:
+def test_a_kill_in_the_middle_is_mended(
+    entries: list[Entry], path: Path, root: Path, tmp_path: Path
+) -> None:
     """What was taken is whole, the rest is cleaned up, and the same archive brings it again."""
     write_archive(entries, path)
 

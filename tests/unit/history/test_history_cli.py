@@ -15,7 +15,7 @@ from history.__main__ import main
 from history.entry import Entry
 from history.manager import HistoryManager
 from history.registry import manager_class
-from history.text import EntryRows, render
+from history.view.text import EntryRows, render
 
 Failed = Callable[[], Entry]
 Imported = Callable[..., Entry]
@@ -60,7 +60,9 @@ def test_list_json_is_one_strict_array(add: Add, failed: Failed, run: Run) -> No
     documents = json.loads(done.stdout, parse_constant=pytest.fail)
     assert [document["id"] for document in documents] == [entry.id, broken.id]
     assert documents[0]["validation"]["metrics"]["odd"] is None
-    assert [row["id"] for row in json.loads(run("list", "--status", "failed", "--json").stdout)] == [broken.id]
+    assert [
+        row["id"] for row in json.loads(run("list", "--status", "failed", "--json").stdout)
+    ] == [broken.id]
 
 
 def test_the_root_may_stand_before_and_after_the_command(add: Add, root: Path, capsys: Out) -> None:
@@ -75,7 +77,9 @@ def test_the_root_may_stand_before_and_after_the_command(add: Add, root: Path, c
 
 
 def test_show_tells_all_there_is(add: Add, run: Run) -> None:
-    """Search, best values, metrics, report, environment and artefacts; names are text, not markup."""
+    """Search, best values, metrics, report, environment and artefacts; names are text, not
+    markup.
+    """
     entry = add(experiment="[red]x[/red]")
     done = run("show", entry.id[:-1])
     assert (done.returncode, done.stderr) == (0, "")
@@ -105,21 +109,27 @@ def test_show_copes_with_a_failed_entry(failed: Failed, root: Path, capsys: Out)
     assert "Search" not in shown
 
 
-def test_show_copes_with_a_lost_report_and_a_foreign_manager(add: Add, root: Path, capsys: Out) -> None:
+def test_show_copes_with_a_lost_report_and_a_foreign_manager(
+    add: Add, root: Path, capsys: Out
+) -> None:
     """The rest is shown, and what is wrong is said."""
     lost = add()
     lost.artefact("classification_report").unlink()
     assert main(["--root", str(root), "show", lost.id]) == 0
     assert "not available" in capsys.readouterr().out
     database = root / "history.json"
-    database.write_text(database.read_text().replace('"manager":"classification"', '"manager":"theirs"'))
+    database.write_text(
+        database.read_text().replace('"manager":"classification"', '"manager":"theirs"')
+    )
     assert main(["--root", str(root), "show", lost.id]) == 0
     assert "'theirs'" in capsys.readouterr().out
     assert main(["--root", str(root), "list"]) == 0
     assert lost.id in capsys.readouterr().out
 
 
-def test_best_shows_the_first_of_each_task(add: Add, failed: Failed, root: Path, capsys: Out) -> None:
+def test_best_shows_the_first_of_each_task(
+    add: Add, failed: Failed, root: Path, capsys: Out
+) -> None:
     """By the task's metric and direction, with its values and those tied with it."""
     better, near, far = add(mean=0.98), add(mean=0.979), add(mean=0.1)
     low, _ = add("regression", 1.0), add("regression", 2.0)
@@ -179,7 +189,10 @@ def test_best_json_is_one_object_of_one_task(add: Add, root: Path, capsys: Out) 
         (["best", "--task", "regression"], "no complete entry"),
         (["list", "--status", "done"], "invalid choice"),
         (["list", "--sort", "experimnt"], "did you mean 'experiment'"),
-        (["list", "--sort", "validation.metrics.acuracy"], "did you mean 'validation.metrics.accuracy'"),
+        (
+            ["list", "--sort", "validation.metrics.acuracy"],
+            "did you mean 'validation.metrics.accuracy'",
+        ),
         (["list", "--columns", "id,statu"], "did you mean 'status'"),
         (["list", "--columns", "id,validation.odd"], "no entry has a column 'validation.odd'"),
         (["list", "--limit", "0"], "above 0"),
@@ -226,7 +239,9 @@ def test_an_empty_root_is_no_error(root: Path, capsys: Out) -> None:
     assert list(root.iterdir()) == []
 
 
-def test_control_characters_of_a_name_do_not_reach_the_terminal(add: Add, root: Path, capsys: Out) -> None:
+def test_control_characters_of_a_name_do_not_reach_the_terminal(
+    add: Add, root: Path, capsys: Out
+) -> None:
     """An escape sequence in an imported name is shown, not obeyed."""
     add(experiment="\x1b[31mred\u202e")
     for command in (["list"], ["show", "@0"]):
@@ -256,7 +271,9 @@ def listed(root: Path, capsys: Out, *arguments: str) -> list[str]:
     return [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]]
 
 
-def test_a_list_is_sorted_by_a_column_or_a_key(add: Add, failed: Failed, root: Path, capsys: Out) -> None:
+def test_a_list_is_sorted_by_a_column_or_a_key(
+    add: Add, failed: Failed, root: Path, capsys: Out
+) -> None:
     """Entries without it come last, also in reverse; those of one value stay in their order."""
     high, none, low, same = add(mean=0.9).id, failed().id, add(mean=0.1).id, add(mean=0.9).id
     for key in ("metric", "validation.metrics.accuracy"):
@@ -281,7 +298,9 @@ def test_numbers_sort_before_texts(add: Add, root: Path, capsys: Out) -> None:
     assert listed(root, capsys, "--sort", "seed") == [two, ten, text]
 
 
-def test_the_columns_of_a_list_can_be_chosen(add: Add, failed: Failed, root: Path, capsys: Out) -> None:
+def test_the_columns_of_a_list_can_be_chosen(
+    add: Add, failed: Failed, root: Path, capsys: Out
+) -> None:
     """Built-in ones and dotted keys, in the order asked for; what is missing is a dash."""
     entry, broken = add(), failed()
     columns = "best.values.model.dropout, id,search.objective,validation.repeats"
@@ -289,7 +308,10 @@ def test_the_columns_of_a_list_can_be_chosen(add: Add, failed: Failed, root: Pat
     header, _, *rows = (line.split("   ") for line in capsys.readouterr().out.splitlines())
     assert [name for name in map(str.strip, header) if name] == columns.replace(" ", "").split(",")
     cells = [[cell.strip() for cell in row if cell.strip()] for row in rows]
-    assert cells == [["0.2500", entry.id, "name=val_accuracy, direction=max", "3"], ["-", broken.id, "-", "-"]]
+    assert cells == [
+        ["0.2500", entry.id, "name=val_accuracy, direction=max", "3"],
+        ["-", broken.id, "-", "-"],
+    ]
 
 
 def test_a_manager_is_looked_up_once_for_all_its_entries(
@@ -302,7 +324,7 @@ def test_a_manager_is_looked_up_once_for_all_its_entries(
         asked.append(name)
         return manager_class(name)
 
-    monkeypatch.setattr("history.tables.manager_class", found)
+    monkeypatch.setattr("history.view.pages.manager_class", found)
     for _ in range(5):
         add()
     listed(root, capsys)
@@ -311,7 +333,10 @@ def test_a_manager_is_looked_up_once_for_all_its_entries(
 
 def test_ten_thousand_rows_are_rendered_at_once() -> None:
     """As a table and as paragraphs, each within a second or so; rich's own table takes eight."""
-    rows = EntryRows(("id", "metric"), [(f"mlp-{number}", f"0.9{number} ± 0.1 accuracy") for number in range(10_000)])
+    rows = EntryRows(
+        ("id", "metric"),
+        [(f"mlp-{number}", f"0.9{number} ± 0.1 accuracy") for number in range(10_000)],
+    )
     started = time.perf_counter()
     assert render(rows).count("\n") == 10_002
     assert time.perf_counter() - started < 2
@@ -328,10 +353,15 @@ def test_wide_characters_line_up_and_fold(monkeypatch: pytest.MonkeyPatch) -> No
     )
 
 
-def test_an_imported_entry_is_told_apart(add: Add, imported: Imported, root: Path, capsys: Out) -> None:
+def test_an_imported_entry_is_told_apart(
+    add: Add, imported: Imported, root: Path, capsys: Out
+) -> None:
     """By its status; its metric is the one that ends in the task's, or else its first."""
     add()
-    like, other = imported("classification", {"loss": 1.0, "mean_val_accuracy": 0.74}), imported("regression", {"q": 2})
+    like, other = (
+        imported("classification", {"loss": 1.0, "mean_val_accuracy": 0.74}),
+        imported("regression", {"q": 2}),
+    )
     assert main(["--root", str(root), "list", "--columns", "id,status,metric"]) == 0
     _, _, run, *rows = capsys.readouterr().out.splitlines()
     assert "imported" not in run
@@ -343,7 +373,9 @@ def test_an_imported_entry_is_told_apart(add: Add, imported: Imported, root: Pat
 def test_show_says_where_an_entry_is_from_and_what_to_know_of_it(
     add: Add, imported: Imported, root: Path, capsys: Out
 ) -> None:
-    """Its origin, its notes, and that its metrics are over epochs; an entry of a run has none of these."""
+    """Its origin, its notes, and that its metrics are over epochs; an entry of a run has none of
+    these.
+    """
     entry = imported("classification", {"mean_val_accuracy": 0.74})
     assert main(["--root", str(root), "show", entry.id]) == 0
     shown = capsys.readouterr().out
@@ -356,8 +388,12 @@ def test_show_says_where_an_entry_is_from_and_what_to_know_of_it(
     assert not any(word in shown for word in ("origin", "Notes", "over epochs"))
 
 
-def test_export_writes_what_was_asked_for(add: Add, failed: Failed, root: Path, tmp_path: Path, capsys: Out) -> None:
-    """The entries named, those that match, or all; to stdout or into a file, with a line on stderr."""
+def test_export_writes_what_was_asked_for(
+    add: Add, failed: Failed, root: Path, tmp_path: Path, capsys: Out
+) -> None:
+    """The entries named, those that match, or all; to stdout or into a file, with a line on
+    stderr.
+    """
     first, second, broken = add(), add(), failed()
 
     def exported(*arguments: str) -> list[str]:
@@ -376,7 +412,9 @@ def test_export_writes_what_was_asked_for(add: Add, failed: Failed, root: Path, 
 
 
 @pytest.mark.parametrize("place", ["history.json", "history.previous.json", "entries/x.json"])
-def test_export_does_not_overwrite_the_history(add: Add, root: Path, capsys: Out, place: str) -> None:
+def test_export_does_not_overwrite_the_history(
+    add: Add, root: Path, capsys: Out, place: str
+) -> None:
     """Neither its database nor what lies in an entry's folder."""
     add()
     before = (root / "history.json").read_bytes()
@@ -419,5 +457,7 @@ def test_output_that_finds_no_room_is_one_message(add: Add, root: Path, form: li
     add()
     command = [sys.executable, "-m", "history", "--root", str(root), "list", *form]
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False)
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
+        )
     assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")

@@ -10,11 +10,11 @@ from history_samples import python
 
 import history
 from history import registry
-from history.archive import read_archive, write_archive
 from history.catalogue import History
 from history.doctor import examine, mend
 from history.entry import Entry
 from history.errors import HistoryError
+from history.exchange.archive import read_archive, write_archive
 from history.manager import COMMON_ARTEFACTS
 from history.store import DurableStorage, TinyDBStore
 
@@ -23,14 +23,21 @@ PAGE = 4096
 
 def mount(*arguments: object) -> bool:
     try:
-        return subprocess.run(["mount", *map(str, arguments)], capture_output=True, check=False).returncode == 0
+        return (
+            subprocess.run(
+                ["mount", *map(str, arguments)], capture_output=True, check=False
+            ).returncode
+            == 0
+        )
     except FileNotFoundError:
         return False
 
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of its own with room for 2 MB, or just a folder for a user who may not mount one."""
+    """A file system of its own with room for 2 MB, or just a folder for a user who may not mount
+    one.
+    """
     folder = tmp_path / "disk"
     folder.mkdir()
     mounted = mount("-t", "tmpfs", "-o", f"size={500 * PAGE}", "tmpfs", folder)
@@ -48,7 +55,9 @@ def root(disk: Path) -> Path:
 def room(disk: Path) -> Callable[[int | None], None]:
     """Leave so many free pages on the disk; None: all that there are."""
     if not disk.is_mount():
-        pytest.skip("only root may mount a disk to be filled; test_history_store.py has a limit that needs no rights")
+        pytest.skip(
+            "only root may mount a disk to be filled; test_history_store.py has a limit that needs no rights"
+        )
     filler = disk / "filler"
 
     def leave(pages: int | None) -> None:
@@ -84,7 +93,11 @@ Room = Callable[[int | None], None]
 
 
 def snapshot(root: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(root)): path.read_bytes() for path in sorted(root.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(root)): path.read_bytes()
+        for path in sorted(root.rglob("*"))
+        if path.is_file()
+    }
 
 
 def adding(root: Path, made: Path) -> Entry:
@@ -114,7 +127,9 @@ def refused(change: Callable[[], object]) -> str:
 
 
 def test_an_insert_into_a_full_disk_changes_nothing(root: Path, room: Room) -> None:
-    """Wherever the room ends, the file and the generation before stay as they were, with nothing beside them."""
+    """Wherever the room ends, the file and the generation before stay as they were, with nothing
+    beside them.
+    """
     store = TinyDBStore(root)
     for id in "abc":
         store.insert({"id": id, "text": "x" * 10_000})
@@ -146,8 +161,12 @@ def test_the_first_insert_into_a_full_disk_leaves_no_database(root: Path, room: 
     assert len(TinyDBStore(root).all()) == 1
 
 
-def test_an_entry_that_does_not_fit_is_not_acknowledged(root: Path, room: Room, tmp_path: Path) -> None:
-    """Its files are where the message says, what was there verifies, and the doctor cleans up behind it."""
+def test_an_entry_that_does_not_fit_is_not_acknowledged(
+    root: Path, room: Room, tmp_path: Path
+) -> None:
+    """Its files are where the message says, what was there verifies, and the doctor cleans up
+    behind it.
+    """
     catalogue = history.open(root)
     kept = adding(root, tmp_path / "made").id
     stages = set()
@@ -170,7 +189,9 @@ def test_an_entry_that_does_not_fit_is_not_acknowledged(root: Path, room: Room, 
     assert examine(catalogue) == []
 
 
-def test_a_removal_on_a_full_disk_leaves_the_entry_whole(root: Path, room: Room, tmp_path: Path) -> None:
+def test_a_removal_on_a_full_disk_leaves_the_entry_whole(
+    root: Path, room: Room, tmp_path: Path
+) -> None:
     """It needs room for the new database; with room it works."""
     catalogue = history.open(root)
     entry, _ = adding(root, tmp_path / "made"), adding(root, tmp_path / "made")
@@ -186,7 +207,9 @@ def test_a_removal_on_a_full_disk_leaves_the_entry_whole(root: Path, room: Room,
     assert examine(catalogue) == []
 
 
-def test_an_archive_that_does_not_fit_leaves_nothing(root: Path, disk: Path, room: Room, tmp_path: Path) -> None:
+def test_an_archive_that_does_not_fit_leaves_nothing(
+    root: Path, disk: Path, room: Room, tmp_path: Path
+) -> None:
     """Neither of one that is written nor of one that is taken."""
     catalogue = history.open(root)
     entry = adding(root, tmp_path / "made")
@@ -231,11 +254,17 @@ def test_a_repair_on_a_full_disk_changes_nothing(root: Path, room: Room, tmp_pat
     assert verify(catalogue) == ids
 
 
-def test_a_disk_that_may_only_be_read_is_read(root: Path, read_only: Callable[[], None], tmp_path: Path) -> None:
-    """By the package and the command line; every change is refused in a sentence, and moves no file."""
+def test_a_disk_that_may_only_be_read_is_read(
+    root: Path, read_only: Callable[[], None], tmp_path: Path
+) -> None:
+    """By the package and the command line; every change is refused in a sentence, and moves no
+    file.
+    """
     catalogue = history.open(root)
     entry = adding(root, tmp_path / "made")
-    TinyDBStore(root).insert({**entry.document, "id": "second", "status": "failed", "artefacts": {}})
+    TinyDBStore(root).insert(
+        {**entry.document, "id": "second", "status": "failed", "artefacts": {}}
+    )
     before = snapshot(root)
     read_only()
     assert verify(catalogue) == [entry.id, "second"]

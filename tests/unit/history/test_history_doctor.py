@@ -1,4 +1,6 @@
-"""The doctor finds what is wrong with a history, changes nothing by looking, and mends what needs no guess."""
+"""The doctor finds what is wrong with a history, changes nothing by looking, and mends what needs
+no guess.
+"""
 
 import json
 import re
@@ -75,8 +77,12 @@ def test_no_history_has_nothing_wrong(catalogue: History) -> None:
 # The database
 
 
-def test_a_damaged_database_is_restored_with_all_whole_entries(catalogue: History, entries: list[Entry]) -> None:
-    """The generation before lacks the last entry, which its folder gives back; the damaged file is kept."""
+def test_a_damaged_database_is_restored_with_all_whole_entries(
+    catalogue: History, entries: list[Entry]
+) -> None:
+    """The generation before lacks the last entry, which its folder gives back; the damaged file is
+    kept.
+    """
     path = catalogue.root / "history.json"
     cut(path)
     damaged = path.read_bytes()
@@ -113,7 +119,9 @@ def test_without_a_readable_generation_before_it_is_built_from_the_folders(
 
 
 def test_a_missing_database_is_restored(catalogue: History, entries: list[Entry]) -> None:
-    """From the generation before and the folders or, where both are gone, from the folders alone."""
+    """From the generation before and the folders or, where both are gone, from the folders
+    alone.
+    """
     (catalogue.root / "history.json").unlink()
     [finding] = looked_at(catalogue)
     assert "is missing, but the generation before it is there" in finding.what
@@ -127,8 +135,12 @@ def test_a_missing_database_is_restored(catalogue: History, entries: list[Entry]
     is_sound(catalogue, entries)
 
 
-def test_a_database_is_not_given_up_where_no_folder_can_replace_it(catalogue: History, entries: list[Entry]) -> None:
-    """The folders of an older release hold no document: neither the file nor a folder is touched."""
+def test_a_database_is_not_given_up_where_no_folder_can_replace_it(
+    catalogue: History, entries: list[Entry]
+) -> None:
+    """The folders of an older release hold no document: neither the file nor a folder is
+    touched.
+    """
     for entry in entries:
         (catalogue.root / "entries" / entry.id / "entry.json").unlink()
     (catalogue.root / "history.previous.json").unlink()
@@ -140,7 +152,9 @@ def test_a_database_is_not_given_up_where_no_folder_can_replace_it(catalogue: Hi
     assert tree(catalogue.root) == before
 
 
-def test_a_removed_entry_that_comes_back_without_a_folder_is_found(catalogue: History, entries: list[Entry]) -> None:
+def test_a_removed_entry_that_comes_back_without_a_folder_is_found(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """An older generation brings only its document back; it is named, and can be removed again."""
     catalogue.remove(entries[0])
     cut(catalogue.root / "history.json")
@@ -164,7 +178,9 @@ def test_a_write_that_did_not_end_is_cleaned_up(catalogue: History, entries: lis
 
 def test_rows_without_an_id_are_taken_out(catalogue: History, entries: list[Entry]) -> None:
     """Nobody can name them, and nothing can be listed with them; a copy of the file stays."""
-    DurableTinyDB(catalogue.root / "history.json").table("entries").insert_multiple([{"name": "x"}, {"id": 5}])
+    DurableTinyDB(catalogue.root / "history.json").table("entries").insert_multiple(
+        [{"name": "x"}, {"id": 5}]
+    )
     DurableTinyDB(catalogue.root / "history.json").table("notes").insert({"text": "kept"})
     before = (catalogue.root / "history.json").read_bytes()
     with pytest.raises(HistoryError, match="rows without an id"):
@@ -213,8 +229,12 @@ def test_a_document_that_cannot_be_read_is_named_and_left(
 
 def test_an_id_that_is_there_twice_is_named(catalogue: History, entries: list[Entry]) -> None:
     """Which of the two is right, nobody knows."""
-    DurableTinyDB(catalogue.root / "history.json").table("entries").insert({**entries[0].document, "seed": 7})
-    assert [finding.what for finding in looked_at(catalogue)] == [f"{entries[0].id} is in the database 2 times"]
+    DurableTinyDB(catalogue.root / "history.json").table("entries").insert(
+        {**entries[0].document, "seed": 7}
+    )
+    assert [finding.what for finding in looked_at(catalogue)] == [
+        f"{entries[0].id} is in the database 2 times"
+    ]
     assert mend(catalogue)[0] == []
     catalogue.remove(entries[0])
     is_sound(catalogue, entries[1:])
@@ -222,7 +242,9 @@ def test_an_id_that_is_there_twice_is_named(catalogue: History, entries: list[En
 
 def test_copies_of_a_row_are_taken_out(catalogue: History, entries: list[Entry]) -> None:
     """Whichever stays says the same; a copy of the file stays."""
-    DurableTinyDB(catalogue.root / "history.json").table("entries").insert_multiple([entries[0].document] * 2)
+    DurableTinyDB(catalogue.root / "history.json").table("entries").insert_multiple(
+        [entries[0].document] * 2
+    )
     before = (catalogue.root / "history.json").read_bytes()
     [finding] = looked_at(catalogue)
     assert (finding.what, str(finding.repair)[:19]) == (
@@ -253,7 +275,9 @@ def test_a_damaged_generation_before_is_found_while_the_database_is_sound(
 
 
 @pytest.mark.parametrize("damage", ["changed", "missing", "cut", "a folder"])
-def test_a_damaged_artefact_is_named_and_left(catalogue: History, entries: list[Entry], damage: str) -> None:
+def test_a_damaged_artefact_is_named_and_left(
+    catalogue: History, entries: list[Entry], damage: str
+) -> None:
     """Nothing can bring its content back, and the rest of the entry is still good."""
     path = entries[0].artefact("model")
     if damage == "changed":
@@ -272,7 +296,9 @@ def test_a_damaged_artefact_is_named_and_left(catalogue: History, entries: list[
 
 
 def test_what_a_kill_left_of_folders_is_deleted(catalogue: History, entries: list[Entry]) -> None:
-    """Half of a new entry, and what was not yet deleted of a removed one: none of it is of an entry."""
+    """Half of a new entry, and what was not yet deleted of a removed one: none of it is of an
+    entry.
+    """
     parent = catalogue.root / "entries"
     for name in (".mlp-22222222.part", ".mlp-33333333.removed", f".{entries[0].id}.removed"):
         (parent / name / "deep").mkdir(parents=True)
@@ -282,7 +308,9 @@ def test_what_a_kill_left_of_folders_is_deleted(catalogue: History, entries: lis
     is_sound(catalogue, entries)
 
 
-def test_an_entry_is_removed_beside_what_a_kill_left_of_its_namesake(catalogue: History, entries: list[Entry]) -> None:
+def test_an_entry_is_removed_beside_what_a_kill_left_of_its_namesake(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """One that was removed, and then imported again."""
     leftover = catalogue.root / "entries" / f".{entries[0].id}.removed"
     leftover.mkdir()
@@ -296,12 +324,17 @@ def test_a_removal_that_did_not_end_is_undone(catalogue: History, entries: list[
     folder = catalogue.root / "entries" / entries[1].id
     folder.rename(folder.with_name(f".{entries[1].id}.removed"))
     [finding] = looked_at(catalogue)
-    assert (finding.what, finding.repair) == (f"{entries[1].id}: its removal did not end", "put its folder back")
+    assert (finding.what, finding.repair) == (
+        f"{entries[1].id}: its removal did not end",
+        "put its folder back",
+    )
     assert mend(catalogue)[1] == []
     is_sound(catalogue, entries)
 
 
-def test_a_whole_folder_without_a_document_is_put_back(catalogue: History, entries: list[Entry]) -> None:
+def test_a_whole_folder_without_a_document_is_put_back(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """All of them in one step; as each was written, whatever schema it has."""
     store = TinyDBStore(catalogue.root)
     for entry in entries:
@@ -317,8 +350,12 @@ def test_a_whole_folder_without_a_document_is_put_back(catalogue: History, entri
     assert store.get(entries[0].id) == older
 
 
-def test_a_folder_without_a_document_that_is_not_whole_is_left(catalogue: History, entries: list[Entry]) -> None:
-    """It may be all that is left of an entry: of an older release, of a newer one, or of one that was damaged."""
+def test_a_folder_without_a_document_that_is_not_whole_is_left(
+    catalogue: History, entries: list[Entry]
+) -> None:
+    """It may be all that is left of an entry: of an older release, of a newer one, or of one that
+    was damaged.
+    """
     store, parent = TinyDBStore(catalogue.root), catalogue.root / "entries"
     for entry in entries:
         store.remove(entry.id)
@@ -338,7 +375,9 @@ def test_a_folder_without_a_document_that_is_not_whole_is_left(catalogue: Histor
     assert tree(catalogue.root) == before
 
 
-def test_an_empty_folder_without_a_document_is_deleted(catalogue: History, entries: list[Entry]) -> None:
+def test_an_empty_folder_without_a_document_is_deleted(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """Nothing is lost with it."""
     (catalogue.root / "entries" / "mlp-22222222").mkdir()
     assert [finding.repair for finding in looked_at(catalogue)] == ["delete it"]
@@ -347,8 +386,12 @@ def test_an_empty_folder_without_a_document_is_deleted(catalogue: History, entri
 
 
 @pytest.mark.parametrize("content", [None, b"", b'{"id": "mlp', b'{"id": "mlp-22222222"}', b"[]"])
-def test_a_folder_gets_its_document_back(catalogue: History, entries: list[Entry], content: bytes | None) -> None:
-    """From the database, where it is missing or damaged: without it, the folder could not be put back one day."""
+def test_a_folder_gets_its_document_back(
+    catalogue: History, entries: list[Entry], content: bytes | None
+) -> None:
+    """From the database, where it is missing or damaged: without it, the folder could not be put
+    back one day.
+    """
     path = catalogue.root / "entries" / entries[0].id / "entry.json"
     before = path.read_bytes()
     path.unlink()
@@ -376,14 +419,23 @@ def test_what_is_somebody_elses_is_left(catalogue: History, entries: list[Entry]
     assert tree(catalogue.root) == before
 
 
-def test_links_are_left_and_never_followed(catalogue: History, entries: list[Entry], tmp_path: Path) -> None:
-    """Whatever they are called and wherever they lead: what is there is neither read into the history nor deleted."""
+def test_links_are_left_and_never_followed(
+    catalogue: History, entries: list[Entry], tmp_path: Path
+) -> None:
+    """Whatever they are called and wherever they lead: what is there is neither read into the
+    history nor deleted.
+    """
     parent, elsewhere = catalogue.root / "entries", tmp_path / "elsewhere"
     shutil.copytree(parent / entries[0].id, elsewhere)
     (elsewhere / "precious").write_text("x")
     folder = parent / entries[1].id
     folder.rename(folder.with_name(f"{folder.name}-moved"))
-    for name in ("mlp-22222222", ".mlp-33333333.part", f".{entries[0].id}.removed", f".{folder.name}.removed"):
+    for name in (
+        "mlp-22222222",
+        ".mlp-33333333.part",
+        f".{entries[0].id}.removed",
+        f".{folder.name}.removed",
+    ):
         (parent / name).symlink_to(elsewhere)
     folder.symlink_to(elsewhere)
     (parent / "broken").symlink_to("nowhere")
@@ -398,7 +450,9 @@ def test_links_are_left_and_never_followed(catalogue: History, entries: list[Ent
 # Repairs
 
 
-def test_a_repair_is_not_done_when_it_is_no_longer_needed(catalogue: History, entries: list[Entry]) -> None:
+def test_a_repair_is_not_done_when_it_is_no_longer_needed(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """What another process was in the middle of may have ended since it was found."""
     document = dict(entries[0].document)
     folder = catalogue.root / "entries" / entries[1].id
@@ -416,7 +470,9 @@ def test_a_repair_is_not_done_when_it_is_no_longer_needed(catalogue: History, en
     is_sound(catalogue, entries)
 
 
-def test_only_the_repairs_that_were_asked_for_are_done(catalogue: History, entries: list[Entry]) -> None:
+def test_only_the_repairs_that_were_asked_for_are_done(
+    catalogue: History, entries: list[Entry]
+) -> None:
     """The rest stays as it was found."""
     for name in (".mlp-22222222.part", ".mlp-33333333.part"):
         (catalogue.root / "entries" / name).mkdir()
@@ -425,7 +481,9 @@ def test_only_the_repairs_that_were_asked_for_are_done(catalogue: History, entri
     assert looked_at(catalogue) == [second]
 
 
-def test_a_repair_that_fails_says_so(catalogue: History, entries: list[Entry], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_repair_that_fails_says_so(
+    catalogue: History, entries: list[Entry], monkeypatch: pytest.MonkeyPatch
+) -> None:
     """In one sentence; what was done before it stays."""
 
     def refuse(folder: Path) -> None:
@@ -437,7 +495,9 @@ def test_a_repair_that_fails_says_so(catalogue: History, entries: list[Entry], m
         mend(catalogue)
 
 
-def test_an_entry_whose_id_leads_out_is_removed_without_its_folder(catalogue: History, tmp_path: Path) -> None:
+def test_an_entry_whose_id_leads_out_is_removed_without_its_folder(
+    catalogue: History, tmp_path: Path
+) -> None:
     """A row that somebody else wrote cannot have a folder of ours."""
     victim = tmp_path / "victim"
     victim.mkdir()

@@ -13,7 +13,9 @@ from history.files import sha256
 from history.ranking import rank
 
 
-@pytest.mark.parametrize("pipeline", ["mlp", "my_MLP", "1e5", "größe", "-", "a" * 300, "../x", "null"])
+@pytest.mark.parametrize(
+    "pipeline", ["mlp", "my_MLP", "1e5", "größe", "-", "a" * 300, "../x", "null"]
+)
 def test_ids_are_safe_whatever_the_pipeline_is_called(pipeline: str) -> None:
     """They match the pattern, are short enough for a folder's name, and no two are equal."""
     ids = {new_id(pipeline) for _ in range(50)}
@@ -28,7 +30,9 @@ def test_an_id_begins_with_the_pipelines_name() -> None:
 
 def test_values_are_read_by_dotted_key() -> None:
     """Also where a key holds dots itself; missing and null give the default."""
-    entry = Entry({"id": "a", "best": {"values": {"model.dropout": 0.2, "x": None}}, "error": None}, Path("r"))
+    entry = Entry(
+        {"id": "a", "best": {"values": {"model.dropout": 0.2, "x": None}}, "error": None}, Path("r")
+    )
     assert entry.value("best.values.model.dropout") == 0.2
     assert entry.value("best.values") == {"model.dropout": 0.2, "x": None}
     assert entry.value("best.values.x", 1) == 1
@@ -38,7 +42,9 @@ def test_values_are_read_by_dotted_key() -> None:
 
 
 def test_what_the_fingerprint_is_made_of_is_an_artefact(add: Add, root: Path) -> None:
-    """In older entries it is in the document; where it is no mapping there is nothing; damaged it is refused."""
+    """In older entries it is in the document; where it is no mapping there is nothing; damaged it
+    is refused.
+    """
     entry = add()
     assert entry.identity() == {}
     assert Entry({"identity": {"task": "t"}}, root).identity() == {"task": "t"}
@@ -54,7 +60,9 @@ def test_what_the_fingerprint_is_made_of_is_an_artefact(add: Add, root: Path) ->
 
 
 def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
-    """By dots, by an absolute path or through a link; an unknown name lists those that there are."""
+    """By dots, by an absolute path or through a link; an unknown name lists those that there
+    are.
+    """
     (tmp_path / "results").mkdir()
     (tmp_path / "results" / "link").symlink_to(tmp_path)
     for path in ("../secret", "/etc/passwd", "link/secret"):
@@ -67,11 +75,15 @@ def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
 
 def test_entries_come_oldest_first() -> None:
     """By time of creation; those of one second in the order stored."""
-    documents = [{"id": id, "created": created} for id, created in (("b", "2"), ("a", "1"), ("c", "2"))]
+    documents = [
+        {"id": id, "created": created} for id, created in (("b", "2"), ("a", "1"), ("c", "2"))
+    ]
     assert [entry.id for entry in select(documents, Path("r"))] == ["a", "b", "c"]
 
 
-def measured(id: str, mean: float | None, deviation: float, repeats: int, status: str = "complete") -> Entry:
+def measured(
+    id: str, mean: float | None, deviation: float, repeats: int, status: str = "complete"
+) -> Entry:
     validation = {"metrics": {"m": mean}, "deviation": {"m": deviation}, "repeats": repeats}
     return Entry({"id": id, "status": status, "validation": validation}, Path("r"))
 
@@ -105,7 +117,13 @@ def test_what_has_no_value_comes_last_in_stored_order() -> None:
         measured("one", 1.0, 0.0, 2, status="budget"),
         Entry({"id": "bare", "status": "complete"}, Path("r")),
     ]
-    assert [place.entry.id for place in rank(entries, "m", "min")] == ["one", "two", "failed", "nan", "bare"]
+    assert [place.entry.id for place in rank(entries, "m", "min")] == [
+        "one",
+        "two",
+        "failed",
+        "nan",
+        "bare",
+    ]
 
 
 def test_an_entry_is_named_by_id_prefix_or_position(add: Add, root: Path) -> None:
@@ -137,7 +155,9 @@ def test_without_a_history_the_root_is_named(root: Path) -> None:
     assert not root.exists()
 
 
-def test_a_failed_insert_says_where_the_files_are(add: Add, root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_insert_says_where_the_files_are(
+    add: Add, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """They are in the entry's folder, complete, and no document acknowledges them."""
 
     def refuse(self: object, document: object) -> None:

@@ -8,12 +8,23 @@ from typing import Any
 import pytest
 
 from history.errors import InputError
-from history.foreign import LARGEST, Found, read_foreign
+from history.exchange.keras_tuner import LARGEST, Found, read_foreign
 
 DEEP = pytest.param("[" * 100_000, id="deep")
-SPACE = [{"class_name": "Int", "config": {"name": "units", "default": None, "min_value": 2, "max_value": 16}}]
+SPACE = [
+    {
+        "class_name": "Int",
+        "config": {"name": "units", "default": None, "min_value": 2, "max_value": 16},
+    }
+]
 DEFAULTS = {"units": 2}
-HYPERBAND = {"hyperband_iterations": math.inf, "max_epochs": 4, "min_epochs": 1, "factor": 3, "brackets": []}
+HYPERBAND = {
+    "hyperband_iterations": math.inf,
+    "max_epochs": 4,
+    "min_epochs": 1,
+    "factor": 3,
+    "brackets": [],
+}
 MARKER = {
     "fingerprint": "0123456789abcdef",
     "experiment": "digits",
@@ -28,15 +39,28 @@ MARKER = {
 
 
 def metric(direction: str, *values: float) -> dict[str, Any]:
-    return {"direction": direction, "observations": [{"value": [v], "step": step} for step, v in enumerate(values)]}
+    return {
+        "direction": direction,
+        "observations": [{"value": [v], "step": step} for step, v in enumerate(values)],
+    }
 
 
-def trial(status: str = "COMPLETED", score: float | None = 0.5, loss: float = 3.0, **metrics: Any) -> dict[str, Any]:
-    """A trial.json but for its id; `metrics` beside val_accuracy, whose best is the score, and the losses."""
+def trial(
+    status: str = "COMPLETED", score: float | None = 0.5, loss: float = 3.0, **metrics: Any
+) -> dict[str, Any]:
+    """A trial.json but for its id; `metrics` beside val_accuracy, whose best is the score, and the
+    losses.
+    """
     usual = {"loss": metric("min", loss), "val_loss": metric("min", loss / 2)}
     accuracy = {} if score is None else {"val_accuracy": metric("max", 0.0, score, math.nan)}
     tracked = {**accuracy, **usual, **metrics} if status == "COMPLETED" else {}
-    return {"metrics": {"metrics": tracked}, "score": score, "best_step": 1, "status": status, "message": None}
+    return {
+        "metrics": {"metrics": tracked},
+        "score": score,
+        "best_step": 1,
+        "status": status,
+        "message": None,
+    }
 
 
 def project(folder: Path, *trials: dict[str, Any], **oracle: Any) -> Path:
@@ -51,9 +75,15 @@ def project(folder: Path, *trials: dict[str, Any], **oracle: Any) -> Path:
         )
         (place / "checkpoint.weights.h5").write_bytes(trial_id.encode())
         (place / "build_config.json").write_text('{"input_shape": [null, 4]}')
-    state = {"ongoing_trials": {}, "hyperparameters": {"space": SPACE, "values": DEFAULTS}, "start_order": ids}
+    state = {
+        "ongoing_trials": {},
+        "hyperparameters": {"space": SPACE, "values": DEFAULTS},
+        "start_order": ids,
+    }
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "oracle.json").write_text(json.dumps({**state, "end_order": ids, "seed": 7, **oracle}))
+    (folder / "oracle.json").write_text(
+        json.dumps({**state, "end_order": ids, "seed": 7, **oracle})
+    )
     (folder / "tuner0.json").write_text("{}")
     return folder
 
@@ -95,7 +125,9 @@ def refused(path: Path, *parts: str, **options: Any) -> None:
 
 
 def test_a_project_is_read_with_all_that_its_files_tell(folder: Path) -> None:
-    """The names of the folders, the tuner's parameters, and the best COMPLETED trial, not the defaults."""
+    """The names of the folders, the tuner's parameters, and the best COMPLETED trial, not the
+    defaults.
+    """
     found = read(folder)
     assert found.document == {
         "experiment": "my_search",
@@ -123,7 +155,9 @@ def test_a_project_is_read_with_all_that_its_files_tell(folder: Path) -> None:
 
 def test_every_started_trial_is_a_row(folder: Path) -> None:
     """The one that was running too, which is never the best."""
-    assert [(row["trial_id"], row["status"], row["score"], row["message"]) for row in rows(read(folder))] == [
+    assert [
+        (row["trial_id"], row["status"], row["score"], row["message"]) for row in rows(read(folder))
+    ] == [
         ("00", "COMPLETED", 0.25, None),
         ("01", "COMPLETED", 0.75, None),
         ("02", "FAILED", None, "boom"),
@@ -132,7 +166,9 @@ def test_every_started_trial_is_a_row(folder: Path) -> None:
 
 
 def test_the_notes_say_what_the_files_do_not_hold(folder: Path) -> None:
-    """That nothing was refitted, where the values come from, what was inferred and what had not ended."""
+    """That nothing was refitted, where the values come from, what was inferred and what had not
+    ended.
+    """
     (folder / "trial_9").mkdir()
     (folder / "trial_9" / "trial.json").write_text(json.dumps(trial("RUNNING", None)))
     (folder / "trial_01" / "checkpoint.weights.h5").unlink()
@@ -149,13 +185,21 @@ def test_the_notes_say_what_the_files_do_not_hold(folder: Path) -> None:
 
 
 def test_our_own_search_says_itself_what_it_is(folder: Path) -> None:
-    """Its marker's names, task, tuner and objective, and the seconds of its trials; nothing is inferred."""
+    """Its marker's names, task, tuner and objective, and the seconds of its trials; nothing is
+    inferred.
+    """
     (folder / "search.json").write_text(json.dumps(MARKER))
     (folder / "trial_00" / "result.json").write_text(json.dumps({"seconds": 1.5, "executions": []}))
-    (folder / "trial_01" / "result.json").write_text(json.dumps({"seconds": 2.0, "executions": [{"history": {}}]}))
+    (folder / "trial_01" / "result.json").write_text(
+        json.dumps({"seconds": 2.0, "executions": [{"history": {}}]})
+    )
     found = read(folder)
     document = found.document
-    assert [document[key] for key in ("experiment", "pipeline", "task")] == ["digits", "mlp", "regression"]
+    assert [document[key] for key in ("experiment", "pipeline", "task")] == [
+        "digits",
+        "mlp",
+        "regression",
+    ]
     assert document["search"]["tuner"] == "grid"
     assert document["search"]["objective"] == {"name": "val_loss", "direction": "min"}
     assert document["search"]["seconds"] == 3.5
@@ -164,7 +208,9 @@ def test_our_own_search_says_itself_what_it_is(folder: Path) -> None:
     refused(folder, "search.json", "regression", "--task", task="classification")
 
 
-@pytest.mark.parametrize("marker", ["[]", "{}", '{"fingerprint": 1, "parts": [], "experiment": {}, "pipeline": ""}'])
+@pytest.mark.parametrize(
+    "marker", ["[]", "{}", '{"fingerprint": 1, "parts": [], "experiment": {}, "pipeline": ""}']
+)
 def test_a_file_that_only_has_the_markers_name_says_nothing(folder: Path, marker: str) -> None:
     """The project is then read as anybody's."""
     (folder / "search.json").write_text(marker)
@@ -189,8 +235,16 @@ def test_an_objective_that_several_metrics_could_be_is_asked_for(tmp_path: Path)
     """With the candidates; one trial in which they differ decides."""
     twin = metric("max", 0.5)
     path = project(tmp_path / "a", trial(score=0.5, val_acc=twin))
-    refused(path, str(path), "--objective NAME --direction min|max", "(candidates: val_accuracy max, val_acc max)")
-    assert read(path, objective="val_acc").document["search"]["objective"] == {"name": "val_acc", "direction": "max"}
+    refused(
+        path,
+        str(path),
+        "--objective NAME --direction min|max",
+        "(candidates: val_accuracy max, val_acc max)",
+    )
+    assert read(path, objective="val_acc").document["search"]["objective"] == {
+        "name": "val_acc",
+        "direction": "max",
+    }
     path = project(tmp_path / "b", trial(score=0.5, val_acc=twin), trial(score=0.75, val_acc=twin))
     assert read(path).document["search"]["objective"]["name"] == "val_accuracy"
 
@@ -203,7 +257,10 @@ def test_an_objective_that_no_metric_can_be_is_asked_for(tmp_path: Path) -> None
 
 def test_the_best_value_is_that_of_the_means_over_the_executions(tmp_path: Path) -> None:
     """As Keras Tuner computes scores of several executions."""
-    seen = {"direction": "max", "observations": [{"value": [0.5, 1.0], "step": 0}, {"value": [0.9, 0.1], "step": 1}]}
+    seen = {
+        "direction": "max",
+        "observations": [{"value": [0.5, 1.0], "step": 0}, {"value": [0.9, 0.1], "step": 1}],
+    }
     path = project(tmp_path, trial(score=0.75, val_accuracy=seen))
     assert read(path).document["search"]["objective"]["name"] == "val_accuracy"
 
@@ -224,10 +281,17 @@ def test_the_tuner_is_told_by_its_own_state(tmp_path: Path) -> None:
     """Random and grid search leave none."""
     bayesian = read(project(tmp_path / "b", trial(), num_initial_points=None, alpha=1e-4, beta=2.6))
     assert bayesian.document["search"]["tuner"] == "bayesian"
-    assert bayesian.document["search"]["oracle"] == {"num_initial_points": None, "alpha": 1e-4, "beta": 2.6}
+    assert bayesian.document["search"]["oracle"] == {
+        "num_initial_points": None,
+        "alpha": 1e-4,
+        "beta": 2.6,
+    }
     random = read(project(tmp_path / "r", trial()))
     assert random.document["search"]["tuner"] is None
-    assert "Its tuner is in no file: a random search, a grid search or one of another kind." in random.notes
+    assert (
+        "Its tuner is in no file: a random search, a grid search or one of another kind."
+        in random.notes
+    )
 
 
 def test_the_only_project_in_a_folder_is_found(tmp_path: Path) -> None:
@@ -240,12 +304,16 @@ def test_the_only_project_in_a_folder_is_found(tmp_path: Path) -> None:
 
 def test_without_a_completed_trial_there_is_nothing_to_import(tmp_path: Path) -> None:
     """Nor with one whose score is NaN, nor without any trial."""
-    for number, trials in enumerate([(), (trial("RUNNING", None), trial("FAILED", None)), (trial(score=math.nan),)]):
+    for number, trials in enumerate(
+        [(), (trial("RUNNING", None), trial("FAILED", None)), (trial(score=math.nan),)]
+    ):
         path = project(tmp_path / str(number), *trials)
         refused(path, "nothing to import", str(path))
 
 
-@pytest.mark.parametrize("file", ["oracle.json", "trial_00/trial.json", "trial_00/result.json", "search.json"])
+@pytest.mark.parametrize(
+    "file", ["oracle.json", "trial_00/trial.json", "trial_00/result.json", "search.json"]
+)
 @pytest.mark.parametrize("content", ["", '{"trial_id": "00", "sco', "\x00", "\ud800", DEEP, "nul"])
 def test_a_file_that_was_cut_off_is_named(folder: Path, file: str, content: str) -> None:
     """With what to do."""
@@ -273,7 +341,11 @@ def test_a_file_of_another_shape_is_named(folder: Path, file: str, content: str)
         {"hyperparameters": {"values": []}},
         {"metrics": {"metrics": []}},
         {"metrics": {"metrics": {"loss": {"direction": "up", "observations": []}}}},
-        {"metrics": {"metrics": {"loss": {"direction": "min", "observations": [{"value": ["a"]}]}}}},
+        {
+            "metrics": {
+                "metrics": {"loss": {"direction": "min", "observations": [{"value": ["a"]}]}}
+            }
+        },
     ],
 )
 def test_a_trial_of_another_shape_is_named(folder: Path, change: dict[str, Any]) -> None:
@@ -283,7 +355,9 @@ def test_a_trial_of_another_shape_is_named(folder: Path, change: dict[str, Any])
     refused(folder, str(path), "'00'")
 
 
-@pytest.mark.parametrize("trial_id", ["../../other", "0/../00", "..", "", "a\nb", None, ["00"], {"a": 1}, "00"])
+@pytest.mark.parametrize(
+    "trial_id", ["../../other", "0/../00", "..", "", "a\nb", None, ["00"], {"a": 1}, "00"]
+)
 def test_a_trials_id_is_a_plain_name(folder: Path, trial_id: object) -> None:
     """Another one, or one that stands twice, is refused before any path is made of it."""
     oracle = json.loads((folder / "oracle.json").read_text())
@@ -310,7 +384,13 @@ def test_no_link_is_followed_out_of_a_project(folder: Path, tmp_path: Path) -> N
     found = read(folder)
     assert set(found.files) == {"trials", "oracle", "build_config"}
     assert any("weights" in note for note in found.notes)
-    for file in ("search.json", "trial_00/result.json", "trial_00/trial.json", "trial_01", "oracle.json"):
+    for file in (
+        "search.json",
+        "trial_00/result.json",
+        "trial_00/trial.json",
+        "trial_01",
+        "oracle.json",
+    ):
         path = folder / file
         if path.exists():
             path.rename(tmp_path / f"away_{path.name}")
@@ -341,7 +421,9 @@ def test_anything_else_is_answered_with_what_can_be_imported(tmp_path: Path, nam
     (tmp_path / "empty").mkdir()
     (tmp_path / "notes.txt").write_text("hello")
     (tmp_path / "archive.zip").write_bytes(b"PK\x03\x04\xff\xfe")
-    refused(tmp_path / name, "what can be imported", "archive", "oracle.json", "best_executions.json")
+    refused(
+        tmp_path / name, "what can be imported", "archive", "oracle.json", "best_executions.json"
+    )
 
 
 # --- lists of an older history
@@ -417,7 +499,9 @@ def test_an_execution_is_read_with_all_that_its_item_tells(tmp_path: Path) -> No
 
 
 def test_every_item_is_read_and_its_model_found_by_its_place(tmp_path: Path) -> None:
-    """From the folder too; a model that is a link is left out, and a model that is not there is said."""
+    """From the folder too; a model that is a link is left out, and a model that is not there is
+    said.
+    """
     other = {key: value for key, value in ITEM.items() if key not in PARAMETERS} | {
         "model": "Other",
         "history": {"mean_val_absolute_error": 0.03},
@@ -429,7 +513,11 @@ def test_every_item_is_read_and_its_model_found_by_its_place(tmp_path: Path) -> 
     (path.parent / "models" / "model_3.keras").symlink_to(tmp_path / "model.keras")
     found = read_foreign(path.parent)
     assert [one.document["origin"]["index"] for one in found] == [0, 1, 2]
-    assert [one.document["task"] for one in found] == ["classification", "regression", "classification"]
+    assert [one.document["task"] for one in found] == [
+        "classification",
+        "regression",
+        "classification",
+    ]
     assert [set(one.files) for one in found] == [{"source"}, {"source", "model"}, {"source"}]
     missing = "It holds no trained model: models/model_{}.keras is not there, or is a link."
     assert [missing.format(n) in one.notes for n, one in enumerate(found, 1)] == [True, False, True]
@@ -445,8 +533,16 @@ def test_every_item_is_read_and_its_model_found_by_its_place(tmp_path: Path) -> 
 
 def test_an_item_within_items_is_unwrapped(tmp_path: Path) -> None:
     """Its own record counts; where it lacks a time, the nearest outer one's does."""
-    inner = {key: value for key, value in ITEM.items() if key != "validation_time"} | {"params_search_time": None}
-    middle = {"model": "Middle", "history": inner, **TIMES, "params_search_time": "00:00:05.000", "max_epochs": 99}
+    inner = {key: value for key, value in ITEM.items() if key != "validation_time"} | {
+        "params_search_time": None
+    }
+    middle = {
+        "model": "Middle",
+        "history": inner,
+        **TIMES,
+        "params_search_time": "00:00:05.000",
+        "max_epochs": 99,
+    }
     outer = {"model": "Outer", "history": middle, **TIMES, "validation_time": "00:00:01.000"}
     document = read(executions(tmp_path, outer)).document
     assert document["pipeline"] == "ExampleKerasHyperModel"
@@ -454,18 +550,24 @@ def test_an_item_within_items_is_unwrapped(tmp_path: Path) -> None:
     assert document["timings"] == {"preparation": 2.0, "search": 5.0, "validation": 34.0}
 
 
-@pytest.mark.parametrize("text", ["soon", "1:2:3", "00:00:-1.0", "00:00", 5, None, "9" * 99 + ":00:00", "\u0661:00:00"])
+@pytest.mark.parametrize(
+    "text", ["soon", "1:2:3", "00:00:-1.0", "00:00", 5, None, "9" * 99 + ":00:00", "\u0661:00:00"]
+)
 def test_a_time_that_is_none_is_unknown_and_said(tmp_path: Path, text: object) -> None:
     """It stops nothing."""
     found = read(executions(tmp_path, {**ITEM, "params_search_time": text}))
     assert found.document["timings"] == {"preparation": 2.0, "search": None, "validation": 34.0}
     assert found.document["search"]["seconds"] is None
-    [note] = [note for note in found.notes if note.startswith("Its params_search_time is no duration: ")]
+    [note] = [
+        note for note in found.notes if note.startswith("Its params_search_time is no duration: ")
+    ]
     assert len(note) < 100
 
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, None])
-def test_a_metric_that_is_no_number_is_unknown_and_said(tmp_path: Path, number: float | None) -> None:
+def test_a_metric_that_is_no_number_is_unknown_and_said(
+    tmp_path: Path, number: float | None
+) -> None:
     """It stops nothing."""
     spread = {"mean_val_loss": 0.5, "standard_deviation_val_loss": number}
     found = read(executions(tmp_path, {**ITEM, "history": {"mean_accuracy": number, **spread}}))
@@ -508,9 +610,13 @@ def test_a_list_that_is_none_is_named(tmp_path: Path, content: str) -> None:
 
 
 @pytest.mark.parametrize("value", [2**70, "\ud800", json.loads("[" * 400 + "]" * 400)])
-def test_what_json_cannot_say_is_refused_before_anything_is_stored(tmp_path: Path, value: object) -> None:
+def test_what_json_cannot_say_is_refused_before_anything_is_stored(
+    tmp_path: Path, value: object
+) -> None:
     """Wherever it stands."""
-    path = executions(tmp_path, {**ITEM, "neural_structure": {"space": [], "values": {"units": value}}})
+    path = executions(
+        tmp_path, {**ITEM, "neural_structure": {"space": [], "values": {"units": value}}}
+    )
     refused(path, str(path), "cannot be imported")
     path = executions(tmp_path, {**ITEM, "history": {"mean_accuracy": 10**400}})
     refused(path, str(path), "cannot be imported")

@@ -13,7 +13,7 @@ from history_samples import Add, python
 
 import history
 from history.entry import Entry
-from history.frame import to_csv, to_frame
+from history.view.frame import to_csv, to_frame
 
 
 def rows(*documents: dict[str, Any]) -> list[dict[str, str]]:
@@ -24,7 +24,12 @@ def rows(*documents: dict[str, Any]) -> list[dict[str, str]]:
 
 def test_nested_keys_become_dotted_columns() -> None:
     """`id` and `created` first, sections together; what an entry lacks is empty, a list is JSON."""
-    first = {"task": "t", "best": {"values": {"model.dropout": 0.1}}, "id": "a", "overrides": ["x=1", 'y="2"']}
+    first = {
+        "task": "t",
+        "best": {"values": {"model.dropout": 0.1}},
+        "id": "a",
+        "overrides": ["x=1", 'y="2"'],
+    }
     second: dict[str, Any] = {
         "id": "b",
         "error": {"message": "two\nlines\rand, a comma"},
@@ -32,7 +37,15 @@ def test_nested_keys_become_dotted_columns() -> None:
     }
     one, two = rows(first, second)
     assert list(one) == [
-        *("id", "created", "task", "best.values.model.dropout", "best.values.lr", "best.score", "overrides"),
+        *(
+            "id",
+            "created",
+            "task",
+            "best.values.model.dropout",
+            "best.values.lr",
+            "best.score",
+            "overrides",
+        ),
         "error.message",
     ]
     assert one == {
@@ -86,8 +99,12 @@ def test_without_entries_there_is_a_header() -> None:
     assert list(to_frame([]).columns) == ["id", "created"]
 
 
-def test_a_frame_has_the_columns_of_the_csv(add: Add, failed: Callable[[], Entry], root: Path) -> None:
-    """A row per entry; `created` is a time in UTC; numbers are numbers, and NaN where there is none."""
+def test_a_frame_has_the_columns_of_the_csv(
+    add: Add, failed: Callable[[], Entry], root: Path
+) -> None:
+    """A row per entry; `created` is a time in UTC; numbers are numbers, and NaN where there is
+    none.
+    """
     entry, broken = add(), failed()
     entries = history.open(root).entries()
     frame = to_frame(entries)
@@ -101,13 +118,15 @@ def test_a_frame_has_the_columns_of_the_csv(add: Add, failed: Callable[[], Entry
 
 def test_a_time_that_is_none_is_missing() -> None:
     """An imported document may hold any text."""
-    frame = to_frame([Entry({"id": "a", "created": "yesterday"}, Path("r")), Entry({"id": "b"}, Path("r"))])
+    frame = to_frame(
+        [Entry({"id": "a", "created": "yesterday"}, Path("r")), Entry({"id": "b"}, Path("r"))]
+    )
     assert frame["created"].isna().all()
     assert str(frame["created"].dt.tz) == "UTC"
 
 
 def test_pandas_is_imported_for_a_frame_only() -> None:
     """The command line and CSV go without it."""
-    code = "import sys, history.frame; history.frame.to_csv([]); print('pandas' in sys.modules)"
+    code = "import sys, history.view.frame; history.view.frame.to_csv([]); print('pandas' in sys.modules)"
     done: subprocess.CompletedProcess[str] = python("-c", code)
     assert done.stdout == "False\n"

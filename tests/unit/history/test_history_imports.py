@@ -17,7 +17,8 @@ def executions(tmp_path: Path) -> Path:
     """A list of two executions, by an older kind of history."""
     structure = {"space": [], "values": {"units": 32}}
     items = [
-        {"model": "mlp", "history": {"mean_val_accuracy": mean}, "neural_structure": structure} for mean in (0.8, 0.9)
+        {"model": "mlp", "history": {"mean_val_accuracy": mean}, "neural_structure": structure}
+        for mean in (0.8, 0.9)
     ]
     path = tmp_path / "old" / "best_executions.json"
     path.parent.mkdir()
@@ -26,24 +27,36 @@ def executions(tmp_path: Path) -> Path:
 
 
 def test_a_list_is_taken_once(executions: Path, root: Path, capsys: Out) -> None:
-    """Named by its folder, or with a task that had been inferred, it is the same; notes are said when it is taken."""
+    """Named by its folder, or with a task that had been inferred, it is the same; notes are said
+    when it is taken.
+    """
     assert main(["--root", str(root), "import", str(executions)]) == 0
     assert capsys.readouterr().err.count("defaults of the search space") == 2
-    for arguments in ([str(executions)], [str(executions.parent)], [str(executions), "--task", "classification"]):
+    for arguments in (
+        [str(executions)],
+        [str(executions.parent)],
+        [str(executions), "--task", "classification"],
+    ):
         assert main(["--root", str(root), "import", *arguments]) == 0
-        said = f"every entry of {arguments[0]} is in {root.resolve()} already; nothing was changed\n"
+        said = (
+            f"every entry of {arguments[0]} is in {root.resolve()} already; nothing was changed\n"
+        )
         assert capsys.readouterr().err == said
     assert len(history.open(root).entries()) == 2
 
 
-def test_show_tells_the_defaults_that_a_note_speaks_of(executions: Path, root: Path, capsys: Out) -> None:
+def test_show_tells_the_defaults_that_a_note_speaks_of(
+    executions: Path, root: Path, capsys: Out
+) -> None:
     """They stand where the best values would."""
     assert main(["--root", str(root), "import", str(executions)]) == 0
     assert main(["--root", str(root), "show", "@0"]) == 0
     assert "units=32" in capsys.readouterr().out
 
 
-def test_an_archive_that_was_cut_off_is_called_so(add: Add, root: Path, tmp_path: Path, capsys: Out) -> None:
+def test_an_archive_that_was_cut_off_is_called_so(
+    add: Add, root: Path, tmp_path: Path, capsys: Out
+) -> None:
     """And not taken for a list that is no JSON."""
     add()
     path = tmp_path / "one.zip"

@@ -1,4 +1,6 @@
-"""What code a stored model names, told without Keras. The files are made by hand, as an attacker would make them."""
+"""What code a stored model names, told without Keras. The files are made by hand, as an attacker
+would make them.
+"""
 
 import json
 import zipfile
@@ -8,23 +10,37 @@ from typing import Any
 import pytest
 from history_samples import python
 
-from history import models
+from history import model_file as models
 from history.errors import InputError, IntegrityError, UntrustedCode
-from history.models import foreign_code, load_model
+from history.model_file import foreign_code, load_model
 
 
-def named(module: str | None, name: str, config: Any = None, registered: str | None = None) -> dict[str, Any]:
+def named(
+    module: str | None, name: str, config: Any = None, registered: str | None = None
+) -> dict[str, Any]:
     """A mapping as Keras writes one for each object."""
-    return {"module": module, "class_name": name, "config": config or {}, "registered_name": registered}
+    return {
+        "module": module,
+        "class_name": name,
+        "config": config or {},
+        "registered_name": registered,
+    }
 
 
 def function(name: str, module: str = "builtins", registered: str = "function") -> dict[str, Any]:
-    return {"module": module, "class_name": "function", "config": name, "registered_name": registered}
+    return {
+        "module": module,
+        "class_name": "function",
+        "config": name,
+        "registered_name": registered,
+    }
 
 
 def stored(folder: Path, *objects: Any) -> Path:
     """A .keras file of a Sequential model with these layers."""
-    return archive(folder, json.dumps(named("keras", "Sequential", {"name": "s", "layers": list(objects)})))
+    return archive(
+        folder, json.dumps(named("keras", "Sequential", {"name": "s", "layers": list(objects)}))
+    )
 
 
 def archive(folder: Path, config: str | bytes, name: str = "config.json") -> Path:
@@ -36,13 +52,22 @@ def archive(folder: Path, config: str | bytes, name: str = "config.json") -> Pat
 
 
 OWN = [
-    named("keras.layers", "Dense", {"activation": "relu", "dtype": named("keras", "DTypePolicy", {"name": "float32"})}),
-    named("keras.layers", "Dense", {"kernel_initializer": named("keras.initializers", "GlorotUniform", {"seed": 1})}),
+    named(
+        "keras.layers",
+        "Dense",
+        {"activation": "relu", "dtype": named("keras", "DTypePolicy", {"name": "float32"})},
+    ),
+    named(
+        "keras.layers",
+        "Dense",
+        {"kernel_initializer": named("keras.initializers", "GlorotUniform", {"seed": 1})},
+    ),
     named("keras.layers", "LSTM", {"seed_generator": named("keras.random", "SeedGenerator")}),
     named("keras.src.models.functional", "Functional", registered="Functional"),
     named("keras.src.ops.numpy", "Add", {"name": "add"}, "Add"),
     named("keras.optimizers.schedules", "CosineDecay"),
-    named("keras.regularizers", "L2") | {"compile_config": {"loss": "mse", "metrics": ["accuracy"]}},
+    named("keras.regularizers", "L2")
+    | {"compile_config": {"loss": "mse", "metrics": ["accuracy"]}},
     {"class_name": "__numpy__", "config": {"value": [1, 2], "dtype": "int32"}},
     {"class_name": "__keras_tensor__", "config": {"keras_history": ["dense", 0, 0]}},
     function("sparse_categorical_crossentropy"),
@@ -68,23 +93,35 @@ def test_a_model_of_keras_own_parts_names_nothing(tmp_path: Path) -> None:
         (function("get_file", "keras.utils", "get_file"), ["keras.utils.get_file"]),
         (function("load_model", "keras.models", "load_model"), ["keras.models.load_model"]),
         (function("deserialize", "keras.losses", "deserialize"), ["keras.losses.deserialize"]),
-        (function("enable_unsafe_deserialization", "keras.config"), ["keras.config.enable_unsafe_deserialization"]),
+        (
+            function("enable_unsafe_deserialization", "keras.config"),
+            ["keras.config.enable_unsafe_deserialization"],
+        ),
         (function("eval"), ["builtins.eval"]),
         (named("builtins", "eval"), ["builtins.eval"]),
         (function("system", "os"), ["os.system"]),
-        (named("keras.src.utils.python_utils", "Progbar"), ["keras.src.utils.python_utils.Progbar"]),
+        (
+            named("keras.src.utils.python_utils", "Progbar"),
+            ["keras.src.utils.python_utils.Progbar"],
+        ),
         (named("keras.callbacks", "BackupAndRestore"), ["keras.callbacks.BackupAndRestore"]),
         (named("keras.layers.x\n", "Dense"), ["keras.layers.x\\n.Dense"]),
         (named("keras_layers", "Dense"), ["keras_layers.Dense"]),
         (named("keras", "version"), ["keras.version"]),
         (named("keras.layers", "Dense", registered="Custom>Dense"), ["Custom>Dense"]),
         (named("keras.layers", "TFSMLayer", {"filepath": "/tmp/x"}), ["keras.layers.TFSMLayer"]),
-        (named("keras.src.layers.core.lambda_layer", "Lambda"), ["keras.src.layers.core.lambda_layer.Lambda"]),
+        (
+            named("keras.src.layers.core.lambda_layer", "Lambda"),
+            ["keras.src.layers.core.lambda_layer.Lambda"],
+        ),
         (
             {"class_name": "__typespec__", "spec_name": "Evil", "module": "bad.spec", "config": []},
             ["bad.spec.Evil"],
         ),
-        ({"class_name": ["Dense"], "module": "keras.layers", "config": {}}, ["keras.layers.['Dense']"]),
+        (
+            {"class_name": ["Dense"], "module": "keras.layers", "config": {}},
+            ["keras.layers.['Dense']"],
+        ),
         ({"registered_name": "Custom>Scale"}, ["Custom>Scale"]),
     ],
 )
@@ -94,16 +131,27 @@ def test_what_is_not_known_to_be_keras_is_named(
 ) -> None:
     """Whatever key holds it, and however deep."""
     if wrapped:
-        part = named("keras.layers", "TimeDistributed", {"layer": {"anything": [[{"odd key": part}]]}})
-        part = named("keras.layers", "Dense") | {"build_config": {"x": 1}, "compile_config": {"loss": [part]}}
+        part = named(
+            "keras.layers", "TimeDistributed", {"layer": {"anything": [[{"odd key": part}]]}}
+        )
+        part = named("keras.layers", "Dense") | {
+            "build_config": {"x": 1},
+            "compile_config": {"loss": [part]},
+        }
     assert foreign_code(stored(tmp_path, OWN[0], part)) == names
 
 
 def test_a_nested_lambda_is_bytecode(tmp_path: Path) -> None:
     """The layer that carries it is named too."""
-    code = {"class_name": "__lambda__", "config": {"code": "4wEAAA==", "defaults": None, "closure": None}}
+    code = {
+        "class_name": "__lambda__",
+        "config": {"code": "4wEAAA==", "defaults": None, "closure": None},
+    }
     inner = named("keras.layers", "Lambda", {"function": code})
-    path = stored(tmp_path, named("keras.layers", "Bidirectional", {"layer": named("keras", "Sequential", [inner])}))
+    path = stored(
+        tmp_path,
+        named("keras.layers", "Bidirectional", {"layer": named("keras", "Sequential", [inner])}),
+    )
     assert foreign_code(path) == ["__lambda__", "keras.layers.Lambda"]
 
 
@@ -122,7 +170,7 @@ import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
 from history.errors import UntrustedCode
-from history.models import foreign_code, load_model
+from history.model_file import foreign_code, load_model
 path = Path({str(path)!r})
 print(foreign_code(path))
 try:
@@ -131,7 +179,11 @@ except UntrustedCode as error:
     print(error.names, error.exit_code)
 print([name for name in ("keras", "tensorflow", "numpy", "bad_layers") if name in sys.modules])
 """
-    assert python("-c", code).stdout.splitlines() == ["['bad_layers.Scale']", "('bad_layers.Scale',) 2", "[]"]
+    assert python("-c", code).stdout.splitlines() == [
+        "['bad_layers.Scale']",
+        "('bad_layers.Scale',) 2",
+        "[]",
+    ]
 
 
 def test_foreign_code_is_refused_with_its_names(tmp_path: Path) -> None:
@@ -146,12 +198,16 @@ def test_foreign_code_is_refused_with_its_names(tmp_path: Path) -> None:
 def test_bytecode_is_refused_also_with_trust(tmp_path: Path) -> None:
     """Before Keras is imported."""
     with pytest.raises(InputError, match="lambda as bytecode, which is never run"):
-        load_model(stored(tmp_path, {"class_name": "__lambda__", "config": {"value": "x"}}), trust=True)
+        load_model(
+            stored(tmp_path, {"class_name": "__lambda__", "config": {"value": "x"}}), trust=True
+        )
 
 
 def test_a_module_that_is_not_there_is_named(tmp_path: Path) -> None:
     """With what to do about it."""
-    with pytest.raises(InputError, match=r"needs the module no_such_layers, .*start in the folder that holds it"):
+    with pytest.raises(
+        InputError, match=r"needs the module no_such_layers, .*start in the folder that holds it"
+    ):
         load_model(stored(tmp_path, named("no_such_layers", "Scale")), trust=True)
 
 
@@ -217,7 +273,9 @@ def test_a_file_that_is_no_model_is_named(write: Any, tmp_path: Path) -> None:
         load_model(path, trust=True)
 
 
-def test_a_config_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_config_beyond_the_limit_is_not_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its size is counted as it is unpacked: a few kB may stand for many GB."""
     monkeypatch.setattr(models, "LIMIT", 2**20)
     with pytest.raises(IntegrityError, match="larger than 1 MB"):
@@ -225,7 +283,9 @@ def test_a_config_beyond_the_limit_is_not_read(tmp_path: Path, monkeypatch: pyte
 
 
 def test_another_ending_is_refused(tmp_path: Path) -> None:
-    """Keras would read a .h5 of the same bytes as another format, whose content nobody has looked at."""
+    """Keras would read a .h5 of the same bytes as another format, whose content nobody has looked
+    at.
+    """
     path = stored(tmp_path).rename(tmp_path / "model.h5")
     with pytest.raises(IntegrityError, match=r"ends in \.keras"):
         foreign_code(path)

@@ -14,7 +14,9 @@ DEFAULTS = {"units": 16}
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three started trials, the second with our own result beside it, and one that was never started."""
+    """Three started trials, the second with our own result beside it, and one that was never
+    started.
+    """
     trials: list[dict[str, Any]] = [
         {"trial_id": "00", "status": "FAILED", "score": None, "message": "boom"},
         {"trial_id": "01", "status": "COMPLETED", "score": 0.5, "best_step": 3},
@@ -25,7 +27,9 @@ def folder(tmp_path: Path) -> Path:
         path = tmp_path / f"trial_{trial['trial_id']}"
         path.mkdir()
         values = {"units": 32 + number, "tuner/epochs": 2}
-        (path / "trial.json").write_text(json.dumps({**trial, "hyperparameters": {"values": values}}))
+        (path / "trial.json").write_text(
+            json.dumps({**trial, "hyperparameters": {"values": values}})
+        )
     result = {
         "started": "2025-01-01T00:00:00+00:00",
         "seconds": 1.5,
@@ -44,7 +48,9 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_a_search_is_read_in_start_order(folder: Path) -> None:
-    """Trials that were not started are left out; NaN is None; our own file adds times and curves."""
+    """Trials that were not started are left out; NaN is None; our own file adds times and
+    curves.
+    """
     record = read_search(folder)
     assert [trial["trial_id"] for trial in record.trials] == ["02", "00", "01"]
     assert [trial["score"] for trial in record.trials] == [None, None, 0.5]

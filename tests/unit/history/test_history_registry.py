@@ -61,19 +61,28 @@ def test_a_name_is_registered_once() -> None:
     """The message shows both and what is registered; the same class may come again."""
     registry.register("ours")(Ours)
     registry.register("ours")(Ours)
-    with pytest.raises(RegistryError, match=r"'regression'.*Ours.*Registered: classification = .*ours = "):
+    with pytest.raises(
+        RegistryError, match=r"'regression'.*Ours.*Registered: classification = .*ours = "
+    ):
         registry.register("regression")(Ours)
 
 
 def test_an_unknown_name_lists_those_that_there_are(root: Path) -> None:
     """With the one that was meant."""
-    with pytest.raises(RegistryError, match=r"did you mean 'regression'.*classification, regression"):
+    with pytest.raises(
+        RegistryError, match=r"did you mean 'regression'.*classification, regression"
+    ):
         manager("regresion", root)
 
 
 def test_an_entry_point_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its name is known at once, its class is loaded when asked for."""
-    plug_in(monkeypatch, ("ours", f"{__name__}:Ours"), ("broken", "no_such_module:X"), ("odd", "os:path"))
+    plug_in(
+        monkeypatch,
+        ("ours", f"{__name__}:Ours"),
+        ("broken", "no_such_module:X"),
+        ("odd", "os:path"),
+    )
     assert registry.names() == ["broken", "classification", "odd", "ours", "regression"]
     assert type(manager("ours", root)) is Ours
     with pytest.raises(RegistryError, match="no_such_module"):
@@ -82,7 +91,9 @@ def test_an_entry_point_is_found(root: Path, monkeypatch: pytest.MonkeyPatch) ->
         manager("odd", root)
 
 
-@pytest.mark.parametrize("points", [[("regression", f"{__name__}:Ours")], [("a", "x:X"), ("a", "y:Y")]])
+@pytest.mark.parametrize(
+    "points", [[("regression", f"{__name__}:Ours")], [("a", "x:X"), ("a", "y:Y")]]
+)
 def test_an_entry_point_cannot_take_a_name(
     root: Path, monkeypatch: pytest.MonkeyPatch, points: list[tuple[str, str]]
 ) -> None:
@@ -186,10 +197,17 @@ for command in (["list"], ["show", "@-1"], ["best", "--task", "multilabel", "--j
 
 def theirs(folder: Path, *arguments: object) -> str:
     """Run this interpreter with what is in the folder; return what it printed."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith(("COLUMNS", "PYTEST"))}
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(("COLUMNS", "PYTEST"))
+    }
     environment["PYTHONPATH"] = os.pathsep.join(map(str, (folder, REPOSITORY)))
     done = subprocess.run(
-        [sys.executable, *map(str, arguments)], capture_output=True, text=True, check=False, env=environment, cwd=folder
+        [sys.executable, *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=environment,
+        cwd=folder,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -197,9 +215,14 @@ def theirs(folder: Path, *arguments: object) -> str:
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder into which pip has installed a wheel that brings a manager of its own by an entry point."""
+    """A folder into which pip has installed a wheel that brings a manager of its own by an entry
+    point.
+    """
     folder = tmp_path_factory.mktemp("theirs")
-    wheel, facts = folder / "multilabel_history-1.0-py3-none-any.whl", "multilabel_history-1.0.dist-info"
+    wheel, facts = (
+        folder / "multilabel_history-1.0-py3-none-any.whl",
+        "multilabel_history-1.0.dist-info",
+    )
     members = {
         "multilabel_history.py": MANAGER,
         f"{facts}/METADATA": "Metadata-Version: 2.1\nName: multilabel-history\nVersion: 1.0\n",
@@ -209,7 +232,11 @@ def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with zipfile.ZipFile(wheel, "w") as archive:
         record = f"{facts}/RECORD,,\n"
         for name, text in members.items():
-            digest = base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest()).rstrip(b"=").decode()
+            digest = (
+                base64.urlsafe_b64encode(hashlib.sha256(text.encode()).digest())
+                .rstrip(b"=")
+                .decode()
+            )
             record = f"{name},sha256={digest},{len(text.encode())}\n{record}"
             archive.writestr(name, text)
         archive.writestr(f"{facts}/RECORD", record)
@@ -228,7 +255,9 @@ def is_shown(listing: str) -> None:
 
 
 def test_an_installed_manager_works_like_one_of_ours(installed: Path, root: Path) -> None:
-    """By name it is known, stores, ranks, verifies and reports, also on the command line; nothing of ours changes."""
+    """By name it is known, stores, ranks, verifies and reports, also on the command line; nothing
+    of ours changes.
+    """
     printed = theirs(installed, "-c", USE, root)
     is_shown(printed)
     assert "[dog]" in printed
@@ -240,7 +269,9 @@ def test_an_installed_manager_works_like_one_of_ours(installed: Path, root: Path
 def test_an_installed_manager_can_prove_the_contract(installed: Path, tmp_path: Path) -> None:
     """With the tests that the package brings along."""
     (tmp_path / "test_theirs.py").write_text(CONTRACT)
-    printed = theirs(installed, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", tmp_path)
+    printed = theirs(
+        installed, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", tmp_path
+    )
     assert " passed" in printed
     assert "failed" not in printed
 

@@ -13,7 +13,7 @@ from history.__main__ import main
 from history.catalogue import History
 from history.doctor import mend
 from history.errors import HistoryError
-from history.experiments import experiment_yaml, stored_config
+from history.exchange.config import experiment_yaml, stored_config
 from history.schema import SCHEMA_VERSION, upgrade
 from history.store import TinyDBStore
 
@@ -22,7 +22,9 @@ FROZEN = sorted((Path(__file__).parents[2] / "fixtures").glob("schema-*"))
 
 @pytest.fixture(params=FROZEN, ids=lambda path: path.name)
 def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> History:
-    """A copy of a history as the release of that schema wrote it: a pipeline of each task, and a failed one."""
+    """A copy of a history as the release of that schema wrote it: a pipeline of each task, and a
+    failed one.
+    """
     root = tmp_path / "results"
     shutil.copytree(request.param, root)
     return history.open(root)
@@ -30,12 +32,18 @@ def frozen(request: pytest.FixtureRequest, tmp_path: Path) -> History:
 
 def test_every_schema_that_was_ever_written_is_frozen() -> None:
     """Those before today's have to be there, and a step leads from each to the next."""
-    assert {f"schema-{version}" for version in range(1, SCHEMA_VERSION)} <= {path.name for path in FROZEN}
+    assert {f"schema-{version}" for version in range(1, SCHEMA_VERSION)} <= {
+        path.name for path in FROZEN
+    }
     assert [*schema._STEPS] == [*range(1, SCHEMA_VERSION)]
 
 
-def test_a_frozen_history_opens_and_stays_as_it_is(frozen: History, capsys: pytest.CaptureFixture[str]) -> None:
-    """It lists, verifies, ranks and reports; every entry is found by its names; reading writes nothing."""
+def test_a_frozen_history_opens_and_stays_as_it_is(
+    frozen: History, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It lists, verifies, ranks and reports; every entry is found by its names; reading writes
+    nothing.
+    """
     before = tree(frozen.root)
     entries = frozen.entries()
     assert sorted((entry.task, entry.status) for entry in entries) == [
@@ -96,11 +104,17 @@ def test_a_frozen_history_can_be_mended_and_added_to(frozen: History) -> None:
 
 
 def test_an_older_document_is_brought_up_to_date() -> None:
-    """Step by step, the one that is given staying as it is; one without a version is of the first."""
+    """Step by step, the one that is given staying as it is; one without a version is of the
+    first.
+    """
     older: dict[str, Any] = {"id": "mlp-1", "schema_version": 1, "seed": 0}
     assert upgrade(older) == {**older, "schema_version": SCHEMA_VERSION, "origin": {"kind": "run"}}
     assert older == {"id": "mlp-1", "schema_version": 1, "seed": 0}
-    assert upgrade({"id": "mlp-1"}) == {"id": "mlp-1", "schema_version": SCHEMA_VERSION, "origin": {"kind": "run"}}
+    assert upgrade({"id": "mlp-1"}) == {
+        "id": "mlp-1",
+        "schema_version": SCHEMA_VERSION,
+        "origin": {"kind": "run"},
+    }
     columns = {"id": "mlp-1", "data": {"columns": ["a", "b"], "source": {}}}
     assert upgrade(columns)["data"] == {"columns": {"a": "number", "b": "number"}, "source": {}}
     today = {"schema_version": SCHEMA_VERSION, "origin": {"kind": "archive"}}
@@ -112,7 +126,9 @@ def test_a_document_of_a_release_to_come_is_refused(root: Path, version: object)
     """With its id, what can be read, and what to do; nothing on disk is changed by the attempt."""
     TinyDBStore(root).insert({"id": "mlp-1", "schema_version": version})
     before = tree(root)
-    with pytest.raises(HistoryError, match=rf"'mlp-1' .* reads 1 to {SCHEMA_VERSION}: install") as caught:
+    with pytest.raises(
+        HistoryError, match=rf"'mlp-1' .* reads 1 to {SCHEMA_VERSION}: install"
+    ) as caught:
         history.open(root).entries()
     assert f"schema version {version!r}" in str(caught.value)
     assert tree(root) == before

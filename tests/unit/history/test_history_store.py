@@ -1,4 +1,6 @@
-"""Nothing torn, nothing lost: the store and its files under attack, and TinyDB's contract on top of them."""
+"""Nothing torn, nothing lost: the store and its files under attack, and TinyDB's contract on top of
+them.
+"""
 
 import json
 import math
@@ -63,7 +65,12 @@ def value(chance: random.Random, depth: int = 2) -> Any:
 
 def document(chance: random.Random) -> dict[str, Any]:
     tags = chance.sample(["x", "y", "z"], chance.randrange(4))
-    return {"n": chance.randrange(5), "tags": tags, "deep": {"n": chance.randrange(3)}, "value": value(chance)}
+    return {
+        "n": chance.randrange(5),
+        "tags": tags,
+        "deep": {"n": chance.randrange(3)},
+        "value": value(chance),
+    }
 
 
 def query(chance: random.Random) -> Any:
@@ -89,10 +96,14 @@ Do = Callable[[TinyDB], Any]
 
 
 def operation(chance: random.Random) -> Do:
-    """An operation with all its arguments, to be done on two databases: each gets copies of its own."""
+    """An operation with all its arguments, to be done on two databases: each gets copies of its
+    own.
+    """
     name = chance.choice(["_default", "entries", "other"])
     ids = chance.sample(range(1, 12), 2)
-    far = chance.sample(range(10**6), 2)  # where no counter comes: TinyDB overwrites what its own reaches
+    far = chance.sample(
+        range(10**6), 2
+    )  # where no counter comes: TinyDB overwrites what its own reaches
     seed = chance.getrandbits(32)
 
     def new() -> dict[str, Any]:
@@ -115,7 +126,9 @@ def operation(chance: random.Random) -> Do:
             lambda db: db.table(name).update(add("n", 2), where("n") < 2),
             lambda db: db.table(name).update(put("value", new()["value"]), asked()),
             lambda db: db.table(name).update(delete("value"), where("value").exists() & asked()),
-            lambda db: db.table(name).update_multiple([({"n": 1}, asked()), (increment("n"), where("n") == 1)]),
+            lambda db: db.table(name).update_multiple(
+                [({"n": 1}, asked()), (increment("n"), where("n") == 1)]
+            ),
             lambda db: db.table(name).upsert(new(), asked()),
             lambda db: db.table(name).upsert(Document(new(), ids[0])),
             lambda db: db.table(name).remove(where("n") == ids[0]),
@@ -144,13 +157,18 @@ def outcome(do: Do, database: TinyDB) -> str:
 
 
 def content(database: TinyDB) -> str:
-    tables = {name: [(row.doc_id, dict(row)) for row in database.table(name)] for name in sorted(database.tables())}
+    tables = {
+        name: [(row.doc_id, dict(row)) for row in database.table(name)]
+        for name in sorted(database.tables())
+    }
     return repr(tables)
 
 
 @pytest.mark.parametrize("seed", range(8))
 def test_whatever_is_done_is_done_as_by_tinydb_itself(path: Path, seed: int) -> None:
-    """The results, the errors, every table, the ids and their order, after each of two hundred random operations."""
+    """The results, the errors, every table, the ids and their order, after each of two hundred
+    random operations.
+    """
     chance = random.Random(seed)
     ours, theirs = DurableTinyDB(path), TinyDB(storage=MemoryStorage)
     for number in range(200):
@@ -173,7 +191,9 @@ def change_through_another_handle(path: Path) -> None:
 
 
 def test_no_handle_serves_what_another_has_changed(database: DurableTinyDB, path: Path) -> None:
-    """A query that was asked before is asked again of the file; also where a cache was asked for."""
+    """A query that was asked before is asked again of the file; also where a cache was asked
+    for.
+    """
     table = database.table("_default", cache_size=100)
     database.insert({"n": 1})
     asked = where("n") == 1
@@ -190,13 +210,17 @@ def test_two_handles_in_turns_never_clash(path: Path) -> None:
     numbers = set()
     for number in range(60):
         one = chance.choice(handles)
-        one.insert({"number": number}) if chance.random() < 0.7 else one.insert_multiple([{"number": number}])
+        one.insert({"number": number}) if chance.random() < 0.7 else one.insert_multiple(
+            [{"number": number}]
+        )
         numbers.add(number)
         if chance.random() < 0.3:
             gone = chance.choice(sorted(numbers))
             chance.choice(handles).remove(where("number") == gone)
             numbers.remove(gone)
-        assert [sorted(row["number"] for row in handle) for handle in handles] == [sorted(numbers)] * 2
+        assert [sorted(row["number"] for row in handle) for handle in handles] == [
+            sorted(numbers)
+        ] * 2
     assert len({row.doc_id for row in handles[0]}) == len(numbers)
 
 
@@ -215,7 +239,10 @@ def test_threads_lose_nothing(path: Path) -> None:
             errors.append(error)
             raise
 
-    threads = [threading.Thread(target=work, args=(one,)) for one in (shared, shared, *map(DurableTinyDB, [path] * 2))]
+    threads = [
+        threading.Thread(target=work, args=(one,))
+        for one in (shared, shared, *map(DurableTinyDB, [path] * 2))
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -232,7 +259,9 @@ def count(database: DurableTinyDB) -> None:
 
 @pytest.mark.parametrize("shared", [True, False], ids=["inherited handle", "handles of their own"])
 def test_processes_lose_no_update(path: Path, shared: bool) -> None:
-    """Four that increment a number fifty times each make two hundred: reading and writing are one step."""
+    """Four that increment a number fifty times each make two hundred: reading and writing are one
+    step.
+    """
     database = DurableTinyDB(path)
     database.insert({"n": 0})
     context = multiprocessing.get_context("fork")
@@ -265,8 +294,14 @@ def exact(database: TinyDB, table: str) -> str:
 
 
 def test_what_json_lacks_survives_every_way_in(database: DurableTinyDB, path: Path) -> None:
-    """Insert, update and upsert, any table, lists in lists, beside nulls and texts that look alike."""
-    nested = {"list": [[None, value, [value]] for value in INEXACT], "none": None, "text": "2026-03-01"}
+    """Insert, update and upsert, any table, lists in lists, beside nulls and texts that look
+    alike.
+    """
+    nested = {
+        "list": [[None, value, [value]] for value in INEXACT],
+        "none": None,
+        "text": "2026-03-01",
+    }
     for table in ("entries", "_default", "a.b"):
         rows = database.table(table)
         rows.insert({"id": "inserted", **nested})
@@ -297,7 +332,13 @@ def test_numpys_values_become_pythons(database: DurableTinyDB) -> None:
     """Scalars and arrays, the infinite ones among them, and its dates."""
     database.insert(
         {
-            "scalars": [np.int64(3), np.float32(0.5), np.bool_(True), np.float64("nan"), np.float32("-inf")],
+            "scalars": [
+                np.int64(3),
+                np.float32(0.5),
+                np.bool_(True),
+                np.float64("nan"),
+                np.float32("-inf"),
+            ],
             "array": np.array([[1.0, math.nan], [math.inf, 2.0]]),
             "zero": np.array(math.nan),
             "every other": np.array([1.0, 2.0, math.nan])[::2],
@@ -314,10 +355,16 @@ def test_numpys_values_become_pythons(database: DurableTinyDB) -> None:
     assert exact(database, "_default") == repr([expected])
 
 
-def test_a_database_that_plain_tinydb_changed_is_exact_where_it_was_left(database: DurableTinyDB, path: Path) -> None:
-    """It reads the same rows with null, may change, remove and add any, and writes NaN in its own way."""
+def test_a_database_that_plain_tinydb_changed_is_exact_where_it_was_left(
+    database: DurableTinyDB, path: Path
+) -> None:
+    """It reads the same rows with null, may change, remove and add any, and writes NaN in its own
+    way.
+    """
     rows = database.table("entries")
-    rows.insert_multiple([{"id": id, "values": [math.nan, None, math.inf], "day": date(2026, 3, 1)} for id in "abc"])
+    rows.insert_multiple(
+        [{"id": id, "values": [math.nan, None, math.inf], "day": date(2026, 3, 1)} for id in "abc"]
+    )
     with TinyDB(path) as plain:
         theirs = plain.table("entries")
         assert theirs.all()[0] == {"id": "a", "values": [None, None, None], "day": "2026-03-01"}
@@ -379,7 +426,11 @@ def test_the_generation_before_is_kept(database: DurableTinyDB, path: Path) -> N
     os.link(path, storage.previous)  # as a kill may leave it
     database.insert({"number": 5})
     assert storage.previous.read_bytes() == before
-    assert {file.name for file in path.parent.iterdir()} == {path.name, storage.previous.name, ".history.lock"}
+    assert {file.name for file in path.parent.iterdir()} == {
+        path.name,
+        storage.previous.name,
+        ".history.lock",
+    }
 
 
 def test_a_refused_insert_keeps_the_generation_before(root: Path) -> None:
@@ -395,21 +446,29 @@ def test_a_refused_insert_keeps_the_generation_before(root: Path) -> None:
 
 @pytest.mark.parametrize("known", [True, False], ids=["a handle that wrote it", "a new handle"])
 def test_a_damaged_file_never_becomes_the_generation_before(path: Path, known: bool) -> None:
-    """Not even where everything is to be dropped, which needs no reading, or the storage is written to directly."""
+    """Not even where everything is to be dropped, which needs no reading, or the storage is written
+    to directly.
+    """
     database = DurableTinyDB(path)
     for number in range(2):
         database.insert({"number": number})
     previous = DurableStorage(path).previous.read_bytes()
     path.write_bytes(path.read_bytes()[:-3])
     database = database if known else DurableTinyDB(path)
-    for write in (database.drop_tables, lambda: database.storage.write({"a": {"1": {}}}), database.truncate):
+    for write in (
+        database.drop_tables,
+        lambda: database.storage.write({"a": {"1": {}}}),
+        database.truncate,
+    ):
         with pytest.raises(HistoryError, match="doctor"):
             write()
     assert DurableStorage(path).previous.read_bytes() == previous
     assert not [*path.parent.glob(".*.tmp")]
 
 
-def test_a_file_system_without_hard_links_keeps_it_too(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_system_without_hard_links_keeps_it_too(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """By a copy."""
 
     def refuse(*_: object, **__: object) -> None:
@@ -442,8 +501,12 @@ def test_a_missing_file_with_a_generation_before_is_no_empty_history(root: Path)
     [(insert_documents, wrong_in_the_database), (add_entries, wrong_after_mending)],
     ids=["documents", "entries"],
 )
-def test_a_kill_loses_nothing_that_was_acknowledged(root: Path, writer: Writer, check: Check) -> None:
-    """Nor brings back what was removed; the doctor leaves nothing half done. (tests/soak/kill_history.py does more.)"""
+def test_a_kill_loses_nothing_that_was_acknowledged(
+    root: Path, writer: Writer, check: Check
+) -> None:
+    """Nor brings back what was removed; the doctor leaves nothing half done.
+    (tests/soak/kill_history.py does more.)
+    """
     said, chance = Said(), random.Random()
     for _ in range(15):
         kill(writer, root, chance, said, longest=0.04)
@@ -459,7 +522,9 @@ def test_readers_need_no_lock_and_see_whole_files(root: Path) -> None:
     """Also at the very first writes, when there is no file yet and then no generation before."""
     for number in range(6):
         here = root / str(number)
-        writer = multiprocessing.get_context("fork").Process(target=write_at_once, args=(here, 1, 6))
+        writer = multiprocessing.get_context("fork").Process(
+            target=write_at_once, args=(here, 1, 6)
+        )
         writer.start()
         seen = []
         while writer.is_alive():
@@ -473,7 +538,9 @@ def test_readers_need_no_lock_and_see_whole_files(root: Path) -> None:
 
 
 def test_a_file_that_may_grow_no_more_leaves_the_old_content(root: Path) -> None:
-    """A write that the system cuts off is a HistoryError; what was there is there, and nothing beside it."""
+    """A write that the system cuts off is a HistoryError; what was there is there, and nothing
+    beside it.
+    """
     TinyDBStore(root).insert({"id": "old"})
     script = f"""
 import resource, signal
@@ -540,7 +607,9 @@ def test_an_unknown_store_is_an_input_error(root: Path) -> None:
         open_store("tinydbb", root)
 
 
-def test_a_failed_replace_removes_the_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failed_replace_removes_the_temporary_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """The old content stays, alone in its folder."""
     path = tmp_path / "a.json"
     files.write_atomic(path, b"old")
@@ -555,7 +624,9 @@ def test_a_failed_replace_removes_the_temporary_file(tmp_path: Path, monkeypatch
 
 
 def test_writing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
-    """What the link points to is replaced; also where it is the database, with its generation before."""
+    """What the link points to is replaced; also where it is the database, with its generation
+    before.
+    """
     (tmp_path / "real.json").write_bytes(b"old")
     link = tmp_path / "link.json"
     link.symlink_to("real.json")
@@ -568,7 +639,8 @@ def test_writing_through_a_link_keeps_the_link(tmp_path: Path) -> None:
     for id in "abc":
         store.insert({"id": id})
     assert store.path.is_symlink()
-    assert len(DurableStorage(store.storage.previous).read()["entries"]) == 2  # type: ignore[index]  # it is there
+    # it is there
+    assert len(DurableStorage(store.storage.previous).read()["entries"]) == 2  # type: ignore[index]
 
 
 def test_json_is_strict_when_written_and_lenient_when_read(tmp_path: Path) -> None:

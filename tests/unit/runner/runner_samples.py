@@ -9,11 +9,12 @@ import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
 
-from runner import cli, compose
-from runner.check import Reader
+from runner import cli
+from runner.config import compose
+from runner.config.check import Reader
+from runner.config.choices import conf_folder
+from runner.config.schema import Experiment, Pipeline
 from runner.errors import ConfigError, Problem
-from runner.settings import Experiment, Pipeline
-from runner.usage import conf_folder
 
 REPOSITORY = Path(cli.__file__).parents[1]
 SHIPPED = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
@@ -33,10 +34,14 @@ SECTIONS: dict[str, Any] = {
 
 @functools.cache  # the shipped configs do not change
 def from_hydra(*overrides: str) -> Experiment:
-    """The experiment that these command-line arguments name, composed by Hydra as the command line does it."""
+    """The experiment that these command-line arguments name, composed by Hydra as the command line
+    does it.
+    """
     cli._register()
     given = list(overrides)
-    values = {override.input_line for override in compose.parse(given) if compose.is_value(override)}
+    values = {
+        override.input_line for override in compose.parse(given) if compose.is_value(override)
+    }
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         config, base = (
             hydra.compose("config", overrides=chosen)

@@ -7,8 +7,8 @@ import pytest
 from runner_samples import SHIPPED, from_hydra, read, where
 
 from history.errors import suggest, unknown
-from runner.check import KEY, REST, plain
-from runner.settings import Data, Experiment, Hyperparameter, Pipeline, Run, SklearnData, Tuner
+from runner.config.check import KEY, REST, plain_config
+from runner.config.schema import Data, Experiment, Hyperparameter, Pipeline, Run, SklearnData, Tuner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +41,14 @@ class House:
 
 def test_a_whole_record_is_read() -> None:
     """Nested records, lists and mappings come out typed, defaults filled in."""
-    given = {"name": "a", "pet": {"kind": "dog", "weight": 3, "tricks": ["sit"]}, "rooms": {"bath": 1}}
-    expected = House(name="a", pet=Dog(weight=3.0, tricks=["sit"]), rooms={"bath": 1}, sold=False, mode="buy")
+    given = {
+        "name": "a",
+        "pet": {"kind": "dog", "weight": 3, "tricks": ["sit"]},
+        "rooms": {"bath": 1},
+    }
+    expected = House(
+        name="a", pet=Dog(weight=3.0, tricks=["sit"]), rooms={"bath": 1}, sold=False, mode="buy"
+    )
     assert read(given, House) == (expected, [])
 
 
@@ -123,7 +129,9 @@ def test_a_missing_value_is_named_wherever_it_stands() -> None:
     given = {"name": "???", "pet": {"kind": "dog", "weight": "???", "tricks": ["???"]}}
     _, found = read(given, House)
     assert where(found) == ["here.name", "here.pet.weight", "here.pet.tricks[0]"]
-    assert {p.what for p in found} == {"a value is missing; give one in the config or on the command line"}
+    assert {p.what for p in found} == {
+        "a value is missing; give one in the config or on the command line"
+    }
 
 
 @pytest.mark.parametrize(("key", "text"), [(True, "true"), (1, "1"), (1.5, "1.5"), (None, "null")])
@@ -139,7 +147,14 @@ def test_keys_that_yaml_did_not_read_as_text_are_refused(key: Any, text: str) ->
 
 @pytest.mark.parametrize(
     ("value", "annotation", "expected"),
-    [(3, float, 3.0), (3, int, 3), (0.5, float, 0.5), ("a", str, "a"), (True, bool, True), ([1, 2], list[int], [1, 2])],
+    [
+        (3, float, 3.0),
+        (3, int, 3),
+        (0.5, float, 0.5),
+        ("a", str, "a"),
+        (True, bool, True),
+        ([1, 2], list[int], [1, 2]),
+    ],
 )
 def test_scalars_are_read(value: Any, annotation: Any, expected: Any) -> None:
     """A whole number is also a number, and becomes a float."""
@@ -177,24 +192,24 @@ def test_a_record_with_rest_keeps_what_it_does_not_name() -> None:
     given = {"_target_": "a.b", "x": 1, "y": {"z": [1, 2]}}
     made, found = read(given, Call)
     assert (made, found) == (Call(target="a.b", args={"x": 1, "y": {"z": [1, 2]}}), [])
-    assert plain(made) == given
+    assert plain_config(made) == given
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_understood_reads_back_as_the_same(name: str) -> None:
-    """plain() and the reader are each other's inverse over every shipped experiment."""
+    """plain_config() and the reader are each other's inverse over every shipped experiment."""
     experiment: Experiment = from_hydra(f"experiment={name}")
-    assert read(plain(experiment.run), Run) == (experiment.run, [])
+    assert read(plain_config(experiment.run), Run) == (experiment.run, [])
     for content in experiment.pipelines.values():
-        assert read(plain(content), Pipeline) == (content, [])
-        assert read(plain(content.tuner), Tuner) == (content.tuner, [])
-        assert read(plain(content.data), Data) == (content.data, [])
+        assert read(plain_config(content), Pipeline) == (content, [])
+        assert read(plain_config(content.tuner), Tuner) == (content.tuner, [])
+        assert read(plain_config(content.data), Data) == (content.data, [])
 
 
 def test_plain_data_shares_nothing_with_the_record() -> None:
     """Changing one leaves the other as it was."""
     record = Dog(weight=1.0, tricks=["sit"])
-    plain(record)["tricks"].append("roll")
+    plain_config(record)["tricks"].append("roll")
     assert record.tricks == ["sit"]
 
 

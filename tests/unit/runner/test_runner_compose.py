@@ -13,13 +13,13 @@ from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
 from history import registry
-from history.experiments import _unescaped, literal_yaml, texts
+from history.exchange.config import _unescaped, literal_yaml, texts
 from history.registry import manager_class
 from runner import cli
-from runner.compose import effective, experiment, overlay
-from runner.settings import HyperbandTuner, RandomTuner, Target
-from runner.sweep import Composer
-from runner.usage import conf_folder
+from runner.config.choices import conf_folder
+from runner.config.compose import effective, experiment, overlay
+from runner.config.jobs import Composer
+from runner.config.schema import HyperbandTuner, RandomTuner, Target
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +32,10 @@ def fresh_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 TWO: dict[str, Any] = {
     **SECTIONS,
     "fit": {"epochs": 4},
-    "pipelines": {"a": {}, "b": {"tuner": {"kind": "hyperband", "max_epochs": 3}, "fit": {"batch_size": 8}}},
+    "pipelines": {
+        "a": {},
+        "b": {"tuner": {"kind": "hyperband", "max_epochs": 3}, "fit": {"batch_size": 8}},
+    },
 }
 
 
@@ -50,7 +53,11 @@ TWO: dict[str, Any] = {
         ({"kind": "sklearn", "name": "iris"}, {"_target_": "m.g"}, {"_target_": "m.g"}),
         ({"_target_": "m.f", "a": 1}, {"kind": "npz"}, {"kind": "npz"}),
         ({"hp": "Int", "step": 2}, {"hp": "Float", "step": 0.1}, {"hp": "Float", "step": 0.1}),
-        ({"hp": "Int", "min_value": 1}, {"max_value": 9}, {"hp": "Int", "min_value": 1, "max_value": 9}),
+        (
+            {"hp": "Int", "min_value": 1},
+            {"max_value": 9},
+            {"hp": "Int", "min_value": 1, "max_value": 9},
+        ),
         ({"hp": "Int"}, 3, 3),
         (3, {"hp": "Int"}, {"hp": "Int"}),
     ],
@@ -96,7 +103,9 @@ def test_an_objective_is_replaced_whole() -> None:
 
 def test_a_root_override_reaches_every_pipeline_that_has_the_key() -> None:
     """Also one that states its own; `max_trials` does not touch Hyperband."""
-    made = from_files(TWO, "tuner.max_trials=7", "fit.batch_size=16", "tuner.executions_per_trial=2").pipelines
+    made = from_files(
+        TWO, "tuner.max_trials=7", "fit.batch_size=16", "tuner.executions_per_trial=2"
+    ).pipelines
     assert made["a"].tuner == RandomTuner(max_trials=7, executions_per_trial=2)
     assert made["b"].tuner == HyperbandTuner(max_epochs=3, executions_per_trial=2)
     assert [p.fit.batch_size for p in made.values()] == [16, 16]
@@ -113,9 +122,14 @@ def test_a_pipeline_override_beats_a_root_override(order: tuple[int, int]) -> No
 def test_an_override_of_one_pipeline_leaves_the_others_as_they_are() -> None:
     """Though they inherit the same mapping."""
     files = {**SECTIONS, "pipelines": {"a": {}, "b": {}}}
-    made = from_files(files, "pipelines.a.model.hidden.h1.max_value=8", "pipelines.a.tuner.max_trials=1").pipelines
+    made = from_files(
+        files, "pipelines.a.model.hidden.h1.max_value=8", "pipelines.a.tuner.max_trials=1"
+    ).pipelines
     assert [p.model.args["hidden"]["h1"]["max_value"] for p in made.values()] == [8, 16]
-    assert [p.tuner for p in made.values()] == [RandomTuner(max_trials=1), RandomTuner(max_trials=4)]
+    assert [p.tuner for p in made.values()] == [
+        RandomTuner(max_trials=1),
+        RandomTuner(max_trials=4),
+    ]
 
 
 def test_a_hyperparameter_is_narrowed_fixed_and_replaced_by_overrides() -> None:
@@ -149,7 +163,11 @@ def test_a_relative_interpolation_follows_the_pipeline() -> None:
         "pipelines": {"a": {}, "b": {"fit": {"epochs": 7}}, "c": {}},
     }
     made = from_files(files, "pipelines.c.fit.epochs=9").pipelines
-    assert [(p.fit.batch_size, p.validation.epochs) for p in made.values()] == [(4, 4), (7, 7), (9, 9)]
+    assert [(p.fit.batch_size, p.validation.epochs) for p in made.values()] == [
+        (4, 4),
+        (7, 7),
+        (9, 9),
+    ]
 
 
 def test_an_absolute_interpolation_reaches_the_root() -> None:
@@ -191,12 +209,18 @@ def test_a_condition_on_an_unknown_hyperparameter_is_refused() -> None:
 
 @pytest.mark.parametrize(("fixed", "expected"), [("sgd", True), ("adam", False)])
 def test_a_condition_may_name_what_is_fixed(fixed: str, expected: bool) -> None:
-    """On the command line, say: where it holds it is left out, elsewhere there is nothing to search."""
+    """On the command line, say: where it holds it is left out, elsewhere there is nothing to
+    search.
+    """
     momentum = {"hp": "Float", "min_value": 0.0, "max_value": 0.9}
     on = {"parent_name": "model.optimizer.name", "parent_values": ["sgd"]}
     name = {"hp": "Choice", "values": ["sgd", "adam"]}
     model = {**MLP, "optimizer": {"name": name, "momentum": {**momentum, **on}}}
-    found = from_files({**SECTIONS, "model": model}, f"model.optimizer.name={fixed}").pipelines["main"].model.args
+    found = (
+        from_files({**SECTIONS, "model": model}, f"model.optimizer.name={fixed}")
+        .pipelines["main"]
+        .model.args
+    )
     assert found["optimizer"] == {"name": fixed, "momentum": momentum if expected else None}
 
 
@@ -223,9 +247,9 @@ def test_only_filters_after_all_have_been_checked_and_sets_the_order() -> None:
     """A mistake in a pipeline that will not run is still a mistake."""
     assert list(from_files({**TWO, "only": ["b", "a"]}).pipelines) == ["b", "a"]
     assert list(from_files({**TWO, "only": ["b"]}).pipelines) == ["b"]
-    assert list(problems(lambda: from_files({**TWO, "only": ["a"]}, "pipelines.b.fit.epochs=0"))) == [
-        "pipelines.b.fit.epochs"
-    ]
+    assert list(
+        problems(lambda: from_files({**TWO, "only": ["a"]}, "pipelines.b.fit.epochs=0"))
+    ) == ["pipelines.b.fit.epochs"]
     assert "did you mean" not in problems(lambda: from_files({**TWO, "only": []}))["only"]
 
 
@@ -278,7 +302,11 @@ def test_every_shipped_experiment_checks_clean(name: str, tmp_path: Path) -> Non
 
 def test_the_shipped_experiments_use_every_tuner() -> None:
     """Between them."""
-    used = {p.tuner.kind for name in SHIPPED for p in from_hydra(f"experiment={name}").pipelines.values()}
+    used = {
+        p.tuner.kind
+        for name in SHIPPED
+        for p in from_hydra(f"experiment={name}").pipelines.values()
+    }
     assert used == {"random", "grid", "bayesian", "hyperband"}
 
 
@@ -296,7 +324,10 @@ def test_digits_means_what_its_file_says() -> None:
 def test_root_overrides_through_hydra_reach_those_that_have_the_key() -> None:
     """Also over what a pipeline's own file says; the pipeline's own override comes last."""
     made = from_hydra(
-        "experiment=digits", "tuner.max_trials=5", "fit.batch_size=8", "pipelines.mlp.fit.batch_size=4"
+        "experiment=digits",
+        "tuner.max_trials=5",
+        "fit.batch_size=8",
+        "pipelines.mlp.fit.batch_size=4",
     ).pipelines
     assert made["mlp"].tuner == RandomTuner(max_trials=5)
     assert made["cnn"].tuner == HyperbandTuner(max_epochs=9)
@@ -311,7 +342,10 @@ def test_a_pipeline_can_be_taken_out() -> None:
 def test_only_sets_the_order_through_hydra() -> None:
     """A name that is not there is one problem."""
     assert list(from_hydra("experiment=digits", "only=[cnn,mlp]").pipelines) == ["cnn", "mlp"]
-    assert "did you mean 'mlp'" in problems(lambda: from_hydra("experiment=digits", "only=[mpl]"))["only"]
+    assert (
+        "did you mean 'mlp'"
+        in problems(lambda: from_hydra("experiment=digits", "only=[mpl]"))["only"]
+    )
 
 
 @pytest.mark.parametrize("tuner", ["random", "grid", "bayesian", "hyperband"])
@@ -336,7 +370,9 @@ def test_each_table_can_be_chosen(data: str) -> None:
     made = from_hydra("experiment=digits", "only=[mlp]", f"data={data}").pipelines["mlp"]
     assert (
         made.data
-        == from_files({**SECTIONS, "data": {"kind": "sklearn", "name": data, "split": {"test": 0.2}}})
+        == from_files(
+            {**SECTIONS, "data": {"kind": "sklearn", "name": data, "split": {"test": 0.2}}}
+        )
         .pipelines["main"]
         .data
     )
@@ -345,7 +381,10 @@ def test_each_table_can_be_chosen(data: str) -> None:
 def test_callbacks_and_hooks_are_chosen_and_taken_out_by_name() -> None:
     """As groups, and one of them by null."""
     made = from_hydra(
-        "experiment=digits", "+callbacks=early_stopping", "hooks.purge=null", "callbacks.early_stopping.patience=2"
+        "experiment=digits",
+        "+callbacks=early_stopping",
+        "hooks.purge=null",
+        "callbacks.early_stopping.patience=2",
     )
     for content in made.pipelines.values():
         target = content.callbacks["early_stopping"]
@@ -359,7 +398,12 @@ def test_a_whole_section_given_on_the_command_line_replaces_one_of_another_kind(
     """As it does in a file: nothing of the replaced one is left."""
     target = "{_target_: my.rows, size: 10}"
     made = from_hydra("experiment=digits", "only=[mlp]", f"data={target}").pipelines["mlp"]
-    assert made.data == from_files({**SECTIONS, "data": {"_target_": "my.rows", "size": 10}}).pipelines["main"].data
+    assert (
+        made.data
+        == from_files({**SECTIONS, "data": {"_target_": "my.rows", "size": 10}})
+        .pipelines["main"]
+        .data
+    )
 
 
 def test_a_users_conf_folder_adds_to_ours_and_shadows_it(fresh_folder: Path) -> None:
@@ -373,11 +417,18 @@ def test_a_users_conf_folder_adds_to_ours_and_shadows_it(fresh_folder: Path) -> 
         (fresh_folder / path).write_text(text)
     made = from_hydra("experiment=mine").pipelines["main"]
     assert made.fit.epochs == 2
-    assert made.data == from_files({**SECTIONS, "data": {"kind": "sklearn", "name": "wine"}}).pipelines["main"].data
+    assert (
+        made.data
+        == from_files({**SECTIONS, "data": {"kind": "sklearn", "name": "wine"}})
+        .pipelines["main"]
+        .data
+    )
 
 
 def test_a_debug_run_lies_over_what_pipelines_say_themselves() -> None:
-    """One trial of one epoch and one refit, for every tuner; the command line still lies over it."""
+    """One trial of one epoch and one refit, for every tuner; the command line still lies over
+    it.
+    """
     short = [
         made
         for name in ("digits", "diabetes")
@@ -385,9 +436,15 @@ def test_a_debug_run_lies_over_what_pipelines_say_themselves() -> None:
     ]
     assert {made.tuner.kind for made in short} == {"random", "hyperband", "grid", "bayesian"}
     for made in short:
-        budget = made.tuner.max_epochs if isinstance(made.tuner, HyperbandTuner) else made.tuner.max_trials
+        budget = (
+            made.tuner.max_epochs
+            if isinstance(made.tuner, HyperbandTuner)
+            else made.tuner.max_trials
+        )
         assert (budget, made.fit.epochs, made.validation.repeats) == (1, 1, 1)
-    given = from_hydra("experiment=digits", "debug=default", "pipelines.cnn.fit.epochs=2", "tuner.max_trials=3")
+    given = from_hydra(
+        "experiment=digits", "debug=default", "pipelines.cnn.fit.epochs=2", "tuner.max_trials=3"
+    )
     assert given.pipelines["cnn"].fit.epochs == 2
     assert given.pipelines["mlp"] == replace(short[0], tuner=RandomTuner(max_trials=3))
 
@@ -401,7 +458,11 @@ def test_a_debug_run_is_apart_and_leaves_nothing() -> None:
 
 def test_a_preset_leaves_what_a_pipeline_keeps_from_its_model() -> None:
     """A HyperModel whose own fit sets the epochs is not given them: `fit.epochs` is null there."""
-    files = {**SECTIONS, "debug": {"fit": {"epochs": 1}}, "pipelines": {"own": {"fit": {"epochs": None}}, "other": {}}}
+    files = {
+        **SECTIONS,
+        "debug": {"fit": {"epochs": 1}},
+        "pipelines": {"own": {"fit": {"epochs": None}}, "other": {}},
+    }
     made = from_files(files).pipelines
     assert (made["own"].fit.epochs, made["other"].fit.epochs) == (None, 1)
 
@@ -439,15 +500,19 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes() 
     """Said before a search whose entry it would refuse."""
 
     @registry.register("of_plots")
-    class Plots(registry.manager_class("classification")):  # type: ignore[misc]  # a class that is looked up
+    # a class that is looked up
+    class Plots(registry.manager_class("classification")):  # type: ignore[misc]
         artefacts = ("classification_report", "plot_of_mine")
 
     try:
-        found = problems(lambda: from_files({**SECTIONS, "pipelines": {"a": {"manager": "of_plots"}}}))
+        found = problems(
+            lambda: from_files({**SECTIONS, "pipelines": {"a": {"manager": "of_plots"}}})
+        )
         assert "plot_of_mine, which a run does not make" in found["pipelines.a.manager"]
     finally:
         registry._classes.pop("of_plots")
     found = problems(lambda: from_files({**SECTIONS, "manager": "regression"}))
     assert (
-        "entries of the task regression, the task of this pipeline is classification" in found["pipelines.main.manager"]
+        "entries of the task regression, the task of this pipeline is classification"
+        in found["pipelines.main.manager"]
     )

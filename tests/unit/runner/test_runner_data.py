@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runner.data import Dataset, Part
+from runner.config.schema import PARTS, FunctionData, NpzData, SklearnData, Split
+from runner.data.dataset import Dataset, Part
 from runner.data.sources import load
 from runner.data.split import refuse_leaks, split
 from runner.errors import ConfigError, DataError
-from runner.settings import PARTS, FunctionData, NpzData, SklearnData, Split
 
 X = np.arange(200, dtype="float32").reshape(100, 2)
 Y = np.repeat([0, 1], [80, 20])
@@ -36,7 +36,9 @@ def rows(part: Part | None) -> list[int]:
         (Split(validation=0.1, test=0.1), (80, 10, 10)),
     ],
 )
-def test_a_split_has_the_sizes_that_its_fractions_say(settings: Split, sizes: tuple[int, int, int | None]) -> None:
+def test_a_split_has_the_sizes_that_its_fractions_say(
+    settings: Split, sizes: tuple[int, int, int | None]
+) -> None:
     """Each a share of all rows."""
     parts = split(Y, settings, "regression")
     assert tuple(len(parts[name]) if name in parts else None for name in PARTS) == sizes
@@ -45,7 +47,9 @@ def test_a_split_has_the_sizes_that_its_fractions_say(settings: Split, sizes: tu
 @pytest.mark.parametrize("task", ["classification", "regression"])
 def test_the_parts_are_disjoint_and_together_all_rows(task: str) -> None:
     """In another order than they came."""
-    numbers = np.concatenate(list(split(Y, Split(validation=0.2, test=0.2), task).values())).tolist()
+    numbers = np.concatenate(
+        list(split(Y, Split(validation=0.2, test=0.2), task).values())
+    ).tolist()
     assert sorted(numbers) == list(range(100))
     assert numbers != sorted(numbers)
 
@@ -53,13 +57,21 @@ def test_the_parts_are_disjoint_and_together_all_rows(task: str) -> None:
 def test_stratification_keeps_the_shares_of_the_classes() -> None:
     """80 to 20 in each part."""
     parts = split(Y, Split(validation=0.2, test=0.2), "classification")
-    assert [np.bincount(Y[numbers]).tolist() for numbers in parts.values()] == [[48, 12], [16, 4], [16, 4]]
+    assert [np.bincount(Y[numbers]).tolist() for numbers in parts.values()] == [
+        [48, 12],
+        [16, 4],
+        [16, 4],
+    ]
 
 
 def test_the_splits_seed_alone_decides_the_rows() -> None:
     """The same seed draws the same rows, another one others."""
-    one, same, other = (split(Y, Split(seed=seed, test=0.2), "classification") for seed in (1, 1, 2))
-    assert {name: found.tolist() for name, found in one.items()} == {name: same[name].tolist() for name in one}
+    one, same, other = (
+        split(Y, Split(seed=seed, test=0.2), "classification") for seed in (1, 1, 2)
+    )
+    assert {name: found.tolist() for name, found in one.items()} == {
+        name: same[name].tolist() for name in one
+    }
     assert one["validation"].tolist() != other["validation"].tolist()
 
 
@@ -74,9 +86,18 @@ def test_a_split_that_cannot_be_made_is_an_error_of_the_data() -> None:
 def test_a_group_stands_in_one_part_alone() -> None:
     """The shares are of groups; the seed draws them."""
     groups = np.array(list("aabbbccddddeeffgghhiijj"), dtype=object)
-    parts = split(np.arange(23), Split(kind="grouped", column="g", validation=0.2, test=0.2), "regression", groups)
+    parts = split(
+        np.arange(23),
+        Split(kind="grouped", column="g", validation=0.2, test=0.2),
+        "regression",
+        groups,
+    )
     found = {name: set(groups[numbers]) for name, numbers in parts.items()}
-    assert {name: len(names) for name, names in found.items()} == {"train": 6, "validation": 2, "test": 2}
+    assert {name: len(names) for name, names in found.items()} == {
+        "train": 6,
+        "validation": 2,
+        "test": 2,
+    }
     assert set().union(*found.values()) == set(groups)
     assert sum(map(len, found.values())) == len(set(groups))
 
@@ -84,7 +105,9 @@ def test_a_group_stands_in_one_part_alone() -> None:
 def test_a_chronological_split_tests_on_the_newest_rows() -> None:
     """By the column, or by the order of the rows; rows of one time stay together."""
     times = np.array([5, 1, 4, 4, 2, 3, 4, 6, 7, 8])
-    parts = split(np.arange(10), Split(kind="chronological", validation=0.3, test=0.2), "regression", times)
+    parts = split(
+        np.arange(10), Split(kind="chronological", validation=0.3, test=0.2), "regression", times
+    )
     assert {name: sorted(times[numbers].tolist()) for name, numbers in parts.items()} == {
         "train": [1, 2, 3, 4, 4, 4],
         "validation": [5, 6],
@@ -101,17 +124,25 @@ def test_a_column_may_say_which_rows_are_which() -> None:
     column = np.array(["validation", "train", "train"], dtype=object)
     given = Split(kind="given", column="part")
     parts = split(np.arange(3), given, "regression", column)
-    assert {name: numbers.tolist() for name, numbers in parts.items()} == {"train": [1, 2], "validation": [0]}
+    assert {name: numbers.tolist() for name, numbers in parts.items()} == {
+        "train": [1, 2],
+        "validation": [0],
+    }
     with pytest.raises(DataError, match=r"row 2: unknown part 'valid'; did you mean 'validation'"):
         split(np.arange(3), given, "regression", np.array(["train", "valid", "test"], dtype=object))
     with pytest.raises(DataError, match="leave none for validation"):
         split(np.arange(3), given, "regression", np.array(["train", "test", "test"], dtype=object))
 
 
-def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(caplog: pytest.LogCaptureFixture) -> None:
+def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     """Features and target must both be equal; a missing number is equal to a missing one."""
     x = np.array([[1.0, np.nan], [2.0, 0.0], [3.0, 0.0], [4.0, 0.0]], "float32")
-    train, other = Part(x, np.array([0.0, 1.0, 2.0, 3.0], "float32")), Part(x[:3], np.array([0.0, 5.0, 5.0], "float32"))
+    train, other = (
+        Part(x, np.array([0.0, 1.0, 2.0, 3.0], "float32")),
+        Part(x[:3], np.array([0.0, 5.0, 5.0], "float32")),
+    )
     refuse_leaks({"train": train, "validation": other}, given=True)
     assert "1 of the 3 validation rows are train rows too" in caplog.text
     with pytest.raises(DataError, match="2 of the 2 test rows are train rows too"):
@@ -133,7 +164,11 @@ def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(capl
     ],
 )
 def test_a_shipped_table_has_rows_facts_and_names(
-    name: Any, task: str, shape: tuple[int, ...], classes: tuple[str, ...] | None, sizes: tuple[int, int, int]
+    name: Any,
+    task: str,
+    shape: tuple[int, ...],
+    classes: tuple[str, ...] | None,
+    sizes: tuple[int, int, int],
 ) -> None:
     """Images keep their shape, classes their names."""
     data = load(SklearnData(name=name, split=Split(test=0.2)), task)
@@ -160,7 +195,10 @@ def test_the_fingerprint_is_that_of_the_content() -> None:
     """The same rows give the same one; another value, type, split or class name another one."""
     part, other = Part(X[:50], Y[:50]), Part(X[50:], Y[50:])
     base = Dataset(part, other, None, ("a", "b"), {"kind": "x"}).fingerprint
-    assert Dataset(Part(X[:50].copy(), Y[:50]), other, None, ("a", "b"), {"kind": "y"}).fingerprint == base
+    assert (
+        Dataset(Part(X[:50].copy(), Y[:50]), other, None, ("a", "b"), {"kind": "y"}).fingerprint
+        == base
+    )
     different = [
         Dataset(part, other, None, ("a", "c"), {}),
         Dataset(Part(X[:50] + 1, Y[:50]), other, None, ("a", "b"), {}),
@@ -187,9 +225,15 @@ def npz(tmp_path: Path) -> Callable[..., NpzData]:
 
 def test_an_npz_file_is_read(npz: Callable[..., NpzData]) -> None:
     """A column of targets is flattened, features become float32, labels become numbers."""
-    data = load(npz(x=X.astype("int64"), y=np.where(Y, "no", "yes")[:, np.newaxis]), "classification")
+    data = load(
+        npz(x=X.astype("int64"), y=np.where(Y, "no", "yes")[:, np.newaxis]), "classification"
+    )
     x: Any = data.train.x
-    assert (data.classes, str(x.dtype), str(data.train.y.dtype)) == (("no", "yes"), "float32", "int64")
+    assert (data.classes, str(x.dtype), str(data.train.y.dtype)) == (
+        ("no", "yes"),
+        "float32",
+        "int64",
+    )
     assert data.train.y.tolist() == [1 - int(Y[number]) for number in rows(data.train)]
 
 
@@ -197,7 +241,9 @@ def test_other_names_of_arrays_may_be_given(npz: Callable[..., NpzData]) -> None
     """One that is not there is named, with those that are."""
     path = npz(features=X, target=Y).path
     assert len(load(NpzData(path=path, x="features", y="target"), "classification").train) == 80
-    with pytest.raises(DataError, match=r"data\.path: .*unknown array 'x' \(known: features, target\)"):
+    with pytest.raises(
+        DataError, match=r"data\.path: .*unknown array 'x' \(known: features, target\)"
+    ):
         load(NpzData(path=path), "classification")
     with pytest.raises(DataError, match=r"data\.path: .*did you mean 'target'"):
         load(NpzData(path=path, x="features", y="targets"), "classification")
@@ -205,7 +251,9 @@ def test_other_names_of_arrays_may_be_given(npz: Callable[..., NpzData]) -> None
 
 def test_a_pickled_array_is_refused(npz: Callable[..., NpzData]) -> None:
     """Unpickling runs whatever the file says."""
-    with pytest.raises(DataError, match=r"data\.path: cannot read .* as an \.npz file of plain arrays"):
+    with pytest.raises(
+        DataError, match=r"data\.path: cannot read .* as an \.npz file of plain arrays"
+    ):
         load(npz(x=X, y=np.array([object()] * 100)), "classification")
 
 
@@ -229,8 +277,12 @@ def write_foreign_zip(path: Path) -> None:
         file.writestr("y", "1")
 
 
-@pytest.mark.parametrize("write", [write_text, Path.touch, write_npy, write_torn, write_foreign_zip])
-def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(write: Callable[[Path], None], tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "write", [write_text, Path.touch, write_npy, write_torn, write_foreign_zip]
+)
+def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(
+    write: Callable[[Path], None], tmp_path: Path
+) -> None:
     """Text, nothing, a single array, a torn file, another archive: one message."""
     write(tmp_path / "rows.npz")
     with pytest.raises(DataError, match=r"^data"):
@@ -246,10 +298,25 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(write: Callable[[Pat
             "classification",
             "1 of the features are NaN or infinite, the first in row 4, place \\[1\\]",
         ),
-        (np.where(X < 4, np.inf, X), Y, "regression", "4 of the features are NaN or infinite, the first in row 1"),
+        (
+            np.where(X < 4, np.inf, X),
+            Y,
+            "regression",
+            "4 of the features are NaN or infinite, the first in row 1",
+        ),
         (X.astype("float64") * 1e300, Y, "regression", "NaN or infinite"),
-        (X, np.where(Y, np.nan, 0.0), "classification", "20 of the targets are NaN or infinite, the first in row 81$"),
-        (X, np.where(Y, np.nan, 0.0), "regression", "20 of the targets are NaN or infinite, the first in row 81$"),
+        (
+            X,
+            np.where(Y, np.nan, 0.0),
+            "classification",
+            "20 of the targets are NaN or infinite, the first in row 81$",
+        ),
+        (
+            X,
+            np.where(Y, np.nan, 0.0),
+            "regression",
+            "20 of the targets are NaN or infinite, the first in row 81$",
+        ),
         (X, np.zeros(100, int), "classification", "at least two classes; there is only \\[0\\]"),
         (X, Y + 0.5, "classification", "is this a regression"),
         (X, Y.astype(str), "regression", "is this a classification"),

@@ -26,7 +26,10 @@ def python(folder: Path, code: str, *arguments: str) -> "subprocess.CompletedPro
 
 def test_the_import_of_the_front_rooms_loads_nothing_heavy(tmp_path: Path) -> None:
     """Nor does that of the history."""
-    modules = "runner.compose, runner.cli, runner.settings, runner.fingerprint, runner.data.sources, runner.targets"
+    modules = (
+        "runner.config.compose, runner.cli, runner.config.schema, runner.run.identity, "
+        "runner.data.sources, runner.config.targets"
+    )
     done = python(tmp_path, f"import {modules}, history; {REPORT}")
     assert HEAVY & set(json.loads(done.stdout)) == set()
 
@@ -49,8 +52,12 @@ def through_the_door(folder: Path, *arguments: str) -> tuple[list[str], str, set
     return said, exit_code, set(json.loads(loaded))
 
 
-@pytest.mark.parametrize("arguments", [["+experiment=digits", "threads=0"], ["+experiment=nothing"], []])
-def test_a_whole_check_of_a_config_loads_nothing_heavy(tmp_path: Path, arguments: list[str]) -> None:
+@pytest.mark.parametrize(
+    "arguments", [["+experiment=digits", "threads=0"], ["+experiment=nothing"], []]
+)
+def test_a_whole_check_of_a_config_loads_nothing_heavy(
+    tmp_path: Path, arguments: list[str]
+) -> None:
     """Through the real door, from the arguments to the message."""
     _, exit_code, loaded = through_the_door(tmp_path, *arguments)
     assert exit_code == "2"
@@ -67,7 +74,9 @@ def test_a_whole_check_of_a_config_loads_nothing_heavy(tmp_path: Path, arguments
         (["-sc", "install=bash"], "hydra_bash_completion()"),
     ],
 )
-def test_what_hydra_answers_loads_nothing_heavy(tmp_path: Path, arguments: list[str], words: str) -> None:
+def test_what_hydra_answers_loads_nothing_heavy(
+    tmp_path: Path, arguments: list[str], words: str
+) -> None:
     """Its own options work, and leave nothing in the folder."""
     said, exit_code, loaded = through_the_door(tmp_path, *arguments)
     assert exit_code == "0"

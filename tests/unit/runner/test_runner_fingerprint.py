@@ -11,13 +11,18 @@ import pytest
 from runner_samples import MLP, pipeline
 
 from runner import __version__
-from runner.fingerprint import derive_seed, digest, search_parts, source_hash
+from runner.config.schema import Pipeline, Run
 from runner.models import mlp
-from runner.settings import Pipeline, Run
+from runner.run.identity import digest, search_parts, source_hash
+from runner.training.seeds import derive_seed
 
 
-def identity(made: Pipeline, run: Run | None = None, data: str = "d", source: str = "s", versions: str = "1") -> str:
-    return digest(search_parts(run or Run(), made, {"content": data}, {"model": source}, {"keras": versions}))
+def identity(
+    made: Pipeline, run: Run | None = None, data: str = "d", source: str = "s", versions: str = "1"
+) -> str:
+    return digest(
+        search_parts(run or Run(), made, {"content": data}, {"model": source}, {"keras": versions})
+    )
 
 
 BASE = identity(pipeline())
@@ -25,7 +30,12 @@ BASE = identity(pipeline())
 
 @pytest.mark.parametrize(
     "tuner",
-    [{"max_trials": 9}, {"max_consecutive_failed_trials": 9}, {"directory": "elsewhere"}, {"project_name": "other"}],
+    [
+        {"max_trials": 9},
+        {"max_consecutive_failed_trials": 9},
+        {"directory": "elsewhere"},
+        {"project_name": "other"},
+    ],
 )
 def test_budgets_and_paths_do_not_change_a_search(tuner: dict[str, Any]) -> None:
     """A raised budget continues the same search."""
@@ -75,7 +85,11 @@ def test_each_section_that_decides_a_trial_changes_a_search(sections: dict[str, 
 
 def test_data_sources_and_versions_change_a_search() -> None:
     """The rows, the user's code, the packages."""
-    changed = [identity(pipeline(), data="x"), identity(pipeline(), source="x"), identity(pipeline(), versions="x")]
+    changed = [
+        identity(pipeline(), data="x"),
+        identity(pipeline(), source="x"),
+        identity(pipeline(), versions="x"),
+    ]
     found = {BASE, *changed}
     assert len(found) == 4
 
@@ -87,16 +101,26 @@ def test_a_stated_direction_is_the_same_search_as_a_known_one() -> None:
 
 def test_a_digest_depends_on_every_value_and_on_the_order_of_keys() -> None:
     """Keys name layers and hyperparameters, whose order decides."""
-    assert digest({"a": 1, "b": {"c": [1, 2], "d": None}}) == digest({"a": 1, "b": {"c": [1, 2], "d": None}})
-    assert digest({"a": 1, "b": {"c": [1, 2], "d": None}}) != digest({"a": 1, "b": {"d": None, "c": [1, 2]}})
+    assert digest({"a": 1, "b": {"c": [1, 2], "d": None}}) == digest(
+        {"a": 1, "b": {"c": [1, 2], "d": None}}
+    )
+    assert digest({"a": 1, "b": {"c": [1, 2], "d": None}}) != digest(
+        {"a": 1, "b": {"d": None, "c": [1, 2]}}
+    )
     assert digest({"a": [1, 2]}) != digest({"a": [2, 1]})
     assert digest({"a": 1}) != digest({"a": 1.5})
     assert digest({"a": 1}) == "015abd7f5cc57a2dd94b7590f04ad8084273905ee33ec5cebeae62276a97f862"
 
 
 def test_a_hyperparameters_order_decides_the_search() -> None:
-    """Keras Tuner draws values in the order of registration, so another order gives other trials."""
-    turned = {"_target_": MLP["_target_"], "learning_rate": MLP["learning_rate"], "hidden": MLP["hidden"]}
+    """Keras Tuner draws values in the order of registration, so another order gives other
+    trials.
+    """
+    turned = {
+        "_target_": MLP["_target_"],
+        "learning_rate": MLP["learning_rate"],
+        "hidden": MLP["hidden"],
+    }
     assert identity(pipeline(model=turned)) != BASE
 
 
@@ -109,7 +133,10 @@ def test_derived_seeds_are_what_they_always_were() -> None:
 def test_derived_seeds_are_in_range_and_differ() -> None:
     """1 to 2^31 - 1: Keras Tuner reads 0 as "any", and NumPy takes no negative."""
     seeds = [
-        derive_seed(run, f"{trial:04d}", execution) for run in range(5) for trial in range(100) for execution in (0, 1)
+        derive_seed(run, f"{trial:04d}", execution)
+        for run in range(5)
+        for trial in range(100)
+        for execution in (0, 1)
     ]
     assert min(seeds) >= 1
     assert max(seeds) <= 2**31 - 1
@@ -130,14 +157,20 @@ def test_a_users_source_file_has_a_hash_that_its_content_decides(module: Path) -
     """SHA-256, of the file as it is."""
     found = importlib.import_module("users_own_model")
     first = source_hash("users_own_model.build", found.build)
-    assert first == source_hash("users_own_model.Maker", found.Maker) == hashlib.sha256(module.read_bytes()).hexdigest()
+    assert (
+        first
+        == source_hash("users_own_model.Maker", found.Maker)
+        == hashlib.sha256(module.read_bytes()).hexdigest()
+    )
     module.write_text("def build(hp): return 1\n")
     assert source_hash("users_own_model.build", found.build) != first
 
 
 def test_a_change_behind_a_decorator_or_a_partial_is_seen(module: Path) -> None:
     """It is the file of the module that the config names which counts."""
-    module.write_text("import functools\ndef build(hp, n): ...\nten = functools.partial(build, n=10)\n")
+    module.write_text(
+        "import functools\ndef build(hp, n): ...\nten = functools.partial(build, n=10)\n"
+    )
     found = importlib.import_module("users_own_model")
     first = source_hash("users_own_model.ten", found.ten)
     module.write_text(module.read_text().replace("10", "11"))

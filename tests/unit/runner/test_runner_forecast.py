@@ -5,23 +5,34 @@ from typing import Any
 import pytest
 from runner_samples import from_hydra, pipeline
 
-from runner.search.forecast import _combinations, _hyperband
+from runner.config.schema import Run
+from runner.config.space import declare
+from runner.run.forecast import _combinations, _hyperband
 from runner.search.oracles import oracle
-from runner.settings import Run
-from runner.space import declare
 
 SPACES: dict[str, dict[str, Any]] = {
     "empty": {},
-    "choices": {"a": {"hp": "Choice", "values": [1, 2, 3]}, "b": {"hp": "Boolean"}, "c": {"hp": "Fixed", "value": 3}},
+    "choices": {
+        "a": {"hp": "Choice", "values": [1, 2, 3]},
+        "b": {"hp": "Boolean"},
+        "c": {"hp": "Fixed", "value": 3},
+    },
     "steps": {
         "a": {"hp": "Int", "min_value": 1, "max_value": 4},
         "b": {"hp": "Float", "min_value": 0.0, "max_value": 1.0, "step": 0.5},
     },
     "no step": {"a": {"hp": "Float", "min_value": 0.1, "max_value": 1.0, "sampling": "log"}},
-    "default": {"a": {"hp": "Float", "min_value": 0.0, "max_value": 1.0, "step": 0.5, "default": 0.3}},
+    "default": {
+        "a": {"hp": "Float", "min_value": 0.0, "max_value": 1.0, "step": 0.5, "default": 0.3}
+    },
     "conditions": {
         "deep": {"hp": "Boolean"},
-        "a": {"hp": "Choice", "values": [1, 2, 3], "parent_name": "model.deep", "parent_values": [True]},
+        "a": {
+            "hp": "Choice",
+            "values": [1, 2, 3],
+            "parent_name": "model.deep",
+            "parent_values": [True],
+        },
         "b": {"hp": "Choice", "values": [1, 2]},
     },
 }
@@ -63,14 +74,19 @@ def test_a_finite_space_bounds_a_random_search(space: str) -> None:
 
 @pytest.mark.parametrize(("max_epochs", "factor"), [(9, 3), (10, 3), (1, 3), (8, 2), (100, 4)])
 @pytest.mark.parametrize("iterations", [1, 2])
-def test_hyperband_has_the_trials_and_epochs_that_were_counted(max_epochs: int, factor: int, iterations: int) -> None:
+def test_hyperband_has_the_trials_and_epochs_that_were_counted(
+    max_epochs: int, factor: int, iterations: int
+) -> None:
     """In every round of every bracket; a trial that goes on trains the rest only."""
     settings = {"max_epochs": max_epochs, "factor": factor, "hyperband_iterations": iterations}
     made, _ = told("hyperband", SPACES["no step"], **settings)
     trials, epochs = _hyperband(made)
     asked = run_all(made)
     assert len(asked) == iterations * trials
-    assert sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked) == iterations * epochs
+    assert (
+        sum(values["tuner/epochs"] - values["tuner/initial_epoch"] for values in asked)
+        == iterations * epochs
+    )
 
 
 def test_hyperband_has_nothing_to_do_without_a_hyperparameter() -> None:

@@ -14,11 +14,11 @@ from history import registry
 from history.entry import Entry
 from history.manager import COMMON_ARTEFACTS
 from history.store import open_store
-from runner.experiment import Report
-from runner.hooks import delete_search, purge
-from runner.locks import exclusive
-from runner.pipeline import Done
-from runner.plan import Plan
+from runner.hooks.purge import delete_search, purge
+from runner.run.experiment import Report
+from runner.run.pipeline import Done
+from runner.run.plan import Plan
+from runner.search.locks import exclusive
 
 FINGERPRINT = "f" * 64
 
@@ -66,7 +66,10 @@ def marker_bytes(folder: Path) -> int:
 
 def tree(folder: Path) -> dict[str, bytes | None]:
     """Every path below a folder, with the content of the files."""
-    return {str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    return {
+        str(p.relative_to(folder)): p.read_bytes() if p.is_file() else None
+        for p in sorted(folder.rglob("*"))
+    }
 
 
 @pytest.fixture
@@ -79,7 +82,9 @@ def stored(done: Done) -> Entry:
     return done.entry
 
 
-def test_the_trial_data_of_a_verified_entry_is_deleted(place: Place, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_trial_data_of_a_verified_entry_is_deleted(
+    place: Place, caplog: pytest.LogCaptureFixture
+) -> None:
     """With the folders above that are then empty; entry and database stay."""
     folder = place.search()
     freed = 100 + marker_bytes(folder)
@@ -144,8 +149,12 @@ def tear_database(entry: Entry) -> None:
     (entry.root / "history.json").write_text('{"entries": {"1"')
 
 
-@pytest.mark.parametrize("damage", [spoil_bytes, spoil_length, lose_file, lose_document, tear_database])
-def test_a_damaged_entry_keeps_the_trial_data_and_fails_the_hook(place: Place, damage: Callable[[Entry], None]) -> None:
+@pytest.mark.parametrize(
+    "damage", [spoil_bytes, spoil_length, lose_file, lose_document, tear_database]
+)
+def test_a_damaged_entry_keeps_the_trial_data_and_fails_the_hook(
+    place: Place, damage: Callable[[Entry], None]
+) -> None:
     """History before purge: what is read back counts, not what was written."""
     folder, fine = place.search(), place.search("fine")
     done, other = place.done(folder), place.done(fine, "fine")
@@ -202,7 +211,9 @@ def test_nothing_beside_a_search_is_touched(place: Place) -> None:
 def test_the_bytes_freed_are_those_of_the_files(place: Place) -> None:
     """Counted before they go; a folder that is gone frees nothing."""
     folder = place.search()
-    assert delete_search(searched(folder)) == 0 + 100 + len(json.dumps({"fingerprint": FINGERPRINT}))
+    assert delete_search(searched(folder)) == 0 + 100 + len(
+        json.dumps({"fingerprint": FINGERPRINT})
+    )
     assert delete_search(searched(folder)) == 0
 
 

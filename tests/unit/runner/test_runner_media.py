@@ -1,4 +1,6 @@
-"""Data that is no table: folders of images, windows over a series, streams of batches; and what is built for them."""
+"""Data that is no table: folders of images, windows over a series, streams of batches; and what is
+built for them.
+"""
 
 import logging
 import sys
@@ -14,13 +16,14 @@ from matplotlib.image import imsave
 from runner_samples import pipeline
 
 from runner import models
-from runner.check import Reader
-from runner.data import Array, Dataset, Facts, Part, memory, statistics
+from runner.config.check import Reader
+from runner.config.schema import Data, FunctionData
+from runner.data import memory
+from runner.data.dataset import Array, Dataset, Facts, Part, statistics
 from runner.data.sources import load
 from runner.errors import ConfigError, DataError
-from runner.search.preflight import preflight
-from runner.search.trial import bench
-from runner.settings import Data, FunctionData
+from runner.run.preflight import preflight
+from runner.training.build import bench
 
 
 def problems(**section: Any) -> list[str]:
@@ -74,19 +77,34 @@ def shades(dataset: Dataset) -> dict[str, list[tuple[int, str]]]:
     assert dataset.classes is not None
     return {
         name: sorted(
-            (int(image.mean()), dataset.classes[label]) for image, label in zip(rows(part), part.y, strict=True)
+            (int(image.mean()), dataset.classes[label])
+            for image, label in zip(rows(part), part.y, strict=True)
         )
         for name, part in dataset.parts().items()
     }
 
 
-ALL = sorted((10 * n + 100 * place + 5, name) for place, name in enumerate(("dark", "light")) for n in range(10))
+ALL = sorted(
+    (10 * n + 100 * place + 5, name)
+    for place, name in enumerate(("dark", "light"))
+    for n in range(10)
+)
 
 
 def test_images_are_read_with_the_classes_of_their_folders(photos: Path) -> None:
     """As bytes, in the size and the colours asked for, and split as any rows are."""
-    made = data(kind="images", path=str(photos), image_size=[3, 5], color_mode="grayscale", split={"test": 0.2})
-    assert [part.shape for part in made.parts().values()] == [(12, 3, 5, 1), (4, 3, 5, 1), (4, 3, 5, 1)]
+    made = data(
+        kind="images",
+        path=str(photos),
+        image_size=[3, 5],
+        color_mode="grayscale",
+        split={"test": 0.2},
+    )
+    assert [part.shape for part in made.parts().values()] == [
+        (12, 3, 5, 1),
+        (4, 3, 5, 1),
+        (4, 3, 5, 1),
+    ]
     assert (str(rows(made.train).dtype), made.classes, made.facts.input_shape) == (
         "uint8",
         ("dark", "light"),
@@ -108,7 +126,10 @@ def test_folders_of_parts_are_taken_as_they_are(photos: Path, tmp_path: Path) ->
         "image_size": [4, 4],
     }
     found = shades(data(**section))
-    assert found == {"train": [row for row in ALL if row not in found["validation"]], "validation": [ALL[3], ALL[13]]}
+    assert found == {
+        "train": [row for row in ALL if row not in found["validation"]],
+        "validation": [ALL[3], ALL[13]],
+    }
     (held / "light").rename(held / "lihgt")
     with pytest.raises(DataError, match="'light' is a folder of train alone"):
         data(**section)
@@ -159,25 +180,40 @@ def test_a_folder_that_is_no_folder_of_classes_is_refused(
         data(kind="images", path=str(photos), image_size=[4, 4])
 
 
-def test_other_files_are_left_out_and_counted(photos: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_other_files_are_left_out_and_counted(
+    photos: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """Keras would leave them out without a word."""
     (photos / "dark" / "10.webp").write_bytes(b"RIFF")
     with caplog.at_level(logging.WARNING):
         assert (
-            sum(len(part) for part in data(kind="images", path=str(photos), image_size=[4, 4]).parts().values()) == 20
+            sum(
+                len(part)
+                for part in data(kind="images", path=str(photos), image_size=[4, 4])
+                .parts()
+                .values()
+            )
+            == 20
         )
     assert "1 files, such as" in caplog.text
 
 
-def test_images_that_do_not_fit_into_memory_are_not_loaded(photos: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Twenty of 48 bytes, twice; where the system does not say how much is free, nothing is refused."""
+def test_images_that_do_not_fit_into_memory_are_not_loaded(
+    photos: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Twenty of 48 bytes, twice; where the system does not say how much is free, nothing is
+    refused.
+    """
     section: dict[str, Any] = {"kind": "images", "path": str(photos), "image_size": [4, 4]}
     for free, fits in ((1920, True), (1919, False), (None, True)):
         monkeypatch.setattr(memory, "available", lambda free=free: free)
         if fits:
             data(**section)
         else:
-            with pytest.raises(DataError, match=r"20 images of \[4, 4\] pixels take .* Give a smaller image_size, or"):
+            with pytest.raises(
+                DataError,
+                match=r"20 images of \[4, 4\] pixels take .* Give a smaller image_size, or",
+            ):
                 data(**section)
 
 
@@ -191,13 +227,21 @@ def test_wrong_settings_of_images_are_told_before_anything_is_read(tmp_path: Pat
     """All at once."""
     here = str(tmp_path)
     assert problems(
-        kind="images", path=f"{here}/no", image_size=[8], crop_to_aspect_ratio=True, pad_to_aspect_ratio=True
+        kind="images",
+        path=f"{here}/no",
+        image_size=[8],
+        crop_to_aspect_ratio=True,
+        pad_to_aspect_ratio=True,
     ) == [
         f"data.path: there is no folder {here}/no; paths count from the current folder",
         "data.image_size: must be [height, width] in pixels, not [8]",
         "data.pad_to_aspect_ratio: an image is cropped or padded, not both",
     ]
-    [told] = problems(kind="images", path={"train": here, "validation": here, "test": f"{here}/no"}, image_size=[8, 8])
+    [told] = problems(
+        kind="images",
+        path={"train": here, "validation": here, "test": f"{here}/no"},
+        image_size=[8, 8],
+    )
     assert told.startswith("data.path.test: there is no folder")
 
 
@@ -228,9 +272,14 @@ COUNT = np.arange(100.0)
 def test_no_window_reaches_over_a_border(series: Callable[..., dict[str, Any]], name: str) -> None:
     """The rows are split by time, then come the windows; row n holds n."""
     section = series(name, t=COUNT, other=-COUNT)
-    made = data("regression", **section, target="t", sequence_length=3, horizon=2, split={"test": 0.1})
+    made = data(
+        "regression", **section, target="t", sequence_length=3, horizon=2, split={"test": 0.1}
+    )
     for part, first, last in zip(made.parts().values(), (0, 70, 90), (69, 89, 99), strict=True):
-        assert (rows(part)[0, :, 0].tolist(), part.y[0]) == ([first, first + 1, first + 2], first + 4)
+        assert (rows(part)[0, :, 0].tolist(), part.y[0]) == (
+            [first, first + 1, first + 2],
+            first + 4,
+        )
         assert (rows(part)[-1, :, 0].tolist(), part.y[-1]) == ([last - 4, last - 3, last - 2], last)
         assert len(part) == last - first - 3
         assert np.array_equal(rows(part)[..., 1], -rows(part)[..., 0])
@@ -265,12 +314,15 @@ def test_labels_make_a_classification(series: Callable[..., dict[str, Any]]) -> 
     assert (made.classes, made.facts.columns) == (("off", "on"), ("t",))
     assert [("off", "on")[number] for number in made.train.y] == labels[3:80].tolist()
     labels[9] = ""
-    with pytest.raises(DataError, match=r"row 10 \(line 11\), column 'label': the label is missing"):
+    with pytest.raises(
+        DataError, match=r"row 10 \(line 11\), column 'label': the label is missing"
+    ):
         data(**series(t=COUNT, label=labels), target="label", sequence_length=3)
 
 
 @pytest.mark.parametrize(
-    ("value", "found"), [("", "nothing"), ("NA", "nothing"), ("inf", "'inf'"), ("1e99", r"'1e\+99'"), ("two", "'two'")]
+    ("value", "found"),
+    [("", "nothing"), ("NA", "nothing"), ("inf", "'inf'"), ("1e99", r"'1e\+99'"), ("two", "'two'")],
 )
 @pytest.mark.parametrize("column", ["t", "other"])
 def test_what_is_no_number_is_named_by_column_and_row(
@@ -279,7 +331,9 @@ def test_what_is_no_number_is_named_by_column_and_row(
     """In the target and in a feature."""
     columns: dict[str, Any] = {"t": COUNT, "other": COUNT}
     columns[column] = [*map(str, range(41)), value, *map(str, range(42, 100))]
-    with pytest.raises(DataError, match=rf"series\.csv, row 42 \(line 43\), column '{column}': {found}"):
+    with pytest.raises(
+        DataError, match=rf"series\.csv, row 42 \(line 43\), column '{column}': {found}"
+    ):
         data("regression", **series(**columns), target="t", sequence_length=3)
 
 
@@ -289,7 +343,10 @@ def test_what_is_no_number_is_named_by_column_and_row(
         ({"target": "tt"}, r"data\.target: .*unknown column 'tt'; did you mean 't'"),
         ({"features": ["t", "othre"]}, r"data\.features: .*did you mean 'other'"),
         ({"features": ["when"]}, r"row 1 \(line 2\), column 'when': 'a day' is no finite number"),
-        ({"sequence_length": 20}, "the validation part has 20 rows; one window and its target reach over 21"),
+        (
+            {"sequence_length": 20},
+            "the validation part has 20 rows; one window and its target reach over 21",
+        ),
         ({"split": {"validation": 0.3, "test": 0.01}}, "the test part has 1 rows; .* reach over 4"),
     ],
 )
@@ -297,7 +354,11 @@ def test_a_series_that_does_not_suffice_is_refused(
     series: Callable[..., dict[str, Any]], more: dict[str, Any], words: str
 ) -> None:
     """With what would do."""
-    section = {**series(t=COUNT, other=COUNT, when=["a day"] * 100), "target": "t", "sequence_length": 3}
+    section = {
+        **series(t=COUNT, other=COUNT, when=["a day"] * 100),
+        "target": "t",
+        "sequence_length": 3,
+    }
     with pytest.raises(DataError, match=words):
         data("regression", **{**section, **more})
 
@@ -305,15 +366,32 @@ def test_a_series_that_does_not_suffice_is_refused(
 @pytest.mark.parametrize("name", ["bad.csv", "bad.parquet", "bad.npz"])
 def test_a_file_that_is_no_series_is_an_error_of_the_data(tmp_path: Path, name: str) -> None:
     """Empty ones, too long rows, no rows."""
-    for text, words in (("a,b\n1,2\n3,4,5\n", name), ("", name), ("a,b\n", f"{name}|0 rows leave none")):
+    for text, words in (
+        ("a,b\n1,2\n3,4,5\n", name),
+        ("", name),
+        ("a,b\n", f"{name}|0 rows leave none"),
+    ):
         (tmp_path / name).write_text(text)
         with pytest.raises(DataError, match=words):
-            data("regression", kind="windows", path=str(tmp_path / name), target="a", sequence_length=2)
+            data(
+                "regression",
+                kind="windows",
+                path=str(tmp_path / name),
+                target="a",
+                sequence_length=2,
+            )
 
 
 def test_wrong_settings_of_windows_are_told_before_anything_is_read(tmp_path: Path) -> None:
     """All at once."""
-    assert problems(kind="windows", path=__file__, target="t", sequence_length=0, horizon=-1, features=["a", "a"]) == [
+    assert problems(
+        kind="windows",
+        path=__file__,
+        target="t",
+        sequence_length=0,
+        horizon=-1,
+        features=["a", "a"],
+    ) == [
         "data.sequence_length: must be at least 1, not 0",
         "data.horizon: must be 0 (the target of the window's last row) or more, not -1",
         "data.features: must name at least one column, and each once",
@@ -400,7 +478,8 @@ def test_a_stream_tells_what_its_rows_would_tell_as_arrays() -> None:
         ("train", "validation", "test"), (40, 3)
     )
     assert made.classes == ("0", "1")
-    assert made.validation.y.tolist() == made.test.y.tolist() == module.Y.tolist()  # type: ignore[union-attr]  # there is one
+    # there is one
+    assert made.validation.y.tolist() == made.test.y.tolist() == module.Y.tolist()  # type: ignore[union-attr]
     assert np.allclose(made.train.statistics, whole.statistics, rtol=1e-6)
     assert len(rows(made.train)) == 8
     assert streamed("shuffled", "regression").facts.target_mean == pytest.approx(module.Y.mean())
@@ -439,7 +518,10 @@ def test_the_fingerprint_of_a_stream_is_that_of_its_content() -> None:
         ("one", r"returned .*Dataset; it must return \(x, y\), or a mapping of .* to streams"),
         ("mixed", "returned streams, but 'validation' is a tuple"),
         ("alone", "returned no 'validation' part"),
-        ("unbatched", r"'train' part .*, batch 1: x has the shape \(3,\) and y \(\); is batch\(\) missing"),
+        (
+            "unbatched",
+            r"'train' part .*, batch 1: x has the shape \(3,\) and y \(\); is batch\(\) missing",
+        ),
         ("empty", "'train' part .* holds no rows"),
         ("repeated", r"'train' part .* never ends; leave out repeat\(\)"),
         ("endless", "'train' part .* never ends"),
@@ -450,7 +532,10 @@ def test_the_fingerprint_of_a_stream_is_that_of_its_content() -> None:
         ("texts", "a model takes numbers"),
         ("from_one", r"the targets .* are \[1, 2\]; classes of streams are numbered from 0"),
         ("narrow", r"'validation' part .* has rows of shape \(2,\); train has \(3,\)"),
-        ("reshuffled", "'validation' part .* has other rows, or another order, each time; shuffle the training part"),
+        (
+            "reshuffled",
+            "'validation' part .* has other rows, or another order, each time; shuffle the training part",
+        ),
         ("unseeded", "'validation' part .* has other rows, or another order"),
         ("moving", "'validation' part .* has other rows, or another order"),
         ("drawn", "'train' part .* begins with other rows each time"),
@@ -471,10 +556,15 @@ def facts(*shape: int, classes: int | None = None) -> Facts:
 
 @pytest.mark.parametrize("bidirectional", [False, True])
 @pytest.mark.parametrize("classes", [None, 3])
-def test_an_lstm_has_the_layers_that_are_not_left_out(classes: int | None, bidirectional: bool) -> None:
+def test_an_lstm_has_the_layers_that_are_not_left_out(
+    classes: int | None, bidirectional: bool
+) -> None:
     """For both tasks; the last layer gives one row a window."""
     made = models.lstm(
-        facts=facts(5, 2, classes=classes), units={"a": 4, "b": None, "c": 3}, bidirectional=bidirectional, dropout=0.1
+        facts=facts(5, 2, classes=classes),
+        units={"a": 4, "b": None, "c": 3},
+        bidirectional=bidirectional,
+        dropout=0.1,
     )
     kind = keras.layers.Bidirectional if bidirectional else keras.layers.LSTM
     assert [layer.output.shape for layer in made.layers if isinstance(layer, kind)] == [
@@ -501,14 +591,22 @@ def test_an_optimizer_is_a_word_or_a_mapping_of_its_arguments() -> None:
 
     assert made(learning_rate=0.5)["learning_rate"] == 0.5
     sgd = made(learning_rate=0.5, optimizer={"name": "SGD", "momentum": 0.25, "nesterov": None})
-    assert (sgd["name"], sgd["learning_rate"], sgd["momentum"], sgd["nesterov"]) == ("sgd", 0.5, 0.25, False)
+    assert (sgd["name"], sgd["learning_rate"], sgd["momentum"], sgd["nesterov"]) == (
+        "sgd",
+        0.5,
+        0.25,
+        False,
+    )
     assert made(optimizer={"name": "adamw", "learning_rate": 0.125})["learning_rate"] == 0.125
 
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"optimizer": "admw"}, r"model\.optimizer: unknown optimizer 'admw'; did you mean 'adamw'"),
+        (
+            {"optimizer": "admw"},
+            r"model\.optimizer: unknown optimizer 'admw'; did you mean 'adamw'",
+        ),
         ({"optimizer": {"momentum": 0.5}}, r"model\.optimizer: unknown optimizer 'None'"),
         ({"optimizer": {"name": "sgd", "momentun": 0.5}}, r"model\.optimizer: sgd: .*momentun"),
         (
@@ -527,15 +625,24 @@ def test_a_wrong_optimizer_is_an_error_of_the_config(arguments: dict[str, Any], 
 def test_a_column_may_have_any_name() -> None:
     """Also one that Keras gives to layers, or that has a slash; the model takes each by its own."""
     names = ("dense", "string_lookup", "x/y", "x_y", "plain", "")
-    told = Facts((6,), 2, [0.0] * 5, [1.0] * 5, columns=names, categories={"string_lookup": ["a", "b"]})
+    told = Facts(
+        (6,), 2, [0.0] * 5, [1.0] * 5, columns=names, categories={"string_lookup": ["a", "b"]}
+    )
     made = models.mlp(facts=told, hidden=[3])
-    rows = {name: np.array(["a", "b"], object) if name == "string_lookup" else np.ones(2) for name in names}
+    rows = {
+        name: np.array(["a", "b"], object) if name == "string_lookup" else np.ones(2)
+        for name in names
+    }
     assert [*made.input] == [*names]
     assert made.predict(rows, verbose=0).shape == (2, 2)
 
 
-@pytest.mark.parametrize(("key", "value"), [("hidden", 64), ("activation", "reluu"), ("dropout", "high")])
-def test_a_wrong_argument_of_a_shipped_model_is_an_error_of_the_config(key: str, value: Any) -> None:
+@pytest.mark.parametrize(
+    ("key", "value"), [("hidden", 64), ("activation", "reluu"), ("dropout", "high")]
+)
+def test_a_wrong_argument_of_a_shipped_model_is_an_error_of_the_config(
+    key: str, value: Any
+) -> None:
     """Not of the code."""
     model = {"_target_": "runner.models.mlp", "hidden": {"h1": 4}, key: value}
     settings = pipeline(data={"kind": "sklearn", "name": "iris"}, model=model)

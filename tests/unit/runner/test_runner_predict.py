@@ -1,4 +1,6 @@
-"""Applying a stored model: what is read, what is refused before anything heavy is loaded, what is written."""
+"""Applying a stored model: what is read, what is refused before anything heavy is loaded, what is
+written.
+"""
 
 import csv
 import importlib
@@ -22,12 +24,13 @@ import history
 from history.entry import Entry
 from history.errors import IntegrityError, UnknownEntry, UntrustedCode
 from history.manager import COMMON_ARTEFACTS
-from runner import predict
-from runner.data import inputs, tables
+from runner.config.schema import SklearnData
+from runner.data import files as tables
+from runner.data import inputs
 from runner.data.sources import load
 from runner.errors import DataError, ExperimentError, InputError, ModelError
-from runner.predict import plan
-from runner.settings import SklearnData
+from runner.run import predict
+from runner.run.predict import plan
 
 pyarrow: Any = importlib.import_module("pyarrow")  # has no types
 parquet: Any = importlib.import_module("pyarrow.parquet")
@@ -92,7 +95,10 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
     """With a header or without, row by row into the features' shape."""
     for text in ("a,b,c,d\n1,2,3,4\n5,6,7,8\n", "1,2,3,4\n5,6,7,8\n"):
         found, ignored = read(write(text), (2, 2, 1), None)
-        assert (found.tolist(), ignored) == ([[[[1], [2]], [[3], [4]]], [[[5], [6]], [[7], [8]]]], [])
+        assert (found.tolist(), ignored) == (
+            [[[[1], [2]], [[3], [4]]], [[[5], [6]], [[7], [8]]]],
+            [],
+        )
 
 
 @pytest.mark.parametrize(
@@ -104,22 +110,37 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
         ("age,bmi (kg)\n1,2\n3\n", r"row 2 \(line 3\) has 1 values; the first line has 2"),
         ("age,bmi (kg)\n1,2,3\n", r"row 1 \(line 2\) has 3 values"),
         ("age,bmi (kg)\n1,2\n\n3,4\n", "line 3 is blank"),
-        ("age,bmi (kg)\n1,2\n3,x\n", r"row 2 \(line 3\), column 'bmi \(kg\)': 'x' is no finite number"),
+        (
+            "age,bmi (kg)\n1,2\n3,x\n",
+            r"row 2 \(line 3\), column 'bmi \(kg\)': 'x' is no finite number",
+        ),
         ('age,bmi (kg),t\n1,2,"a\nb"\n3,x,c\n', r"row 2 \(line 4\), column 'bmi \(kg\)': 'x'"),
-        ("age,bmi (kg)\n1,\n", r"row 1 \(line 2\), column 'bmi \(kg\)': nothing, where a number must be"),
+        (
+            "age,bmi (kg)\n1,\n",
+            r"row 1 \(line 2\), column 'bmi \(kg\)': nothing, where a number must be",
+        ),
         ("age,bmi (kg)\nNA,1\n", "column 'age': nothing"),
         ("age,bmi (kg)\nnan,1\n", "column 'age': nothing"),
         ("age,bmi (kg)\n1,-inf\n", r"column 'bmi \(kg\)': '-inf'"),
         ("age,bmi (kg)\ninf,-inf\n", "column 'age': 'inf'"),
-        ("age,bmi (kg)\n1,1e39\n", r"column 'bmi \(kg\)': '1e\+39' is no finite number of single precision"),
+        (
+            "age,bmi (kg)\n1,1e39\n",
+            r"column 'bmi \(kg\)': '1e\+39' is no finite number of single precision",
+        ),
         ("age,bmi (kg)\n1e308,1e308\n", r"column 'age': '1e\+308'"),
         ("age,bmi (kg)\n1,2_0\n", "'2_0'"),
         ('age,bmi (kg)\n"1,5",2\n', "'1,5'"),
         ("age,bmi (kg)\nTrue,2\n", "'True'"),
         (f"age,bmi (kg)\n{'z' * 500},2\n", r"'z{50,60}\.\.\. is no"),
         ("age,age,bmi (kg)\n1,2,3\n", "several columns 'age'"),
-        ("age,bmi kg\n1,2\n", r"has no column 'bmi \(kg\)'; did you mean 'bmi kg'\? \(others: bmi kg\)"),
-        ("Age,Bmi\n1,2\n", r"names none of the columns of the model; its header must be age,bmi \(kg\)$"),
+        (
+            "age,bmi kg\n1,2\n",
+            r"has no column 'bmi \(kg\)'; did you mean 'bmi kg'\? \(others: bmi kg\)",
+        ),
+        (
+            "Age,Bmi\n1,2\n",
+            r"names none of the columns of the model; its header must be age,bmi \(kg\)$",
+        ),
         ("1.5,2.5\n3,.25\n", r"its header must be age,bmi \(kg\)$"),
         ("age;bmi (kg)\n1;2\n", r"must be age,bmi \(kg\); columns are separated by commas"),
         ('age,bmi (kg)\n1,"2\n', "line 2: unexpected end of data; it is no CSV, or was cut off"),
@@ -148,8 +169,12 @@ def test_a_csv_of_other_content_is_refused(text: str | bytes, words: str, write:
         ("a,b\n3,x\n", r"row 1 \(line 2\), column 'b': 'x'"),
     ],
 )
-def test_where_no_names_are_known_the_first_line_is_not_guessed(text: str, words: str, write: Write) -> None:
-    """A row that is taken for a header would be missing from the output, and nobody would notice."""
+def test_where_no_names_are_known_the_first_line_is_not_guessed(
+    text: str, words: str, write: Write
+) -> None:
+    """A row that is taken for a header would be missing from the output, and nobody would
+    notice.
+    """
     with pytest.raises(DataError, match=words):
         read(write(text), (2,), None)
 
@@ -159,24 +184,41 @@ def test_where_no_names_are_known_the_first_line_is_not_guessed(text: str, words
 
 def test_a_parquet_table_is_read(write: Write) -> None:
     """Of any numeric types; by name, or in order."""
-    table = {"bmi (kg)": pyarrow.array([2, -3], "int8"), "on": [True, False], "age": np.array([0.5, 1.5], "float32")}
+    table = {
+        "bmi (kg)": pyarrow.array([2, -3], "int8"),
+        "on": [True, False],
+        "age": np.array([0.5, 1.5], "float32"),
+    }
     path = write(table, "rows.parquet")
     found, ignored = read(path, (2,), COLUMNS)
-    assert (found.dtype, found.tolist(), ignored) == (np.dtype("float32"), [[0.5, 2.0], [1.5, -3.0]], ["on"])
+    assert (found.dtype, found.tolist(), ignored) == (
+        np.dtype("float32"),
+        [[0.5, 2.0], [1.5, -3.0]],
+        ["on"],
+    )
     assert read(path, (3, 1), None)[0].tolist() == [[[2.0], [1.0], [0.5]], [[-3.0], [0.0], [1.5]]]
 
 
 @pytest.mark.parametrize(
     ("table", "words"),
     [
-        ({"age": [1.0, 2.0], "bmi (kg)": [1.0, float("nan")]}, r"row 2, column 'bmi \(kg\)': nothing, where"),
-        ({"age": [1.0, 1e300], "bmi (kg)": [1.0, float("nan")]}, r"row 2, column 'age': '1e\+300' is no finite"),
+        (
+            {"age": [1.0, 2.0], "bmi (kg)": [1.0, float("nan")]},
+            r"row 2, column 'bmi \(kg\)': nothing, where",
+        ),
+        (
+            {"age": [1.0, 1e300], "bmi (kg)": [1.0, float("nan")]},
+            r"row 2, column 'age': '1e\+300' is no finite",
+        ),
         ({"age": [1, None], "bmi (kg)": [1, 2]}, "row 2, column 'age': nothing, where"),
         ({"age": ["1", "2"], "bmi (kg)": [1, 2]}, r"row 1, column 'age': '1' is no finite"),
         ({"age": [[1], [2]], "bmi (kg)": [1, 2]}, "row 1, column 'age': "),
         ({"age": [1, 2], "bmi kg": [1, 2]}, "did you mean 'bmi kg'"),
         ({"a": [1, 2], "b": [1, 2]}, "its header must be age"),
-        ({"age": pyarrow.array([], "int8"), "bmi (kg)": pyarrow.array([], "int8")}, "holds no rows"),
+        (
+            {"age": pyarrow.array([], "int8"), "bmi (kg)": pyarrow.array([], "int8")},
+            "holds no rows",
+        ),
     ],
 )
 def test_a_parquet_table_of_other_content_is_refused(table: Any, words: str, write: Write) -> None:
@@ -193,10 +235,14 @@ def test_a_file_that_is_no_parquet_is_refused(tmp_path: Path) -> None:
             read(tmp_path / "rows.pq", (2,), None)
 
 
-def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_extra_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Before TensorFlow is loaded, for input and output alike."""
     monkeypatch.setitem(sys.modules, "pyarrow.parquet", None)
-    with pytest.raises(InputError, match=r"parquet: needs pyarrow: pip install 'keras-experiment-runner\[parquet"):
+    with pytest.raises(
+        InputError, match=r"parquet: needs pyarrow: pip install 'keras-experiment-runner\[parquet"
+    ):
         tables.parquet(tmp_path / "rows.parquet")
 
 
@@ -206,7 +252,11 @@ def test_without_pyarrow_the_extra_is_named(tmp_path: Path, monkeypatch: pytest.
 def test_an_npz_holds_rows_in_their_shape(write: Write) -> None:
     """As `x`, or as its only array; of any numeric type."""
     x = np.arange(12).reshape(3, 2, 2)
-    for arrays in ({"x": x, "y": np.arange(3)}, {"features": x.astype("uint8")}, {"x": x.astype("float16")}):
+    for arrays in (
+        {"x": x, "y": np.arange(3)},
+        {"features": x.astype("uint8")},
+        {"x": x.astype("float16")},
+    ):
         found, _ = read(write(None, "rows.npz", **arrays), (2, 2), None)
         assert (found.dtype, found.tolist()) == (np.dtype("float32"), x.tolist())
 
@@ -227,7 +277,9 @@ def test_an_npz_holds_rows_in_their_shape(write: Write) -> None:
         ({"x": np.array([[[object()] * 2] * 2])}, "cannot read .* as an .npz file of plain arrays"),
     ],
 )
-def test_an_npz_of_other_content_is_refused(arrays: dict[str, Any], words: str, write: Write) -> None:
+def test_an_npz_of_other_content_is_refused(
+    arrays: dict[str, Any], words: str, write: Write
+) -> None:
     """Nothing is unpickled."""
     with pytest.raises(DataError, match=words):
         read(write(None, "rows.npz", **arrays), (2, 2), None)
@@ -258,7 +310,9 @@ def test_a_file_that_is_no_npz_is_refused(tmp_path: Path) -> None:
     ],
 )
 def test_a_tables_columns_are_recorded(name: Any, task: str, first: str | None) -> None:
-    """Those of images, which are pixels, are not; an identity of the data does not depend on them."""
+    """Those of images, which are pixels, are not; an identity of the data does not depend on
+    them.
+    """
     data = load(SklearnData(name=name), task)
     described = data.describe("f")
     assert next(iter(described.get("columns", [None]))) == first
@@ -272,7 +326,12 @@ def test_a_tables_columns_are_recorded(name: Any, task: str, first: str | None) 
 
 def model_file(folder: Path, module: str | None, name: str) -> Path:
     registered = None if module else name
-    config = {"module": module, "class_name": name, "config": {"name": "m"}, "registered_name": registered}
+    config = {
+        "module": module,
+        "class_name": name,
+        "config": {"name": "m"},
+        "registered_name": registered,
+    }
     with zipfile.ZipFile(folder / "model.keras", "w") as made:
         made.writestr("config.json", json.dumps(config))
     return folder / "model.keras"
@@ -290,15 +349,25 @@ Add = Callable[..., Entry]
 def add(root: Path, tmp_path: Path) -> Add:
     """Stores an entry whose model is a file without weights: nobody loads it."""
 
-    def store(module: str | None = "keras", name: str = "Sequential", data: Any = None, **keys: Any) -> Entry:
-        manager = history.open(root).manager_of(Entry({"task": keys.pop("task", "classification")}, root))
+    def store(
+        module: str | None = "keras", name: str = "Sequential", data: Any = None, **keys: Any
+    ) -> Entry:
+        manager = history.open(root).manager_of(
+            Entry({"task": keys.pop("task", "classification")}, root)
+        )
         files = {}
         for artefact in (*COMMON_ARTEFACTS, *manager.artefacts):
             files[artefact] = tmp_path / f"{artefact}.txt"
             files[artefact].write_text(artefact)
         files["model"] = model_file(tmp_path, module, name)
         known = {"shapes": {"train": [90, 2]}, "columns": COLUMNS, "classes": ["no", 'y, "s"']}
-        document = {"pipeline": "mlp", "status": "complete", "experiment": "e", "run_id": "r", "data": data or known}
+        document = {
+            "pipeline": "mlp",
+            "status": "complete",
+            "experiment": "e",
+            "run_id": "r",
+            "data": data or known,
+        }
         kept = files if keys.get("status") != "failed" else {}
         return manager.add({**document, **keys}, kept)
 
@@ -311,7 +380,9 @@ def rows(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return write(CSV)
 
 
-def planned(root: Path, output: str | None = "out.csv", input: str | None = "rows.csv", trust: bool = False) -> Any:
+def planned(
+    root: Path, output: str | None = "out.csv", input: str | None = "rows.csv", trust: bool = False
+) -> Any:
     return plan(history.open(root), "@-1", input, output, trust=trust)
 
 
@@ -321,7 +392,11 @@ def test_a_plan_holds_the_rows_and_leaves_nothing(add: Add, root: Path, tmp_path
     entry = add()
     before = sorted(tmp_path.iterdir())
     found = planned(root)
-    assert (found.entry.id, found.rows.tolist(), found.classes) == (entry.id, ROWS.tolist(), ("no", 'y, "s"'))
+    assert (found.entry.id, found.rows.tolist(), found.classes) == (
+        entry.id,
+        ROWS.tolist(),
+        ("no", 'y, "s"'),
+    )
     assert (found.model, found.output) == (entry.artefact("model"), Path("out.csv"))
     assert sorted(tmp_path.iterdir()) == before
 
@@ -331,13 +406,15 @@ def test_planning_imports_nothing_heavy(add: Add, root: Path, tmp_path: Path) ->
     """The rows are checked before TensorFlow takes its seconds."""
     add()
     code = (
-        "import sys, history\nfrom runner.predict import plan\n"
+        "import sys, history\nfrom runner.run.predict import plan\n"
         f"assert len(plan(history.open({str(root)!r}), 'mlp', 'rows.csv', 'out.csv', trust=False).rows) == 3\n"
         "heavy = 'keras tensorflow keras_tuner sklearn matplotlib'.split()\n"
         "print([name for name in heavy if name in sys.modules])"
     )
     environment = {**os.environ, "PYTHONPATH": str(REPOSITORY)}
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
     assert done.stdout == "[]\n", done.stderr
 
 
@@ -345,15 +422,24 @@ def test_planning_imports_nothing_heavy(add: Add, root: Path, tmp_path: Path) ->
     ("given", "words"),
     [
         ({"input": None}, r"input: predict needs input=FILE \(\.csv, \.parquet, \.pq, \.npz\)"),
-        ({"input": "rows.txt"}, r"input: rows\.txt is of no known format; its name must end in \.csv"),
-        ({"input": "none.csv"}, r"input: there is no file /.*none\.csv; paths count from the current folder"),
+        (
+            {"input": "rows.txt"},
+            r"input: rows\.txt is of no known format; its name must end in \.csv",
+        ),
+        (
+            {"input": "none.csv"},
+            r"input: there is no file /.*none\.csv; paths count from the current folder",
+        ),
         ({"input": "folder.csv"}, "input: there is no file"),
         ({"output": None}, "output: predict needs output=FILE"),
         ({"output": ""}, "output: predict needs output=FILE"),
         ({"output": "out"}, "output: out is of no known format"),
         ({"output": "none/out.csv"}, "output: there is no folder /.*/none; make it"),
         ({"output": "rows.csv/out.csv"}, "output: there is no folder"),
-        ({"output": "./folder.csv/../rows.csv"}, r"output: .*rows\.csv is the input; name another file"),
+        (
+            {"output": "./folder.csv/../rows.csv"},
+            r"output: .*rows\.csv is the input; name another file",
+        ),
         ({"output": "folder.csv"}, r"output: folder\.csv is no file; name another file"),
         ({"output": "/proc/out.csv"}, "output: cannot write in /proc"),
         ({"output": "results/entries/out.csv"}, "belongs to the history"),
@@ -376,12 +462,20 @@ def test_what_is_given_wrongly_is_said(
     [
         ({"status": "failed"}, r"entry mlp-.* \(failed\) holds no model"),
         ({"data": {"classes": ["a", "b"]}}, "does not say which shape its rows have"),
-        ({"data": {"shapes": {"train": [9, 3]}, "columns": COLUMNS}}, "does not say which shape its rows have"),
-        ({"data": {"shapes": {"train": [9, 2]}, "columns": 2}}, "does not say which shape its rows have"),
+        (
+            {"data": {"shapes": {"train": [9, 3]}, "columns": COLUMNS}},
+            "does not say which shape its rows have",
+        ),
+        (
+            {"data": {"shapes": {"train": [9, 2]}, "columns": 2}},
+            "does not say which shape its rows have",
+        ),
         ({"data": {"shapes": {"train": [9, 2]}}}, "nor a classification that names its classes"),
     ],
 )
-def test_an_entry_that_does_not_tell_enough_is_refused(keys: Any, words: str, add: Add, root: Path) -> None:
+def test_an_entry_that_does_not_tell_enough_is_refused(
+    keys: Any, words: str, add: Add, root: Path
+) -> None:
     """A failed one, or one that came from elsewhere."""
     add(**keys)
     with pytest.raises(InputError, match=words):
@@ -389,7 +483,9 @@ def test_an_entry_that_does_not_tell_enough_is_refused(keys: Any, words: str, ad
 
 
 @pytest.mark.usefixtures("rows")
-def test_windows_are_read_without_the_names_of_their_columns(add: Add, root: Path, tmp_path: Path) -> None:
+def test_windows_are_read_without_the_names_of_their_columns(
+    add: Add, root: Path, tmp_path: Path
+) -> None:
     """Each stands in a window once a step."""
     add(data={"shapes": {"train": [90, 3, 2]}, "columns": COLUMNS, "classes": ["no", "yes"]})
     np.savez(tmp_path / "windows.npz", x=np.arange(12).reshape(2, 3, 2))
@@ -403,7 +499,9 @@ def test_an_entry_that_is_not_there_or_damaged_is_named(add: Add, root: Path) ->
         planned(root)
     model = add().artefact("model")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
-    with pytest.raises(IntegrityError, match=r"artefact 'model' of entry mlp-.* is not what was stored"):
+    with pytest.raises(
+        IntegrityError, match=r"artefact 'model' of entry mlp-.* is not what was stored"
+    ):
         planned(root)
 
 
@@ -418,14 +516,23 @@ def test_an_entry_that_is_not_there_or_damaged_is_named(add: Add, root: Path) ->
     ],
 )
 def test_foreign_code_needs_trust_and_is_listed(
-    module: str | None, target: str | None, names: tuple[str, ...], maker: str | None, add: Add, root: Path
+    module: str | None,
+    target: str | None,
+    names: tuple[str, ...],
+    maker: str | None,
+    add: Add,
+    root: Path,
 ) -> None:
-    """Where the model does not say where its code is, what built the model is to be imported, and so is listed."""
+    """Where the model does not say where its code is, what built the model is to be imported, and
+    so is listed.
+    """
     name = "Custom>Scale" if module is None else "Scale"
     add(module, name, identity={"model": {"_target_": target}})
     with pytest.raises(UntrustedCode) as caught:
         planned(root)
-    assert caught.value.names == tuple(text.replace("Custom>Scale", "Scale") if module else text for text in names)
+    assert caught.value.names == tuple(
+        text.replace("Custom>Scale", "Scale") if module else text for text in names
+    )
     assert planned(root, trust=True).maker == maker
 
 
@@ -543,7 +650,9 @@ def test_predictions_that_are_not_finite_are_no_result(run: Run) -> None:
     assert Path("out.csv").read_text() == "mine"
 
 
-def test_an_output_is_replaced_whole_or_not_at_all(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_an_output_is_replaced_whole_or_not_at_all(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     """A disk that is full midway leaves the old file and no other."""
     Path("out.csv").write_text("mine")
     with monkeypatch.context() as patch:
@@ -553,7 +662,10 @@ def test_an_output_is_replaced_whole_or_not_at_all(run: Run, monkeypatch: pytest
             raise OSError(28, "No space left on device")
 
         patch.setattr("pandas.DataFrame.to_csv", full)
-        with pytest.raises(ExperimentError, match=r"cannot write out\.csv: No space left on device; it is as it was"):
+        with pytest.raises(
+            ExperimentError,
+            match=r"cannot write out\.csv: No space left on device; it is as it was",
+        ):
             run(Model(PROBABILITIES), "out.csv")
     assert Path("out.csv").read_text() == "mine"
     assert [path.name for path in tmp_path.iterdir() if "out.csv" in path.name] == ["out.csv"]
@@ -564,7 +676,9 @@ def test_ignored_columns_are_said_in_one_line(
     run: Run, rows: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """When the run has begun, whose log they belong to."""
-    lines = [f"{prefix},{line}" for prefix, line in zip(("id", 1, 2, 3), CSV.splitlines(), strict=True)]
+    lines = [
+        f"{prefix},{line}" for prefix, line in zip(("id", 1, 2, 3), CSV.splitlines(), strict=True)
+    ]
     rows.write_text("\n".join(lines))
     with caplog.at_level(logging.INFO, "runner"):
         run(Model(PROBABILITIES), "out.csv")

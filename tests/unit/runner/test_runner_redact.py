@@ -3,16 +3,20 @@
 import pytest
 from omegaconf import OmegaConf
 
-from runner.redact import redact, remember_environment
+from runner.config.secrets import redact, remember_environment
 
 
-def test_a_value_from_the_environment_is_recorded_as_its_variable(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_value_from_the_environment_is_recorded_as_its_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Whole or within a longer text, however deep; what only looks like a short one stays."""
     monkeypatch.setenv("A_PASSWORD", "hunter22secret")
     monkeypatch.setenv("A_DIGIT", "2")
     monkeypatch.setenv("NOTHING", "")
     remember_environment()
-    config = OmegaConf.create({"a": "${oc.env:A_PASSWORD}", "b": ["x-${oc.env:A_PASSWORD}"], "c": "${oc.env:A_DIGIT}"})
+    config = OmegaConf.create(
+        {"a": "${oc.env:A_PASSWORD}", "b": ["x-${oc.env:A_PASSWORD}"], "c": "${oc.env:A_DIGIT}"}
+    )
     config.e = "${oc.env:NOTHING}"
     plain = OmegaConf.to_container(config, resolve=True)
     assert plain == {"a": "hunter22secret", "b": ["x-hunter22secret"], "c": "2", "e": ""}

@@ -6,18 +6,20 @@ import inspect
 import pytest
 from runner_samples import REPOSITORY
 
-from runner import settings
-from runner.reference import meanings, reference
+from runner.config import schema as settings
+from runner.config.reference import meanings, reference
 
 SCHEMAS = [
     schema
     for _, schema in inspect.getmembers(settings, inspect.isclass)
-    if dataclasses.is_dataclass(schema) and schema.__module__ == settings.__name__ and schema is not settings.Experiment
+    if dataclasses.is_dataclass(schema)
+    and schema.__module__ == settings.__name__
+    and schema is not settings.Experiment
 ]
 
 
 def test_the_reference_is_what_the_schema_gives() -> None:
-    """Write it anew with `python -m runner.reference > REFERENCE.md`."""
+    """Write it anew with `python -m runner.config.reference > REFERENCE.md`."""
     assert (REPOSITORY / "REFERENCE.md").read_text(encoding="utf-8") == reference()
 
 
@@ -28,7 +30,11 @@ def test_every_key_says_what_it_means(schema: type) -> None:
 
 
 def test_every_argument_of_a_shipped_model_says_what_it_means() -> None:
-    """In its docstring: no row of the reference has an empty last cell, but for groups, whose names speak."""
+    """In its docstring: no row of the reference has an empty last cell, but for groups, whose names
+    speak.
+    """
     keys = reference().split("## Groups")[0]
-    assert [line for line in keys.splitlines() if line.startswith("| ") and line.endswith("|  |")] == []
+    assert [
+        line for line in keys.splitlines() if line.startswith("| ") and line.endswith("|  |")
+    ] == []
     assert "### `runner.models.mlp`" in keys

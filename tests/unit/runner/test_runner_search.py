@@ -11,14 +11,14 @@ import keras_tuner
 import pytest
 from runner_samples import pipeline, read
 
-from runner.check import plain
+from runner.config.check import plain_config
+from runner.config.schema import Hyperparameter, Run
+from runner.config.space import declare, hyperparameters, is_hyperparameter, sample
 from runner.errors import Problem
 from runner.search.loop import SLOT, _tell
 from runner.search.oracles import oracle
 from runner.search.state import Place, State
-from runner.settings import Hyperparameter, Run
-from runner.space import declare, hyperparameters, is_hyperparameter, sample
-from runner.validation import Ranking, Validated
+from runner.training.refit import Ranking, Validated
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random"},
@@ -51,13 +51,17 @@ def new(tuner: str) -> Any:
 
 def bare(tuner: str) -> Any:
     """An oracle that has to be told everything."""
-    return oracle(Run(seed=1), pipeline(tuner=TUNERS[tuner], objective={"name": "score", "direction": "max"}))
+    return oracle(
+        Run(seed=1), pipeline(tuner=TUNERS[tuner], objective={"name": "score", "direction": "max"})
+    )
 
 
 def result(trial: Any) -> dict[str, Any]:
     """What a training would have returned: a pure function of the values."""
     values = trial.hyperparameters.values
-    score = math.sin(values["model.units"] * 3.7) + values["model.rate"] * (2 if values["model.kind"] == "a" else -1)
+    score = math.sin(values["model.units"] * 3.7) + values["model.rate"] * (
+        2 if values["model.kind"] == "a" else -1
+    )
     score += values.get("tuner/epochs", 0) / 10
     failed = int(trial.trial_id) == FAILING
     return {
@@ -114,12 +118,16 @@ def restored(tuner: str, folder: Path) -> Any:
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
-def test_the_synthetic_search_is_worth_comparing(tuner: str, expected: dict[str, list[Row]]) -> None:
+def test_the_synthetic_search_is_worth_comparing(
+    tuner: str, expected: dict[str, list[Row]]
+) -> None:
     """Many different trials, one of them failed, Hyperband with promotions, the grid to its end."""
     rows = expected[tuner]
     assert len(rows) >= 4
     assert [status for _, status, _, _ in rows].count("FAILED") == 1
-    assert [number for number, *_ in rows] == [str(number).zfill(len(rows[0][0])) for number in range(len(rows))]
+    assert [number for number, *_ in rows] == [
+        str(number).zfill(len(rows[0][0])) for number in range(len(rows))
+    ]
     if tuner == "grid":
         assert len(rows) == 5 * 3 * 2
         assert len({json.dumps(values, sort_keys=True) for *_, values in rows}) == 30
@@ -131,7 +139,9 @@ def test_the_synthetic_search_is_worth_comparing(tuner: str, expected: dict[str,
 def test_a_search_restored_at_every_step_is_the_uninterrupted_one(
     tuner: str, expected: dict[str, list[Row]], tmp_path: Path
 ) -> None:
-    """Killed after every ask and after every tell: the same ids, values and scores in the same order."""
+    """Killed after every ask and after every tell: the same ids, values and scores in the same
+    order.
+    """
     kept = state(tmp_path)
     kept.save_oracle(new(tuner))
     rows: list[Row] = []
@@ -143,7 +153,10 @@ def test_a_search_restored_at_every_step_is_the_uninterrupted_one(
         kept.save(asking, trial)
         again = restored(tuner, tmp_path)
         same = again.create_trial(SLOT)
-        assert (same.trial_id, same.hyperparameters.values) == (trial.trial_id, trial.hyperparameters.values)
+        assert (same.trial_id, same.hyperparameters.values) == (
+            trial.trial_id,
+            trial.hyperparameters.values,
+        )
         end(kept, again, same)
         rows.append(row(again.trials[same.trial_id]))
     assert rows == expected[tuner]
@@ -182,7 +195,9 @@ def test_a_state_that_is_saved_and_restored_is_the_same_state(tuner: str, tmp_pa
         trial = made.create_trial(SLOT)
         kept.save(made, trial)
         end(kept, made, trial)
-    found, expected = (json.loads(json.dumps(each.get_state())) for each in (restored(tuner, tmp_path), made))
+    found, expected = (
+        json.loads(json.dumps(each.get_state())) for each in (restored(tuner, tmp_path), made)
+    )
     for unordered in (found, expected):
         unordered["tried_so_far"].sort()
     assert found == expected
@@ -213,15 +228,24 @@ def foreign(path: Path) -> None:
 FILES = ("oracle.json", "trial_{}/trial.json", "trial_{}/result.json")
 QUICK = [tuner for tuner in TUNERS if tuner != "bayesian"]  # each of its points costs half a second
 DAMAGES = [
-    (tuner, name, damage) for tuner in QUICK for name in FILES for damage in (truncate, empty, foreign, Path.unlink)
+    (tuner, name, damage)
+    for tuner in QUICK
+    for name in FILES
+    for damage in (truncate, empty, foreign, Path.unlink)
 ]
 
 
 @pytest.mark.parametrize(("tuner", "name", "damage"), [*DAMAGES, ("bayesian", FILES[0], truncate)])
 def test_a_damaged_state_is_rebuilt_from_the_results(
-    tuner: str, name: str, damage: Callable[[Path], None], expected: dict[str, list[Row]], tmp_path: Path
+    tuner: str,
+    name: str,
+    damage: Callable[[Path], None],
+    expected: dict[str, list[Row]],
+    tmp_path: Path,
 ) -> None:
-    """Restoring says no and deletes nothing; what has ended is replayed, and the search goes on as if nothing was."""
+    """Restoring says no and deletes nothing; what has ended is replayed, and the search goes on as
+    if nothing was.
+    """
     kept = written(tuner, tmp_path, 3)
     ended = expected[tuner][:3]
     damage(tmp_path / name.format(ended[2][0]))
@@ -247,7 +271,9 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(tmp_path: Path) 
     trial = new("random").create_trial(SLOT)
     path = kept.trial_folder(trial.trial_id) / "result.json"
     assert kept.result(trial) == result(trial)
-    path.write_text(json.dumps({**result(trial), "asked": {**result(trial)["asked"], "model.units": 99}}))
+    path.write_text(
+        json.dumps({**result(trial), "asked": {**result(trial)["asked"], "model.units": 99}})
+    )
     assert kept.result(trial) is None
     truncate(path)
     assert kept.result(trial) is None
@@ -258,7 +284,9 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(tmp_path: Path) 
 def test_a_budget_does_not_change_the_ids() -> None:
     """So that a raised one continues the same search."""
     few, many = (
-        oracle(Run(), pipeline(tuner={"kind": "random", "max_trials": budget})).create_trial(SLOT).trial_id
+        oracle(Run(), pipeline(tuner={"kind": "random", "max_trials": budget}))
+        .create_trial(SLOT)
+        .trial_id
         for budget in (5, 50_000)
     )
     assert few == many
@@ -332,22 +360,37 @@ def test_sampling_replaces_each_hyperparameter_by_its_value() -> None:
 def test_every_kind_of_hyperparameter_is_keras_tuners_own() -> None:
     """With the arguments of the config, read and written back."""
     specs: dict[str, dict[str, Any]] = {
-        "i": {"hp": "Int", "min_value": 2, "max_value": 8, "step": 2, "sampling": "log", "default": 4},
+        "i": {
+            "hp": "Int",
+            "min_value": 2,
+            "max_value": 8,
+            "step": 2,
+            "sampling": "log",
+            "default": 4,
+        },
         "f": {"hp": "Float", "min_value": 0.1, "max_value": 0.9, "default": 0.3},
         "c": {"hp": "Choice", "values": [3, 1], "ordered": False, "default": 1},
         "b": {"hp": "Boolean", "default": True},
         "x": {"hp": "Fixed", "value": "relu"},
     }
     hp = keras_tuner.HyperParameters()
-    written_back = {key: plain(read(spec, Hyperparameter)[0]) for key, spec in specs.items()}
+    written_back = {key: plain_config(read(spec, Hyperparameter)[0]) for key, spec in specs.items()}
     assert sample(written_back, hp, "m") == {"i": 4, "f": 0.3, "c": 1, "b": True, "x": "relu"}
     integer = hp.space[0]
-    assert (integer.min_value, integer.max_value, integer.step, integer.sampling) == (2, 8, 2, "log")
+    assert (integer.min_value, integer.max_value, integer.step, integer.sampling) == (
+        2,
+        8,
+        2,
+        "log",
+    )
 
 
 def test_a_hyperparameter_whose_condition_does_not_hold_is_none() -> None:
     """And its own value where it holds."""
-    tree = {"deep": {"hp": "Boolean"}, "second": {**SPACE["units"], "parent_name": "m.deep", "parent_values": [True]}}
+    tree = {
+        "deep": {"hp": "Boolean"},
+        "second": {**SPACE["units"], "parent_name": "m.deep", "parent_values": [True]},
+    }
     shallow, deep = keras_tuner.HyperParameters(), keras_tuner.HyperParameters()
     deep.values["m.deep"] = True
     assert sample(tree, shallow, "m") == {"deep": False, "second": None}
@@ -372,7 +415,9 @@ def drawn_spec(draw: random.Random) -> dict[str, Any]:
     kind = draw.choice(["Int", "Float", "Choice", "Boolean", "Fixed"])
     if kind in ("Int", "Float"):
         number: Callable[[], Any] = (
-            (lambda: draw.randint(-2, 9)) if kind == "Int" else (lambda: draw.choice([-1.0, 0.0, 0.001, 0.5, 1, 8.0]))
+            (lambda: draw.randint(-2, 9))
+            if kind == "Int"
+            else (lambda: draw.choice([-1.0, 0.0, 0.001, 0.5, 1, 8.0]))
         )
         spec = {"hp": kind, "min_value": number(), "max_value": number()}
         optional = {
@@ -382,12 +427,18 @@ def drawn_spec(draw: random.Random) -> dict[str, Any]:
         }
         return spec | {key: make() for key, make in optional.items() if draw.random() < 0.5}
     if kind == "Choice":
-        values = [draw.choice([0, 1, 2, 0.5, "a", "b", True, False]) for _ in range(draw.randint(0, 3))]
+        values = [
+            draw.choice([0, 1, 2, 0.5, "a", "b", True, False]) for _ in range(draw.randint(0, 3))
+        ]
         extra = {"ordered": draw.choice([True, False])} if draw.random() < 0.3 else {}
         return {"hp": kind, "values": values, **extra} | (
             {"default": draw.choice([1, "a"])} if draw.random() < 0.3 else {}
         )
-    return {"hp": "Boolean"} if kind == "Boolean" else {"hp": "Fixed", "value": draw.choice([1, 0.5, "a", True])}
+    return (
+        {"hp": "Boolean"}
+        if kind == "Boolean"
+        else {"hp": "Fixed", "value": draw.choice([1, 0.5, "a", True])}
+    )
 
 
 def test_what_passes_the_check_is_taken_and_drawn_by_keras_tuner() -> None:
@@ -401,7 +452,7 @@ def test_what_passes_the_check_is_taken_and_drawn_by_keras_tuner() -> None:
             continue
         passed += 1
         hp = keras_tuner.HyperParameters()
-        sample({"x": plain(made)}, hp, "m")
+        sample({"x": plain_config(made)}, hp, "m")
         value = hp.space[0].random_sample(seed=draw.randint(1, 10**6))
         if spec["hp"] in ("Int", "Float"):
             assert spec["min_value"] <= value <= spec["max_value"], spec
@@ -418,7 +469,10 @@ def test_a_summary_is_the_mean_and_the_sample_deviation() -> None:
         "metrics": pytest.approx({"rmse": 3.0, "r2": 0.3}),
         "deviation": pytest.approx({"rmse": math.sqrt(7), "r2": math.sqrt(0.07)}),
     }
-    assert Validated(runs=rows[:1]).summary("validation") == {"metrics": {"rmse": 1.0, "r2": 0.1}, "deviation": {}}
+    assert Validated(runs=rows[:1]).summary("validation") == {
+        "metrics": {"rmse": 1.0, "r2": 0.1},
+        "deviation": {},
+    }
 
 
 def test_a_metric_that_is_not_defined_has_no_mean_and_no_deviation() -> None:
@@ -426,7 +480,9 @@ def test_a_metric_that_is_not_defined_has_no_mean_and_no_deviation() -> None:
     rows = [{"validation": {"accuracy": value, "roc_auc": math.nan}} for value in (0.5, 0.7)]
     summary = Validated(runs=rows).summary("validation")
     assert summary["metrics"] == pytest.approx({"accuracy": 0.6, "roc_auc": math.nan}, nan_ok=True)
-    assert summary["deviation"] == pytest.approx({"accuracy": math.sqrt(0.02), "roc_auc": math.nan}, nan_ok=True)
+    assert summary["deviation"] == pytest.approx(
+        {"accuracy": math.sqrt(0.02), "roc_auc": math.nan}, nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(
@@ -448,4 +504,7 @@ def test_the_better_repeat_is_kept(direction: Any, value: float, than: float, be
 
 def test_a_problem_is_told_with_its_key() -> None:
     """Or alone where it has none."""
-    assert (str(Problem("a.b", "is wrong")), str(Problem("", "is wrong"))) == ("a.b: is wrong", "is wrong")
+    assert (str(Problem("a.b", "is wrong")), str(Problem("", "is wrong"))) == (
+        "a.b: is wrong",
+        "is wrong",
+    )

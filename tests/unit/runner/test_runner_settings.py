@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from runner_samples import MLP, pipeline, read, where
 
-from runner.settings import (
+from runner.config.schema import (
     Data,
     Fit,
     Hyperparameter,
@@ -93,7 +93,11 @@ def test_a_range_must_be_finite(bound: float) -> None:
 
 def test_a_hyperparameter_deep_in_a_model_is_checked_at_its_own_key() -> None:
     """However deep it lies, in lists too."""
-    given = {"_target_": "a.b", "blocks": [{"units": {**INT, "min_value": 9}}], "rate": {**FLOAT, "step": 0}}
+    given = {
+        "_target_": "a.b",
+        "blocks": [{"units": {**INT, "min_value": 9}}],
+        "rate": {**FLOAT, "step": 0},
+    }
     assert where(read(given, Model)[1]) == ["here.blocks[0].units.max_value", "here.rate.step"]
 
 
@@ -104,7 +108,9 @@ def test_a_hyperparameter_stands_in_model_and_fit_only() -> None:
     assert "model and fit only" in found[0].what
 
 
-@pytest.mark.parametrize("path", ["mlp", "a..b", ".a.b", "a.b.", "a b.c", "os.system('x')", "1a.b", ""])
+@pytest.mark.parametrize(
+    "path", ["mlp", "a..b", ".a.b", "a.b.", "a b.c", "os.system('x')", "1a.b", ""]
+)
 def test_a_target_is_a_dotted_path(path: str) -> None:
     """A file name or an expression is none."""
     assert where(read({"_target_": path}, Model)[1]) == ["here._target_"]
@@ -163,7 +169,9 @@ def test_an_objective_has_a_direction(name: str, direction: str | None, sense: s
         ({"name": "val_loss", "direction": "up"}, "unknown value 'up'"),
     ],
 )
-def test_a_direction_that_is_missing_or_contradicts_the_metric_is_refused(given: dict[str, str], words: str) -> None:
+def test_a_direction_that_is_missing_or_contradicts_the_metric_is_refused(
+    given: dict[str, str], words: str
+) -> None:
     """Searching for the worst model must not go unnoticed."""
     found = read(given, Objective)[1]
     assert where(found) == ["here.direction"]
@@ -172,7 +180,9 @@ def test_a_direction_that_is_missing_or_contradicts_the_metric_is_refused(given:
 
 def test_no_direction_is_guessed_for_an_unknown_metric() -> None:
     """Even one that looks like a loss or an accuracy."""
-    assert [known_direction(n) for n in ("my_loss", "val_my_accuracy", "auc_1", "val_")] == [None] * 4
+    assert [known_direction(n) for n in ("my_loss", "val_my_accuracy", "auc_1", "val_")] == [
+        None
+    ] * 4
 
 
 @pytest.mark.parametrize("key", ["epochs", "batch_size", "repeats"])
@@ -184,7 +194,10 @@ def test_validation_counts_from_one(key: str) -> None:
 
 def test_fit_counts_from_one_or_is_a_hyperparameter() -> None:
     """Epochs and batch size may be searched for."""
-    assert where(read({"epochs": 0, "batch_size": -1}, Fit)[1]) == ["here.epochs", "here.batch_size"]
+    assert where(read({"epochs": 0, "batch_size": -1}, Fit)[1]) == [
+        "here.epochs",
+        "here.batch_size",
+    ]
     assert read({"epochs": INT, "batch_size": CHOICE, "shuffle": {"hp": "Boolean"}}, Fit)[1] == []
 
 
@@ -192,7 +205,10 @@ def test_fit_counts_from_one_or_is_a_hyperparameter() -> None:
     ("given", "keys"),
     [
         ({"kind": "random", "max_trials": 0}, ["here.max_trials"]),
-        ({"kind": "grid", "max_trials": None, "executions_per_trial": 0}, ["here.executions_per_trial"]),
+        (
+            {"kind": "grid", "max_trials": None, "executions_per_trial": 0},
+            ["here.executions_per_trial"],
+        ),
         ({"kind": "grid", "max_epochs": 3}, ["here.max_epochs"]),
         ({"kind": "hyperband", "max_trials": 3}, ["here.max_trials"]),
         ({"kind": "hyperband", "factor": 1}, ["here.factor"]),
@@ -201,11 +217,16 @@ def test_fit_counts_from_one_or_is_a_hyperparameter() -> None:
             ["here.max_epochs", "here.hyperband_iterations"],
         ),
         ({"kind": "bayesian", "num_initial_points": 0}, ["here.num_initial_points"]),
-        ({"kind": "random", "max_consecutive_failed_trials": 0}, ["here.max_consecutive_failed_trials"]),
+        (
+            {"kind": "random", "max_consecutive_failed_trials": 0},
+            ["here.max_consecutive_failed_trials"],
+        ),
         ({"kind": "rando"}, ["here.kind"]),
     ],
 )
-def test_a_tuner_takes_its_own_keys_with_counts_from_one(given: dict[str, Any], keys: list[str]) -> None:
+def test_a_tuner_takes_its_own_keys_with_counts_from_one(
+    given: dict[str, Any], keys: list[str]
+) -> None:
     """A key of another tuner is unknown."""
     assert where(read(given, Tuner)[1]) == keys
 
@@ -232,7 +253,8 @@ def test_right_pipeline_names_pass(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "better"), [("My MLP", "my-mlp"), ("a_b", "a-b"), ("ü", None), ("1x", None), ("", None)]
+    ("name", "better"),
+    [("My MLP", "my-mlp"), ("a_b", "a-b"), ("ü", None), ("1x", None), ("", None)],
 )
 def test_wrong_pipeline_names_get_a_better_one(name: str, better: str | None) -> None:
     """Where one can be made from it."""
@@ -250,7 +272,9 @@ def test_the_manager_of_a_pipeline_defaults_to_its_task() -> None:
 
 def test_a_backend_that_is_not_installed_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     """With what installs it."""
-    monkeypatch.setattr("runner.settings.find_spec", lambda name: None if name == "jax" else object())
+    monkeypatch.setattr(
+        "runner.config.schema.find_spec", lambda name: None if name == "jax" else object()
+    )
     _, found = read({"backend": "jax"}, Run)
     assert [problem.where for problem in found] == ["here.backend"]
     assert "pip install '.[jax]'" in found[0].what

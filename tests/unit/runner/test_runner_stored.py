@@ -1,4 +1,6 @@
-"""An experiment is rebuilt from an entry alone, and nothing that the entry names is imported or looked up for it."""
+"""An experiment is rebuilt from an entry alone, and nothing that the entry names is imported or
+looked up for it.
+"""
 
 import sys
 from pathlib import Path
@@ -11,15 +13,18 @@ from omegaconf import OmegaConf
 from history import registry
 from history.entry import Entry
 from history.errors import InputError, IntegrityError, UntrustedCode
-from history.experiments import experiment_yaml
+from history.exchange.config import experiment_yaml
 from history.files import sha256
 from history.manager import COMMON_ARTEFACTS
 from history.store import open_store
+from runner.config.schema import Paths, Run
 from runner.errors import ConfigError
-from runner.settings import Paths, Run
-from runner.stored import reproduction
+from runner.run.stored import reproduction
 
-MLP = {"_target_": "runner.models.mlp", "hidden": {"h1": {"hp": "Int", "min_value": 4, "max_value": 8}}}
+MLP = {
+    "_target_": "runner.models.mlp",
+    "hidden": {"h1": {"hp": "Int", "min_value": 4, "max_value": 8}},
+}
 SECTIONS: dict[str, Any] = {
     "task": {"kind": "classification"},
     "data": {"kind": "sklearn", "name": "iris"},
@@ -33,11 +38,21 @@ def store(root: Path, sections: dict[str, Any], **root_keys: Any) -> Entry:
     manager = registry.manager("classification", root, open_store("tinydb", root))
     made = root / "made"
     made.mkdir(parents=True, exist_ok=True)
-    files = {name: made / f"{name}.bin" for name in (*COMMON_ARTEFACTS, *manager.artefacts, "history")}
+    files = {
+        name: made / f"{name}.bin" for name in (*COMMON_ARTEFACTS, *manager.artefacts, "history")
+    }
     for path in files.values():
         path.write_text("x")
-    content = {"seed": 7, "threads": 1, "paths": {"root": "elsewhere"}, "experiment": "e", **root_keys}
-    files["config"].write_text(yaml.safe_dump({**content, "pipelines": {"mlp": sections}}, sort_keys=False))
+    content = {
+        "seed": 7,
+        "threads": 1,
+        "paths": {"root": "elsewhere"},
+        "experiment": "e",
+        **root_keys,
+    }
+    files["config"].write_text(
+        yaml.safe_dump({**content, "pipelines": {"mlp": sections}}, sort_keys=False)
+    )
     return manager.add({"experiment": "e", "pipeline": "mlp", "status": "complete"}, files)
 
 
@@ -46,19 +61,23 @@ def asked(root: Path, **keys: Any) -> Run:
 
 
 def test_what_was_computed_is_the_entrys_and_where_is_the_commands(tmp_path: Path) -> None:
-    """Seed, threads and pipeline come from the entry; the root and the verbosity from the command line."""
+    """Seed, threads and pipeline come from the entry; the root and the verbosity from the command
+    line.
+    """
     store(tmp_path, SECTIONS)
     found = reproduction(asked(tmp_path), ["reproduce=@-1"])
     assert (found.run.seed, found.run.threads, found.run.progress) == (7, 1, False)
     assert found.experiment.root == tmp_path.resolve()
-    assert found.experiment.pipelines["mlp"].tuner.max_trials == 3  # type: ignore[union-attr]  # it is a RandomTuner
+    # it is a RandomTuner
+    assert found.experiment.pipelines["mlp"].tuner.max_trials == 3  # type: ignore[union-attr]
 
 
 def test_sections_can_be_overridden_and_root_keys_cannot(tmp_path: Path) -> None:
     """A data file may have moved; another seed would be another execution."""
     store(tmp_path, SECTIONS)
     found = reproduction(asked(tmp_path), ["reproduce=@-1", "data.name=wine", "paths.root=x"])
-    assert found.experiment.pipelines["mlp"].data.name == "wine"  # type: ignore[union-attr]  # it is SklearnData
+    # it is SklearnData
+    assert found.experiment.pipelines["mlp"].data.name == "wine"  # type: ignore[union-attr]
     for override in ("seed=3", "threads=2", "tuner=grid", "backend=jax"):
         with pytest.raises(ConfigError, match="comes from the history"):
             reproduction(asked(tmp_path), ["reproduce=@-1", override])
@@ -66,7 +85,10 @@ def test_sections_can_be_overridden_and_root_keys_cannot(tmp_path: Path) -> None
 
 def test_code_is_listed_and_not_imported_unless_trusted(tmp_path: Path) -> None:
     """Every path at once; with trust the config is read, and still nothing imported."""
-    store(tmp_path, {**SECTIONS, "model": {"_target_": "colorsys.rgb_to_hls", "x": {"function": "os.system"}}})
+    store(
+        tmp_path,
+        {**SECTIONS, "model": {"_target_": "colorsys.rgb_to_hls", "x": {"function": "os.system"}}},
+    )
     sys.modules.pop("colorsys", None)
     with pytest.raises(UntrustedCode) as caught:
         reproduction(asked(tmp_path), ["reproduce=@-1"])
@@ -84,7 +106,9 @@ def test_what_is_listed_cannot_move_the_cursor(tmp_path: Path) -> None:
     assert "\x1b" not in str(caught.value)
 
 
-def test_an_environment_variable_is_not_looked_up_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_environment_variable_is_not_looked_up_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What was recorded as its name stays that text, as does what never was an interpolation."""
     monkeypatch.setenv("SECRET", "sesame")
     model = {**MLP, "activation": "\\${oc.env:SECRET}", "dropout": "${oc.env:SECRET}"}
@@ -97,8 +121,12 @@ def test_an_environment_variable_is_not_looked_up_again(tmp_path: Path, monkeypa
 
 
 @pytest.mark.parametrize("text", ["${oc.env:SECRET}", "\\${oc.env:SECRET}", "\\\\${a}", "a\\b"])
-def test_a_text_survives_its_export(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str) -> None:
-    """Whatever it looks like: read and resolved as an experiment's, it is the text that the entry reproduces with."""
+def test_a_text_survives_its_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str
+) -> None:
+    """Whatever it looks like: read and resolved as an experiment's, it is the text that the entry
+    reproduces with.
+    """
     monkeypatch.setenv("SECRET", "sesame")
     entry = store(tmp_path, {**SECTIONS, "model": {**MLP, "activation": text}})
     then = reproduction(asked(tmp_path), []).experiment.pipelines["mlp"].model.args["activation"]
@@ -106,7 +134,9 @@ def test_a_text_survives_its_export(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert exported["pipelines"]["mlp"]["model"]["activation"] == then
 
 
-@pytest.mark.parametrize("text", ["a: &x [1]\nb: *x\n", "pipelines: 3", "[", "pipelines: {a: {}, b: {}}"])
+@pytest.mark.parametrize(
+    "text", ["a: &x [1]\nb: *x\n", "pipelines: 3", "[", "pipelines: {a: {}, b: {}}"]
+)
 def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     """Also YAML aliases, by which a few lines unfold to gigabytes."""
     entry = store(tmp_path, SECTIONS)

@@ -9,13 +9,15 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from runner.check import Reader
-from runner.data import Dataset
+from runner.config.check import Reader
+from runner.config.schema import Data, TableData
+from runner.data.dataset import Dataset
 from runner.data.sources import load
 from runner.errors import DataError, Problem
-from runner.settings import Data, TableData
 
-CSV = "id,city,rooms,zip,price\na1,Bern,3,01,100\na2,Basel,4,02,200\na3,Bern,,01,300\na4,,5,02,150\n"
+CSV = (
+    "id,city,rooms,zip,price\na1,Bern,3,01,100\na2,Basel,4,02,200\na3,Bern,,01,300\na4,,5,02,150\n"
+)
 Load = Callable[..., Dataset]
 
 
@@ -23,14 +25,21 @@ Load = Callable[..., Dataset]
 def loaded(tmp_path: Path) -> Load:
     """Loads a table from text (or columns, as Parquet), with the keys of a section `data`."""
 
-    def make(content: Any = CSV, task: str = "regression", name: str = "rows.csv", **keys: Any) -> Dataset:
+    def make(
+        content: Any = CSV, task: str = "regression", name: str = "rows.csv", **keys: Any
+    ) -> Dataset:
         path = tmp_path / name
         if path.suffix == ".parquet":
             pyarrow: Any = importlib.import_module("pyarrow")
             importlib.import_module("pyarrow.parquet").write_table(pyarrow.table(content), path)
         else:
             path.write_text(content, encoding="utf-8")
-        given = {"kind": "table", "path": str(path), "target": "price", "columns": {"id": "ignore"}} | keys
+        given = {
+            "kind": "table",
+            "path": str(path),
+            "target": "price",
+            "columns": {"id": "ignore"},
+        } | keys
         reader = Reader()
         settings = reader.read(given, Data, "data")
         assert reader.problems == []
@@ -49,7 +58,9 @@ def joined(data: Dataset, name: str | None = None) -> list[Any]:
 
 
 def test_columns_are_read_by_their_content_or_as_they_are_called(loaded: Load) -> None:
-    """Numbers as float32, words as they are written; a missing number is NaN, a missing word the empty one."""
+    """Numbers as float32, words as they are written; a missing number is NaN, a missing word the
+    empty one.
+    """
     data = loaded(columns={"id": "ignore", "zip": "category"})
     assert data.columns == {"city": "category", "rooms": "number", "zip": "category"}
     assert joined(data) == [100, 150, 200, 300]
@@ -66,7 +77,11 @@ def test_a_table_of_numbers_is_one_array(loaded: Load) -> None:
     rows: NDArray[Any] = np.concatenate([part.x for part in data.parts().values()])
     assert sorted(rows.tolist()) == [[1, 2], [4, 5], [7, 8]]
     assert data.facts.input_shape == (2,)
-    assert (data.facts.columns, data.facts.categories, data.facts.may_miss) == (("b", "a"), {}, True)
+    assert (data.facts.columns, data.facts.categories, data.facts.may_miss) == (
+        ("b", "a"),
+        {},
+        True,
+    )
 
 
 def test_facts_are_those_of_the_training_rows(loaded: Load) -> None:
@@ -88,13 +103,20 @@ def test_classes_are_the_words_or_whole_numbers_of_the_target(loaded: Load) -> N
 def test_a_parquet_file_is_read_like_a_csv(loaded: Load) -> None:
     """By its types; what is a category is text."""
     table = {"city": ["Bern", None, "Bern", "Basel"], "rooms": [3, 4, None, 5], "zip": [1, 2, 2, 1]}
-    data = loaded(table | {"price": [1.0, 2.0, 3.0, 4.0]}, name="rows.parquet", columns={"zip": "category"})
+    data = loaded(
+        table | {"price": [1.0, 2.0, 3.0, 4.0]}, name="rows.parquet", columns={"zip": "category"}
+    )
     assert data.columns == {"city": "category", "rooms": "number", "zip": "category"}
-    assert (joined(data, "city"), joined(data, "zip")) == (["Bern", "", "Bern", "Basel"], ["1", "2", "2", "1"])
+    assert (joined(data, "city"), joined(data, "zip")) == (
+        ["Bern", "", "Bern", "Basel"],
+        ["1", "2", "2", "1"],
+    )
     assert np.array_equal(joined(data, "rooms"), [3, 4, np.nan, 5], equal_nan=True)
 
 
-def test_rows_that_lack_something_may_be_left_out(loaded: Load, caplog: pytest.LogCaptureFixture) -> None:
+def test_rows_that_lack_something_may_be_left_out(
+    loaded: Load, caplog: pytest.LogCaptureFixture
+) -> None:
     """Those without a target among them; how many is said."""
     caplog.set_level("INFO", "runner")
     data = loaded(CSV + "a5,Bern,1,01,\na6,Bern,2,01,400\n", missing="drop")
@@ -108,7 +130,10 @@ def test_files_may_be_the_parts(loaded: Load, tmp_path: Path) -> None:
     (tmp_path / "other.csv").write_text(other)
     paths = {"validation": str(tmp_path / "other.csv"), "train": str(tmp_path / "rows.csv")}
     data = loaded(path=paths, columns={"id": "ignore", "zip": "category"})
-    assert (data.train.y.tolist(), data.validation.y.tolist()) == ([100, 200, 300, 150], [199, 299, 399, 250])
+    assert (data.train.y.tolist(), data.validation.y.tolist()) == (
+        [100, 200, 300, 150],
+        [199, 299, 399, 250],
+    )
     assert data.source["split"] == "given"
     (tmp_path / "other.csv").write_text(CSV)
     with pytest.raises(DataError, match=r"4 of the 4 validation rows are train rows too"):
@@ -119,11 +144,19 @@ def test_files_may_be_the_parts(loaded: Load, tmp_path: Path) -> None:
     ("split", "parts"),
     [
         ({"kind": "grouped", "column": "city", "validation": 0.4}, None),
-        ({"kind": "chronological", "column": "when", "validation": 0.5}, {"train": [30, 40], "validation": [10, 20]}),
-        ({"kind": "given", "column": "part"}, {"train": [20, 40], "validation": [10], "test": [30]}),
+        (
+            {"kind": "chronological", "column": "when", "validation": 0.5},
+            {"train": [30, 40], "validation": [10, 20]},
+        ),
+        (
+            {"kind": "given", "column": "part"},
+            {"train": [20, 40], "validation": [10], "test": [30]},
+        ),
     ],
 )
-def test_a_split_may_go_by_a_column(split: dict[str, Any], parts: dict[str, list[int]] | None, loaded: Load) -> None:
+def test_a_split_may_go_by_a_column(
+    split: dict[str, Any], parts: dict[str, list[int]] | None, loaded: Load
+) -> None:
     """Which is then no feature."""
     text = "a,city,when,part,price\n1,Bern,2026-02-01,validation,10\n2,Rom,2026-02-01T01:00:00,train,20\n"
     text += "3,Bern,2025-12-31,test,30\n4,Rom,2026-01-15,train,40\n5,Bonn,2024-01-01,train,40\n"
@@ -154,7 +187,9 @@ def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
 def test_a_class_with_too_few_rows_is_called_by_its_name(loaded: Load) -> None:
     """Where every part is to have its share."""
     text = "a,price\n" + "".join(f"{n},{('no', 'yes')[n % 2]}\n" for n in range(40)) + "1,perhaps\n"
-    with pytest.raises(DataError, match=r"data\.split: the class 'perhaps' has 1 row, and there are 3 parts: give"):
+    with pytest.raises(
+        DataError, match=r"data\.split: the class 'perhaps' has 1 row, and there are 3 parts: give"
+    ):
         loaded(text, "classification", columns={}, split={"test": 0.2})
 
 
@@ -162,7 +197,9 @@ def test_every_file_must_have_the_columns(loaded: Load, tmp_path: Path) -> None:
     """Those that are read of the training file."""
     (tmp_path / "other.csv").write_text("id,city,rooms,price\nb1,Bern,3,1\n")
     with pytest.raises(DataError, match=r"data\.path: .*other\.csv: unknown column 'zip'"):
-        loaded(path={"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")})
+        loaded(
+            path={"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
+        )
 
 
 @pytest.mark.parametrize(
@@ -183,24 +220,60 @@ def test_an_error_of_the_data_knows_its_key(message: str, where: str, what: str)
 @pytest.mark.parametrize(
     ("text", "keys", "words"),
     [
-        (CSV, {"target": "prise"}, r"data\.target: .*rows\.csv: unknown column 'prise'; did you mean 'price'"),
-        (CSV, {"columns": {"idd": "ignore"}}, r"data\.columns\.idd: .*unknown column 'idd'; did you mean 'id'"),
+        (
+            CSV,
+            {"target": "prise"},
+            r"data\.target: .*rows\.csv: unknown column 'prise'; did you mean 'price'",
+        ),
+        (
+            CSV,
+            {"columns": {"idd": "ignore"}},
+            r"data\.columns\.idd: .*unknown column 'idd'; did you mean 'id'",
+        ),
         (CSV.replace(",", ";"), {}, r"unknown column 'price'.*is another data\.separator meant\?"),
         (CSV, {"target": "city"}, r"column 'city': 'Bern' is no finite number"),
-        (CSV + "a5,Bern,x,01,1\n", {}, r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' stands among"),
-        (CSV + "a5,Bern,x,01,1\n", {"columns": {"rooms": "number"}}, r"column 'rooms': 'x' is no finite number"),
+        (
+            CSV + "a5,Bern,x,01,1\n",
+            {},
+            r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' stands among",
+        ),
+        (
+            CSV + "a5,Bern,x,01,1\n",
+            {"columns": {"rooms": "number"}},
+            r"column 'rooms': 'x' is no finite number",
+        ),
         (
             CSV,
             {"missing": "error"},
             r"column 'city' lacks 1 values, the first in row 4 \(line 5\); fill them in, or say",
         ),
-        (CSV + "a5,Bern,1,01,\n", {}, r"data\.path: .*column 'price' lacks 1 values, the first in row 5"),
-        ("a,price\n" + "".join(f"w{n},{n}\n" for n in range(101)), {"columns": {}}, "101 different texts in 101 rows"),
-        ("a,b,price\n1,,2\n2,,3\n", {"columns": {}}, r"data\.path: .*column 'b' is empty; say columns: \{b: ignore\}"),
+        (
+            CSV + "a5,Bern,1,01,\n",
+            {},
+            r"data\.path: .*column 'price' lacks 1 values, the first in row 5",
+        ),
+        (
+            "a,price\n" + "".join(f"w{n},{n}\n" for n in range(101)),
+            {"columns": {}},
+            "101 different texts in 101 rows",
+        ),
+        (
+            "a,b,price\n1,,2\n2,,3\n",
+            {"columns": {}},
+            r"data\.path: .*column 'b' is empty; say columns: \{b: ignore\}",
+        ),
         ("price\n1\n2\n", {"columns": {}}, "no column is left for the features"),
-        ("a,price\n" + "".join(f"w{n},{n}\n" for n in range(9)), {"columns": {}}, r"say columns: \{a: category\}, or"),
+        (
+            "a,price\n" + "".join(f"w{n},{n}\n" for n in range(9)),
+            {"columns": {}},
+            r"say columns: \{a: category\}, or",
+        ),
         ("a,,price\n1,0,2\n2,1,3\n", {"columns": {}}, "a column has no name"),
-        ("a;b;price\n1,5;2,5;3\n", {"columns": {}}, r"the first line has 1; is another separator meant\?"),
+        (
+            "a;b;price\n1,5;2,5;3\n",
+            {"columns": {}},
+            r"the first line has 1; is another separator meant\?",
+        ),
         (
             "a;price\n1,5;2\n2,5;3\n",
             {"columns": {}, "separator": ";"},
@@ -211,14 +284,20 @@ def test_an_error_of_the_data_knows_its_key(message: str, where: str, what: str)
             {"split": {"kind": "chronological", "column": "id"}},
             r"data\.split\.column: row 1: 'a1' is neither a number nor",
         ),
-        (CSV, {"split": {"kind": "grouped", "column": "town"}}, r"data\.split\.column: .*unknown column 'town'"),
+        (
+            CSV,
+            {"split": {"kind": "grouped", "column": "town"}},
+            r"data\.split\.column: .*unknown column 'town'",
+        ),
         (CSV, {"split": {"kind": "given", "column": "city"}}, "lacks 1 values"),
         ("a,price\n1,2\n", {"columns": {}}, r"data\.split"),
         ("a,price\n", {"columns": {}}, "holds no rows"),
         ("", {}, "is empty"),
     ],
 )
-def test_a_table_that_cannot_be_used_says_why(text: str, keys: dict[str, Any], words: str, loaded: Load) -> None:
+def test_a_table_that_cannot_be_used_says_why(
+    text: str, keys: dict[str, Any], words: str, loaded: Load
+) -> None:
     """With the key or the file, the row and the column, and what to do."""
     with pytest.raises(DataError, match=words):
         loaded(text, **keys)
@@ -227,7 +306,9 @@ def test_a_table_that_cannot_be_used_says_why(text: str, keys: dict[str, Any], w
 def test_a_column_of_dates_must_be_left_out(loaded: Load) -> None:
     """Parquet has such a type."""
     when = np.array(["2026-01-01", "2026-01-02", "2026-01-03"], "datetime64[ms]")
-    with pytest.raises(DataError, match=r"column 'when' is of type datetime64: say columns: \{when: ignore\}"):
+    with pytest.raises(
+        DataError, match=r"column 'when' is of type datetime64: say columns: \{when: ignore\}"
+    ):
         loaded({"when": when, "a": [1, 2, 3], "price": [1, 2, 3]}, name="rows.parquet", columns={})
 
 
@@ -235,10 +316,18 @@ def test_a_column_of_dates_must_be_left_out(loaded: Load) -> None:
     ("keys", "where", "words"),
     [
         ({"columns": {"price": "number"}}, "data.columns.price", "is the target"),
-        ({"columns": {"a": "text"}}, "data.columns.a", "unknown value 'text' (known: number, category, ignore)"),
+        (
+            {"columns": {"a": "text"}},
+            "data.columns.a",
+            "unknown value 'text' (known: number, category, ignore)",
+        ),
         ({"path": "no.csv"}, "data.path", "there is no file"),
         ({"path": {"train": __file__}}, "data.path.validation", "is required"),
-        ({"path": {"train": __file__, "valid": __file__}}, "data.path.valid", "did you mean 'validation'"),
+        (
+            {"path": {"train": __file__, "valid": __file__}},
+            "data.path.valid",
+            "did you mean 'validation'",
+        ),
         (
             {"path": {"train": __file__, "validation": __file__}, "split": {"kind": "random"}},
             "data.split.kind",

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
+from runner.config.targets import check_arguments, locate, wanted
 from runner.errors import ConfigError
-from runner.targets import check_arguments, locate, wanted
 
 
 @pytest.fixture
@@ -20,7 +20,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     folder = tmp_path / "made"
     folder.mkdir()
     (folder / "__init__.py").touch()
-    (folder / "models.py").write_text("class Maker:\n    @staticmethod\n    def build(): ...\nnumber = 3\n")
+    (folder / "models.py").write_text(
+        "class Maker:\n    @staticmethod\n    def build(): ...\nnumber = 3\n"
+    )
     (folder / "needy.py").write_text("import not_installed_anywhere\n")
     (folder / "broken.py").write_text("raise RuntimeError('at import')\n")
     yield folder
@@ -38,7 +40,10 @@ def test_a_dotted_path_leads_to_its_object(package: Path) -> None:
 @pytest.mark.parametrize(
     ("path", "words"),
     [
-        ("no_such_package.x", "cannot import 'no_such_package': no such module on the path or in the current folder"),
+        (
+            "no_such_package.x",
+            "cannot import 'no_such_package': no such module on the path or in the current folder",
+        ),
         ("json.decodr", "'json' has no 'decodr'; did you mean 'decoder'?"),
         ("made.modles.Maker", "'made' has no 'modles'"),
         ("made.models.Maker.biuld", "has no 'biuld'; did you mean 'build'?"),
@@ -77,7 +82,9 @@ def positional_only(units: int, /) -> None: ...
         (dict, ["anything"], []),
     ],
 )
-def test_right_arguments_pass(target: Callable[..., Any], names: list[str], filled: list[str]) -> None:
+def test_right_arguments_pass(
+    target: Callable[..., Any], names: list[str], filled: list[str]
+) -> None:
     """What the config gives and what the runner fills in, together."""
     check_arguments(target, names, "model", filled=filled)
 
@@ -87,7 +94,10 @@ def test_wrong_and_missing_arguments_are_all_reported() -> None:
     with pytest.raises(ConfigError) as caught:
         check_arguments(given, ["unist", "rate"], "model")
     assert [(p.where, p.what) for p in caught.value.problems] == [
-        ("model.unist", "given takes no argument 'unist'; did you mean 'units'? (it takes: hp, units, rate)"),
+        (
+            "model.unist",
+            "given takes no argument 'unist'; did you mean 'units'? (it takes: hp, units, rate)",
+        ),
         ("model", "given needs the argument 'hp'"),
         ("model", "given needs the argument 'units'"),
     ]

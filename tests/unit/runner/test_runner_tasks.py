@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from history.tasks import ClassificationResult, RegressionResult
 from runner.errors import ModelError
-from runner.tasks import artefacts, evaluate, probabilities
+from runner.training.evaluate import artefacts, evaluate, probabilities
 
 # Three classes, six rows; rows 3 and 6 are told wrongly: a 1 for a 0 and a 0 for a 2.
 TRUTH = np.array([0, 0, 0, 1, 2, 2])
@@ -43,7 +43,9 @@ def regressed(truth: Any, predicted: Any) -> RegressionResult:
 
 
 def area(positive: list[float], negative: list[float]) -> float:
-    """The share of pairs that are in the right order, ties half: what the area under a ROC curve is."""
+    """The share of pairs that are in the right order, ties half: what the area under a ROC curve
+    is.
+    """
     pairs = [(p > n) + (p == n) / 2 for p in positive for n in negative]
     return sum(pairs) / len(pairs)
 
@@ -83,7 +85,9 @@ def test_one_sigmoid_unit_is_the_probability_of_the_second_class(shape: tuple[in
     chances = [0.9, 0.4, 0.2, 0.7]
     result = classified([1, 1, 0, 0], np.reshape(chances, shape), ("no", "yes"))
     assert result.confusion == ((1, 1), (1, 1))
-    assert result.metrics["log_loss"] == pytest.approx(-sum(map(math.log, (0.9, 0.4, 0.8, 0.3))) / 4)
+    assert result.metrics["log_loss"] == pytest.approx(
+        -sum(map(math.log, (0.9, 0.4, 0.8, 0.3))) / 4
+    )
     assert result.metrics["roc_auc"] == pytest.approx(area([0.9, 0.4], [0.2, 0.7]))
 
 
@@ -101,7 +105,9 @@ def test_logits_may_look_like_probabilities() -> None:
     """Where the model is known to give them, they are none; large ones do not overflow."""
     one = probabilities(np.array([[0.25], [0.75], [-800.0]]), 2, logits=True)
     assert one[:, 1] == pytest.approx([1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(-0.75)), 0.0])
-    assert probabilities(np.array([[0.25, 0.75]]), 2, logits=True)[0, 1] == pytest.approx(1 / (1 + math.exp(-0.5)))
+    assert probabilities(np.array([[0.25, 0.75]]), 2, logits=True)[0, 1] == pytest.approx(
+        1 / (1 + math.exp(-0.5))
+    )
 
 
 def test_rows_that_are_no_probabilities_are_logits() -> None:
@@ -178,13 +184,19 @@ def test_a_regression_measures_what_was_worked_out_by_hand(shape: tuple[int, ...
         ),
         ("classification", np.ones((6, 1)), "predicts the shape \\(6, 1\\)"),
         ("classification", np.ones((6, 2, 3)), "predicts the shape \\(6, 2, 3\\)"),
-        ("regression", np.ones((6, 2)), "predicts the shape \\(6, 2\\); a regression has one output"),
+        (
+            "regression",
+            np.ones((6, 2)),
+            "predicts the shape \\(6, 2\\); a regression has one output",
+        ),
         ("regression", np.ones((5, 1)), "predicts the shape \\(5, 1\\)"),
         ("regression", np.array([1, 2, 3, 4, 5, np.nan]), "NaN or infinity"),
         ("classification", np.where(ROWS == 0.8, np.inf, ROWS), "NaN or infinity"),
     ],
 )
-def test_predictions_that_are_not_of_the_task_are_refused(task: str, predicted: NDArray[Any], words: str) -> None:
+def test_predictions_that_are_not_of_the_task_are_refused(
+    task: str, predicted: NDArray[Any], words: str
+) -> None:
     """Instead of being measured as something else."""
     with pytest.raises(ModelError, match=words):
         evaluate(task, TRUTH, predicted, ABC if task == "classification" else None)
@@ -203,16 +215,25 @@ def written(folder: Path, names: tuple[str, ...] = NAMES, prefix: str = "") -> d
 
 
 def texts(path: Path) -> list[str]:
-    return ["".join(node.itertext()).strip() for node in ElementTree.parse(path).iter() if node.tag.endswith("text")]
+    return [
+        "".join(node.itertext()).strip()
+        for node in ElementTree.parse(path).iter()
+        if node.tag.endswith("text")
+    ]
 
 
 def test_a_classification_writes_a_report_and_a_matrix(tmp_path: Path) -> None:
-    """Under the names that its history manager asks for; those of the test rows with their prefix."""
+    """Under the names that its history manager asks for; those of the test rows with their
+    prefix.
+    """
     assert written(tmp_path) == {
         "classification_report": tmp_path / "classification_report.csv",
         "confusion_matrix": tmp_path / "confusion_matrix.svg",
     }
-    assert set(written(tmp_path, prefix="test_")) == {"test_classification_report", "test_confusion_matrix"}
+    assert set(written(tmp_path, prefix="test_")) == {
+        "test_classification_report",
+        "test_confusion_matrix",
+    }
 
 
 def test_the_report_is_csv_whatever_the_classes_are_called(tmp_path: Path) -> None:
@@ -282,4 +303,6 @@ def test_a_plot_is_the_same_bytes_twice(tmp_path: Path) -> None:
 def test_targets_that_are_all_the_same_are_plotted(tmp_path: Path) -> None:
     """An axis without length is widened."""
     truth = np.array([5.0, 5.0])
-    ElementTree.parse(artefacts(regressed(truth, truth), truth, truth, tmp_path)["predictions_plot"])
+    ElementTree.parse(
+        artefacts(regressed(truth, truth), truth, truth, tmp_path)["predictions_plot"]
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.trust import OURS, foreign_code
+from runner.config.trust import OURS, foreign_code
 
 CONF = Path(importlib.import_module("runner").__file__ or "").parents[1] / "conf"
 
@@ -32,14 +32,20 @@ CONF = Path(importlib.import_module("runner").__file__ or "").parents[1] / "conf
         ({"model": {"_target_": "runner.models.mlp", "a": {"os.system": 1}}}, ["os.system"]),
     ],
 )  # fmt: skip
-def test_every_path_that_may_be_imported_is_listed(sections: dict[str, Any], names: list[str]) -> None:
+def test_every_path_that_may_be_imported_is_listed(
+    sections: dict[str, Any], names: list[str]
+) -> None:
     """Whatever key holds it; ours by exact name alone, since their modules import others."""
     assert foreign_code(sections) == names
 
 
 def test_what_the_shipped_configs_name_is_ours() -> None:
     """So that a shipped pipeline reproduces without a question."""
-    files = [path for group in ("model", "callbacks", "data", "validation") for path in (CONF / group).glob("*.yaml")]
+    files = [
+        path
+        for group in ("model", "callbacks", "data", "validation")
+        for path in (CONF / group).glob("*.yaml")
+    ]
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
     assert [name for content in contents for name in foreign_code({"model": content})] == []
     assert {content["_target_"] for content in contents if "_target_" in content} <= OURS

@@ -9,7 +9,7 @@ import pytest
 from runner_samples import REPOSITORY, SHIPPED
 
 from runner import __version__
-from runner.usage import answer, choices, experiments, folders, groups
+from runner.config.choices import answer, choices, experiments, folders, groups
 
 
 @pytest.fixture
@@ -30,7 +30,9 @@ def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["+experiment=digits", "--help"]])
-def test_help_lists_shipped_and_own_experiments_and_choices(own: Path, arguments: list[str]) -> None:
+def test_help_lists_shipped_and_own_experiments_and_choices(
+    own: Path, arguments: list[str]
+) -> None:
     """Wherever it is asked for; an experiment with the first comment that describes it."""
     said = answer(arguments)
     assert said is not None
@@ -59,12 +61,16 @@ def test_the_help_may_be_cut_off() -> None:
     reader, writer = os.pipe()
     os.close(reader)
     command = [sys.executable, "-m", "runner", "--help"]
-    done = subprocess.run(command, stdout=writer, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False)
+    done = subprocess.run(
+        command, stdout=writer, stderr=subprocess.PIPE, cwd=REPOSITORY, check=False
+    )
     os.close(writer)
     assert (done.returncode, done.stderr) == (0, b"")
 
 
-@pytest.mark.parametrize("arguments", [[], ["+experiment=digits"], ["--cfg", "job"], ["--hydra-help"], ["-m"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["+experiment=digits"], ["--cfg", "job"], ["--hydra-help"], ["-m"]]
+)
 def test_all_else_goes_on_to_hydra(arguments: list[str]) -> None:
     """Nothing is answered here."""
     assert answer(arguments) is None

@@ -1,4 +1,6 @@
-"""Configs as users get them wrong, and what they are told: every mistake, where it is, what to do."""
+"""Configs as users get them wrong, and what they are told: every mistake, where it is, what to
+do.
+"""
 
 import json
 import os
@@ -12,7 +14,7 @@ from pathlib import Path
 import pytest
 from runner_samples import REPOSITORY
 
-from runner.usage import conf_folder
+from runner.config.choices import conf_folder
 
 pytestmark = pytest.mark.xdist_group("wrong configs")  # one process answers all
 
@@ -212,12 +214,16 @@ Told = Callable[..., list[str]]
 
 @pytest.fixture(scope="module")
 def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
-    """What `python -m runner ...` says in a folder with all these configs, without its lists of all that is known. One
-    process answers all of it: most of the time that an answer takes goes into imports."""
+    """What `python -m runner ...` says in a folder with all these configs, without its lists of all
+    that is known. One process answers all of it: most of the time that an answer takes goes into
+    imports.
+    """
     folder = tmp_path_factory.mktemp("user")
     shutil.copytree(WRONG, folder / "conf" / "experiment")
     asked = [[f"+experiment={name}"] for name in ANSWERS]
-    asked += [["+experiment=digits", *arguments] for arguments, _ in TYPED] + [arguments for arguments, _ in SWEPT]
+    asked += [["+experiment=digits", *arguments] for arguments, _ in TYPED] + [
+        arguments for arguments, _ in SWEPT
+    ]
     done = subprocess.run(
         [sys.executable, "-c", EACH],
         input=json.dumps(asked),
@@ -247,7 +253,9 @@ def test_every_wrong_config_has_its_answer() -> None:
 @pytest.mark.parametrize("name", ANSWERS)
 def test_a_wrong_config_is_answered(name: str, told: Told) -> None:
     """Every mistake at once, from the top down, each with its line; nothing is left."""
-    assert told(f"+experiment={name}") == [f"error: conf/experiment/{name}.yaml:{text}" for text in ANSWERS[name]]
+    assert told(f"+experiment={name}") == [
+        f"error: conf/experiment/{name}.yaml:{text}" for text in ANSWERS[name]
+    ]
 
 
 @pytest.mark.parametrize(("arguments", "answers"), TYPED)
@@ -259,7 +267,10 @@ def test_a_mistake_on_the_command_line_is_shown_as_it_was_typed(
 
 
 @pytest.mark.parametrize(("arguments", "answers"), SWEPT)
-def test_all_jobs_of_a_sweep_are_checked_before_the_first(arguments: list[str], answers: list[str], told: Told) -> None:
-    """What several jobs have in common is said once; nothing is started. A choice may be swept that the experiment
-    does not spell out."""
+def test_all_jobs_of_a_sweep_are_checked_before_the_first(
+    arguments: list[str], answers: list[str], told: Told
+) -> None:
+    """What several jobs have in common is said once; nothing is started. A choice may be swept that
+    the experiment does not spell out.
+    """
     assert told(*arguments) == [f"error: {answer}" for answer in answers]

@@ -1,0 +1,1 @@
+"""YAML and arguments → a checked, frozen Experiment."""
