@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import orjson
 from tinydb import TinyDB
 
+from history.catalogue import History
 from history.entry import new_id
-from history.store import TABLE, DurableStorage, TinyDBStore
+from history.store import TABLE, Store
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 TARGETS = {
@@ -43,7 +45,7 @@ print(time.perf_counter() - clock, resource.getrusage(resource.RUSAGE_CHILDREN).
 
 
 def document(number: int) -> dict[str, Any]:
-    """An entry as a run of the shipped `digits` stores it: about 5 kB, with three refits."""
+    """Return an entry as a run of the shipped `digits` stores it: about 5 kB, with three refits."""
     id = new_id("mlp")
     reports = ("classification_report", "confusion_matrix")
     names = ["model", "config", "identity", "trials", "oracle", "history", "changes", *reports]
@@ -63,7 +65,7 @@ def document(number: int) -> dict[str, Any]:
     return {
         "id": id,
         "schema_version": 2,
-        "created": f"2026-01-01T{number // 3600 % 24:02}:{number // 60 % 60:02}:{number % 60:02}+00:00",
+        "created": (datetime(2026, 1, 1, tzinfo=UTC) + timedelta(seconds=number)).isoformat(),
         "origin": {"kind": "run"},
         "run_id": f"20260101-{number:06}",
         "experiment": "digits",
@@ -145,15 +147,15 @@ def listing(root: Path) -> tuple[float, float]:
 
 
 def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
-    """The medians of `rounds`, on a history of `size` entries."""
+    """Return the medians of `rounds`, on a history of `size` entries."""
     documents = [document(number) for number in range(size)]
     tables = {TABLE: {str(number): row for number, row in enumerate(documents, 1)}}
     root = folder / str(size)
     root.mkdir()
-    DurableStorage(root / "history.json").write(tables)
+    Store(root).write(tables)
     peers = folder / f"peer-{size}.json"
     peers.write_text(json.dumps(tables))
-    store, peer = TinyDBStore(root), TinyDB(peers)
+    store, peer = Store(root), TinyDB(peers)
     took: dict[str, list[float]] = {key: [] for key in ("list", "memory", "insert", "peer", "get")}
     for number in range(rounds):
         listed, memory = listing(root)
@@ -162,7 +164,7 @@ def measure(folder: Path, size: int, rounds: int) -> dict[str, float]:
         new = document(size + number)
         took["insert"].append(seconds(store.insert, new))
         took["peer"].append(seconds(peer.table(TABLE).insert, copy.deepcopy(new)))
-        took["get"].append(seconds(store.get, documents[size // 2]["id"]))
+        took["get"].append(seconds(History(root).get, documents[size // 2]["id"]))
     medians = {key: statistics.median(values) for key, values in took.items()}
     return {**medians, "bytes": len(orjson.dumps(documents)) / size}
 
@@ -179,8 +181,9 @@ def main() -> int:
             found = measure(Path(name), size, options.rounds)
             ratio = found["insert"] / found["peer"]
             print(
-                f"{size:7,} {found['bytes']:11,.0f} {found['list']:6.2f} s {found['memory']:5.0f} MB "
-                f"{found['insert']:6.3f} s {found['peer']:7.3f} s {ratio:6.2f} {found['get']:6.3f} s",
+                f"{size:7,} {found['bytes']:11,.0f} {found['list']:6.2f} s "
+                f"{found['memory']:5.0f} MB {found['insert']:6.3f} s {found['peer']:7.3f} s "
+                f"{ratio:6.2f} {found['get']:6.3f} s",
                 flush=True,
             )
             late += [

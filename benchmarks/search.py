@@ -37,11 +37,15 @@ RUN = Run()
 
 
 def pipeline(trials: int) -> Pipeline:
-    space = {"hidden": {"h1": {"hp": "Int", "min_value": 16, "max_value": 128}}, "dropout": 0.2}
+    space = {
+        "_target_": "runner.models.mlp",
+        "hidden": {"h1": {"hp": "Int", "min_value": 16, "max_value": 128}},
+        "dropout": 0.2,
+    }
     return Pipeline(
         task=Task(kind="regression"),
         data=SklearnData(name="diabetes"),
-        model=Model(target="runner.models.mlp", args=space),
+        model=Model.model_validate(space),
         tuner=RandomTuner(max_trials=trials),
         objective=Objective(name="val_loss"),
         fit=Fit(epochs=10, batch_size=32),
@@ -49,12 +53,13 @@ def pipeline(trials: int) -> Pipeline:
 
 
 def bare(settings: Pipeline, trials: int) -> None:
-    """The fits alone, as a plain Keras script would do them."""
+    """Do the fits alone, as a plain Keras script would."""
     import keras_tuner
 
     from runner.training.build import bench
 
-    dataset, maker = bench(settings)
+    ready = bench(settings)
+    dataset, maker = ready.dataset, ready.hypermodel
     for trial in range(trials):
         hp = keras_tuner.HyperParameters()
         hp.values = {"model.hidden.h1": 16 + trial}
@@ -83,7 +88,8 @@ def keras_tuners(settings: Pipeline, trials: int, folder: Path) -> None:
 
     from runner.training.build import bench
 
-    dataset, maker = bench(settings)
+    ready = bench(settings)
+    dataset, maker = ready.dataset, ready.hypermodel
     tuner = keras_tuner.RandomSearch(
         maker, "val_loss", trials, seed=1, directory=folder, project_name="plain"
     )
@@ -125,7 +131,8 @@ def main() -> None:
                 _seconds(keras_tuners, settings, options.trials, folder) / base
             )
     print(
-        f"{options.rounds} rounds of {options.trials} trials; time as a ratio to the bare fits: median (min to max)"
+        f"{options.rounds} rounds of {options.trials} trials; "
+        "time as a ratio to the bare fits: median (min to max)"
     )
     for name, values in ratios.items():
         print(f"{name:14} {statistics.median(values):.2f} ({min(values):.2f} to {max(values):.2f})")

@@ -1,21 +1,23 @@
 """What the history keeps of one pipeline of one run: a document and a folder of artefacts."""
 
+import logging
 import math
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from history.errors import InputError, IntegrityError, unknown
-from history.files import read_json
-from history.folders import check
-from history.schema import upgrade
+from history.files import Json, JsonObject, read_json, sha256
+from history.schema import read_document
+from history.trees import lookup
 
-STATUSES = ("complete", "failed", "budget")
+if TYPE_CHECKING:
+    import keras
 
-ID = re.compile(r"[a-z][a-z0-9-]{0,99}")
+log = logging.getLogger(__name__)
 
 # Neither vowels, so that no words appear, nor characters that are taken for one another.
 _ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
@@ -26,10 +28,19 @@ def new_id(pipeline: str) -> str:
 
     Ids match `[a-z][a-z0-9-]*`: other characters of the name become dashes, capitals small letters.
     """
-    stem = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64].rstrip("-")
-    if not stem[:1].isalpha():
-        stem = f"p-{stem}".rstrip("-")
+    stem = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64]
+    stem = re.sub(r"^(?![a-z])", "p-", stem)
     return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+
+
+class _Text:
+    """A text of an entry's document, under the attribute's name; empty where it has none."""
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, entry: "Entry", _: type) -> str:
+        return str(entry.value(self.name, ""))
 
 
 @dataclass(frozen=True)
@@ -37,50 +48,22 @@ class Entry:
     """One entry: its document, and the root that its artefacts' paths are relative to.
 
     A failed entry may lack whole sections of the document; every reader here copes with that.
+    Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `experiment`,
+    `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
+    stored it; `status`, one of history.schema.STATUSES.
     """
 
-    document: Mapping[str, Any]
+    document: JsonObject
     root: Path
 
-    @property
-    def id(self) -> str:
-        """The entry's name in the history."""
-        return self._text("id")
-
-    @property
-    def created(self) -> str:
-        """When it was stored, as ISO 8601 in UTC with seconds."""
-        return self._text("created")
-
-    @property
-    def run_id(self) -> str:
-        """The run that it belongs to."""
-        return self._text("run_id")
-
-    @property
-    def experiment(self) -> str:
-        """The experiment's name."""
-        return self._text("experiment")
-
-    @property
-    def pipeline(self) -> str:
-        """The pipeline's name within the experiment."""
-        return self._text("pipeline")
-
-    @property
-    def task(self) -> str:
-        """The pipeline's task, such as classification."""
-        return self._text("task")
-
-    @property
-    def manager(self) -> str:
-        """The registered name of the history manager that stored it."""
-        return self._text("manager")
-
-    @property
-    def status(self) -> str:
-        """One of STATUSES."""
-        return self._text("status")
+    id = _Text()
+    created = _Text()
+    run_id = _Text()
+    experiment = _Text()
+    pipeline = _Text()
+    task = _Text()
+    manager = _Text()
+    status = _Text()
 
     @property
     def imported(self) -> bool:
@@ -95,24 +78,27 @@ class Entry:
         number = self.value("validation.repeats")
         return number if isinstance(number, int) else 0
 
-    def metric(self, name: str, part: str = "validation") -> float | None:
+    def metric(
+        self,
+        name: str,
+        part: str = "validation",
+        of: str = "metrics",
+    ) -> float | None:
         """Return the metric's mean over the repeats, or None if it is missing or not finite.
 
-        Arguments: `part`, whose rows: validation or test.
+        Arguments: `part`, whose rows: validation or test; `of`, "deviation" for the standard
+        deviation instead.
         """
-        return _finite(self.value(f"{part}.metrics.{name}"))
+        found = self.value(f"{part}.{of}.{name}")
+        return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
 
-    def deviation(self, name: str, part: str = "validation") -> float | None:
-        """Return the metric's standard deviation over the repeats, or None as for `metric`."""
-        return _finite(self.value(f"{part}.deviation.{name}"))
-
-    def value(self, dotted: str, default: Any = None) -> Any:
+    def value(self, dotted: str, default: Json = None) -> Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or
         null.
 
         Keys that themselves hold dots are found too: `best.values.model.dropout`.
         """
-        found = _lookup(self.document, dotted)
+        found: Json = lookup(self.document, dotted)
         return default if found is None else found
 
     def artefact(self, name: str) -> Path:
@@ -137,7 +123,12 @@ class Entry:
         IntegrityError.
         """
         path = self.artefact(name)
-        check(path, self.document["artefacts"][name], f"artefact {name!r} of entry {self.id}")
+        stored = self.document["artefacts"][name]
+        what = f"artefact {name!r} of entry {self.id}"
+        if not path.is_file():
+            raise IntegrityError(f"{what} is missing: {path}")
+        if path.stat().st_size != stored["bytes"] or sha256(path) != stored["sha256"]:
+            raise IntegrityError(f"{what} is not what was stored: {path}")
         return path
 
     def verify(self) -> None:
@@ -148,19 +139,18 @@ class Entry:
         for name in self.value("artefacts", {}):
             self.verified(name)
 
-    def identity(self) -> Mapping[str, Any]:
+    def identity(self) -> JsonObject:
         """Return all that the pipeline's fingerprint is made of, as far as it was kept.
 
         It is an artefact, as documents are to stay small; older entries have it in their document.
         Raises IntegrityError when it is not what was stored.
         """
-        if "identity" in self.value("artefacts", {}):
-            found = read_json(self.verified("identity"))
-        else:
-            found = self.value("identity")
-        return found if isinstance(found, Mapping) else {}
+        if "identity" not in self.value("artefacts", {}):
+            return dict(self.value("identity", {}))
+        found = read_json(self.verified("identity"))
+        return found if isinstance(found, dict) else {}
 
-    def refits(self) -> list[dict[str, Any]]:
+    def refits(self) -> list[JsonObject]:
         """Return a row for each refit: its seed, its metrics over the validation and test rows, and
         their `history`.
 
@@ -168,13 +158,12 @@ class Entry:
         was stored.
         """
         rows = read_json(self.verified("history"))
-        inside = self.value(
-            "validation.runs", [{}] * len(rows)
-        )  # where older entries have all but `history`
+        # Older entries have all but `history` in their document.
+        inside = self.value("validation.runs", [{}] * len(rows))
         return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
 
-    def load_model(self, trust: bool = False) -> Any:
-        """Return the stored model, a keras.Model; the one place of this package that imports keras.
+    def load_model(self, trust: bool = False) -> "keras.Model":
+        """Return the stored model; the one place of this package that imports keras.
 
         Arguments: `trust`, load it also when it names code outside Keras, such as a layer of one's
         own. Raises InputError without a model or trust, IntegrityError when it is not what was
@@ -184,41 +173,22 @@ class Entry:
 
         return load_model(self.verified("model"), trust=trust)
 
-    def _text(self, key: str) -> str:
-        return str(self.value(key, ""))
 
+def select(rows: Iterable[JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
+    """Return the entries that have every value asked for (None: any), oldest first.
 
-def _lookup(node: object, dotted: str) -> Any:
-    if not isinstance(node, dict):  # not Mapping, whose check takes ten times as long
-        return None
-    if dotted in node:
-        return node[dotted]
-    cut = dotted.find(".")
-    while cut >= 0:
-        if (
-            dotted[:cut] in node
-            and (found := _lookup(node[dotted[:cut]], dotted[cut + 1 :])) is not None
-        ):
-            return found
-        cut = dotted.find(".", cut + 1)
-    return None
-
-
-def _finite(value: object) -> float | None:
-    if isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value):
-        return float(value)
-    return None
-
-
-def select(documents: Iterable[Mapping[str, Any]], root: Path, **wanted: str | None) -> list[Entry]:
-    """Return the entries whose documents have every value asked for (None: any), oldest first.
-
-    The keys are those of documents, such as experiment, pipeline, task, status. Entries of the same
-    second stay in the order given.
+    Arguments: `rows`, of the database; a row that cannot be read, of a newer schema perhaps, is
+    named in the log and left out, so that the others can be. `wanted`, by keys of documents, such
+    as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
-    current = map(upgrade, documents)
-    chosen = [
-        Entry(d, root) for d in current if all(d.get(key) == value for key, value in asked.items())
-    ]
+    chosen = []
+    for row in rows:
+        try:
+            document = read_document(row, f"entry {row['id']!r}")
+        except IntegrityError as error:
+            log.warning("%s; it is left out", error)
+            continue
+        if asked.items() <= document.items():
+            chosen.append(Entry(document, root))
     return sorted(chosen, key=lambda entry: entry.created)

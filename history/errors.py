@@ -12,6 +12,8 @@ ExperimentError                exit code 1: something failed while running; what
 from collections.abc import Iterable
 from difflib import get_close_matches
 
+from history.escape import printable
+
 
 class ExperimentError(Exception):
     """Any failure that is told in one message: what is wrong, where, and what to do."""
@@ -46,21 +48,15 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
 
     def __init__(self, what: str, names: Iterable[str]) -> None:
         self.what = what
-        self.names = tuple(
-            name if name.isprintable() else ascii(name)[1:-1] for name in names
-        )  # for a terminal
-        listed = "\n".join(f"  {name}" for name in self.names)
-        super().__init__(
-            f"{what} would import and run:\n{listed}\nLook at that code, then say trust=true"
-        )
+        self.names = tuple(printable(name) for name in names)
+        listed = "\n  ".join((f"{what} would import and run:", *self.names))
+        super().__init__(f"{listed}\nLook at that code, then say trust=true")
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
     near = get_close_matches(word, list(known))
-    near.sort(
-        key=lambda other: sorted(other) != sorted(word)
-    )  # two letters that have changed places come first
+    near.sort(key=lambda other: sorted(other) != sorted(word))  # swapped letters come first
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

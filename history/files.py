@@ -1,11 +1,14 @@
-"""Files that survive a crash: atomic writes, syncing, locks, hashes and JSON."""
+"""Files that survive crashes and several processes: atomic writes, locks, hashes and JSON."""
 
 import hashlib
 import json
+import logging
 import os
+import platform
 import secrets
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
 
@@ -14,7 +17,13 @@ from filelock import FileLock, Timeout
 
 from history.errors import HistoryError
 
+Json = Any  # whatever JSON can hold
+JsonObject = dict[str, Json]
+
 TEMPORARY = ".tmp"
+PATIENCE = 1.0  # seconds; a wait for a lock that is over sooner is not worth a message
+
+log = logging.getLogger(__name__)
 
 
 def write_atomic(path: Path, data: bytes) -> None:
@@ -35,70 +44,40 @@ def atomic(path: Path) -> Iterator[Path]:
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{TEMPORARY}")
     try:
         yield temporary
-        _sync(temporary)
+        sync(temporary)
         temporary.replace(target)
-    except BaseException:
+    finally:  # also when it was replaced: of two names of one file, both stay
         temporary.unlink(missing_ok=True)
-        raise
-    sync_folder(target.parent)
+    sync(target.parent)
+
+
+def link(path: Path, name: Path) -> None:
+    """Give the file a second name or, on a file system without hard links, copy it; raises
+    OSError.
+    """
+    try:
+        os.link(os.path.realpath(path), name)
+    except OSError:
+        shutil.copyfile(path, name)
 
 
 def make_folder(path: Path) -> None:
     """Make the folder and its missing parents, so that they outlast a power cut; raises OSError."""
-    if not path.is_dir():
-        make_folder(path.parent)
-        try:
-            path.mkdir(exist_ok=True)
-        except FileNotFoundError:  # somebody removed the parent, which was empty, in between
-            path.mkdir(parents=True, exist_ok=True)
-        sync_folder(path.parent)
+    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+    path.mkdir(parents=True, exist_ok=True)
+    for folder in missing:
+        sync(folder.parent)
 
 
-def sync_folder(path: Path) -> None:
-    """Put the names in the folder on disk (its files have their own fsync); raises OSError."""
-    if os.name == "nt":  # Windows opens no folders; its file system keeps the names by itself
+def sync(path: Path) -> None:
+    """Put the content of a file, or the names in a folder, on disk; raises OSError."""
+    if os.name == "nt" and path.is_dir():  # whose file system keeps the names by itself
         return
-    _sync(path)
-
-
-def sync_tree(path: Path) -> None:
-    """Put every file and folder from `path` downwards on disk, links aside; raises OSError."""
-    for folder, _, files in os.walk(path, topdown=False):
-        for file in (Path(folder, name) for name in files):
-            if file.is_file() and not file.is_symlink():
-                _sync(file)
-        sync_folder(Path(folder))
-
-
-def _sync(path: Path) -> None:
     descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-@contextmanager
-def held(lock: FileLock) -> Iterator[None]:
-    """Hold a lock between processes, making the folder that its file is in; may be nested. Raises
-    HistoryError.
-    """
-    path = Path(lock.lock_file)
-    try:
-        make_folder(path.parent)
-        lock.acquire()
-    except Timeout as error:
-        raise HistoryError(
-            f"another process has held {path} for {lock.timeout:.0f} s; end it and repeat"
-        ) from error
-    except OSError as error:
-        raise HistoryError(
-            f"cannot lock {path}: {error.strerror or error}; make its folder writable, and repeat"
-        ) from error
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def sha256(path: Path) -> str:
@@ -125,16 +104,11 @@ def to_json(obj: object, indent: bool = False) -> bytes:
         ) from error
 
 
-def _plain(obj: object) -> object:
-    if isinstance(obj, Mapping):
-        return dict(obj)
-    if isinstance(obj, PurePath):
-        return obj.as_posix()
-    if type(obj).__module__ == "numpy" and hasattr(
-        obj, "tolist"
-    ):  # an array that orjson does not take as it lies
-        return obj.tolist()
-    raise TypeError(f"{obj!r} is of type {type(obj).__name__}")
+def _plain(obj: Any) -> object:
+    """Return what JSON has for a path, or an array that orjson does not take as it lies; raises
+    AttributeError.
+    """
+    return obj.as_posix() if isinstance(obj, PurePath) else obj.tolist()
 
 
 def read_json(path: Path) -> Any:
@@ -145,9 +119,43 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise HistoryError(f"cannot read {path}: {error.strerror or error}") from error
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError both are
+    except (OSError, ValueError) as error:  # JSONDecodeError and UnicodeDecodeError are the latter
         raise HistoryError(
-            f"{path} is not JSON: {error}; it was cut off or changed: restore it or delete its folder"
+            f"cannot read {path} as JSON: {error}; restore it, or delete its folder"
         ) from error
+
+
+@contextmanager
+def held(path: Path, what: str, timeout: float = -1) -> Iterator[None]:
+    """Hold a lock between processes, which the kernel releases when its owner dies; wait for the
+    process that holds it, saying which. May be nested in one thread.
+
+    Arguments: `path`, of the lock file, whose folder is made; the file stays, as deleting it while
+    somebody waits for it would let two in. `what` is locked, for messages. `timeout` in seconds;
+    negative: wait for ever. Raises HistoryError when the lock cannot be had.
+    """
+    lock = FileLock(path, is_singleton=True)  # one object for each path, which counts its holders
+    try:
+        make_folder(path.parent)
+        try:
+            lock.acquire(timeout=PATIENCE)
+        except Timeout:
+            log.info("%s is in use by %s; waiting for it", what, _holder(path))
+            lock.acquire(timeout=timeout)
+    except OSError as error:  # a Timeout, too
+        raise HistoryError(
+            f"cannot lock {path}: {error.strerror or f'{what} is in use by {_holder(path)}'}; end "
+            f"that, or make the folder writable, and repeat"
+        ) from error
+    try:
+        with suppress(OSError):  # a full disk: others then wait for "another process"
+            path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
+        yield
+    finally:
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    with suppress(OSError):  # Windows lets nobody read what is locked
+        return path.read_text(encoding="utf-8") or "another process"
+    return "another process"

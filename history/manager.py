@@ -1,22 +1,21 @@
 """Storing and reading the entries of one task: all that the tasks have in common."""
 
-import shutil
-from abc import ABC, abstractmethod
+import csv
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import orjson
 
-from history import folders
-from history.entry import STATUSES, Entry, new_id, select
+from history.entry import Entry, new_id, select
 from history.errors import HistoryError, InputError, IntegrityError, unknown
-from history.files import to_json
+from history.files import Json, JsonObject, link, to_json
 from history.ranking import Direction, Ranked, rank
-from history.schema import SCHEMA_VERSION, upgrade
-from history.store import Store
+from history.schema import SCHEMA_VERSION, read_document
+from history.store import DOCUMENT, Store, facts
 
 COMMON_ARTEFACTS = ("model", "config", "trials", "oracle")
 
@@ -30,8 +29,9 @@ class Report:
     rows: list[tuple[str, ...]]
 
 
-class HistoryManager(ABC):
-    """Stores and reads the entries of one task. A subclass sets the class attributes and `report`.
+class HistoryManager:
+    """Stores and reads the entries of one task. A subclass sets the class attributes, and may
+    override `report`.
 
     Attributes: `task`, its name; `metrics`, name to direction in the order of display; `ranking`,
     the metric to rank by unless told; `artefacts`, the names that an entry of this task must have
@@ -44,51 +44,65 @@ class HistoryManager(ABC):
     ranking: ClassVar[str]
     artefacts: ClassVar[tuple[str, ...]] = ()
 
-    def __init__(self, root: Path, store: Store) -> None:
+    def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = store
+        self.store = Store(root)
         self.name = self.task
 
-    @abstractmethod
     def report(self, entry: Entry) -> Report:
-        """Return what this task reports of the entry, from its artefacts; raises
-        ExperimentError.
+        """Return what this task reports of the entry: here the CSV file that is its artefact
+        `<task>_report`, a line of names and then the rows. Raises ExperimentError.
         """
+        path = entry.artefact(f"{self.task}_report")
+        try:
+            with path.open(encoding="utf-8", newline="") as file:
+                header, *rows = (tuple(row) for row in csv.reader(file))
+        except (OSError, ValueError, csv.Error) as error:
+            raise IntegrityError(f"cannot read the report in {path}: {error}") from error
+        return Report(f"{self.task} report", header, rows)
 
-    def add(self, document: Mapping[str, Any], files: Mapping[str, Path]) -> Entry:
-        """Store an entry: move its files into its folder, put them on disk, then insert the
-        document.
+    def add(self, document: Mapping[str, Json], files: Mapping[str, Path]) -> Entry:
+        """Store an entry: its files are moved into its folder, then its document is inserted.
 
         Arguments: `document`, the keys of an entry but those given here (id, schema_version,
         created, task, manager, artefacts); `files`, artefact name to file, moved under the file's
         own name. Returns the entry as stored: once this returns, it is there whatever happens.
-        Raises HistoryError when the document or a file is not as it must be (nothing was moved
-        then), or when storing fails; the message says where each file is then.
+        Raises HistoryError when the document or a file is not as it must be, or when storing fails;
+        the files are where they were then.
         """
-        plain: dict[str, Any] = orjson.loads(to_json(document))
-        self._check(plain, files)
-        id = new_id(plain["pipeline"])
-        part = folders.part(self.root / "entries", id)
+        plain: JsonObject = orjson.loads(to_json(document))
+        id = new_id(str(plain.get("pipeline")))
+        given: JsonObject = {
+            "id": id,
+            "schema_version": SCHEMA_VERSION,
+            "created": datetime.now(UTC).isoformat(timespec="seconds"),
+            "task": self.task,
+            "manager": self.name,
+            "artefacts": {},
+        }
+        # What is given stands first, and wins.
+        stored = {**given, "origin": {"kind": "run"}, **plain, **given}
+
+        def fill(_: JsonObject, folder: Path) -> None:
+            for path in files.values():
+                link(path, folder / path.name)
+
         try:
-            with folders.changing(self.root):
-                part.mkdir()
-                for path in files.values():
-                    shutil.move(path, part / path.name)
-                facts = folders.facts(part, {name: path.name for name, path in files.items()}, id)
-                created = datetime.now(UTC).isoformat(timespec="seconds")
-                given = {"id": id, "schema_version": SCHEMA_VERSION, "created": created}
-                ours = {"task": self.task, "manager": self.name, "artefacts": facts}
-                stored = (
-                    given | {"origin": {"kind": "run"}} | plain | given | ours
-                )  # `given` stands first, and wins
-                folders.complete(part, stored)
-                self.store.insert(stored)
+            stored["artefacts"] = {name: facts(path, id) for name, path in files.items()}
+            entry = Entry(read_document(stored, "it"), self.root)
+            self._check(entry)
+            if len({DOCUMENT, *(path.name for path in files.values())}) <= len(files):
+                raise HistoryError("two of its files share a name")
+            self.store.add([stored], fill)
         except (OSError, HistoryError) as error:
             raise HistoryError(
-                f"the entry of pipeline {plain['pipeline']!r} was not stored: {error}. "
-                f"{_whereabouts(files, part, part.with_name(id))}"
+                f"the entry of pipeline {plain.get('pipeline')!r} was not stored: {error}; its "
+                f"files are where they were"
             ) from error
-        return Entry(stored, self.root)
+        for path in files.values():
+            with suppress(OSError):  # a name that is left does no harm
+                path.unlink()
+        return entry
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return this task's entries that have the values asked for (as `select` takes them),
@@ -101,12 +115,10 @@ class HistoryManager(ABC):
 
         Raises IntegrityError naming the first artefact that is missing or differs in size or hash.
         """
-        document = self.store.get(entry.id)
-        if document is None:
+        stored = next((kept for kept in self.entries() if kept.id == entry.id), None)
+        if stored is None:
             raise IntegrityError(f"the history in {self.root} does not hold the entry {entry.id}")
-        stored = Entry(upgrade(document), self.root)
-        if missing := self._missing(stored.document, stored.value("artefacts", {})):
-            raise IntegrityError(f"entry {entry.id} lacks the artefact {missing[0]!r}")
+        self._check(stored)
         stored.verify()
 
     def rank(self, entries: Iterable[Entry], metric: str | None = None) -> list[Ranked]:
@@ -118,44 +130,8 @@ class HistoryManager(ABC):
             raise InputError(unknown(f"metric of {self.task}", chosen, self.metrics))
         return rank(entries, chosen, self.metrics[chosen])
 
-    def _missing(self, document: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-        lenient = (
-            document["status"] == "failed" or document.get("origin", {}).get("kind", "run") != "run"
-        )
-        required = () if lenient else COMMON_ARTEFACTS + self.artefacts
-        return [name for name in required if name not in set(names)]
-
-    def _check(self, document: Mapping[str, Any], files: Mapping[str, Path]) -> None:
-        pipeline, status = document.get("pipeline"), document.get("status")
-        if not isinstance(pipeline, str) or not pipeline:
-            raise HistoryError(
-                f"an entry needs the name of its pipeline; nothing was stored: {pipeline!r}"
-            )
-        where = f"the entry of pipeline {pipeline!r} was not stored and its files were not moved"
-        if status not in STATUSES:
-            raise HistoryError(f"{where}: status {status!r} is none of {', '.join(STATUSES)}")
-        if document.get("task", self.task) != self.task:
-            raise HistoryError(
-                f"{where}: its task is {document['task']!r}, its manager's is {self.task!r}"
-            )
-        if missing := self._missing(document, files):
-            raise HistoryError(
-                f"{where}: a {status} entry must have the artefacts {', '.join(missing)}"
-            )
-        for name, path in files.items():
-            if path.is_symlink() or not path.is_file():
-                raise HistoryError(f"{where}: artefact {name!r} is not a file: {path}")
-        if len({folders.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
-            paths = ", ".join(map(str, files.values()))
-            raise HistoryError(
-                f"{where}: two files share a name, or one is called {folders.DOCUMENT}: {paths}"
-            )
-
-
-def _whereabouts(files: Mapping[str, Path], part: Path, folder: Path) -> str:
-    """Say where each file is; a source that is still there was not moved, as its removal ends a
-    move.
-    """
-    place = folder if folder.is_dir() else part
-    now = (path.absolute() if path.exists() else place / path.name for path in files.values())
-    return f"Its files are now: {', '.join(map(str, now)) or 'none'}"
+    def _check(self, entry: Entry) -> None:
+        """Raise IntegrityError when an artefact is missing that an entry of a run must have."""
+        missing = {*COMMON_ARTEFACTS, *self.artefacts} - entry.document["artefacts"].keys()
+        if missing and entry.status != "failed" and not entry.imported:
+            raise IntegrityError(f"entry {entry.id} lacks {', '.join(sorted(missing))}")

@@ -1,15 +1,18 @@
 """Reads what a Keras Tuner search leaves on disk, as plain JSON."""
 
 import math
-from collections.abc import Iterable, Mapping
+import os
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from history.errors import HistoryError
-from history.files import read_json
-from history.ranking import Direction
+from history.files import Json, read_json
+from history.ranking import Direction, merit
 
+TRIAL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _PARAMETERS = (
     "hyperband_iterations",
     "max_epochs",
@@ -23,90 +26,95 @@ _PARAMETERS = (
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search: the whole `oracle`, its `space`, the tuner's `parameters`, and a row per trial.
+    """One search: the whole `oracle`, its `space`, and a row per trial.
 
     A trial has trial_id, status, score (None unless finite), values, best_epoch (0-based; within
     `tuner/initial_epoch` for Hyperband), started (ISO 8601), seconds, history (for each execution:
     metric to its value per epoch) and message.
     """
 
-    oracle: dict[str, Any]
-    space: list[Any]
-    parameters: dict[str, Any]
-    trials: list[dict[str, Any]]
+    oracle: dict[str, Json]
+    space: list[Json]
+    trials: list[dict[str, Json]]
 
-    def summary(self) -> dict[str, Any]:
-        """What an entry's section `search` says of it: space, oracle, trials, and the seconds, None
-        if none has any.
+    def summary(self) -> dict[str, Json]:
+        """Return what an entry's section `search` says of it: space, oracle, trials, and the
+        seconds, None if none has any.
         """
         statuses = [row["status"] for row in self.trials]
-        counts = {
-            "total": len(statuses),
-            "completed": statuses.count("COMPLETED"),
-            "failed": statuses.count("FAILED"),
-        }
         known = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
-        seconds = math.fsum(known) if known else None
         return {
             "space": self.space,
-            "oracle": self.parameters,
-            "trials": counts,
-            "seconds": seconds,
+            "oracle": {key: self.oracle[key] for key in _PARAMETERS if key in self.oracle},
+            "trials": {
+                "total": len(statuses),
+                "completed": statuses.count("COMPLETED"),
+                "failed": statuses.count("FAILED"),
+            },
+            "seconds": math.fsum(known) if known else None,
         }
 
 
-def read_search(folder: Path) -> SearchRecord:
+def read_search(folder: Path, read: Callable[[Path], Json] = read_json) -> SearchRecord:
     """Read the search in `folder` (`directory/project_name`), its trials in the order they were
     started.
 
+    Arguments: `read`, what reads a JSON file, with more care in a folder from elsewhere.
     Raises HistoryError naming the file that cannot be read.
     """
-    oracle = read_json(folder / "oracle.json")
+    with _as_written(folder / "oracle.json", read) as oracle:
+        space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
+        plain = [name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)]
+        if order != list(dict.fromkeys(plain)) or not isinstance(space, list):
+            raise ValueError("start_order must name each trial once, by a plain id")
+    trials = [_trial(folder / f"trial_{trial_id}", trial_id, read) for trial_id in order]
+    return SearchRecord(oracle, space, trials)
+
+
+def _trial(folder: Path, trial_id: str, read: Callable[[Path], Json]) -> dict[str, Json]:
+    result = read(ours) if os.path.lexists(ours := folder / "result.json") else {}
+    with _as_written(folder / "trial.json", read) as trial:
+        row = {
+            "trial_id": trial["trial_id"],
+            "status": trial["status"],
+            "score": _score(trial),
+            "values": trial["hyperparameters"]["values"],
+            "best_epoch": trial.get("best_step"),
+            "started": result.get("started"),
+            "seconds": result.get("seconds"),
+            "history": [made.get("history", {}) for made in result.get("executions") or []],
+            "message": trial.get("message"),
+        }
+        shape = (row["trial_id"], type(row["status"]), type(row["values"]))
+        if shape != (trial_id, str, dict):
+            raise ValueError("its id, status or values are others")
+    return row
+
+
+@contextmanager
+def _as_written(path: Path, read: Callable[[Path], Json]) -> Iterator[Json]:
+    """Give what the file holds; what goes wrong with that is the file's mistake."""
     try:
-        return SearchRecord(
-            oracle=oracle,
-            space=oracle["hyperparameters"]["space"],
-            parameters={key: oracle[key] for key in _PARAMETERS if key in oracle},
-            trials=[_trial(folder / f"trial_{trial_id}") for trial_id in oracle["start_order"]],
-        )
-    except (KeyError, TypeError) as error:
+        yield read(path)
+    except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise HistoryError(
-            f"{folder} does not hold what Keras Tuner writes: {type(error).__name__} {error} in oracle.json "
-            f"or a trial.json; restore the folder or delete it"
+            f"{path} is not what Keras Tuner writes: {type(error).__name__} {error}; restore it or "
+            f"delete its folder"
         ) from error
 
 
-def _trial(folder: Path) -> dict[str, Any]:
-    trial = read_json(folder / "trial.json")
-    ours = folder / "result.json"
-    result = read_json(ours) if ours.exists() else {}
-    return {
-        "trial_id": trial["trial_id"],
-        "status": trial["status"],
-        "score": _score(trial),
-        "values": trial["hyperparameters"]["values"],
-        "best_epoch": trial.get("best_step"),
-        "started": result.get("started"),
-        "seconds": result.get("seconds"),
-        "history": [execution.get("history", {}) for execution in result.get("executions") or []],
-        "message": trial.get("message"),
-    }
-
-
-def best_trial(trials: Iterable[Mapping[str, Any]], direction: Direction) -> dict[str, Any] | None:
+def best_trial(
+    trials: Iterable[Mapping[str, Json]], direction: Direction
+) -> dict[str, Json] | None:
     """Return the best of the COMPLETED trials with a finite score, the earlier of equals, or None.
 
     The hyperparameter values in oracle.json are never asked: they are the defaults of the space.
     """
-    scored = [
-        dict(trial)
-        for trial in trials
-        if trial["status"] == "COMPLETED" and _score(trial) is not None
-    ]
-    choose = max if direction == "max" else min
-    return choose(scored, key=lambda trial: float(trial["score"]), default=None)
+    completed = (trial for trial in trials if trial["status"] == "COMPLETED")
+    scored = [dict(trial) for trial in completed if _score(trial) is not None]
+    return max(scored, key=lambda trial: merit(trial["score"], direction), default=None)
 
 
-def _score(trial: Mapping[str, Any]) -> float | None:
+def _score(trial: Mapping[str, Json]) -> float | None:
     score = trial.get("score")
-    return score if isinstance(score, int | float) and math.isfinite(score) else None
+    return float(score) if score is not None and math.isfinite(score) else None

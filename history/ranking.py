@@ -31,28 +31,35 @@ class Ranked(Measured):
     """
 
     entry: Entry
-    tied: bool | None
+    tied: bool | None = None
 
 
 def measurement(entry: Entry, part: str, metric: str) -> Measured:
     """Return what the entry holds of a metric over its validation or its test rows, which is one of
     PARTS.
     """
-    return Measured(entry.metric(metric, part), entry.deviation(metric, part), entry.repeats)
+    mean = None if entry.status == "failed" else entry.metric(metric, part)
+    return Measured(mean, entry.metric(metric, part, of="deviation"), entry.repeats)
+
+
+def merit(value: float | None, direction: Direction) -> float:
+    """Return a number that is the larger the better the value is: NaN, and none, are the worst."""
+    if value is None or math.isnan(value):
+        return -math.inf
+    return value if direction == "max" else -value
 
 
 def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ranked]:
     """Return the entries best first; failed ones and those without a finite mean last, in the order
     given.
     """
-    places = [_place(entry, metric) for entry in entries]
-    sign = -1 if direction == "max" else 1
-    ordered = sorted(
-        (place for place in places if place.mean is not None),
-        key=lambda place: sign * (place.mean or 0.0),
-    )
-    last = [place for place in places if place.mean is None]
-    return _mark_ties(ordered) + last
+    found = [(entry, measurement(entry, "validation", metric)) for entry in entries]
+    places = [Ranked(**vars(measured), entry=entry) for entry, measured in found]
+    places.sort(key=lambda place: merit(place.mean, direction), reverse=True)
+    ties = [indistinguishable(places[0], place) for place in places]
+    if places and ties[0]:  # with itself, where its noise is known
+        ties[0] = any(ties[1:])
+    return [replace(place, tied=tie) for place, tie in zip(places, ties, strict=True)]
 
 
 def standard_error(one: Measured, other: Measured) -> float | None:
@@ -76,24 +83,3 @@ def indistinguishable(one: Measured, other: Measured) -> bool | None:
     if one.mean is None or other.mean is None or error is None:
         return None
     return abs(one.mean - other.mean) <= 2 * error
-
-
-def _place(entry: Entry, metric: str) -> Ranked:
-    mean = None if entry.status == "failed" else entry.metric(metric)
-    return Ranked(mean, entry.deviation(metric), entry.repeats, entry, tied=None)
-
-
-def _mark_ties(ordered: list[Ranked]) -> list[Ranked]:
-    if not ordered:
-        return []
-    best, *others = ordered
-    marks = [indistinguishable(best, other) for other in others]
-    known = indistinguishable(best, best) is not None
-    return [
-        _marked(best, any(marks) if known else None),
-        *(_marked(other, mark) for other, mark in zip(others, marks, strict=True)),
-    ]
-
-
-def _marked(place: Ranked, tied: bool | None) -> Ranked:
-    return replace(place, tied=tied)

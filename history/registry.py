@@ -10,14 +10,14 @@ from typing import TypeVar
 
 from history.errors import RegistryError, unknown
 from history.manager import HistoryManager
-from history.store import Store
 from history.tasks import ClassificationManager, RegressionManager
 
 GROUP = "history.managers"
 
 M = TypeVar("M", bound=type[HistoryManager])
 
-_classes: dict[str, type[HistoryManager]] = {
+# An entry point stands for its class until that is asked for.
+_classes: dict[str, type[HistoryManager] | EntryPoint] = {
     manager.task: manager for manager in (ClassificationManager, RegressionManager)
 }
 
@@ -30,10 +30,17 @@ def register(name: str) -> Callable[[M], M]:
     """
 
     def add(manager: M) -> M:
-        _check(name, manager)
-        if name in _classes and _origin(_classes[name]) != _origin(manager):
-            raise _clash(name, _origin(manager), _origin(_classes[name]))
-        _classes[name] = manager
+        if (
+            not isinstance(manager, type)
+            or not issubclass(manager, HistoryManager)
+            or not hasattr(manager, "task")
+            or getattr(manager, "ranking", None) not in getattr(manager, "metrics", ())
+        ):
+            raise RegistryError(
+                f"history manager {name!r}, {manager!r}, must be a subclass of HistoryManager that "
+                f"sets task, metrics, and ranking, which is one of the metrics"
+            )
+        _put(name, manager)
         return manager
 
     return add
@@ -41,7 +48,8 @@ def register(name: str) -> Callable[[M], M]:
 
 def names() -> list[str]:
     """Return the names of all history managers; raises RegistryError on a clash of entry points."""
-    return sorted({*_classes, *_plugins()})
+    _find_plugins()
+    return sorted(_classes)
 
 
 def manager_class(name: str) -> type[HistoryManager]:
@@ -50,64 +58,46 @@ def manager_class(name: str) -> type[HistoryManager]:
     Raises RegistryError for an unknown name, a clash, or an entry point that does not lead to a
     manager.
     """
-    if plugin := _plugins().get(name):
-        register(name)(_load(plugin))
-    if name not in _classes:
+    if name not in names():
         raise RegistryError(unknown("history manager", name, names()))
-    return _classes[name]
+    found = _classes[name]
+    if not isinstance(found, EntryPoint):
+        return found
+    try:
+        loaded: type[HistoryManager] = found.load()
+    except Exception as error:  # a plug-in's import can fail in any way
+        raise RegistryError(
+            f"the history manager {name!r} cannot be loaded from {found.value}: "
+            f"{type(error).__name__}: {error}"
+        ) from error
+    return register(name)(loaded)
 
 
-def manager(name: str, root: Path, store: Store) -> HistoryManager:
-    """Return the history manager of that name on `root` and `store`; raises as `manager_class`
-    does.
-    """
-    made = manager_class(name)(root, store)
+def manager(name: str, root: Path) -> HistoryManager:
+    """Return the history manager of that name on `root`; raises as `manager_class` does."""
+    made = manager_class(name)(root)
     made.name = name
     return made
 
 
 @cache
-def _plugins() -> dict[str, EntryPoint]:
-    found: dict[str, EntryPoint] = {}
+def _find_plugins() -> None:
     for plugin in entry_points(group=GROUP):
-        if plugin.name in found and found[plugin.name].value != plugin.value:
-            raise _clash(plugin.name, plugin.value, found[plugin.name].value)
-        found[plugin.name] = plugin
-    return found
+        _put(plugin.name, plugin)
 
 
-def _load(plugin: EntryPoint) -> type[HistoryManager]:
-    try:
-        loaded: type[HistoryManager] = plugin.load()
-    except Exception as error:  # a plug-in's import can fail in any way
+def _put(name: str, new: type[HistoryManager] | EntryPoint) -> None:
+    old = _classes.get(name, new)
+    if _origin(old) != _origin(new):
+        known = [f"{key} = {_origin(_classes[key])}" for key in sorted(_classes)]
         raise RegistryError(
-            f"the history manager {plugin.name!r} cannot be loaded from {plugin.value}: {type(error).__name__}: {error}"
-        ) from error
-    return loaded
-
-
-def _check(name: str, manager: object) -> None:
-    if not (isinstance(manager, type) and issubclass(manager, HistoryManager)):
-        raise RegistryError(
-            f"history manager {name!r} is no subclass of HistoryManager: {manager!r}"
+            f"history manager {name!r} is registered twice, as {_origin(old)} and as "
+            f"{_origin(new)}; rename one. Registered: {', '.join(known)}"
         )
-    lacking = [key for key in ("task", "metrics", "ranking") if not hasattr(manager, key)]
-    if lacking:
-        raise RegistryError(
-            f"history manager {name!r} ({_origin(manager)}) does not set {', '.join(lacking)}"
-        )
-    if manager.ranking not in manager.metrics:
-        raise RegistryError(
-            f"history manager {name!r} ranks by {manager.ranking!r}, which is not in its metrics"
-        )
+    _classes[name] = new
 
 
-def _origin(manager: type[HistoryManager]) -> str:
+def _origin(manager: type[HistoryManager] | EntryPoint) -> str:
+    if isinstance(manager, EntryPoint):
+        return manager.value
     return f"{manager.__module__}:{manager.__qualname__}"
-
-
-def _clash(name: str, new: str, old: str) -> RegistryError:
-    registered = ", ".join(f"{key} = {_origin(value)}" for key, value in sorted(_classes.items()))
-    return RegistryError(
-        f"history manager {name!r} is registered twice, as {old} and as {new}; rename one. Registered: {registered}"
-    )

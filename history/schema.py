@@ -1,45 +1,102 @@
-"""The schema of an entry's document, and how documents of older schemas are read.
+"""The schema of an entry's document: its shape, and how what was written in older schemas is read.
 
     2  `origin` says where an entry came from; `identity`, all that a pipeline's fingerprint is made
-    of, is an artefact;
-       `validation.runs` has gone to the artefact `history`, whose rows are whole refits;
-       `data.columns` maps a table's columns to number or category, where 1 lists those of numbers
+       of, is an artefact; `validation.runs` has gone to the artefact `history`, whose rows are
+       whole refits; `data.columns` maps a table's columns to number or category, where 1 lists
+       those of numbers. In configs, `data.split.kind` takes the place of `stratify`
     1  the first
 
 A document is brought up to date whenever it is read; what is on disk stays as it was written.
 """
 
-from collections.abc import Callable, Mapping
-from typing import Any
+import re
+from collections.abc import Callable
+from datetime import datetime
+from types import NoneType
 
-from history.errors import HistoryError
+from history.errors import IntegrityError
+from history.files import JsonObject
 
 SCHEMA_VERSION = 2
+ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override
+STATUSES = ("complete", "failed", "budget")
+
+# Tuples, as unions of types take isinstance several times as long.
+_TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
+
+# What a document has as which type, where it has it at all, and the mappings that are in it.
+_SHAPE: dict[str, tuple[tuple[type, type], tuple[str, ...]]] = {
+    **dict.fromkeys(("run_id", "experiment", "pipeline", "task", "manager"), (_TEXT, ())),
+    **dict.fromkeys(("origin", "timings", "data", "identity", "error"), (_MAPPING, ())),
+    "search": (_MAPPING, ("objective", "trials")),
+    "best": (_MAPPING, ("values",)),
+    "validation": (_MAPPING, ("metrics", "deviation")),
+    "test": (_MAPPING, ("metrics", "deviation")),
+    "environment": (_MAPPING, ("packages", "git")),
+    "notes": ((list, NoneType), ()),
+    "artefacts": ((dict, dict), ()),  # always
+}
 
 
-def upgrade(document: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the document in the schema of today; raises HistoryError for one that is newer, or has
-    no version.
+def read_document(content: object, where: str) -> JsonObject:
+    """Return an entry's document in the schema of today, having checked its shape.
+
+    Every document comes in here, from the database, from a folder and from elsewhere; behind it
+    nobody checks again. Arguments: `content`, as JSON had it; `where` it comes from, for the
+    message. Raises IntegrityError for what is no document, or is one of a newer schema.
     """
-    version = document.get("schema_version", 1)
-    if version == SCHEMA_VERSION:
-        return document
-    if not isinstance(version, int) or not 1 <= version < SCHEMA_VERSION:
-        raise HistoryError(
-            f"entry {document.get('id')!r} has the schema version {version!r}; this release reads 1 to "
+    if not isinstance(content, dict) or not ID.fullmatch(str(content.get("id"))):
+        raise IntegrityError(f"{where} is not the document of an entry: it has no id of one")
+    version = content.get("schema_version", 1)
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:  # True is an int too
+        raise IntegrityError(
+            f"{where} has the schema version {version!r}; this release reads 1 to "
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
-    while version < SCHEMA_VERSION:
-        document = _STEPS[version](document)
-        version += 1
-    return {**document, "schema_version": version}
+    document: JsonObject = content
+    for step in _STEPS[version - 1 :]:
+        document = step(document)
+    if problem := _misfit(document):
+        raise IntegrityError(f"{where} cannot be read: {problem}")
+    return document
 
 
-def _to_2(document: Mapping[str, Any]) -> Mapping[str, Any]:
+def upgrade_config(sections: JsonObject) -> JsonObject:
+    """Return the stored sections of a pipeline's config, brought up to date in place."""
+    split = (sections.get("data") or {}).get("split") or {}
+    if "stratify" in split:
+        split["kind"] = {True: "stratified", False: "random"}.get(split.pop("stratify"))
+    return sections
+
+
+def _to_2(document: JsonObject) -> JsonObject:
     data = document.get("data")
-    if isinstance(data, Mapping) and isinstance(data.get("columns"), list):
-        data = {**data, "columns": dict.fromkeys(data["columns"], "number")}
-    return {**document, **({} if data is None else {"data": data}), "origin": {"kind": "run"}}
+    upgraded = {**document, "schema_version": 2, "origin": {"kind": "run"}}
+    if isinstance(data, dict) and isinstance(data.get("columns"), list):
+        upgraded["data"] = {**data, "columns": {str(name): "number" for name in data["columns"]}}
+    return upgraded
 
 
-_STEPS: dict[int, Callable[[Mapping[str, Any]], Mapping[str, Any]]] = {1: _to_2}
+_STEPS: list[Callable[[JsonObject], JsonObject]] = [_to_2]  # the first leads from schema 1
+
+
+def _misfit(document: JsonObject) -> str | None:
+    """Say what is wrong with the shape of a document, if anything is."""
+    if document.get("status") not in STATUSES:
+        return f"status is {document.get('status')!r:.60}, which is none of {', '.join(STATUSES)}"
+    try:
+        datetime.fromisoformat(document["created"])
+    except (KeyError, TypeError, ValueError):
+        return f"created is not a time in ISO 8601: {document.get('created')!r:.60}"
+    for key, (kinds, inner) in _SHAPE.items():
+        if not isinstance(document.get(key), kinds):
+            return f"{key} is not a {kinds[0].__name__}: {document.get(key)!r:.60}"
+        for name in inner:
+            if not isinstance((document.get(key) or {}).get(name), _MAPPING):
+                return f"{key}.{name} is not a dict"
+    for name, facts in document["artefacts"].items():
+        if not isinstance(facts, dict) or [
+            type(facts.get(key)) for key in ("path", "bytes", "sha256")
+        ] != [str, int, str]:
+            return f"artefacts.{name} has no path, bytes and sha256"
+    return None

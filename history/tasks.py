@@ -4,15 +4,10 @@ import csv
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import ClassVar
 
-from history.entry import Entry
-from history.errors import IntegrityError
-from history.manager import HistoryManager, Report
+from history.manager import HistoryManager
 from history.ranking import Direction
-
-ClassRow = tuple[str, float, float, float, int]
 
 
 @dataclass(frozen=True)
@@ -26,7 +21,7 @@ class ClassificationResult:
 
     metrics: dict[str, float]
     classes: tuple[str, ...]
-    per_class: tuple[ClassRow, ...]
+    per_class: tuple[tuple[str, float, float, float, int], ...]
     confusion: tuple[tuple[int, ...], ...]
 
     def csv(self) -> str:
@@ -47,8 +42,8 @@ class RegressionResult:
 
     def csv(self) -> str:
         """Return the metrics, then the residuals as `residual_<name>`, as CSV with a header."""
-        residuals = {f"residual_{name}": value for name, value in self.residuals.items()}
-        return _csv(("quantity", "value"), {**self.metrics, **residuals}.items())
+        residuals = ((f"residual_{name}", value) for name, value in self.residuals.items())
+        return _csv(("quantity", "value"), (*self.metrics.items(), *residuals))
 
 
 class ClassificationManager(HistoryManager):
@@ -64,10 +59,6 @@ class ClassificationManager(HistoryManager):
     }
     ranking = "accuracy"
     artefacts = ("classification_report", "confusion_matrix")
-
-    def report(self, entry: Entry) -> Report:
-        """Return the classification report, a row per class."""
-        return _report("classification report", entry.artefact("classification_report"))
 
 
 class RegressionManager(HistoryManager):
@@ -87,23 +78,8 @@ class RegressionManager(HistoryManager):
     ranking = "rmse"
     artefacts = ("regression_report", "predictions_plot")
 
-    def report(self, entry: Entry) -> Report:
-        """Return the regression report, a row per quantity."""
-        return _report("regression report", entry.artefact("regression_report"))
-
 
 def _csv(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
     text = io.StringIO(newline="")
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
+    csv.writer(text, lineterminator="\n").writerows([header, *rows])
     return text.getvalue()
-
-
-def _report(title: str, path: Path) -> Report:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            header, *rows = (tuple(row) for row in csv.reader(file))
-    except (OSError, ValueError, csv.Error) as error:
-        raise IntegrityError(f"the {title} cannot be read from {path}: {error}") from error
-    return Report(title, header, rows)

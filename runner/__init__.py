@@ -1,3 +1,3 @@
 """A config-driven experiment runner for hyperparameter search over Keras models."""
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -6,43 +6,26 @@ nothing was started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C,
 
 import logging
 import os
-import re
-import secrets
-import shutil
 import signal
 import sys
 import tempfile
-import traceback
-from argparse import ArgumentParser, Namespace
 from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
-import yaml
-from hydra import version
-from hydra._internal.config_loader_impl import ConfigLoaderImpl
-from hydra._internal.utils import _run_hydra, create_automatic_config_search_path, get_args_parser
-from hydra.core.config_search_path import ConfigSearchPath, SearchPathQuery
-from hydra.core.config_store import ConfigStore
-from hydra.core.global_hydra import GlobalHydra
-from hydra.core.hydra_config import HydraConfig
-from hydra.core.plugins import Plugins
-from hydra.core.utils import setup_globals
-from hydra.errors import HydraException
+import hydra
+from hydra.core import config_search_path, config_store, global_hydra, hydra_config, plugins
+from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig
 
 from history.errors import UntrustedCode
 from history.files import read_json, to_json, write_atomic
-from runner.config import compose
-from runner.config.choices import choices, conf_folder, experiments, folders
-from runner.config.jobs import Composer, all_given, given
+from runner.config import arguments, choices, compose, secrets
 from runner.config.schema import SECTIONS, Experiment, Run
-from runner.config.secrets import redact, remember_environment
 from runner.errors import (
     ConfigError,
     ExperimentError,
@@ -59,240 +42,154 @@ if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here do
 
 log = logging.getLogger("runner")
 
-RESULT = "result.json"  # what a run leaves beside its output: its exit code and its entries
+LOG = "run.log"  # what a run leaves in its output folder: what it logged
+RESULT = "result.json"  # likewise: its exit code and its entries
 EFFECTIVE = "effective.yaml"  # likewise: the config as it was understood
-OPEN = (
-    *SECTIONS,
-    "pipelines",
-    "hooks",
-    "paths",
-    "executor",
-    "history",
-)  # keys that our own checker judges
-# groups that the defaults list names without a choice: `+` may be said, and is dropped
-LISTED = "(experiment|debug)"
-SWITCH = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
-APPEND = re.compile(
-    r"To append to your default list use \+([^=\s]+)="
-)  # Hydra, of a group that nobody has chosen
-# What Hydra raises over a config; ValueError: over a group.
-COMPLAINTS = (yaml.MarkedYAMLError, HydraException, OmegaConfBaseException, ValueError)
+# Options with which Hydra answers by itself.
+ANSWERS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
 Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
-_scratch = ExitStack()  # holds the temporary folders of this process
-_checked: dict[
-    tuple[str, ...], tuple[Run, Work]
-] = {}  # by their arguments: jobs that Hydra has yet to start
+Result: TypeAlias = dict[str, Any]  # what is kept of it in RESULT
+_checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # jobs that Hydra has yet to start
 
 
 class UserConf(SearchPathPlugin):
     """Finds the user's own ./conf before ours, so that it adds to ours and shadows it."""
 
-    def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
+    def manipulate_search_path(self, search_path: config_search_path.ConfigSearchPath) -> None:
         own = Path("conf").resolve()
-        if own.is_dir() and own != conf_folder():
+        if own.is_dir() and own != choices.conf_folder():
             search_path.prepend("user", f"file://{own}", "main")
 
 
+class Check(Callback):
+    """Checks all that Hydra is about to do before it makes a folder. Hydra would make a warning of
+    an exception, so what is refused leaves as SystemExit.
+    """
+
+    leaving: ClassVar[ExitStack] = ExitStack()
+    # Ends what Hydra has done, with an exit code; without a start, Hydra has answered by itself.
+    finish: ClassVar[partial[int]] = partial(int)
+
+    def on_run_start(self, config: DictConfig, **_: object) -> None:
+        folder = self._start(config, "run")
+        left = [folder / name for name in (LOG, EFFECTIVE, RESULT)]
+        new = [path for path in (*left, folder, *folder.parents) if not path.exists()]
+        Check.finish = partial(_end_run, folder, new)
+
+    def on_multirun_start(self, config: DictConfig, **_: object) -> None:
+        Check.finish = partial(_end_sweep, self._start(config, "sweep"))
+
+    def _start(self, config: DictConfig, key: str) -> Path:
+        """Check all jobs, and return the folder that their output goes to."""
+        try:
+            _check(config, sweeps=key == "sweep")
+            folder = str(config.hydra[key].dir)
+            if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
+                # It leaves nothing but its output, and the root may be read-only, or another's.
+                temporary = tempfile.TemporaryDirectory(prefix="runner-")
+                folder = self.leaving.enter_context(temporary)
+        except arguments.COMPLAINTS as error:  # over the folder's name
+            sys.exit(_told(ConfigError(arguments.problems(error))))
+        except Exception as error:
+            sys.exit(_told(error))
+        config.hydra[key].dir = folder
+        pinned = "hydra.{}.dir='{}'".format(key, folder.replace("'", r"\'"))
+        config.hydra.overrides.hydra.append(pinned)  # of the jobs of a sweep too
+        return Path(folder)
+
+
 def main() -> int:
-    """Runs the command line in sys.argv and returns the exit code."""
+    """Run the command line in sys.argv and return the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
-    if str(Path.cwd()) not in sys.path:
-        sys.path.insert(
-            0, str(Path.cwd())
-        )  # the user's own models and data, under a console script too
+    if str(Path.cwd()) not in sys.path:  # the user's own code, under a console script too
+        sys.path.insert(0, str(Path.cwd()))
     signal.signal(signal.SIGTERM, _on_sigterm)
-    _register()
-    if (
-        "COMP_LINE" in os.environ
-    ):  # a shell asks for completions of this line, the last word as it is
-        os.environ["COMP_LINE"] = re.sub(
-            rf"(?<=\s)\+(?={LISTED}=\S*\s)", "", os.environ["COMP_LINE"]
-        )
     try:
-        _refuse_dashes(sys.argv[1:])
-        parser = get_args_parser()
-        asked = parser.parse_args()
-        if not asked.shell_completion:
-            asked.overrides = [_as_hydra_wants_it(argument) for argument in asked.overrides]
-        with _scratch:
-            return _with_appended_choices(parser, asked)
-    except ExperimentError as error:
-        return _complain(error)
-    except KeyboardInterrupt:
-        return _interrupted(130)
-    except Interrupted:
-        return _interrupted(143)
-    except BrokenPipeError:  # whoever read our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+        values = ANSWERS.isdisjoint(argument.partition("=")[0] for argument in sys.argv)
+        register(values=values)
+        sys.argv[1:] = arguments.for_hydra(sys.argv[1:], values=values)
+        if "COMP_LINE" in os.environ:
+            *before, last = os.environ["COMP_LINE"].split(" ")  # the last word as it is
+            os.environ["COMP_LINE"] = " ".join([*map(arguments.without_plus, before), last])
+        with Check.leaving:
+            hydra.main(str(choices.conf_folder()), "config", version_base="1.3")(_job)()
+            return Check.finish()
+    except (KeyboardInterrupt, Interrupted) as stop:
+        fresh = " without fresh=true" if "fresh=true" in sys.argv else ""
+        resumes = f"; finished trials are kept: re-run the same command{fresh} to resume"
+        debugs = any(argument.startswith("debug=") for argument in sys.argv)
+        _say("interrupted" if debugs else f"interrupted{resumes}")
+        return 143 if isinstance(stop, Interrupted) else 130
+    except (InputError, *arguments.COMPLAINTS) as error:
+        return _told(ConfigError(arguments.problems(error)))
     except OSError as error:  # Hydra's own files, of a start
         if not machine_is_at_fault(error):
             raise
-        return _no_room(error)
+        return _told(error)
 
 
-def _as_hydra_wants_it(argument: str) -> str:
-    """An argument that may add an experiment, and hands an unknown root key to our own checker,
-    which tells all mistakes at once where Hydra tells the first.
-    """
-    argument = re.sub(rf"^\+(?={LISTED}=)", "", argument)
-    argument = SWITCH.get(argument, argument)
-    key = re.match(r"([A-Za-z_]\w*)[\w.]*=", argument)
-    known = (
-        key is None or key[1] in (*compose.root_keys(), "hydra") or bool(choices(key[1], folders()))
-    )
-    return argument if known else f"+{argument}"
+def _end_run(folder: Path, new: list[Path]) -> int:
+    """Return the exit code; where nothing was started, take away what is new, each by its name."""
+    code: int = _result(folder)["exit_code"]
+    for path in new if code == 2 else ():
+        with suppress(OSError):  # it holds what is not ours
+            (path.rmdir if path.is_dir() else path.unlink)()
+    return code
 
 
-def _refuse_dashes(arguments: list[str]) -> None:
-    """Of keys, which Hydra's parser would take for abbreviations of its own options, or answer with
-    its usage.
-    """
-    for argument in arguments:
-        key = re.match(r"--?(\w+)(=|$)", argument)
-        if key and key[1] in compose.root_keys():
-            raise InputError(
-                f"{argument} on the command line: keys have no dashes; write {key[1]}=VALUE"
-            )
+def _end_sweep(folder: Path) -> int:
+    """Show the table of all jobs of a sweep, and return the worst exit code among them."""
+    from runner.report import terminal
+
+    (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's: the arguments, secrets and all
+    begun = {path.parent for path in folder.glob("**/*") if path.name in (LOG, RESULT)}
+    jobs = sorted(begun, key=lambda job: (len(job.name), job.name))
+    results = [(str(job.relative_to(folder)), _result(job)) for job in jobs]
+    terminal.show(terminal.sweep(results))
+    return max((int(result["exit_code"]) for _, result in results), default=1)
 
 
-def _with_appended_choices(parser: ArgumentParser, asked: Namespace) -> int:
-    """Does what is asked; a group choice that the defaults list does not name yet
-    (`tuner@pipelines.mlp.tuner=grid`) is appended to it, so that nobody has to know which choices
-    an experiment spells out.
-    """
-    typed = asked.overrides
-    composer = _composer(asked)
-    while True:
-        try:
-            return _command(parser, asked, composer)
-        except COMPLAINTS as error:
-            append = APPEND.search(str(error))
-            appended = [
-                f"+{a}" if append and a.startswith(f"{append[1]}=") else a for a in asked.overrides
-            ]
-            if appended == asked.overrides:
-                raise ConfigError(_problems(error, composer, typed)) from error
-            asked.overrides = appended
-
-
-def _composer(asked: Namespace) -> Composer:
-    """Of the configs that Hydra would look through."""
-    path = create_automatic_config_search_path(
-        __file__, None, asked.config_path or str(conf_folder())
-    )
-    if asked.config_dir is not None:
-        path.prepend(
-            "command-line",
-            f"file://{Path(asked.config_dir).resolve()}",
-            SearchPathQuery(provider="schema"),
-        )
-    return Composer(ConfigLoaderImpl(path), asked.config_name or "config")
-
-
-def _command(parser: ArgumentParser, asked: Namespace, composer: Composer) -> int:
-    """Has all jobs checked before Hydra makes the first output folder, and Hydra run them; or
-    answer by itself.
-    """
-    sweep, folder = None, ""
-    if not (asked.cfg or asked.info or asked.hydra_help or asked.shell_completion):
-        if asked.multirun or composer.sweeps(asked.overrides):
-            sweep = composer.sweep(asked.overrides)
-            folder = str(sweep.hydra.sweep.dir)
-        _check(composer, [asked.overrides] if sweep is None else composer.jobs(sweep))
-        if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
-            # It leaves nothing but its output, and the root may be read-only, or another's.
-            folder = _scratch.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
-        if folder:
-            key, quoted = "run" if sweep is None else "sweep", folder.replace("'", r"\'")
-            asked.overrides = [*asked.overrides, f"hydra.{key}.dir='{quoted}'"]
-    task = _Task()
+def _job(config: DictConfig) -> None:
+    """Do one job, for Hydra. Never raises: the result is written beside the job's output."""
+    about = hydra_config.HydraConfig.get()
+    folder = Path(about.runtime.output_dir)
+    overrides = list(map(arguments.as_typed, arguments.of_task(about)))
+    result: Result = {"overrides": overrides, "entries": {}, "error": None}
     try:
-        _run_hydra(asked, parser, task, str(conf_folder()), composer.name)
-    except HydraException:  # a sweeper made up a job that cannot be composed
-        if sweep is not None:
-            _report_sweep(Path(folder))
-        raise
-    finally:
-        GlobalHydra.instance().clear()
-    return task.exit_code if sweep is None else _report_sweep(Path(folder))
+        # Not checked: a plugin made the job up, or started a process.
+        choice = about.runtime.choices.get("experiment")
+        checked = _checked.pop(tuple(overrides), None) or _work(config, choice, overrides)
+        environment.prepare(checked[0])  # before the imports that bring Keras
+        result |= _do(checked[1], folder)
+    except Exception as error:
+        if isinstance(error, InputError):  # what names code, or needs the data
+            name = str(about.job.config_name)
+            error = ConfigError(arguments.problems(error, name, overrides))
+        kind = "" if isinstance(error, ExperimentError) else f"{type(error).__name__}: "
+        result |= {"exit_code": _told(error), "error": f"{kind}{error}"}
+    try:
+        write_atomic(folder / RESULT, to_json(secrets.redact(result), indent=True))
+    except OSError as error:
+        _told(error)
 
 
-class _Task:
-    """What Hydra calls, once for each job. It never raises: each job's result is written beside its
-    output.
-    """
-
-    __module__ = "runner.cli"
-
-    exit_code = 0  # of the job; stays where nothing is run: --cfg, --info
-
-    def __call__(self, config: DictConfig) -> None:
-        hydra_config = HydraConfig.get()
-        folder = Path(hydra_config.runtime.output_dir)
-        loader: Any = GlobalHydra.instance().config_loader()
-        composer = Composer(loader, str(hydra_config.job.config_name))
-        OmegaConf.set_struct(config, False)
-        result: dict[str, Any] = {
-            "overrides": redact(given(hydra_config)),
-            "entries": {},
-            "error": None,
-        }
-        try:
-            job = tuple(given(hydra_config))
-            run, work = (
-                _checked.pop(job) if job in _checked else _work(config, hydra_config, composer)
-            )
-            environment.prepare(run)  # before the imports that bring Keras
-            result |= _do(work, folder)
-        except ExperimentError as error:  # found while planning: what names code, or needs the data
-            if isinstance(error, ConfigError):
-                error = ConfigError(_problems(error, composer, all_given(hydra_config)))
-            result |= {"exit_code": _complain(error), "error": str(error)}
-        except Exception as error:
-            result |= {"exit_code": 1, "error": f"{type(error).__name__}: {error}"}
-            if machine_is_at_fault(error):
-                _no_room(error)
-            else:
-                traceback.print_exc()
-                log.error(
-                    "%s: %s (a code error; the trace stands above)", type(error).__name__, error
-                )
-        self.exit_code = result["exit_code"]
-        if self.exit_code == 2 and hydra_config.mode != RunMode.MULTIRUN:
-            _withdraw(folder)
-        try:
-            if folder.is_dir():
-                write_atomic(folder / RESULT, to_json(result, indent=True))
-        except OSError as error:
-            self.exit_code = max(self.exit_code, _no_room(error))
+def _result(job: Path) -> Result:
+    """Return what is kept of a job."""
+    ended = (job / RESULT).is_file()
+    return read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}
 
 
-def _withdraw(folder: Path) -> None:
-    """Takes away an output folder that holds no more than what every start writes: nothing was
-    started.
-    """
-    if folder != Path.cwd() and {path.name for path in folder.iterdir()} <= {
-        ".hydra",
-        "run.log",
-        EFFECTIVE,
-    }:
-        shutil.rmtree(folder, ignore_errors=True)
-        with suppress(OSError):  # others' lie beside it
-            folder.parent.rmdir()
-
-
-def _do(work: Work, folder: Path) -> dict[str, Any]:
-    """Does what was asked for, and returns what is kept of it in RESULT."""
-    from runner.report.terminal import show
+def _do(work: Work, folder: Path) -> Result:
+    """Do what was asked for, and return what is kept of it."""
+    from runner.report.terminal import reproduction, show
     from runner.run.stored import Reproduction
 
     if isinstance(work, Reproduction):
-        from runner.run.reproduce import page, reproduce
+        from runner.run.reproduce import reproduce
 
         verdict = reproduce(work, folder)
-        show(page(work, verdict))
-        return {"exit_code": verdict.exit_code, "reproduces": work.entry.id, **asdict(verdict)}
+        show(reproduction(verdict))
+        return {"exit_code": verdict.exit_code, **asdict(verdict)}
     if not isinstance(work, Experiment):
         from runner.run.predict import predict
 
@@ -306,73 +203,70 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
     from runner.run.experiment import run
 
     (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
-    sweep = HydraConfig.get().mode == RunMode.MULTIRUN
-    report = run(work, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
-    return {"exit_code": report.exit_code, "entries": report.entries, "reused": report.reused}
+    sweep = hydra_config.HydraConfig.get().mode == RunMode.MULTIRUN
+    done = run(work, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
+    return {"exit_code": done.exit_code, "entries": done.entries}
 
 
-def _check(composer: Composer, jobs: list[list[str]]) -> None:
-    """Checks every job before the first one starts; a mistake that several make is told once."""
+def _check(config: DictConfig, *, sweeps: bool) -> None:
+    """Check every job before the first one starts; a mistake that several make is told once."""
     _checked.clear()
+    loader = global_hydra.GlobalHydra.instance().config_loader()
+    jobs = arguments.jobs(config.hydra, loader) if sweeps else [arguments.of_task(config.hydra)]
+    typed = [list(map(arguments.as_typed, job)) for job in jobs]
     found: dict[Problem, list[list[str]]] = {}
-    for arguments in jobs:
+    for job, overrides in zip(jobs, typed, strict=True):
         try:
-            job = composer.job(arguments)
-            hydra_config = job.pop("hydra")
-            _checked[tuple(given(hydra_config))] = _work(job, hydra_config, composer)
-        except (InputError, *COMPLAINTS) as error:
-            if APPEND.search(str(error)):
-                raise
-            for problem in _problems(error, composer, arguments):
-                found.setdefault(problem, []).append(arguments)
+            composed = loader.load_sweep_config(config, job) if sweeps else config
+            choice = composed.hydra.runtime.choices.get("experiment")
+            _checked[tuple(overrides)] = _work(composed, choice, overrides)
+        except (InputError, *arguments.COMPLAINTS) as error:
+            for problem in arguments.problems(error, str(config.hydra.job.config_name), overrides):
+                found.setdefault(problem, []).append(overrides)
     if found:
         raise ConfigError(
-            [replace(p, what=p.what + _in_jobs(having, jobs)) for p, having in found.items()]
+            [replace(p, what=p.what + _in_jobs(having, typed)) for p, having in found.items()]
         )
 
 
 def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
-    """Which of the jobs have a mistake, by what tells them from the others."""
+    """Say which of the jobs have a mistake, by what tells them from the others."""
     if len(having) == len(jobs):
         return ""
     first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
-    return f" (in {len(having)} of {len(jobs)} jobs{', the first' if len(having) > 1 else ''}: {first})"
+    first = f"{', the first' if len(having) > 1 else ''}: {first}"
+    return f" (in {len(having)} of {len(jobs)} jobs{first})"
 
 
-def _problems(error: Exception, composer: Composer, arguments: list[str]) -> list[Problem]:
-    """What is wrong, each mistake with its place."""
-    from runner.config import places  # only where something is wrong
-
-    return places.problems(error, composer, arguments)
-
-
-def _work(config: DictConfig, hydra_config: Any, composer: Composer) -> tuple[Run, Work]:
-    """What a composed config asks for, checked, and what it runs on; untrusted code may be allowed
-    at a terminal.
+def _work(config: DictConfig, choice: str | None, overrides: list[str]) -> tuple[Run, Work]:
+    """Return what a composed config asks for, checked, and the settings to run it with; untrusted
+    code may be allowed at a terminal.
     """
+    tree = compose.said(config)
     try:
-        return _understood(config, hydra_config, composer)
+        return _understood(tree, choice, overrides)
     except UntrustedCode as error:
-        if not _allowed(error):
+        if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
-        config.trust = True
-        return _understood(config, hydra_config, composer)
+        asked = [f"{error.what} would import and run:", *error.names, "Import and run it? [y/N] "]
+        print(*asked, sep="\n  ", end="", file=sys.stderr, flush=True)
+        if sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise
+        return _understood({**tree, "trust": True}, choice, overrides)
 
 
-def _understood(config: DictConfig, hydra_config: Any, composer: Composer) -> tuple[Run, Work]:
-    overrides = given(hydra_config)
-    choice = hydra_config.runtime.choices.get("experiment")
-    if not (config.get("reproduce") or config.get("predict")):
-        if choice is None and not any(config.get(section) for section in (*SECTIONS, "pipelines")):
-            compose.run_settings(config)  # what is wrong with the root keys comes first
-            known = f"Experiments:\n{experiments()}\n--help says what else can be given"
-            raise InputError(f"no experiment was given; add +experiment=NAME. {known}")
-        base = composer.files(all_given(hydra_config))
-        experiment = compose.experiment(
-            config, base, overrides, str(choice or "main").removesuffix(".yaml")
-        )
+def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) -> tuple[Run, Work]:
+    if not (tree.get("reproduce") or tree.get("predict")):
+        if choice is None and not any(tree.get(section) for section in (*SECTIONS, "pipelines")):
+            compose.run_settings(tree)  # what is wrong with the root keys comes first
+            raise InputError(
+                "no experiment was given; add +experiment=NAME. Experiments:\n"
+                f"{choices.experiments()}\n--help says what else can be given"
+            )
+        name = str(choice or "main").removesuffix(".yaml")
+        experiment = compose.experiment(name, tree, overrides)
         return experiment.run, experiment
-    run = compose.run_settings(config)
+    run = compose.run_settings(tree)
     if choice is not None:
         raise InputError(
             "reproduce and predict take all from the history; leave the experiment out"
@@ -381,75 +275,55 @@ def _understood(config: DictConfig, hydra_config: Any, composer: Composer) -> tu
         from runner.run.stored import reproduction
 
         again = reproduction(run, overrides)
-        return again.run, again
+        return again.experiment.run, again
     from history.catalogue import History
     from runner.run import predict
 
-    history = History(run.paths.root, run.history.kind)
-    return run, predict.plan(history, run.predict, run.input, run.output, trust=run.trust)
+    root = History(run.paths.root)
+    return run, predict.plan(root, run.predict, run.input, run.output, trust=run.trust)
 
 
-def _allowed(error: UntrustedCode) -> bool:
-    """Asks, where somebody is there to answer."""
-    if not (sys.stdin.isatty() and sys.stderr.isatty()):
-        return False
-    print(f"{error.what} would import and run:", *error.names, sep="\n  ", file=sys.stderr)
-    print("Import and run it? [y/N] ", end="", file=sys.stderr, flush=True)
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
+def register(*, values: bool = True) -> None:
+    """Tell Hydra of our resolver, our check and the user's folder, and in which keys it takes
+    anything, because our own checker judges it.
 
-
-def _report_sweep(folder: Path) -> int:
-    """The table of all jobs of a sweep, and the worst exit code among them."""
-    from runner.report import terminal
-
-    jobs: list[tuple[str, dict[str, Any]]] = []
-    begun = {path.parent for path in folder.glob("**/.hydra")}
-    for job in sorted(begun, key=lambda path: (len(path.name), path.name)):
-        ended = (job / RESULT).is_file()
-        result = read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}
-        jobs.append((str(job.relative_to(folder)), result))
-    terminal.show(terminal.sweep(jobs))
-    return max((int(result["exit_code"]) for _, result in jobs), default=1)
-
-
-def _register() -> None:
-    version.setbase("1.3")
-    setup_globals()  # Hydra's resolvers
-    sections = DictConfig({key: DictConfig({}, flags={"struct": False}) for key in OPEN})
-    ConfigStore.instance().store(name="sections", node=sections)
-    remember_environment()
-    OmegaConf.register_new_resolver(
-        "unique", lambda: secrets.token_hex(3), use_cache=True, replace=True
+    Args:
+        values: whether this includes GIVEN, where the command line's sections go.
+    """
+    keys = (
+        *SECTIONS,
+        "pipelines",
+        "hooks",
+        "paths",
+        "executor",
+        *([arguments.GIVEN] if values else []),
     )
-    Plugins.instance().register(UserConf)
+    node: dict[str, object] = {key: DictConfig({}, flags={"struct": False}) for key in keys}
+    node["hydra"] = {"callbacks": {"check": {"_target_": "runner.cli.Check"}}}
+    config_store.ConfigStore.instance().store(name="sections", node=DictConfig(node))
+    secrets.remember_environment()
+    plugins.Plugins.instance().register(UserConf)
 
 
-def _on_sigterm(_signal: int, _frame: FrameType | None) -> None:
+def _on_sigterm(*_: object) -> None:
     raise Interrupted
 
 
-def _interrupted(code: int) -> int:
-    without = " without fresh=true" if "fresh=true" in sys.argv else ""
-    goes_on = f"; finished trials are kept, and the same command{without} goes on from there"
-    afresh = any(argument.startswith("debug=") for argument in sys.argv)
-    print(f"interrupted{'' if afresh else goes_on}", file=sys.stderr)
-    return code
-
-
-def _no_room(error: Exception) -> int:
-    print(
-        f"error: {error}; nothing that was acknowledged is lost: make room, and the same command goes on",
-        file=sys.stderr,
-    )
+def _told(error: Exception) -> int:
+    """Say what went wrong, and return the exit code."""
+    if isinstance(error, ExperimentError):
+        for problem in error.problems if isinstance(error, ConfigError) else [error]:
+            _say("error: " + str(problem).replace("\n", "\n       "))
+        return error.exit_code
+    if machine_is_at_fault(error):
+        _say(
+            f"error: {error}; what was acknowledged is kept: make room and re-run the same command"
+        )
+        return 1
+    log.error("a code error: %s: %s", type(error).__name__, error, exc_info=error)
     return 1
 
 
-def _complain(error: Exception) -> int:
-    said = (
-        [str(p) for p in error.problems]
-        if isinstance(error, ConfigError)
-        else [str(error) or type(error).__name__]
-    )
-    for text in said:
-        print("error: " + text.replace("\n", "\n       "), file=sys.stderr)
-    return error.exit_code if isinstance(error, ExperimentError) else 2
+def _say(text: str) -> None:
+    """Print a message where it disturbs no output."""
+    print(secrets.redact(text), file=sys.stderr)

@@ -2,8 +2,8 @@
 
     ExperimentError              exit code 1
     ├── InputError               exit code 2: the user's input is wrong, nothing was started
-    │   ├── ConfigError          one or more problems of the config, all of them listed
-    │   └── DataError            a data source is missing, unreadable or unusable
+    │   └── ConfigError          one or more problems of the config, all of them listed
+    │       └── DataError        a data source is missing, unreadable or unusable
     ├── SearchError              a search ended without a usable trial
     └── ModelError               a trained model cannot be saved, or not loaded back
 
@@ -12,21 +12,17 @@
 """
 
 import errno
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from history.errors import ExperimentError as ExperimentError
 from history.errors import InputError as InputError
 
-_DATA_KEY = re.compile(r"data(\.(path|target|columns|split|features|name|_target_)\b.*)?")
-
 
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with the config: where (a dotted key) and what, with what to do; and
-    the place that says so, a line of a file or an argument, once provenance.py has looked for
-    it.
+    the place that says so, a line of a file or an argument, once arguments.py has looked.
     """
 
     where: str
@@ -34,10 +30,9 @@ class Problem:
     place: str | None = None
 
     def __str__(self) -> str:
-        named = self.place is not None and self.place.lstrip("+").startswith(f"{self.where}=")
-        return ": ".join(
-            part for part in (self.place, "" if named else self.where, self.what) if part
-        )
+        named = self.place is not None and self.place.startswith(f"{self.where}=")
+        parts = (self.place, "" if named else self.where, self.what)
+        return ": ".join(part for part in parts if part)
 
 
 class ConfigError(InputError):
@@ -45,19 +40,24 @@ class ConfigError(InputError):
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(str(problem) for problem in problems))
+        super().__init__("\n".join(map(str, problems)))
+
+    @classmethod
+    def at(cls, where: str, what: str) -> "ConfigError":
+        """Return the error of one problem."""
+        return ConfigError([Problem(where, what)])
 
 
-class DataError(InputError):
-    """A data source is missing, unreadable or unusable. The message may begin with the key that is
-    at fault.
+class DataError(ConfigError):
+    """A data source is missing, unreadable or unusable.
+
+    Args:
+        what: is wrong, where in the source, and what to do.
+        key: of the config, dotted, that is at fault; "" where none is known.
     """
 
-    @property
-    def problem(self) -> Problem:
-        """That key, if any, and the rest of the message."""
-        key, _, what = str(self).partition(": ")
-        return Problem(key, what) if _DATA_KEY.fullmatch(key) else Problem("", str(self))
+    def __init__(self, what: str, key: str = "") -> None:
+        super().__init__([Problem(key, what)])
 
 
 class SearchError(ExperimentError):
@@ -69,13 +69,13 @@ class ModelError(ExperimentError):
 
 
 def short(value: object) -> str:
-    """A value in a message, cut where it is long."""
+    """Return a value as a message shows it, cut where it is long."""
     text = "nothing" if value is None else str(value)
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def machine_is_at_fault(error: Exception) -> bool:
-    """Whether an error is a full or read-only disk: nobody's code is wrong, and nothing that was
+    """Say whether an error is a full or read-only disk: no code is wrong, and nothing that was
     tried has failed.
     """
     return isinstance(error, OSError) and error.errno in (

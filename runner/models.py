@@ -6,9 +6,8 @@ a regression target is scaled back inside, so that a saved model predicts in the
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from history.errors import unknown
 from runner.errors import ConfigError, Problem
 
 # stands for words that no training row had; a word of its own in no table
@@ -19,12 +18,12 @@ if TYPE_CHECKING:
 
     from runner.data.dataset import Facts
 
-    Optimizer = str | Mapping[str, Any]
+    Optimizer = str | Mapping[str, object]
 
-METRICS = {
-    "classification": ["accuracy"],
-    "regression": ["mse", "mae"],
-}  # what the models report beside the loss
+Sizes = Mapping[str, int | None] | Sequence[int]
+
+# what the models report beside the loss
+METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}
 
 
 def linear(
@@ -34,7 +33,7 @@ def linear(
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """Linear or logistic regression.
+    """Return a linear or logistic regression.
 
     Args:
         facts: what the training data tells.
@@ -46,21 +45,19 @@ def linear(
 
     penalty = l2 * (facts.target_deviation**2 if facts.num_classes is None else 1.0)
     layers = [keras.layers.Flatten()]
-    return _model(
-        facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty) if penalty else None
-    )
+    return _model(facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty))
 
 
 def mlp(
     *,
     facts: "Facts",
-    hidden: Mapping[str, int | None] | Sequence[int],
+    hidden: Sizes,
     dropout: float = 0.0,
     activation: str = "relu",
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """A multilayer perceptron.
+    """Return a multilayer perceptron.
 
     Args:
         facts: what the training data tells.
@@ -72,7 +69,7 @@ def mlp(
     """
     import keras
 
-    layers: list[Any] = [keras.layers.Flatten()]
+    layers: list[keras.Layer] = [keras.layers.Flatten()]
     for units in _in_order(hidden):
         layers.append(keras.layers.Dense(units, activation=activation))
         if dropout:
@@ -83,7 +80,7 @@ def mlp(
 def cnn(
     *,
     facts: "Facts",
-    filters: Mapping[str, int | None] | Sequence[int],
+    filters: Sizes,
     kernel_size: int = 3,
     dense: int | None = None,
     dropout: float = 0.0,
@@ -91,7 +88,8 @@ def cnn(
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """Convolutions over images of shape (height, width, channels), each followed by pooling by two.
+    """Return convolutions over images of shape (height, width, channels), each followed by pooling
+    by two.
 
     Args:
         facts: what the training data tells.
@@ -108,15 +106,13 @@ def cnn(
     """
     import keras
 
-    if len(facts.input_shape) != 3:
-        what = f"cnn takes images (height, width, channels); the rows have the shape {facts.input_shape}"
-        raise ConfigError([Problem("model._target_", what)])
-    layers: list[Any] = []
+    _check_axes(facts, 3, "cnn takes images (height, width, channels)")
+    layers: list[keras.Layer] = []
     for count in _in_order(filters):
-        layers.append(
-            keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation)
-        )
-        layers.append(keras.layers.MaxPooling2D(padding="same"))
+        layers += [
+            keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation),
+            keras.layers.MaxPooling2D(padding="same"),
+        ]
     layers.append(keras.layers.Flatten())
     if dense:
         layers.append(keras.layers.Dense(dense, activation=activation))
@@ -125,10 +121,12 @@ def cnn(
     return _model(facts, layers, learning_rate, optimizer)
 
 
-def inputs(facts: "Facts") -> tuple[Any, Any]:
-    """Inputs for raw rows, and what a first layer takes of them: numbers normalised by the training
-    rows, a missing one being their mean, and each category one-hot, with a place for words that no
-    training row had.
+def inputs(
+    facts: "Facts",
+) -> tuple["keras.KerasTensor | dict[str, keras.KerasTensor]", "keras.KerasTensor"]:
+    """Return inputs for raw rows, and what a first layer takes of them: numbers normalised by the
+    training rows, a missing one being their mean, and each category one-hot, with a place for words
+    that no training row had.
 
     Args:
         facts: what the training data tells.
@@ -146,44 +144,36 @@ def inputs(facts: "Facts") -> tuple[Any, Any]:
         given = keras.Input(facts.input_shape)
         return given, _normalised(given, facts)
     if keras.backend.backend() != "tensorflow":
-        what = f"{keras.backend.backend()} has no text, and the columns {', '.join(facts.categories)} hold words"
-        raise ConfigError([Problem("backend", f"{what}; tensorflow does")])
+        what = f"only tensorflow has text, and the columns {', '.join(facts.categories)} hold words"
+        raise ConfigError([Problem("backend", what)])
+    kinds = {kind.lower() for kind in dir(keras.layers)}
     columns = {}
     for name in facts.columns or ():
+        # Keras takes no input with a slash in its name, or with that of a layer (`dropout_1`)
+        is_taken = "/" in name or re.sub(r"_\d+$", "", name).replace("_", "") in kinds
         dtype = "string" if name in facts.categories else None
-        columns[name] = keras.Input((1,), name=None if _taken(name) else name, dtype=dtype)
+        columns[name] = keras.Input((1,), name=None if is_taken else name or None, dtype=dtype)
     numbers = [column for name, column in columns.items() if name not in facts.categories]
     flow = [_normalised(_joined(numbers), facts)] if numbers else []
     for name, words in facts.categories.items():
-        lookup = keras.layers.StringLookup(
+        one_hot = keras.layers.StringLookup(
             vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot"
         )
-        flow.append(lookup(columns[name]))
+        flow.append(one_hot(columns[name]))
     return columns, _joined(flow)
 
 
-def _taken(name: str) -> bool:
-    """Whether Keras takes no input of that name: it has a slash, or is what a layer is called
-    (`dropout_1`).
-    """
-    import keras
-
-    kinds = {kind.lower() for kind in dir(keras.layers)}
-    return not name or "/" in name or re.sub(r"_\d+$", "", name).replace("_", "") in kinds
-
-
-def _joined(flows: Sequence[Any]) -> Any:
+def _joined(flows: Sequence["keras.KerasTensor"]) -> "keras.KerasTensor":
     import keras
 
     return keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
 
 
-def _normalised(flow: Any, facts: "Facts") -> Any:
+def _normalised(flow: "keras.KerasTensor", facts: "Facts") -> "keras.KerasTensor":
     import keras
 
-    variance = [
-        value or 1.0 for value in facts.feature_variance
-    ]  # what never varied may do so in new rows
+    # what never varied may do so in new rows
+    variance = [value or 1.0 for value in facts.feature_variance]
     flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
     return keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
 
@@ -191,13 +181,13 @@ def _normalised(flow: Any, facts: "Facts") -> Any:
 def lstm(
     *,
     facts: "Facts",
-    units: Mapping[str, int | None] | Sequence[int],
+    units: Sizes,
     bidirectional: bool = False,
     dropout: float = 0.0,
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """Recurrent layers over rows of shape (steps, features), such as the windows of a series.
+    """Return recurrent layers over rows of shape (steps, features), such as windows of a series.
 
     Args:
         facts: what the training data tells.
@@ -212,84 +202,72 @@ def lstm(
     """
     import keras
 
-    if len(facts.input_shape) != 2:
-        what = (
-            f"lstm takes rows of shape (steps, features); these have the shape {facts.input_shape}"
-        )
-        raise ConfigError([Problem("model._target_", what)])
+    _check_axes(facts, 2, "lstm takes rows of shape (steps, features)")
     sizes = _in_order(units)
     if not sizes:
         raise ConfigError([Problem("model.units", "at least one layer is needed")])
-    layers: list[Any] = []
+    layers: list[keras.Layer] = []
     for place, size in enumerate(sizes, 1):
-        layer = keras.layers.LSTM(
-            size, return_sequences=place < len(sizes)
-        )  # the last one gives its last step alone
+        # the last one gives its last step alone
+        layer = keras.layers.LSTM(size, return_sequences=place < len(sizes))
         layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
         if dropout:
             layers.append(keras.layers.Dropout(dropout))
     return _model(facts, layers, learning_rate, optimizer)
 
 
-def _in_order(sizes: Mapping[str, int | None] | Sequence[int]) -> list[int]:
+def _check_axes(facts: "Facts", count: int, what: str) -> None:
+    if len(facts.input_shape) != count:
+        what = f"{what}; the rows have the shape {facts.input_shape}"
+        raise ConfigError([Problem("model._target_", what)])
+
+
+def _in_order(sizes: Sizes) -> list[int]:
     values = sizes.values() if isinstance(sizes, Mapping) else sizes
     return [int(size) for size in values if size]
 
 
 def _model(
     facts: "Facts",
-    layers: Sequence[Any],
+    layers: Sequence["keras.Layer"],
     learning_rate: float | None,
     optimizer: "Optimizer",
-    regularizer: Any = None,
+    regularizer: "keras.Regularizer | None" = None,
 ) -> "keras.Model":
     import keras
 
     given, flow = inputs(facts)
     for layer in layers:
         flow = layer(flow)
-    if facts.num_classes is None:
-        flow = keras.layers.Dense(1, kernel_regularizer=regularizer)(flow)
+    dense, classes = keras.layers.Dense, facts.num_classes
+    if classes is None:
+        flow = dense(1, kernel_regularizer=regularizer)(flow)
         flow = keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean)(flow)
         loss, metrics = "mse", METRICS["regression"]
     else:
-        flow = keras.layers.Dense(
-            facts.num_classes, activation="softmax", kernel_regularizer=regularizer
-        )(flow)
+        flow = dense(classes, activation="softmax", kernel_regularizer=regularizer)(flow)
         loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
     model = keras.Model(given, flow)
     model.compile(optimizer=_optimizer(optimizer, learning_rate), loss=loss, metrics=metrics)
     return model
 
 
-def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> Any:
-    """An optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of which
-    None is left out. Without a learning rate it has Keras' own.
+def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> "keras.Optimizer":
+    """Return an optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of
+    which None is left out. Without a learning rate it has Keras' own.
 
     Raises:
-        ConfigError: there is none of that name, it does not take an argument, or its learning rate
-        is given twice.
+        ConfigError: its learning rate is given twice.
+        ValueError: there is none of that name, or it does not take an argument.
     """
     import keras
 
-    given: Mapping[str, Any] = {"name": optimizer} if isinstance(optimizer, str) else optimizer
-    arguments = {key: value for key, value in given.items() if key != "name" and value is not None}
+    given = dict[str, object]({"name": optimizer} if isinstance(optimizer, str) else optimizer)
+    if learning_rate is not None and given.get("learning_rate") is not None:
+        what = "is given by model.learning_rate too; set one to null"
+        raise ConfigError([Problem("model.optimizer.learning_rate", what)])
     if learning_rate is not None:
-        if "learning_rate" in arguments:
-            what = "is given by model.learning_rate too; set that to null, so that it is not searched in vain"
-            raise ConfigError([Problem("model.optimizer.learning_rate", what)])
-        arguments["learning_rate"] = learning_rate
-    kinds = {
-        name.lower(): kind
-        for name, kind in vars(keras.optimizers).items()
-        if isinstance(kind, type)
-        and issubclass(kind, keras.Optimizer)
-        and kind is not keras.Optimizer
-    }
-    name = str(given.get("name"))
-    if name.lower() not in kinds:
-        raise ConfigError([Problem("model.optimizer", unknown("optimizer", name, kinds))])
-    try:
-        return kinds[name.lower()](**arguments)
-    except (TypeError, ValueError) as error:
-        raise ConfigError([Problem("model.optimizer", f"{name}: {error}")]) from error
+        given["learning_rate"] = learning_rate
+    name = str(given.pop("name", None))
+    config = {key: value for key, value in given.items() if value is not None}
+    return keras.optimizers.get({"class_name": name, "config": config})

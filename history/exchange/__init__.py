@@ -1,1 +1,1 @@
-"""What comes into a history from elsewhere, and what leaves it."""
+"""What comes into a history from elsewhere, and what goes elsewhere whole."""

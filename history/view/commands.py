@@ -1,51 +1,153 @@
-"""What each command of `python -m history` does: from parsed arguments to what is written to
-stdout.
+"""The commands of `python -m history`: the arguments of each, and what it does with them.
+
+A command returns what goes to stdout, if anything, so that one that fails writes nothing there.
+What only one command or form of output needs is imported there: a list in JSON imports no rich,
+nothing imports pandas or Keras.
 """
 
 import argparse
+import os
 import sys
+from collections.abc import Callable, Sequence
+from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from history.catalogue import History
 from history.entry import Entry
-from history.errors import ExperimentError, HistoryError, InputError
+from history.errors import ExperimentError, HistoryError, InputError, suggest
+from history.escape import printable
 from history.files import to_json, write_atomic
+from history.schema import STATUSES
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
 
-STDOUT = "-"
+Run = Callable[[History, argparse.Namespace], bytes | None]
+Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes
 
 
+class Parser(argparse.ArgumentParser):
+    """Reports a wrong argument as every other wrong input is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise InputError instead of printing the usage and exiting."""
+        raise InputError(f"{message}; see `{self.prog} --help`")
+
+
+def argument(*names: str, **options: Any) -> Argument:
+    """Return an argument of a command, as argparse has it."""
+    return names, options
+
+
+def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[Run], Run]:
+    """Return a decorator that makes a function the command of its name, with its docstring as help.
+
+    Arguments: `one_of`, of which exactly one must be given.
+    """
+
+    def add(run: Run) -> Run:
+        text = getdoc(run) or ""
+        help = text.partition("\n\n")[0]
+        own = subparsers.add_parser(run.__name__.rstrip("_"), help=help, description=text)
+        own.set_defaults(run=run)
+        # Without a default of its own, so that it does not undo a --root before the command.
+        own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
+        for names, options in arguments:
+            own.add_argument(*names, **options)
+        if one_of:
+            group = own.add_mutually_exclusive_group(required=True)
+            for names, options in one_of:
+                group.add_argument(*names, **options)
+        return run
+
+    return add
+
+
+WHERE = "the history's folder (default: results)"
+parser = Parser(
+    prog="python -m history",
+    description="What experiment runs left behind, for people and, with --json, for programs.",
+)
+parser.add_argument("--root", default="results", metavar="DIR", help=WHERE)
+subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
+
+STDOUT = Path("-")
+FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path, "metavar": "FILE"}
+REFERENCE = "an id, a unique prefix of one, or a position: @-1 the newest, @0 the oldest"
+FILTERS = [
+    argument(f"--{key}", metavar="NAME", help=f"only entries of this {key}")
+    for key in ("experiment", "pipeline", "task")
+]
+STATUS = argument("--status", choices=STATUSES, help="only entries of this status")
+JSON = argument("--json", action="store_true", help="print strict JSON and nothing else")
+YES = argument("--yes", action="store_true", help="do it without asking")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return its exit code: 0 done, 1 history damaged or no room, 2 wrong input,
+    130 interrupted.
+    """
+    try:
+        args = parser.parse_args(argv)
+        history = History(args.root)
+        if not history.root.is_dir() and args.command != "import":  # which makes it
+            raise InputError(f"{history.root} is not there or no folder; name another with --root")
+        write(args.run(history, args) or b"")
+    except ExperimentError as error:
+        say(f"error: {error}")
+        return error.exit_code
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
+        if not isinstance(error, BrokenPipeError):  # a reader, `head` say, that has what it wanted
+            say(f"error: {error}")
+            return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+@command(
+    *FILTERS,
+    STATUS,
+    JSON,
+    argument("--sort", metavar="KEY", help="smallest first; entries without it last"),
+    argument("--reverse", action="store_true", help="newest or, with --sort, largest first"),
+    argument("--columns", metavar="KEY,...", help="the columns of the table"),
+    argument(
+        "--limit",
+        type=int,
+        default=sys.maxsize,
+        metavar="N",
+        help="the N newest or, with --sort, the first N",
+    ),
+)
 def list_(history: History, args: argparse.Namespace) -> bytes:
+    """List the entries, oldest first.
+
+    A KEY is a column, or a dotted key of the entries' documents such as validation.metrics.accuracy
+    or best.values.model.dropout.
+    """
+    if args.limit < 1:
+        raise InputError("--limit must be above 0")
     entries = _matching(history, args)
     if args.sort and entries:
         from history.view.pages import in_order
 
         entries = in_order(entries, args.sort, args.reverse)[: args.limit]
     else:
-        entries = entries[-args.limit :] if args.limit else entries
-        entries = entries[::-1] if args.reverse else entries
+        entries = entries[-args.limit :][:: -1 if args.reverse else 1]
     if args.json:
         return _json([entry.document for entry in entries])
-    if not entries:
-        return b""
     from history.view.pages import COLUMNS, entry_list
 
-    columns = [name.strip() for name in args.columns.split(",")] if args.columns else COLUMNS
-    return _text(entry_list(entries, columns))
+    columns = args.columns.replace(" ", "").split(",") if args.columns else COLUMNS
+    return _text(entry_list(entries, columns)) if entries else b""
 
 
-def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
-    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
-    entries = history.entries(**wanted)
-    if not entries:
-        say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
-    return entries
-
-
+@command(argument("entry", metavar="ID", help=REFERENCE), JSON)
 def show(history: History, args: argparse.Namespace) -> bytes:
+    """Show one entry."""
     entry = history.get(args.entry)
     if args.json:
         return _json(entry.document)
@@ -54,7 +156,13 @@ def show(history: History, args: argparse.Namespace) -> bytes:
     return _text(entry_page(history, entry))
 
 
+@command(
+    argument("one", metavar="A", help=REFERENCE),
+    argument("other", metavar="B", help="likewise"),
+    JSON,
+)
 def compare(history: History, args: argparse.Namespace) -> bytes:
+    """Say how two entries differ: their metrics, and the config, data and code that led to them."""
     from history.view.compare import compare
 
     one, other = history.get(args.one), history.get(args.other)
@@ -66,109 +174,164 @@ def compare(history: History, args: argparse.Namespace) -> bytes:
     return _text(comparison_page(one, other, found))
 
 
+@command(
+    *FILTERS,
+    JSON,
+    argument("--metric", metavar="NAME", help="rank by this metric (default: the task's own)"),
+)
 def best(history: History, args: argparse.Namespace) -> bytes:
-    by_task = _candidates(history, args)
-    managers = {task: history.manager_of(entries[-1]) for task, entries in by_task.items()}
-    # A metric chooses the tasks that have it; if none has, ranking says which metrics there are.
-    tasks = [task for task in managers if args.metric in (None, *managers[task].metrics)] or list(
-        managers
-    )
-    if len(tasks) > 1 and args.json:
+    """Show the best complete or budget entry of each task.
+
+    With --json: one object, the entry's document; where several tasks are in question, --task must
+    choose one.
+    """
+    entries = [entry for entry in _matching(history, args) if entry.status != "failed"]
+    best = {}
+    known: list[str] = []
+    for task in dict.fromkeys(entry.task for entry in entries):
+        candidates = [entry for entry in entries if entry.task == task]
+        manager = history.manager_of(candidates[-1])
+        known += manager.metrics
+        metric = args.metric or manager.ranking
+        if metric in manager.metrics:
+            places = manager.rank(candidates, metric)
+            if places[0].mean is None:
+                say(f"no entry of task {task} has the metric {metric!r}")
+            else:
+                best[task] = (metric, places)
+    if not best:
         raise InputError(
-            f"{history.root} holds entries of several tasks; choose with --task: {', '.join(tasks)}"
+            f"no complete entry in {history.root} matches and has the metric that is asked for"
+            f"{suggest(args.metric or '', known)} (known: {', '.join(known) or 'none'})"
         )
-    metrics = {task: args.metric or managers[task].ranking for task in tasks}
-    best = {
-        task: (metric, managers[task].rank(by_task[task], metric))
-        for task, metric in metrics.items()
-    }
-    lacking = [task for task, (_, ranked) in best.items() if ranked[0].mean is None]
-    for task in lacking:
-        said = f"no entry of task {task} in {history.root} has the metric {best.pop(task)[0]!r}"
-        if not best:
-            raise InputError(said)
-        say(said)
     if args.json:
-        return _json(best[tasks[0]][1][0].entry.document)
+        (_, ranked), *others = best.values()
+        if others:
+            raise InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
+        return _json(ranked[0].entry.document)
     from history.view.pages import best_list
 
     return _text(best_list(best))
 
 
-def _candidates(history: History, args: argparse.Namespace) -> dict[str, list[Entry]]:
-    by_task: dict[str, list[Entry]] = {}
-    for entry in history.entries(
-        experiment=args.experiment, pipeline=args.pipeline, task=args.task
-    ):
-        if entry.status != "failed":
-            by_task.setdefault(entry.task, []).append(entry)
-    if not by_task:
-        raise InputError(
-            f"no complete entry in {history.root} matches; see `python -m history list`"
-        )
-    return by_task
+@command(
+    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; before --csv and --json"),
+    *FILTERS[1:],
+    STATUS,
+    one_of=(
+        argument("--csv", **FILE, help="a row per entry, a column per key"),
+        argument("--json", **FILE, help="an array of the entries' documents"),
+        argument(
+            "--experiment",
+            dest="as_experiment",
+            action="store_true",
+            help="an experiment file that runs the one ID's pipeline",
+        ),
+        argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`"),
+    ),
+)
+def export(history: History, args: argparse.Namespace) -> bytes | None:
+    """Write entries for other programs, or for another root.
 
-
-def export(history: History, args: argparse.Namespace) -> bytes:
+    Those named or, without ID, all as far as they match. Without FILE, to stdout.
+    """
     entries = _matching(history, args)
-    ids = {entry.id for entry in entries}
-    named = {name if name in ids else history.get(name).id for name in args.entries}
-    chosen = [entry for entry in entries if entry.id in named] if named else entries
+    if args.entries:
+        named = {history.get(name).id for name in args.entries}
+        entries = [entry for entry in entries if entry.id in named]
     if args.as_experiment:
-        if len(args.entries) != 1 or len(chosen) != 1:
+        if len(entries) != 1:
             raise InputError("--experiment writes the pipeline of one entry: name one ID")
-        from history.exchange.config import experiment_yaml
+        from history.config import experiment_yaml
 
-        return experiment_yaml(chosen[0]).encode()
+        return experiment_yaml(entries[0]).encode()
     file = args.archive or args.json or args.csv
+    if args.archive is None:
+        from history.view.frame import to_csv
+
+        data = to_csv(entries) if args.csv else _json([entry.document for entry in entries])
+        if file == STDOUT:
+            return data
+    elif not entries:
+        raise InputError("an archive holds at least one entry; nothing was written")
+    place = file.resolve()
+    if not place.parent.is_dir() or (place.exists() and not place.is_file()):
+        raise InputError(f"cannot write {file}: it is not a file, or its folder does not exist")
+    database = place.parent == history.root and place.name.startswith("history.")
+    if database or place.is_relative_to(history.root / "entries"):
+        raise InputError(f"cannot write {file}: it would overwrite the history itself")
     if args.archive:
         from history.exchange.archive import write_archive
 
-        if not chosen:
-            raise InputError("an archive holds at least one entry; nothing was written")
-        _check_target(history, Path(file))
-        write_archive(chosen, Path(file))
+        write_archive(entries, file)
     else:
-        from history.view.frame import to_csv
-
-        data = _json([entry.document for entry in chosen]) if args.csv is None else to_csv(chosen)
-        if file == STDOUT:
-            return data
-        _save(history, Path(file), data)
-    say(f"{_entries(len(chosen))} in {file}")
-    return b""
+        write_atomic(file, data)
+    say(f"entries in {file}: {len(entries)}")
+    return None
 
 
-def import_(history: History, args: argparse.Namespace) -> bytes:
-    from history.exchange.imports import take
+@command(
+    argument("path", type=Path, metavar="PATH", help="the file or folder"),
+    argument(
+        "--task",
+        metavar="NAME",
+        help="what a Keras Tuner folder does not say: classification, ...",
+    ),
+    argument(
+        "--objective", metavar="NAME", help="likewise: the metric that its trials were scored by"
+    ),
+    argument("--direction", choices=("min", "max"), help="likewise: of the objective"),
+)
+def import_(history: History, args: argparse.Namespace) -> None:
+    """Take in what was exported, or made elsewhere.
 
-    taken = take(
-        history, args.path, task=args.task, objective=args.objective, direction=args.direction
-    )
-    for one in taken:
-        say(f"{one.entry.id}: imported")
-        for note in one.notes:
+    An archive made by `export --archive`, or a Keras Tuner project folder (it holds oracle.json).
+    """
+    if not args.path.exists():
+        raise InputError(f"there is nothing to import at {args.path.resolve()}")
+    if args.path.is_dir():
+        from history.exchange.keras_tuner import import_project, read_project
+
+        project = read_project(args.path, args.task, args.objective, args.direction)
+        taken = import_project(history, project)
+    else:
+        from history.exchange.archive import read_archive
+
+        if args.task or args.objective or args.direction:
+            what = "an archive says all itself; leave out --task, --objective and --direction"
+            raise InputError(f"{args.path}: {what}")
+        taken = read_archive(history, args.path)
+    for entry in taken:
+        say(f"{entry.id}: imported")
+        for note in entry.value("notes", []):
             say(f"note: {note}")
     if not taken:
         say(f"every entry of {args.path} is in {history.root} already; nothing was changed")
-    return b""
 
 
-def remove(history: History, args: argparse.Namespace) -> bytes:
-    entries = list({entry.id: entry for entry in map(history.get, args.entries)}.values())
-    for entry in entries:
+@command(argument("entries", nargs="+", metavar="ID", help=REFERENCE), YES)
+def remove(history: History, args: argparse.Namespace) -> None:
+    """Remove entries with their folders."""
+    entries = {entry.id: entry for entry in map(history.get, args.entries)}
+    for id, entry in entries.items():
         say(
-            f"{entry.id}: {entry.pipeline} of {entry.experiment or 'no experiment'}, stored {entry.created}"
+            f"{id}: {entry.pipeline} of {entry.experiment or 'no experiment'}, stored "
+            f"{entry.created}"
         )
-    if not args.yes and not _agreed(f"Remove {_entries(len(entries))} with all files?"):
-        raise InputError("nothing was removed; --yes removes without asking")
-    for entry in entries:
+    if not args.yes:
+        say("Remove with all files? [y/N]")
+        if not sys.stdin.isatty() or sys.stdin.readline().strip().lower() not in ("y", "yes"):
+            raise InputError("nothing was removed; --yes removes without asking")
+    for id, entry in entries.items():
         history.remove(entry)
-        say(f"{entry.id}: removed")
-    return b""
+        say(f"{id}: removed")
 
 
-def doctor(history: History, args: argparse.Namespace) -> bytes:
+@command(YES)
+def doctor(history: History, args: argparse.Namespace) -> None:
+    """Check the database, every document, artefact and folder; --yes repairs what can be
+    repaired.
+    """
     from history.doctor import examine, mend
 
     repaired, left = mend(history) if args.yes else ([], examine(history))
@@ -178,40 +341,17 @@ def doctor(history: History, args: argparse.Namespace) -> bytes:
         how = f"--yes would {finding.repair}" if finding.repair else "cannot be repaired"
         write(f"{finding.what}\n  {how}\n".encode())
     if left:
-        raise HistoryError(f"{len(left)} finding{'s'[len(left) == 1 :]} in {history.root}")
-    say(f"{_entries(len(history.entries()))} in {history.root}: all is well")
-    return b""
+        raise HistoryError(f"findings in {history.root}: {len(left)}")
+    say(f"{history.root}: all is well")
 
 
-def _agreed(question: str) -> bool:
-    if not sys.stdin.isatty():
-        return False
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _entries(count: int) -> str:
-    return f"{count} {'entry' if count == 1 else 'entries'}"
-
-
-def _save(history: History, path: Path, data: bytes) -> None:
-    _check_target(history, path)
-    try:
-        write_atomic(path, data)
-    except OSError as error:
-        raise ExperimentError(f"cannot write {path}: {error.strerror or error}") from error
-
-
-def _check_target(history: History, path: Path) -> None:
-    place = path.resolve()
-    if not place.parent.is_dir():
-        raise InputError(f"cannot write {path}: the folder {place.parent} does not exist")
-    if place.exists() and not place.is_file():
-        raise InputError(f"cannot write {path}: it is not a file")
-    database = place.parent == history.root and place.name.startswith("history.")
-    if database or place.is_relative_to(history.root / "entries"):
-        raise InputError(f"cannot write {path}: it would overwrite the history itself")
+def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
+    keys = ("experiment", "pipeline", "task", "status")
+    wanted = {key: getattr(args, key, None) for key in keys}
+    entries = history.entries(**wanted)
+    if not entries:
+        say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
+    return entries
 
 
 def _json(value: object) -> bytes:
@@ -232,5 +372,4 @@ def write(data: bytes) -> None:
 
 def say(message: str) -> None:
     """Write one line to stderr, in which a name out of a file cannot move the cursor."""
-    line = " ".join(message.split())
-    sys.stderr.write("".join(letter if letter.isprintable() else "?" for letter in line) + "\n")
+    sys.stderr.write(f"{printable(' '.join(message.split()))}\n")

@@ -3,64 +3,36 @@
 import csv
 import io
 from collections.abc import Iterable, Mapping
-from itertools import accumulate
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from history.entry import Entry
-from history.files import to_json
+from history.escape import spreadsheet_cell
+from history.files import Json
+from history.trees import flat
 
 if TYPE_CHECKING:
     import pandas
 
-LEFT_OUT = (
-    "search.space",
-    "validation.runs",
-    "identity",
-)  # too large for a cell; the last two of older entries
 
-
-def flat(document: Mapping[str, Any], path: str = "") -> dict[str, Any]:
-    """Return dotted key → value for all that the document holds but LEFT_OUT; lists are JSON
-    text.
-    """
-    found: dict[str, Any] = {}
-    for name, value in document.items():
-        key = f"{path}.{name}" if path else str(name)
-        if key in LEFT_OUT:
-            continue
-        if isinstance(value, Mapping):
-            found |= flat(value, key)
-        else:
-            found[key] = to_json(value).decode() if isinstance(value, list) else value
-    return found
-
-
-def columns_of(rows: Iterable[Mapping[str, Any]]) -> list[str]:
+def columns_of(rows: Iterable[Mapping[str, Json]]) -> list[str]:
     """Return the keys of all rows as they come, `id` and `created` first and those of one section
     together.
     """
     keys = dict.fromkeys(["id", "created", *(key for row in rows for key in row)])
-    places: dict[str, int] = {}
-
-    def place(key: str) -> list[int]:
-        sections = accumulate(key.split("."), "{}.{}".format)
-        return [places.setdefault(section, len(places)) for section in sections]
-
-    return sorted(keys, key=place)
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    return sorted(keys, key=lambda key: sections.index(key.partition(".")[0]))
 
 
 def to_csv(entries: Iterable[Entry]) -> bytes:
     """Return the entries as CSV in UTF-8 (RFC 4180) with a header; what an entry lacks is empty.
-
-    Text that a spreadsheet would run as a formula gets an apostrophe in front (OWASP, CSV
-    Injection).
+    A spreadsheet runs nothing of it.
     """
     rows = [flat(entry.document) for entry in entries]
     columns = columns_of(rows)
     text = io.StringIO(newline="")
     writer = csv.writer(text)
-    writer.writerow(map(_harmless, columns))
-    writer.writerows([_harmless(row.get(column)) for column in columns] for row in rows)
+    writer.writerow(map(spreadsheet_cell, columns))
+    writer.writerows([spreadsheet_cell(row.get(column)) for column in columns] for row in rows)
     return text.getvalue().encode()
 
 
@@ -70,17 +42,5 @@ def to_frame(entries: Iterable[Entry]) -> "pandas.DataFrame":
 
     rows = [flat(entry.document) for entry in entries]
     frame = pandas.DataFrame(rows, columns=columns_of(rows))
-    frame["created"] = pandas.to_datetime(
-        frame["created"], format="ISO8601", utc=True, errors="coerce"
-    )
-    return frame
-
-
-def _harmless(cell: Any) -> Any:
-    if not isinstance(cell, str) or not cell.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return cell
-    try:
-        float(cell)
-    except ValueError:
-        return f"'{cell}"
-    return cell
+    created = pandas.to_datetime(frame["created"], format="ISO8601", utc=True, errors="coerce")
+    return frame.assign(created=created)

@@ -1,304 +1,272 @@
-"""Reads plain data into dataclasses and reports all mistakes at once.
-
-The schema is the dataclasses of settings.py; nothing here knows a key of them. What an annotation
-may say: scalars, None, Literal, list, dict[str, ...], dataclasses and unions. Dataclasses in a
-union are told apart by their tag: the field with a one-valued Literal (`kind: Literal["random"]`).
-A dataclass with a field marked `rest` takes keys that it does not name (the arguments of a
-`_target_`).
+"""The boundary of the config: plain data in, a checked experiment out, with every mistake at once,
+also those that no section can see alone. Behind it nobody checks again.
 """
 
-import dataclasses
-import types
-import typing
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal, Union
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar, get_args
 
+from pydantic import ValidationError
+
+from history import registry
 from history.errors import unknown
-from runner.errors import Problem
+from runner.config.schema import (
+    HYPERPARAMETERS,
+    NAME,
+    SECTIONS,
+    Experiment,
+    File,
+    HyperbandTuner,
+    Pipeline,
+    Run,
+    SklearnData,
+)
+from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
+from runner.config.space import hyperparameters, settled
+from runner.config.targets import check_arguments, locate
+from runner.errors import ConfigError, Problem
+from runner.models import METRICS
 
-KEY = "key"  # field metadata: the key in the config, where it is no Python name
-REST = "rest"  # field metadata: this field takes every key that has no field of its own
+OURS = "runner.models"
 
-
-def config_key(field: "dataclasses.Field[Any]") -> str:
-    return str(field.metadata.get(KEY, field.name))
-
-
-def keys(schema: type) -> list[str]:
-    """The config keys that a dataclass names."""
-    return [config_key(f) for f in dataclasses.fields(schema) if not f.metadata.get(REST)]
-
-
-def takes_rest(schema: type) -> bool:
-    """Whether a dataclass takes keys beyond those that it names."""
-    return any(f.metadata.get(REST) for f in dataclasses.fields(schema))
-
-
-def is_schema(annotation: Any) -> typing.TypeGuard[type]:
-    """Whether an annotation is one of our dataclasses."""
-    return isinstance(annotation, type) and dataclasses.is_dataclass(annotation)
+S = TypeVar("S", bound=Section)
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclass(frozen=True)
 class Unresolved:
     """Stands for a value that cannot be had, and says why."""
 
     what: str
 
 
-class Reader:
-    """Reads values by annotation, collecting problems instead of raising at the first.
+def read_experiment(name: str, tree: Mapping[str, Any], overrides: Sequence[str]) -> Experiment:
+    """Return the checked experiment that resolved plain data describe.
 
     Args:
-        homes: the sections that take a key, for keys that are not taken where they stand.
+        name: the experiment's name.
+        tree: the root keys, and under `pipelines` the sections of each pipeline by its name, with
+            all that it inherited. Root keys that are sections are looked at by name only. A value
+            that could not be resolved is Unresolved.
+        overrides: the command-line overrides, kept for the record.
+
+    Raises:
+        ConfigError: with every mistake of every section.
     """
-
-    def __init__(self, homes: Mapping[str, Sequence[str]] | None = None) -> None:
-        self.problems: list[Problem] = []
-        self.homes = homes or {}
-
-    def fail(self, where: str, what: str) -> None:
-        self.problems.append(Problem(where, what))
-
-    def read(self, value: Any, annotation: Any, where: str) -> Any:
-        """The value as the annotation wants it; None, with a problem noted, where that cannot
-        be.
-        """
-        if value == "???":
-            self.fail(where, "a value is missing; give one in the config or on the command line")
-            return None
-        if isinstance(value, Unresolved):
-            self.fail(where, value.what)
-            return None
-        origin = typing.get_origin(annotation)
-        if annotation is Any:
-            return self._any(value, where)
-        if origin in (Union, types.UnionType):
-            return self._union(value, typing.get_args(annotation), where)
-        if origin is Literal:
-            return self._literal(value, typing.get_args(annotation), where)
-        if origin is list:
-            return self._list(value, typing.get_args(annotation)[0], where)
-        if origin is dict:
-            return self._dict(value, typing.get_args(annotation)[1], where)
-        if is_schema(annotation):
-            return self.record(value, annotation, where)
-        return self._scalar(value, annotation, where)
-
-    def record(self, value: Any, schema: type, where: str) -> Any:
-        """A mapping as an instance of the dataclass `schema`."""
-        if not isinstance(value, Mapping):
-            self.fail(where, f"must be a mapping, not {_say(value)}")
-            return None
-        hints = typing.get_type_hints(schema)
-        named = keys(schema)
-        rest = next((f for f in dataclasses.fields(schema) if f.metadata.get(REST)), None)
-        for key in value:
-            if not isinstance(key, str):
-                self._not_text(key, where)
-            elif key not in named and rest is None:
-                self.fail(
-                    _join(where, key), unknown("key", key, named) + at_home(key, where, self.homes)
-                )
-        arguments: dict[str, Any] = {}
-        before = len(self.problems)
-        for field in dataclasses.fields(schema):
-            key = config_key(field)
-            if field is rest:
-                extra = {k: v for k, v in value.items() if isinstance(k, str) and k not in named}
-                arguments[field.name] = self._dict(
-                    extra, typing.get_args(hints[field.name])[1], where
-                )
-            elif key in value:
-                arguments[field.name] = self.read(value[key], hints[field.name], _join(where, key))
-            elif (
-                field.default is dataclasses.MISSING
-                and field.default_factory is dataclasses.MISSING
-            ):
-                self.fail(_join(where, key), "is required")
-        wrong = {problem.where for problem in self.problems[before:]}
-        for field in dataclasses.fields(
-            schema
-        ):  # what is wrong in itself must not hide what is wrong beside it
-            if arguments.get(field.name) is None and any(
-                w.startswith(_join(where, config_key(field))) for w in wrong
-            ):
-                arguments.pop(field.name, None)
-        try:
-            record = schema(**arguments)
-        except TypeError:  # what is required is wrong or missing
-            return None
-        for key, what in getattr(record, "problems", lambda: ())():
-            self.fail(_join(where, key) if key else where, what)
-        return None if wrong else record
-
-    def _union(self, value: Any, members: Sequence[Any], where: str) -> Any:
-        if value is None and type(None) in members:
-            return None
-        records = [m for m in members if is_schema(m)]
-        if isinstance(value, Mapping) and records:
-            schema = self._member(value, records, where)
-            return self.record(value, schema, where) if schema else None
-        others = [m for m in members if m not in records and m is not type(None)]
-        if not others:
-            self.fail(where, f"must be a mapping, not {_say(value)}")
-            return None
-        trials = []
-        for member in others:
-            trial = Reader()
-            result = trial.read(value, member, where)
-            if not trial.problems:
-                return result
-            trials.append(trial)
-        closest = next(
-            (t for m, t in zip(others, trials, strict=True) if _alike(value, m)), trials[0]
-        )
-        searched = isinstance(value, list) and any(
-            "hp" in (tag_of(schema) or ()) for schema in records
-        )
-        hint = f"; to search them: {{hp: Choice, values: {value}}}" if searched else ""
-        self.problems.extend(
-            Problem(problem.where, problem.what + hint) for problem in closest.problems
-        )
-        return None
-
-    def _member(self, value: Mapping[str, Any], records: Sequence[type], where: str) -> type | None:
-        """The dataclass of a union that a mapping's tag names."""
-        tags: dict[str, dict[str, type]] = {}
-        for schema in records:
-            tag = tag_of(schema)
-            if tag is None:  # told apart by its first key alone, such as `_target_`
-                first = config_key(dataclasses.fields(schema)[0])
-                if first in value:
-                    return schema
-                tags.setdefault(first, {})
-            else:
-                tags.setdefault(tag[0], {})[tag[1]] = schema
-        for key, choices in tags.items():
-            if choices and key in value:
-                word = str(value[key])
-                if word == "???":
-                    self.fail(
-                        _join(where, key), f"a value is missing (known: {', '.join(choices)})"
-                    )
-                elif word not in choices:
-                    self.fail(_join(where, key), unknown(key, word, choices))
-                return choices.get(word)
-        wanted = [f"'{k}' ({', '.join(c)})" if c else f"'{k}'" for k, c in tags.items()]
-        self.fail(
-            where,
-            f"needs the key {' or '.join(wanted)}; it has: {', '.join(map(str, value)) or 'nothing'}",
-        )
-        return None
-
-    def _literal(self, value: Any, choices: Sequence[Any], where: str) -> Any:
-        for choice in choices:
-            if value == choice and type(value) is type(choice):
-                return value
-        words = [str(c).lower() if isinstance(c, bool) else str(c) for c in choices]
-        self.fail(where, unknown("value", str(value), words))
-        return None
-
-    def _list(self, value: Any, item: Any, where: str) -> Any:
-        if not isinstance(value, (list, tuple)):
-            hint = f"; write [{value}]" if isinstance(value, str) else ""
-            self.fail(where, f"must be a list, not {_say(value)}{hint}")
-            return None
-        return [self.read(v, item, f"{where}[{i}]") for i, v in enumerate(value)]
-
-    def _dict(self, value: Any, item: Any, where: str) -> Any:
-        if not isinstance(value, Mapping):
-            self.fail(where, f"must be a mapping, not {_say(value)}")
-            return None
-        result = {}
-        for key, v in value.items():
-            if not isinstance(key, str):
-                self._not_text(key, where)
-                continue
-            result[key] = self.read(v, item, _join(where, key))
-        return result
-
-    def _any(self, value: Any, where: str) -> Any:
-        """A value that may be anything, but must be there, all through."""
-        if isinstance(value, Mapping):
-            return self._dict(value, Any, where)
-        return self._list(value, Any, where) if isinstance(value, list) else value
-
-    def _not_text(self, key: Any, where: str) -> None:
-        text = key_text(key)
-        self.fail(
-            _join(where, text),
-            f"YAML reads this key as {_ALSO.get(text, text)}, not as text: quote it",
-        )
-
-    def _scalar(self, value: Any, wanted: type, where: str) -> Any:
-        if wanted is float and isinstance(value, int) and not isinstance(value, bool):
-            return float(value)
-        if wanted is bool and isinstance(value, bool):
-            return value
-        if isinstance(value, wanted) and not isinstance(value, bool):
-            return value
-        self.fail(where, f"must be {_NAMES.get(wanted, wanted.__name__)}, not {_say(value)}")
-        return None
+    problems: list[Problem] = []
+    shared = File.model_fields.keys() - Run.model_fields.keys()
+    run = _read(Run, {key: tree[key] for key in tree if key not in shared}, "", problems)
+    declared = tree.get("pipelines") or {}
+    pipelines = {}
+    for key, content in declared.items():
+        where = f"pipelines.{key}"
+        if not re.fullmatch(NAME, key):
+            what = "a name holds lower-case letters, digits and '-', and begins with a letter"
+            problems.append(Problem(where, what))
+        if made := _read(Pipeline, settled(content), where, problems):
+            pipelines[key] = made
+            broken = [(at, what) for wrong, at, what in _rules(made) if wrong]
+            problems += [Problem(f"{where}.{at}", what) for at, what in broken]
+    only = tree.get("only")
+    for key in only if isinstance(only, list) else ():
+        if str(key) not in declared:
+            problems.append(Problem("only", unknown("pipeline", str(key), declared)))
+    if problems or run is None:
+        raise ConfigError(problems)
+    pipelines = {key: pipelines[key] for key in run.only or pipelines}
+    return Experiment(name, run, pipelines, tuple(overrides))
 
 
-_ALSO = {"true": "true (as it does on and yes)", "false": "false (as it does off and no)"}
-_NAMES = {int: "a whole number", float: "a number", str: "text", bool: "true or false"}
+def known_keys(section: str, content: object = None) -> set[str]:
+    """Return the keys that a section takes by its schema, or has as arguments of its target.
+
+    Args:
+        section: such as `tuner`.
+        content: the section; its `kind` or `_target_` decides which keys it takes. Without one: all
+            that any kind takes.
+    """
+    named = {key for schema in schemas(section, content) for key in schema.known()}
+    return named | {str(key) for key in (content if isinstance(content, Mapping) else ())}
 
 
-def _alike(value: Any, annotation: Any) -> bool:
-    origin = typing.get_origin(annotation) or annotation
-    return isinstance(origin, type) and isinstance(value, origin)
+def takes_arguments(section: str, content: object = None) -> bool:
+    """Say whether a section takes any key: the arguments of a `_target_`."""
+    return any(schema.model_config["extra"] == "allow" for schema in schemas(section, content))
 
 
-def _say(value: Any) -> str:
-    if isinstance(value, Mapping):
-        return f"a mapping with {', '.join(map(str, value)) or 'no keys'}"
-    if value is None:
-        return "null"
-    return f"{value!r}"
+def elsewhere(key: str, section: str) -> str:
+    """Return where else a key would be taken, as the end of a message.
 
-
-def at_home(key: str, where: str, homes: Mapping[str, Sequence[str]]) -> str:
-    """Where a key would be taken that is not taken here, as the end of a message."""
-    sections = homes.get(key, ())
-    if any(where.endswith(section) for section in sections):
+    Args:
+        key: one that is not taken where it stands.
+        section: where it stands; empty: at the root.
+    """
+    homes = [other for other in SECTIONS if key in known_keys(other)]
+    if any(section.endswith(home) for home in homes):
         return "; another kind of it takes this key"
-    return f"; it is a key of {' and of '.join(sections)}" if sections else ""
+    if key in Run.known():
+        homes.insert(0, "the root")
+    return f"; it is a key of {' and of '.join(homes)}" if homes else ""
 
 
-def key_text(key: Any) -> str:
-    """A key that is no text, as YAML writes it."""
-    return "null" if key is None else str(key).lower() if isinstance(key, bool) else str(key)
+def schemas(section: str, content: object = None) -> list[type[Section]]:
+    """Return the models that a section may be read into, narrowed by its tag if it has one."""
+    annotation = Pipeline.model_fields[section].annotation
+    members = [
+        member
+        for member in get_args(annotation) or [annotation]
+        if isinstance(member, type) and issubclass(member, Section)
+    ]
+    tagged = isinstance(content, Mapping) and [m for m in members if is_meant(m, content)]
+    return tagged or members
 
 
-def _join(where: str, key: str) -> str:
-    return f"{where}.{key}" if where else key
+def key_text(key: object) -> str:
+    """Return a key as YAML writes it, also one that is no text."""
+    return key if isinstance(key, str) else json.dumps(key, default=str)
 
 
-def tag_of(schema: type) -> tuple[str, str] | None:
-    """(key, value) of the field with a one-valued Literal, which names a dataclass in a union."""
-    hints = typing.get_type_hints(schema)
-    for field in dataclasses.fields(schema):
-        values = typing.get_args(hints[field.name])
-        if typing.get_origin(hints[field.name]) is Literal and len(values) == 1:
-            return config_key(field), str(values[0])
-    return None
+def _read(schema: type[S], content: object, where: str, problems: list[Problem]) -> S | None:
+    """Return a section, or None where something is wrong, which is added to the problems."""
+    gone: list[Problem] = []
+    made = None
+    try:
+        made = schema.model_validate(_usable(content, where, gone))
+    except ValidationError as error:
+        lost = {problem.where for problem in gone}
+        for fault in error.errors(include_url=False):
+            place, what = dotted(where, fault["loc"]), fault["msg"]
+            if fault["type"] == UNKNOWN_KEY:
+                what += elsewhere(str(fault["loc"][-1]), place.rpartition(".")[0])
+            if place not in lost:
+                gone.append(Problem(place, what))
+    problems += gone
+    return None if gone else made
 
 
-def plain_config(value: Any) -> Any:
-    """Dataclasses back as the plain data that reads into them, defaults filled in."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        result: dict[str, Any] = {}
-        for field in dataclasses.fields(value):
-            content = plain_config(getattr(value, field.name))
-            if field.metadata.get(REST):
-                result.update(content)
-            else:
-                result[config_key(field)] = content
-        return result
-    if isinstance(value, Mapping):
-        return {k: plain_config(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [plain_config(v) for v in value]
-    return value
+def _usable(content: object, where: str, gone: list[Problem]) -> object:
+    """Return plain data with text for keys. A key that is none, and a value that cannot be had,
+    becomes a problem.
+    """
+    if isinstance(content, list):
+        return [_usable(item, f"{where}[{index}]", gone) for index, item in enumerate(content)]
+    if isinstance(content, Mapping):
+        kept = {}
+        for key, value in content.items():
+            text = key_text(key)
+            place = dotted(where, [text])
+            kept[text] = _usable(value, place, gone)
+            if not isinstance(key, str):
+                what = f"YAML reads this key as {text}, not as text: quote it"
+                gone.append(Problem(place, what))
+        return kept
+    if content == "???":
+        content = Unresolved("a value is missing; give one in the config or on the command line")
+    if isinstance(content, Unresolved):
+        gone.append(Problem(where, content.what))
+    return content
+
+
+def _rules(pipeline: Pipeline) -> Iterator[Rule]:
+    """Yield the rules between the sections of a pipeline: combinations that cannot work, found
+    without data and without Keras.
+    """
+    task, data = pipeline.task.kind, pipeline.data
+    specs = hyperparameters({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args})
+    ours = pipeline.model.target.rpartition(".")[0] == OURS
+    if isinstance(pipeline.tuner, HyperbandTuner):
+        yield (
+            isinstance(pipeline.fit.epochs, HYPERPARAMETERS),
+            "fit.epochs",
+            "searching it has no effect: Hyperband sets the epochs itself, up to tuner.max_epochs",
+        )
+        yield (
+            ours and not specs,
+            "model",
+            "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
+        )
+    if isinstance(data, SklearnData):
+        fits = "regression" if data.name == "diabetes" else "classification"
+        yield (
+            fits != task,
+            "data.name",
+            f"the table '{data.name}' is for {fits}, the task of this pipeline is {task}",
+        )
+    yield from _space(specs)
+    yield from _manager(pipeline)
+    if ours:
+        yield from _our_model(pipeline)
+
+
+def _space(specs: list[tuple[str, Mapping[str, object]]]) -> Iterator[Rule]:
+    """Yield the rules of names and conditions of hyperparameters, given as (path, spec)."""
+    paths = {str(spec.get("name") or path): path for path, spec in specs}
+    conditional = {path for path, spec in specs if spec.get("parent_name") is not None}
+    for path, spec in specs:
+        name, parent = str(spec.get("name") or path), str(spec.get("parent_name"))
+        yield (
+            paths[name] != path,
+            path,
+            f"two hyperparameters are called '{name}'; give each its own name",
+        )
+        yield (
+            paths.get(parent) in conditional,
+            f"{path}.parent_name",
+            f"'{parent}' is conditional itself; Keras Tuner takes no chains of parent_name "
+            "(a build(hp) can nest)",
+        )
+        if path in conditional and parent not in paths:
+            yield True, f"{path}.parent_name", unknown("hyperparameter", parent, paths)
+
+
+def _manager(pipeline: Pipeline) -> Iterator[Rule]:
+    """Yield whether the history manager keeps what a run of this task makes."""
+    name, task, metric = pipeline.manager_name, pipeline.task.kind, pipeline.task.rank_by
+    if name not in registry.names():
+        yield True, "manager", unknown("history manager", name, registry.names())
+        return
+    manager = registry.manager_class(name)
+    yield (
+        manager.task != task,
+        "manager",
+        f"'{name}' keeps entries of the task {manager.task}, the task of this pipeline is {task}",
+    )
+    made = {*registry.manager_class(task).artefacts, "history", "identity"}
+    lacking = sorted({*manager.artefacts} - made)
+    yield (
+        manager.task == task and bool(lacking),
+        "manager",
+        f"'{name}' keeps entries that have {', '.join(lacking)}, which a run does not make",
+    )
+    yield (
+        metric not in (None, *manager.metrics),
+        "task.rank_by",
+        unknown("metric", str(metric), manager.metrics),
+    )
+
+
+def _our_model(pipeline: Pipeline) -> Iterator[Rule]:
+    """Yield what a shipped model does not take or report. They are looked at without Keras; other
+    code is imported only when the run is planned.
+    """
+    try:
+        target = locate(pipeline.model.target, "model._target_")
+        check_arguments(target, pipeline.model.args, "model", filled=["facts"])
+    except ConfigError as error:
+        for problem in error.problems:
+            yield True, problem.where, problem.what
+    reported = ("loss", *METRICS[pipeline.task.kind])
+    known = [*reported, *(f"val_{name}" for name in reported)]
+    named = [("objective.name", pipeline.objective.name)]
+    for section, callbacks in (
+        ("callbacks", pipeline.callbacks),
+        ("validation.callbacks", pipeline.validation.callbacks or {}),
+    ):
+        for name, callback in callbacks.items():
+            if callback:
+                named.append((f"{section}.{name}.monitor", callback.args.get("monitor", "loss")))
+    for key, metric in named:
+        if metric not in known:
+            what = unknown("metric", str(metric), known)
+            yield True, key, f"{what}; the model reports no other for this task"

@@ -2,13 +2,16 @@
 from, and a password in a URL as asterisks.
 """
 
+import logging
 import os
 import re
 from typing import Any
 
 from omegaconf import OmegaConf
+from omegaconf.resolvers import oc
 
-from history.exchange.config import texts
+from history.trees import texts
+from runner.config.arguments import as_typed
 
 URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^/\s:@]*):[^/\s@]+@")
 TELLING = 6  # characters from which a value within a longer text is taken for the environment's
@@ -17,24 +20,19 @@ _taken: dict[str, str] = {}  # value → the name of the environment variable it
 
 
 def remember_environment() -> None:
-    """Registers `${oc.env:NAME,default}` anew, as OmegaConf has it, but remembering what was
-    read.
-    """
+    """Register `${oc.env:NAME,default}` anew, as OmegaConf has it, but remember what was read."""
 
-    def read(name: str, *default: str | None) -> str | None:
-        if name in os.environ:
-            if os.environ[name]:  # nothing would be found in every text
-                _taken[os.environ[name]] = name
-            return os.environ[name]
-        if default:
-            return default[0]
-        raise KeyError(f"Environment variable '{name}' not found")
+    def read(name: str, *default: str | None) -> object:
+        value = oc.env(name, *default)
+        if value and name in os.environ:  # an empty one would be found in every text
+            _taken[value] = name
+        return value
 
     OmegaConf.register_new_resolver("oc.env", read, replace=True)
 
 
 def redact(value: Any) -> Any:
-    """Plain data as it may be written to a file."""
+    """Return plain data as they may be written to a file."""
     return texts(value, _without_secrets)
 
 
@@ -43,3 +41,10 @@ def _without_secrets(text: str) -> str:
         if text == secret or (len(secret) >= TELLING and secret in text):
             text = text.replace(secret, f"${{oc.env:{name}}}")
     return URL_PASSWORD.sub(r"\1:***@", text)
+
+
+class Formatter(logging.Formatter):
+    """Formats what is logged without secrets; conf/config.yaml names it."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        return _without_secrets(as_typed(super().format(record)))

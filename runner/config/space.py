@@ -5,93 +5,92 @@ Tuner's HyperParameters object is only ever passed in, so that a config can be c
 importing it.
 """
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+
+if TYPE_CHECKING:
+    import keras_tuner
+
+Spec: TypeAlias = Mapping[str, Any]  # what the config says of a hyperparameter
 
 
-def is_hyperparameter(value: Any) -> bool:
+def is_hyperparameter(value: object) -> TypeGuard[Spec]:
+    """Say whether plain data is a hyperparameter."""
     return isinstance(value, Mapping) and "hp" in value
 
 
-def hyperparameters(tree: Any, path: str = "") -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(dotted path, spec) of every hyperparameter in a tree of plain data, in order."""
-    if is_hyperparameter(tree):
-        yield path, tree
-    elif isinstance(tree, Mapping):
-        for key, value in tree.items():
-            yield from hyperparameters(value, f"{path}.{key}" if path else str(key))
-    elif isinstance(tree, list):
-        for index, value in enumerate(tree):
-            yield from hyperparameters(value, f"{path}[{index}]")
-
-
-def settled(pipeline: Any, tree: Any = None) -> Any:
-    """A pipeline in which no hyperparameter depends on a value that is fixed: where that is one of
-    its `parent_values`, the condition is left out, elsewhere the hyperparameter is None.
+def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> Any:
+    """Return plain data with another value for each hyperparameter, in order.
 
     Args:
-        pipeline: plain data.
-        tree: a part of it; None: all.
+        tree: plain data.
+        path: the dotted path of the tree.
+        value: makes it from path and spec.
     """
-    tree = pipeline if tree is None else tree
     if is_hyperparameter(tree):
-        found, parent = pipeline, tree.get("parent_name")
+        return value(path, tree)
+    if isinstance(tree, Mapping):
+        start = f"{path}." if path else ""
+        return {key: replaced(inner, f"{start}{key}", value) for key, inner in tree.items()}
+    if isinstance(tree, list):
+        return [replaced(inner, f"{path}[{index}]", value) for index, inner in enumerate(tree)]
+    return tree
+
+
+def hyperparameters(tree: object, path: str = "") -> list[tuple[str, Spec]]:
+    """Return (dotted path, spec) of every hyperparameter in a tree of plain data, in order."""
+    found: list[tuple[str, Spec]] = []
+    replaced(tree, path, lambda where, spec: found.append((where, spec)))
+    return found
+
+
+def settled(pipeline: object) -> Any:
+    """Return a pipeline in which no hyperparameter depends on a value that is fixed: where that is
+    one of its `parent_values`, the condition is left out, elsewhere the hyperparameter is None.
+    """
+
+    def settle(_path: str, spec: Spec) -> object:
+        parent, values = spec.get("parent_name"), spec.get("parent_values")
+        found = pipeline
         for key in str(parent).split("."):
             found = found.get(key, {}) if isinstance(found, Mapping) else {}
-        if (
-            parent is None
-            or isinstance(found, (Mapping, list))
-            or not isinstance(tree.get("parent_values"), list)
-        ):
-            return tree
-        rest = {
-            key: value for key, value in tree.items() if key not in ("parent_name", "parent_values")
-        }
-        return rest if found in tree["parent_values"] else None
-    if isinstance(tree, Mapping):
-        return {
-            key: value if value is None else settled(pipeline, value) for key, value in tree.items()
-        }
-    return [settled(pipeline, value) for value in tree] if isinstance(tree, list) else tree
+        if isinstance(found, (Mapping, list)) or not isinstance(values, list):
+            return spec
+        free = {key: value for key, value in spec.items() if not key.startswith("parent_")}
+        return free if found in values else None
+
+    return replaced(pipeline, "", settle)
 
 
-def declare(trees: Mapping[str, Any], hp: Any) -> None:
-    """Registers the hyperparameters of a pipeline's sections, each after the one that its condition
+def declare(trees: Mapping[str, object], hp: "keras_tuner.HyperParameters") -> None:
+    """Register the hyperparameters of a pipeline's sections, each after the one that its condition
     names: the order in which a merge leaves keys says nothing of that.
 
     Args:
         trees: plain data by section; the section is the path that begins the names.
-        hp: a keras_tuner.HyperParameters.
+        hp: what they are registered in.
     """
-    pending = [item for section, tree in trees.items() for item in hyperparameters(tree, section)]
-    while pending:
-        known = {declared.name for declared in hp.space}
-        ready = [
-            (path, spec) for path, spec in pending if spec.get("parent_name") in (None, *known)
-        ]
-        for path, spec in (
-            ready or pending
-        ):  # a parent that only the model declares: Keras Tuner says so
-            sample(spec, hp, path)
-        pending = [item for item in pending if item not in ready] if ready else []
+    specs = [item for section, tree in trees.items() for item in hyperparameters(tree, section)]
+    # No condition names a hyperparameter that has one itself.
+    for path, spec in sorted(specs, key=lambda item: item[1].get("parent_name") is not None):
+        sample(spec, hp, path)
 
 
-def sample(tree: Any, hp: Any, path: str) -> Any:
-    """The tree with every hyperparameter replaced by its value.
+def sample(tree: object, hp: "keras_tuner.HyperParameters", path: str) -> Any:
+    """Return the tree with every hyperparameter replaced by its value.
 
     Args:
         tree: plain data with hyperparameters in it.
-        hp: a keras_tuner.HyperParameters; a hyperparameter that it does not hold yet is registered.
+        hp: gives the values; a hyperparameter that it does not hold yet is registered.
         path: the dotted path of the tree within the pipeline, which names the hyperparameters.
 
     Returns:
         Plain data. A hyperparameter whose condition does not hold is None.
     """
-    if is_hyperparameter(tree):
-        arguments = {k: v for k, v in tree.items() if k not in ("hp", "name") and v is not None}
-        return getattr(hp, tree["hp"])(tree.get("name") or path, **arguments)
-    if isinstance(tree, Mapping):
-        return {k: sample(v, hp, f"{path}.{k}") for k, v in tree.items()}
-    if isinstance(tree, list):
-        return [sample(v, hp, f"{path}[{i}]") for i, v in enumerate(tree)]
-    return tree
+
+    def draw(where: str, spec: Spec) -> object:
+        given = {key: value for key, value in spec.items() if value is not None}
+        name = given.pop("name", where)
+        return getattr(hp, given.pop("hp"))(name, **given)
+
+    return replaced(tree, path, draw)

@@ -10,7 +10,7 @@ from runner.errors import ConfigError, Problem
 
 
 def locate(path: str, where: str) -> Callable[..., Any]:
-    """The object at a dotted path.
+    """Return the object at a dotted path.
 
     Args:
         path: such as `my_package.my_module.build`.
@@ -20,33 +20,32 @@ def locate(path: str, where: str) -> Callable[..., Any]:
         ConfigError: no such module or name in it. An error inside the module keeps its own trace.
     """
     parts = path.split(".")
-    for split in range(len(parts) - 1, 0, -1):
-        name = ".".join(parts[:split])
+    found: object = None
+    for end, part in enumerate(parts, 1):
+        name, owner = ".".join(parts[:end]), ".".join(parts[: end - 1])
+        # A package may have a function of the name of the module that it stands in.
+        named = end == len(parts) and hasattr(found, part)
         try:
-            found: Any = importlib.import_module(name)
+            found = getattr(found, part) if named else importlib.import_module(name)
         except ModuleNotFoundError as error:
-            if error.name is not None and (name == error.name or name.startswith(f"{error.name}.")):
-                continue  # this part of the path is no module; a name of its parent, perhaps
-            raise  # the module is there, but something that it imports is not
-        for part in parts[split:]:
+            if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+                raise  # the module is there, but something that it imports is not
             if not hasattr(found, part):
-                what = f"'{name}' has no '{part}'{suggest(part, dir(found))}"
-                raise ConfigError([Problem(where, what)])
+                what = f"cannot import '{part}': no such module on the path or in this folder"
+                if owner:
+                    what = f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
+                raise ConfigError([Problem(where, what)]) from None
             found = getattr(found, part)
-        if not callable(found):
-            raise ConfigError(
-                [Problem(where, f"'{path}' is a {type(found).__name__}, which cannot be called")]
-            )
-        # callable() has just said so; Any cannot be narrowed
-        return found  # type: ignore[no-any-return]
-    what = f"cannot import '{parts[0]}': no such module on the path or in the current folder"
-    raise ConfigError([Problem(where, what)])
+    if not callable(found):
+        what = f"'{path}' is a {type(found).__name__}, which cannot be called"
+        raise ConfigError([Problem(where, what)])
+    return found
 
 
 def check_arguments(
     target: Callable[..., Any], given: Iterable[str], where: str, *, filled: Iterable[str] = ()
 ) -> None:
-    """Raises ConfigError where a callable does not take the arguments given, or lacks one that
+    """Raise ConfigError where a callable does not take the arguments given, or lacks one that
     nobody fills.
 
     Args:
@@ -56,38 +55,36 @@ def check_arguments(
         filled: names that the runner fills in by itself where the callable wants them.
     """
     parameters = _parameters(target)
-    if parameters is None:
-        return  # the call itself will tell
-    names = list(given)
-    problems = []
-    named = [
-        n for n, p in parameters.items() if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)
+    called = getattr(target, "__qualname__", repr(target))
+    named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
+    names = [p.name for p in named]
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    problems = [
+        Problem(
+            f"{where}.{name}",
+            f"{called} takes no argument '{name}'{suggest(name, names)} "
+            f"(it takes: {', '.join(names)})",
+        )
+        for name in given
+        if name not in names and not open_ended
     ]
-    if not any(p.kind is p.VAR_KEYWORD for p in parameters.values()):
-        for name in names:
-            if name not in named:
-                what = f"{_name(target)} takes no argument '{name}'{suggest(name, named)} (it takes: {', '.join(named)})"
-                problems.append(Problem(f"{where}.{name}", what))
-    have = {*names, *filled}
-    for name in named:
-        if parameters[name].default is inspect.Parameter.empty and name not in have:
-            problems.append(Problem(where, f"{_name(target)} needs the argument '{name}'"))
+    missing = [p.name for p in named if p.default is p.empty and p.name not in (*given, *filled)]
+    problems += [Problem(where, f"{called} needs the argument '{name}'") for name in missing]
     if problems:
         raise ConfigError(problems)
 
 
 def wanted(target: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the offered arguments that a callable names among its parameters."""
-    return {name: value for name, value in offered.items() if name in (_parameters(target) or ())}
+    """Return those of the offered arguments that a callable names among its parameters."""
+    names = [p.name for p in _parameters(target)]
+    return {name: value for name, value in offered.items() if name in names}
 
 
-def _parameters(target: Callable[..., Any]) -> Mapping[str, inspect.Parameter] | None:
-    """None for a built-in without a signature."""
+def _parameters(target: Callable[..., Any]) -> list[inspect.Parameter]:
+    """Return the parameters of a callable; of a built-in without a signature, that it takes
+    anything: the call itself will tell.
+    """
     try:
-        return inspect.signature(target).parameters
+        return list(inspect.signature(target).parameters.values())
     except (TypeError, ValueError):
-        return None
-
-
-def _name(target: Callable[..., Any]) -> str:
-    return getattr(target, "__qualname__", repr(target))
+        return [inspect.Parameter("others", inspect.Parameter.VAR_KEYWORD)]

@@ -3,7 +3,6 @@ allows it.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 from runner.config.schema import DOTTED
 
@@ -23,9 +22,9 @@ OURS = frozenset(
 LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 
-def foreign_code(sections: Mapping[str, Any]) -> list[str]:
-    """Every dotted path in the sections of a pipeline that may be imported, ours left out, each
-    once.
+def foreign_code(sections: Mapping[str, object]) -> list[str]:
+    """Return every dotted path in a pipeline's sections that may be imported, each once, ours left
+    out.
 
     Any text that looks like a path counts, whatever key holds it: a target may hand its arguments
     to something that imports them. Data of a `kind` imports nothing.
@@ -40,7 +39,7 @@ def foreign_code(sections: Mapping[str, Any]) -> list[str]:
     return [name for name in dict.fromkeys(_paths(named)) if name not in OURS]
 
 
-def _paths(node: Any) -> Iterator[str]:
+def _paths(node: object) -> Iterator[str]:
     if isinstance(node, str):
         if DOTTED.fullmatch(node.strip()):
             yield node.strip()
@@ -50,10 +49,8 @@ def _paths(node: Any) -> Iterator[str]:
         if isinstance(node.get("_target_"), str):
             yield node["_target_"]
         skipped = LABELS if "hp" in node else ()
-        for key, value in node.items():
-            if key not in (*skipped, "_target_"):
-                yield from _paths(key)
-                yield from _paths(value)
+        kept = {key: value for key, value in node.items() if key not in skipped}
+        yield from _paths([*kept, *kept.values()])
     elif isinstance(node, (list, tuple)):
         for value in node:
             yield from _paths(value)

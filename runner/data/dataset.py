@@ -1,32 +1,36 @@
-"""Data: a source, split into training, validation and test rows, with the facts that a model is
-built from.
+"""Data: what a source holds (Rows), checked to be such that a model can be trained on it; and split
+into training, validation and test rows (Dataset), with the facts that a model is built from.
 """
 
 import functools
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[Any]
+from runner.errors import DataError
+
+if TYPE_CHECKING:
+    import keras
+
+Array: TypeAlias = NDArray[Any]
 # One array (rows, ...), or the columns of a table that has categories, each (rows,): numbers as
-# float32, where NaN is a
-# missing one, and words as text, where "" is a missing one.
-Features = Array | dict[str, Array]
+# float32, where NaN is a missing one, and words as text, where "" is a missing one.
+Features: TypeAlias = Array | dict[str, Array]
+COPIES = 2  # of rows in memory, while they are split, and again while Keras trains on them
+WHOLE = ""  # the name of rows that are to be split
 CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
-def take(x: Features, rows: Any) -> Features:
-    """Some rows, given by their numbers or as a slice."""
-    return {name: column[rows] for name, column in x.items()} if isinstance(x, dict) else x[rows]
-
-
-def arrays(x: Features) -> Iterator[tuple[str, Array]]:
-    """The arrays that features are made of, by name."""
-    yield from x.items() if isinstance(x, dict) else [("", x)]
+def is_text(column: Array) -> bool:
+    """Say whether an array is a column of words."""
+    return column.dtype.kind == "O"
 
 
 @dataclass(frozen=True)
@@ -45,45 +49,99 @@ class Part:
         return (len(self.y), len(self.x)) if isinstance(self.x, dict) else self.x.shape
 
     @property
-    def bytes(self) -> int:
-        """Memory that the arrays take."""
-        return sum(array.nbytes for _, array in (*arrays(self.x), ("", self.y)))
+    def arrays(self) -> list[tuple[str, Array]]:
+        """All arrays with their names: those of the features, and the targets."""
+        named = self.x if isinstance(self.x, dict) else {"": self.x}
+        return [*named.items(), ("", self.y)]
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and variance over the last axis of the numbers, or of each column, missing ones left
         out.
         """
-        x = self.x
-        if isinstance(x, dict):
-            numbers = [column for column in x.values() if column.dtype.kind != "O"]
-            if not numbers:
-                return [], []
-            x = np.stack(numbers, axis=1)
+        numbers = [array for _, array in self.arrays[:-1] if not is_text(array)]
+        if not numbers:
+            return [], []
+        x = np.stack(numbers, axis=1) if isinstance(self.x, dict) else numbers[0]
         step = max(1, CHUNK // max(x[0].size, 1))
-        return statistics(x[start : start + step] for start in range(0, len(x), step))
+        return moments(x[start : start + step] for start in range(0, len(x), step))
 
-    def content(self, name: str) -> Iterator[Any]:
-        """What a fingerprint is taken over: the arrays, with their dtypes and shapes."""
-        for column, array in (*arrays(self.x), ("", self.y)):
+    def content(self, name: str) -> Iterator[bytes | memoryview]:
+        """Yield what a fingerprint is taken over: the arrays, with their dtypes and shapes."""
+        for column, array in self.arrays:
             yield f"{name} {column}{array.dtype} {array.shape} ".encode()
-            yield (
-                "\0".join(array).encode()
-                if array.dtype.kind == "O"
-                else np.ascontiguousarray(array).data
-            )
+            yield "\0".join(array).encode() if is_text(array) else np.ascontiguousarray(array).data
 
-    def head(self, rows: int) -> "Part":
-        """Its first rows."""
-        return Part(take(self.x, slice(rows)), self.y[:rows])
+    def take(self, rows: Array | slice) -> "Part":
+        """Return some of its rows, given by their numbers or as a slice."""
+        x = self.x
+        taken = {k: v[rows] for k, v in x.items()} if isinstance(x, dict) else x[rows]
+        return Part(taken, self.y[rows])
 
-    def given(self) -> tuple[Any, ...]:
-        """What Keras' fit takes, by position and as `validation_data`."""
+    def given(self) -> tuple[object, ...]:
+        """Return what Keras' fit takes, by position and as `validation_data`."""
         return self.x, self.y
 
-    def predict(self, model: Any, batch_size: int) -> Array:
-        """What a model predicts for each row."""
+    def predict(self, model: "keras.Model", batch_size: int) -> Array:
+        """Return what a model predicts for each row."""
         return np.asarray(model.predict(self.x, batch_size=batch_size, verbose=0))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """What a reader gives: features that were checked, and targets as they are in the source.
+
+    `parts` are those that the source gives, or all rows under the name WHOLE. `classes` are names
+    of the classes, where the source has them, and `columns` a table's features: number or category.
+    `by` is what a split goes by, one value a row. `comparable` is false where equal rows of two
+    parts tell nothing, as in a series, or where rows are not kept.
+    """
+
+    parts: Mapping[str, Part]
+    classes: tuple[str, ...] | None = None
+    columns: Mapping[str, str] | None = None
+    by: Array | None = None
+    comparable: bool = True
+
+    def numbered(self, task: str) -> tuple[dict[str, Part], tuple[str, ...] | None]:
+        """Return the parts with their targets as numbers, and the names of the classes; None for a
+        regression.
+
+        Raises:
+            DataError: the targets do not suit the task.
+        """
+        y = np.concatenate([part.y for part in self.parts.values()])
+        classes = None
+        if task == "classification":
+            try:
+                values, found = np.unique(y, return_inverse=True)
+            except TypeError as error:
+                raise DataError("the targets are of several kinds, or some are None") from error
+            if len(values) < 2:
+                raise DataError(
+                    f"classification needs at least two classes; there is only {values.tolist()}"
+                )
+            if y.dtype.kind == "f":
+                numbers(y, "targets")
+                if not np.array_equal(values, np.round(values)):
+                    raise DataError(
+                        f"the targets are fractions ({values[:3].tolist()} ...); "
+                        "is this a regression?"
+                    )
+                values = values.astype("int64")
+            y = found
+            classes = self.classes or tuple(map(str, values.tolist()))
+        elif y.dtype.kind in "fiu":
+            y = numbers(y, "targets")
+        else:
+            raise DataError(
+                f"regression needs numbers as targets, not {y.dtype}; is this a classification?"
+            )
+        parts = {}
+        for name, part in self.parts.items():
+            parts[name] = replace(part, y=y[: len(part)])
+            y = y[len(part) :]
+        return parts, classes
 
 
 @dataclass(frozen=True)
@@ -106,36 +164,38 @@ class Facts:
 
 @dataclass(frozen=True)
 class Dataset:
-    """One source, split. `classes` are the class names in the order of their numbers; None for
-    regression.
-
-    `columns` maps the names of a table's features to number or category; None where they have no
-    names.
+    """One source, split into the parts train, validation and perhaps test, in this order. `classes`
+    are the class names in the order of their numbers; None for regression. `columns` maps the names
+    of a table's features to number or category; None where they have no names. `source` is the
+    section `data` that it was read by.
     """
 
-    train: Part
-    validation: Part
-    test: Part | None
+    parts: Mapping[str, Part]
     classes: tuple[str, ...] | None
-    source: dict[str, Any]
-    seconds: float = 0.0  # that loading took
-    columns: Mapping[str, str] | None = None
+    source: Mapping[str, object]
+    seconds: float  # that loading took
+    columns: Mapping[str, str] | None
 
-    def parts(self) -> dict[str, Part]:
-        """The parts by name, in order; `test` only where there is one."""
-        found = {"train": self.train, "validation": self.validation}
-        return found | ({"test": self.test} if self.test is not None else {})
+    @property
+    def train(self) -> Part:
+        """The rows to train on."""
+        return self.parts["train"]
+
+    @property
+    def validation(self) -> Part:
+        """The rows that trials are scored on."""
+        return self.parts["validation"]
 
     @property
     def bytes(self) -> int:
         """Memory that the arrays take."""
-        return sum(part.bytes for part in self.parts().values())
+        return sum(a.nbytes for part in self.parts.values() for _, a in part.arrays)
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over the content of every part."""
         result = hashlib.sha256()
-        for name, part in self.parts().items():
+        for name, part in self.parts.items():
             for content in part.content(name):
                 result.update(content)
         result.update("\0".join(self.classes or ()).encode())
@@ -144,38 +204,119 @@ class Dataset:
     @functools.cached_property
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
-        x, y = self.train.x, self.train.y
-        words = {name: sorted(set(array)) for name, array in arrays(x) if array.dtype.kind == "O"}
         mean, variance = self.train.statistics
-        target = {}
-        if self.classes is None:
-            numbers = y.astype("float64")
-            target = {
-                "target_mean": float(numbers.mean()),
-                "target_deviation": float(numbers.std()) or 1.0,
-            }
+        texts = [(name, array) for name, array in self.train.arrays if is_text(array)]
+        y = self.train.y.astype("float64")
+        scale = (0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)
         return Facts(
             self.train.shape[1:],
             None if self.classes is None else len(self.classes),
             mean,
             variance,
+            *scale,
             columns=None if self.columns is None else tuple(self.columns),
-            categories=words,
+            categories={name: sorted(set(words)) for name, words in texts},
             may_miss=self.source.get("missing") == "fill",
-            **target,
         )
 
     def describe(self, fingerprint: str) -> dict[str, Any]:
-        """The data as an entry records it, with the fingerprint that was computed before."""
-        shapes = {name: list(part.shape) for name, part in self.parts().items()}
-        found = {"source": self.source, "fingerprint": fingerprint, "shapes": shapes}
-        found |= {} if self.classes is None else {"classes": list(self.classes)}
-        return found | ({} if self.columns is None else {"columns": dict(self.columns)})
+        """Return the data as an entry records it, with the fingerprint that was computed before."""
+        found = {
+            "source": self.source,
+            "fingerprint": fingerprint,
+            "shapes": {name: list(part.shape) for name, part in self.parts.items()},
+            "classes": list(self.classes or ()),
+            "columns": self.columns,
+        }
+        return {key: value for key, value in found.items() if value}
 
 
-def statistics(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
-    """Mean and variance over the last axis, missing numbers left out, in one pass over chunks of
-    rows (Chan, Golub and LeVeque, 1979).
+def must_fit(size: int, what: str, remedy: str) -> None:
+    """Raise DataError where rows of `size` bytes would not fit into the memory that is free."""
+    if COPIES * size > (free := available()):
+        raise DataError(
+            f"{what} take {COPIES * size / 1e9:.1f} GB of memory while they are split and trained "
+            f"on; {free / 1e9:.1f} GB are free. Give a {remedy}, or a function that returns "
+            "tf.data.Dataset objects, which are streamed"
+        )
+
+
+def available() -> float:
+    """Return the bytes of memory that are free; infinite where nothing says so."""
+    try:
+        said = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
+    except OSError:
+        said = None
+    return int(said[1]) * 1024 if said else math.inf
+
+
+def checked(pairs: Mapping[str, Sequence[object]], where: str) -> dict[str, Part]:
+    """Return arrays (x, y) as parts that a model can be trained on.
+
+    Args:
+        pairs: features (rows, ...) and targets (rows,), by part.
+        where: they come from, for messages.
+
+    Raises:
+        DataError: they do not fit each other, or features are no finite numbers.
+    """
+    parts: dict[str, Part] = {}
+    for name, (x, y) in pairs.items():
+        rows = features(x, where)
+        parts[name] = Part(rows, one_each(y, len(rows), where))
+    return parts
+
+
+def features(x: object, where: str) -> Array:
+    """Return features of shape (rows, ...) as float32, or images as the bytes that they are."""
+    array = np.asarray(x)
+    if array.ndim < 2 or not len(array):
+        raise DataError(
+            f"{where}: the features have the shape {array.shape}; "
+            "they need rows and at least one column"
+        )
+    if array.dtype == "uint8" and array.ndim == 4:
+        # images: four times the size as float32, which Keras makes of them batch by batch
+        return array
+    return numbers(array, f"features of {where}")
+
+
+def numbers(array: Array, what: str) -> Array:
+    """Return an array as float32.
+
+    Raises:
+        DataError: it holds anything but finite numbers of single precision.
+    """
+    if array.dtype.kind not in "fiub":
+        raise DataError(f"the {what} are of type {array.dtype}; a model takes numbers")
+    with np.errstate(over="ignore"):
+        found = array.astype("float32", copy=False)
+    wrong = ~np.isfinite(found)
+    if wrong.any():
+        row, *place = np.argwhere(wrong)[0].tolist()
+        raise DataError(
+            f"{wrong.sum()} of the {what} are NaN or infinite, the first in row {row + 1}"
+            f"{f', place {place}' if place else ''}"
+        )
+    return found
+
+
+def one_each(y: object, rows: int, where: str) -> Array:
+    """Return targets of shape (rows,)."""
+    array = np.asarray(y)
+    if array.shape == (rows, 1):
+        array = array[:, 0]
+    if array.shape != (rows,):
+        raise DataError(
+            f"{where}: {rows} rows of features, but targets of shape {array.shape}; "
+            "one target a row is needed, and no one-hot rows"
+        )
+    return array
+
+
+def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
+    """Return mean and variance over the last axis, missing numbers left out, in one pass over
+    chunks of rows (Chan, Golub and LeVeque, 1979).
     """
     known = mean = variance = np.zeros(1)
     for chunk in chunks:
@@ -189,4 +330,4 @@ def statistics(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
         away = centre - mean
         mean = mean + away * share
         variance = variance * (1 - share) + spread * share + away**2 * share * (1 - share)
-    return [float(value) for value in mean], [float(value) for value in variance]
+    return mean.tolist(), variance.tolist()

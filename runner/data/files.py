@@ -1,64 +1,63 @@
-"""Files of named columns: CSV, Parquet, and .npz files in which each array is a column.
+"""Files of named columns: CSV, Parquet, and .npz files in which each array is a column; for
+training and for predictions alike.
 
 pandas reads the values. What it lets pass in a CSV, a line that was cut off or a blank one, is
 refused before: no row may be missing, and nobody notice. Parquet needs pyarrow, which is imported
 where it is used.
 """
 
-import contextlib
 import csv
 import importlib
 import zipfile
 import zlib
-from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas
 
-from history.errors import unknown
-from runner.data.dataset import Array
+from history.errors import suggest, unknown
+from history.files import atomic
+from runner.data.dataset import Array, is_text
 from runner.errors import DataError, short
 
 PARQUET = (".parquet", ".pq")
 FORMATS = (".csv", *PARQUET, ".npz")
-NOTHING = (
-    "",
-    "NA",
-    "N/A",
-    "NaN",
-    "nan",
-    "NULL",
-    "null",
-    "None",
-)  # cells of a CSV that stand for a missing number
-LARGEST = float(np.finfo("float32").max)  # what models compute with
-KINDS = dict.fromkeys(
-    ("integer", "floating", "decimal", "boolean"), "number"
-)  # of what pandas says of a column
-KINDS |= dict.fromkeys(("string", "categorical"), "category")
+# cells of a CSV that stand for a missing number
+NOTHING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+# what pandas says of a column
+KINDS = {
+    "integer": "number",
+    "floating": "number",
+    "decimal": "number",
+    "boolean": "number",
+    "string": "category",
+    "categorical": "category",
+}
 
 
 class Table:
-    """A file of named columns, read whole into a pandas DataFrame."""
+    """A file of named columns, read whole into a pandas DataFrame; `lines` are those of a CSV on
+    which the rows end.
+    """
 
-    def __init__(self, path: Path, frame: Any) -> None:
-        self.path, self.frame = path, frame
-        self.names: list[str] = list(frame)
+    def __init__(self, path: Path, frame: pandas.DataFrame, lines: Array | None = None) -> None:
+        self.path, self.frame, self.lines = path, frame, lines
+        self.names = [str(name) for name in frame]
+        for name in frame.columns[frame.columns.duplicated()]:
+            raise DataError(f"{path} has several columns '{name}'; rename or delete all but one")
 
     def kind(self, name: str) -> str:
-        """What a column holds, as far as the content tells: number, category, mixed (numbers among
-        words), or more.
+        """Return what a column holds, as far as the content tells: number, category, mixed (numbers
+        among words), empty, or more.
         """
-        import pandas
-
         found = pandas.api.types.infer_dtype(self.frame[name], skipna=True)
         return KINDS.get(found, found)
 
     def parsed(self, name: str) -> tuple[Array, Array]:
-        """A column as numbers, NaN where there is none; and which of its cells hold something
-        else.
+        """Return a column as numbers, NaN where there is none; and which of its cells hold
+        something else.
         """
         column = self.frame[name]
         if self.kind(name) == "number":
@@ -66,8 +65,8 @@ class Table:
         return np.full(len(column), np.nan), np.ones(len(column), bool)
 
     def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
-        """The columns asked for: numbers as float64, NaN where one is missing; categories as text,
-        "" likewise.
+        """Return the columns asked for: numbers as float64, NaN where one is missing; categories as
+        text, "" likewise.
 
         Raises:
             DataError: a column of numbers holds something else; the first such cell is named.
@@ -77,264 +76,200 @@ class Table:
             for name, kind in kinds.items()
         }
 
-    def row(self, number: int) -> str:
-        """Where the row of that number (from 0) stands, for messages."""
-        return f"row {number + 1}"
+    def require(self, names: Collection[str], key: str = "") -> None:
+        """Raise DataError where columns are not there that a key of the config asks for."""
+        if absent := [name for name in names if name not in self.names]:
+            raise DataError(
+                f"{self.path} has no column {', '.join(map(repr, absent))}"
+                f"{suggest(absent[0], self.names)} "
+                f"(it has: {', '.join(self.names)})",
+                key,
+            )
+
+    def require_values(self, columns: Mapping[str, Array], remedy: str = "") -> None:
+        """Raise DataError where something is missing in columns, naming the first place."""
+        for name, column in columns.items():
+            if (gaps := missing(column)).any():
+                raise DataError(
+                    f"{self.place(int(gaps.argmax()), name)}: "
+                    f"a {'word' if is_text(column) else 'number'} is missing, "
+                    f"the first of {gaps.sum()}{remedy}"
+                )
+
+    def place(self, row: int, name: str) -> str:
+        """Return where the cell of a row (from 0) stands, for messages."""
+        line = "" if self.lines is None else f" (line {self.lines[row]})"
+        return f"{self.path}, row {row + 1}{line}, column '{name}'"
 
     def _texts(self, name: str) -> Array:
         column = self.frame[name].astype(object)
-        return np.where(column.isna(), "", column.map(str)).astype(object)
+        return column.map(str).where(column.notna(), "").to_numpy(object)
 
     def _numbers(self, name: str) -> Array:
         numbers, wrong = self.parsed(name)
-        for row in np.flatnonzero(wrong | (np.abs(numbers) > LARGEST))[:1]:
-            where = f"{self.path}, {self.row(row)}, column '{name}'"
-            found = short(repr(str(self.frame[name].iloc[row])))
-            raise DataError(f"{where}: {found} is no finite number of single precision")
+        for row in np.flatnonzero(wrong | (np.abs(numbers) > np.finfo("float32").max))[:1]:
+            raise DataError(
+                f"{self.place(row, name)}: {short(repr(str(self.frame[name].iloc[row])))} "
+                "is no finite number of single precision"
+            )
         return numbers
 
 
-def open_table(
-    path: Path, separator: str = ",", decimal: str = ".", width: int | None = None
-) -> Table:
-    """A table in a file.
-
-    Args:
-        path: its suffix tells which.
-        separator: of the columns of a CSV.
-        decimal: point or comma of the numbers of a CSV.
-        width: how many columns are wanted of a file that may have no header; None: the first line
-            is one.
-
-    Raises:
-        DataError: it cannot be read.
-    """
-    try:
-        if path.suffix.lower() in PARQUET:
-            return _parquet(path)
-        if path.suffix.lower() == ".csv":
-            return _Csv(path, separator, decimal, width)
-        if path.suffix.lower() == ".npz":
-            return _npz(path)
-    except OSError as error:
-        raise DataError(f"cannot read {path}: {error.strerror or error}") from error
-    raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
-
-
-def load_arrays(path: Path, *names: str) -> list[Array]:
-    """The arrays of those names in an .npz file or, where none is asked for, `x` or its only one.
-
-    Raises:
-        DataError: it cannot be read, or has no such array. Nothing is unpickled.
-    """
-    with _opened(path) as found:
-        wanted = names or (
-            ("x",) if "x" in found.files or len(found.files) != 1 else tuple(found.files)
-        )
-        for name in wanted:
-            if name not in found.files:
-                raise DataError(f"{path}: {unknown('array', name, found.files)}")
-        return [found[name] for name in wanted]
-
-
-def parquet(path: Path) -> Any:
-    """The module pyarrow.parquet; raises DataError where it is not installed."""
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DataError(
-            f"{path}: needs pyarrow: pip install 'keras-experiment-runner[parquet]' (the extra `parquet`)"
-        ) from error
-
-
-def is_unsplit(names: Sequence[str]) -> bool:
-    """Whether columns were perhaps not told apart, for want of the right separator."""
-    return len(names) == 1 and bool({*";\t|"} & {*names[0]})
-
-
 class _Csv(Table):
-    """A CSV file in UTF-8 with a header, or perhaps without one."""
+    """A CSV file in UTF-8 with a header."""
 
-    def __init__(self, path: Path, separator: str, decimal: str, width: int | None) -> None:
-        first, self.lines = _scan(path, separator)
-        has_header = width is None or _is_header(path, first)
-        names = (
-            [name.strip() for name in first]
-            if has_header
-            else [str(place + 1) for place in range(len(first))]
-        )
-        self.lines = self.lines[has_header:]
+    def __init__(self, path: Path, separator: str, decimal: str) -> None:
+        names, lines = _scan(path, separator)
+        self.decimal = decimal
         self._how: dict[str, Any] = {
-            "names": _once(path, names),
-            "header": 0 if has_header else None,
+            "names": range(len(names)),
+            "header": 0,
+            "nrows": len(lines),
             "sep": separator,
-        }
-        self._how |= {
             "decimal": decimal,
             "encoding": "utf-8-sig",
             "index_col": False,
             "na_filter": False,
             "skipinitialspace": True,
+            "skip_blank_lines": False,
+            "low_memory": False,
         }
-        super().__init__(path, self._read(path))
+        # the columns as pandas finds them: of numbers alone, or of text as it is written
+        super().__init__(path, pandas.read_csv(path, **self._how).set_axis(names, axis=1), lines)
 
     def kind(self, name: str) -> str:
         numbers, wrong = self.parsed(name)
-        return "number" if not wrong.any() else "category" if np.isnan(numbers).all() else "mixed"
+        if wrong.any():
+            return "category" if np.isnan(numbers).all() else "mixed"
+        return "empty" if np.isnan(numbers).all() else "number"
 
     def parsed(self, name: str) -> tuple[Array, Array]:
-        import pandas
-
         column = self.frame[name]
         if column.dtype.kind in "if":
             return column.to_numpy("float64"), np.zeros(len(column), bool)
-        texts = column.astype(str).str.strip().str.replace(self._how["decimal"], ".", regex=False)
-        missing = texts.isin(NOTHING)
-        numbers = pandas.to_numeric(texts.mask(missing), errors="coerce").to_numpy("float64")
-        return numbers, np.isnan(numbers) & ~missing.to_numpy()
+        texts = column.astype(str).str.strip().str.replace(self.decimal, ".", regex=False)
+        gaps = texts.isin(NOTHING)
+        numbers = pandas.to_numeric(texts.mask(gaps), errors="coerce").to_numpy("float64")
+        return numbers, np.isnan(numbers) & ~gaps.to_numpy()
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
-        words = [
-            name
-            for name, kind in kinds.items()
-            if kind == "category" and self.frame[name].dtype.kind in "ifb"
-        ]
-        if words:
-            self.frame[words] = self._read(self.path, usecols=words, dtype=str)[
-                words
-            ]  # as they are written: 01, TRUE
-        return super().columns(kinds)
-
-    def row(self, number: int) -> str:
-        return f"row {number + 1} (line {self.lines[number]})"
-
-    def _read(self, path: Path, **how: Any) -> Any:
-        """The columns as pandas finds them: of numbers alone, or of text as it is written."""
-        import pandas
-
-        return pandas.read_csv(path, low_memory=False, **self._how, **how)
+    def _texts(self, name: str) -> Array:
+        if self.frame[name].dtype.kind in "ifb":  # wanted as they are written: 01, TRUE
+            place = self.names.index(name)
+            written = pandas.read_csv(self.path, **self._how, usecols=[place], dtype=str)
+            self.frame[name] = written[place]
+        return super()._texts(name)
 
 
-def _scan(path: Path, separator: str) -> tuple[list[str], "array[int]"]:
-    """The cells of the first line, and the number of the line on which each row ends; refuses what
-    is not whole.
+def open_table(path: Path, separator: str = ",", decimal: str = ".") -> Table:
+    """Return the table in a file.
+
+    Args:
+        path: its suffix tells which.
+        separator: of the columns of a CSV.
+        decimal: point or comma of the numbers of a CSV.
+
+    Raises:
+        DataError: it cannot be read, has two columns of one name, or no rows.
     """
-    first: list[str] = []
-    lines, blank = array("q"), 0
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        reader = csv.reader(file, strict=True, delimiter=separator)
-        try:
-            for cells in reader:
-                line = reader.line_num
-                if not cells:
-                    blank = blank or line
-                    continue
-                if blank and first:
-                    raise DataError(
-                        f"{path}, line {blank} is blank: a row is missing, or the line is to be deleted"
-                    )
-                first = first or cells
-                if len(cells) != len(first):
-                    where = f"{path}, row {len(lines)} (line {line})"
-                    hint = "; is another separator meant?" if is_unsplit(first) else ""
-                    raise DataError(
-                        f"{where} has {len(cells)} values; the first line has {len(first)}{hint}"
-                    )
-                blank = 0
-                lines.append(line)
-        except UnicodeDecodeError as error:
-            raise DataError(
-                f"{path}, line {_first_undecodable(path)} is not UTF-8; save the file as UTF-8"
-            ) from error
-        except csv.Error as error:
-            what = f"{path}, line {reader.line_num}: {error}; it is no CSV, or was cut off"
-            raise DataError(what) from error
-    if not first:
-        raise DataError(f"{path} is empty")
-    return first, lines
-
-
-def _is_header(path: Path, cells: list[str]) -> bool:
-    """Whether the first line names the columns, where their names are not known."""
-    texts = [cell for cell in cells if not is_number(cell)]
-    counted = len(cells) > 1 and cells == [str(place) for place in range(len(cells))]
-    if counted or 0 < len(texts) < len(cells):
-        what = (
-            "counts from 0" if counted else f"holds both numbers and other text ({texts[0]!r:.40})"
-        )
-        raise DataError(
-            f"{path}: line 1 {what}: name the columns by texts that are no numbers, or give a row of numbers"
-        )
-    return bool(texts)
-
-
-def _first_undecodable(path: Path) -> int:
-    """The number of the first line that is not UTF-8: a decoder reads ahead."""
-    with path.open("rb") as lines:
-        return next(
-            number
-            for number, line in enumerate(lines, 1)
-            if line.decode(errors="ignore").encode() != line
-        )
-
-
-def is_number(cell: str) -> bool:
-    """Whether the text of a cell is a number."""
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
     try:
-        float(cell)
-    except ValueError:
-        return False
-    return "_" not in cell  # Python alone reads 1_000 as a number
+        if kind == ".csv":
+            table: Table = _Csv(path, separator, decimal)
+        elif kind == ".npz":
+            table = Table(path, pandas.DataFrame(load_arrays(path)))
+        else:
+            found = parquet(path).ParquetFile(path).read()
+            # integer objects: 1 is no 1.0 as a category
+            table = Table(path, found.to_pandas(ignore_metadata=True, integer_object_nulls=True))
+    except (OSError, ValueError, NotImplementedError) as error:  # as pyarrow's own errors are
+        raise DataError(f"cannot read {path} as a table: {error}") from error
+    if table.frame.empty:
+        raise DataError(f"{path} holds no rows")
+    return table
 
 
-def _once(path: Path, names: list[str]) -> list[str]:
-    for name in names:
-        if names.count(name) > 1:
-            raise DataError(f"{path} has several columns '{name}'; rename or delete all but one")
-    return names
+def load_arrays(path: Path, *names: str) -> dict[str, Array]:
+    """Return the arrays of those names in an .npz file, or all of them where none is named.
 
-
-def _parquet(path: Path) -> Table:
+    Raises:
+        DataError: it cannot be read, or has no such array. Nothing is unpickled.
+    """
     try:
-        found = parquet(path).ParquetFile(path).read()
-    except (
-        ValueError,
-        NotImplementedError,
-    ) as error:  # as ArrowInvalid and ArrowNotImplementedError are
-        raise DataError(f"cannot read {path} as Parquet: {error}") from error
-    _once(path, found.column_names)
-    return Table(
-        path, found.to_pandas(ignore_metadata=True, integer_object_nulls=True)
-    )  # 1 is no 1.0 as a category
-
-
-def _npz(path: Path) -> Table:
-    import pandas
-
-    with _opened(path) as found:
-        arrays = {name: found[name] for name in found.files}
-    lengths = {len(column) for column in arrays.values() if column.ndim == 1}
-    for name, column in arrays.items():
-        if column.ndim != 1 or len(lengths) > 1:
-            what = "as a table, it holds columns of equal length"
-            raise DataError(f"{path}: the array '{name}' has the shape {column.shape}; {what}")
-    return Table(path, pandas.DataFrame(arrays))
-
-
-@contextlib.contextmanager
-def _opened(path: Path) -> Iterator[Any]:
-    try:
-        found = np.load(path, allow_pickle=False)
-        if not isinstance(found, np.lib.npyio.NpzFile):
-            raise ValueError("it holds a single array without a name")
-        with found:
-            yield found
+        with np.load(path, allow_pickle=False) as found:
+            for name in sorted({*names} - {*found}):
+                raise DataError(f"{path}: {unknown('array', name, found)}")
+            return {name: found[name] for name in names or found}
     except (
         OSError,
         ValueError,
+        TypeError,  # a single array without a name
         EOFError,
         zipfile.BadZipFile,
         zlib.error,
         NotImplementedError,
     ) as error:
         raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
+
+
+def save_table(path: Path, columns: Mapping[str, Array]) -> None:
+    """Write columns of equal length (an .npz: arrays) in the format of the path's suffix.
+
+    The file is replaced whole, or left as it was; raises OSError.
+    """
+    kind = path.suffix.lower()
+    with atomic(path) as temporary:
+        if kind == ".csv":
+            pandas.DataFrame(columns).to_csv(temporary, index=False, lineterminator="\n")
+        elif kind == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **columns)
+        else:
+            pandas.DataFrame(columns).to_parquet(temporary, index=False)
+
+
+def parquet(path: Path) -> Any:  # pyarrow has no types
+    """Return the module pyarrow.parquet; raises DataError where it is not installed."""
+    try:
+        return importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(
+            f"{path}: needs pyarrow: pip install 'keras-experiment-runner[parquet]' "
+            "(the extra `parquet`)"
+        ) from error
+
+
+def missing(column: Array) -> Array:
+    """Return which cells of a column lack a value."""
+    return column == "" if is_text(column) else np.isnan(column)
+
+
+def _scan(path: Path, separator: str) -> tuple[list[str], Array]:
+    """Return the names in the first line, and the number of the line on which each row ends; refuse
+    what is not whole.
+    """
+    with path.open("rb") as file:
+        lines = (line.decode("utf-8-sig") for line in file)
+        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+        try:
+            names = [name.strip() for name in next(reader, [])]
+            counted = ((len(cells), reader.line_num) for cells in reader)
+            widths, ends = np.fromiter(counted, np.dtype((int, 2))).T
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{path}, line {reader.line_num + 1} is not UTF-8; save the file as UTF-8"
+            ) from error
+        except csv.Error as error:
+            raise DataError(
+                f"{path}, line {reader.line_num}: {error}; it is no CSV, or was cut off"
+            ) from error
+    if not names:
+        raise DataError(f"{path} is empty, or begins with a blank line")
+    rows = np.flatnonzero(widths).max(initial=-1) + 1  # blank lines at the end are none
+    for row in np.flatnonzero(widths[:rows] != len(names))[:1]:
+        raise DataError(
+            f"{path}, row {row + 1} (line {ends[row]}) has {widths[row]} values; "
+            f"the first line has {len(names)}; is another separator meant?"
+        )
+    return names, ends[:rows]

@@ -1,38 +1,39 @@
-"""Where rows come from: each kind of the section `data` read, checked and split."""
+"""The kinds of the section `data`, each with its reader; and the way from any of them to a Dataset.
 
-import dataclasses
+A kind of data is a class in config/schema.py, a reader, and a line in READERS. Images are of
+folders, a sub-folder for each class; they are read once, and stay the bytes that they are.
+"""
+
 import functools
-import importlib
-from collections.abc import Mapping
+import logging
+import math
+import time
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from history.errors import unknown
-from runner.config.check import plain_config
-from runner.config.schema import (
-    PARTS,
-    Data,
-    FunctionData,
-    ImageData,
-    NpzData,
-    SklearnData,
-    Split,
-    TableData,
-    WindowData,
-)
+from runner.config import schema
 from runner.config.targets import check_arguments, locate
-from runner.data import columns, images, streams, windows
-from runner.data.dataset import Dataset, Part, take
+from runner.data import columns, streams
+from runner.data.dataset import WHOLE, Array, Dataset, Rows, checked, must_fit, one_each
 from runner.data.files import load_arrays
-from runner.data.rows import Rows, class_numbers, features, joined, one_each, target_values
 from runner.data.split import refuse_leaks, split
 from runner.errors import DataError
 
+if TYPE_CHECKING:
+    import tensorflow
 
-def load(settings: Data, task: str) -> Dataset:
-    """The data of a pipeline, split.
+log = logging.getLogger("runner")
+
+CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
+FORMATS = ".bmp, .gif, .jpeg, .jpg, .png"  # of images, that Keras reads
+PART_NAMES = {"train", "validation", "valid", "val", "test"}
+
+
+def load(settings: schema.Data, task: str) -> Dataset:
+    """Return the data of a pipeline, split; nobody checks it again.
 
     Args:
         settings: the section `data`.
@@ -40,124 +41,159 @@ def load(settings: Data, task: str) -> Dataset:
 
     Raises:
         DataError: the source is missing, unreadable or does not suit the task, or the split is
-        empty or leaks.
+            empty or leaks.
     """
-    if isinstance(settings, SklearnData):
-        rows = _sklearn(settings)
-    elif isinstance(settings, FunctionData):
-        given = _call(settings)
-        if isinstance(given, Mapping) and any(map(streams.is_stream, given.values())):
-            return _streamed(settings, given, task)
-        rows = _function(settings, given)
-    else:
-        rows = _files(settings, task)
-    y, classes = (
-        class_numbers(rows.y, rows.classes)
-        if task == "classification"
-        else (target_values(rows.y), None)
-    )
-    how = Split(kind="given", column="its part") if rows.given else settings.split
-    chosen = split(y, how, task, rows.by, classes)
-    parts = {name: Part(take(rows.x, numbers), y[numbers]) for name, numbers in chosen.items()}
-    if not isinstance(
-        settings, WindowData
-    ):  # what repeats itself in time has like windows in every part
-        refuse_leaks(parts, given=how.kind == "given")
-    source = plain_config(settings) | {"split": "given"}
-    if not rows.given:
-        source.pop("split")
-    return Dataset(
-        parts["train"],
-        parts["validation"],
-        parts.get("test"),
-        classes,
-        source,
-        columns=rows.columns,
-    )
-
-
-def _sklearn(settings: SklearnData) -> Rows:
-    datasets = importlib.import_module("sklearn.datasets")
-    bunch = getattr(datasets, f"load_{settings.name}")()
-    x = bunch.images[..., np.newaxis] if "images" in bunch else bunch.data
-    names = tuple(str(name) for name in bunch.target_names) if "target_names" in bunch else None
-    named = {str(name): "number" for name in bunch.feature_names} if x.ndim == 2 else None
-    return Rows(features(x), bunch.target, names, named)
-
-
-def _files(settings: TableData | NpzData | ImageData | WindowData, task: str) -> Rows:
+    clock = time.perf_counter()
+    key, read = READERS[type(settings)]
     try:
-        if isinstance(settings, TableData):
-            return columns.read(settings, task)
-        if isinstance(settings, NpzData):
-            return _npz(settings)
-        if isinstance(settings, WindowData):
-            parts, names = windows.read(settings, task)
-            return dataclasses.replace(
-                joined(parts, "data.path"), columns=dict.fromkeys(names, "number")
-            )
-        parts = images.read(settings, task)
-        return Rows(*parts[""]) if "" in parts else joined(parts, "data.path")
+        rows = read(settings, task)
     except DataError as error:
-        if error.problem.where:
-            raise
-        raise DataError(f"data.path: {error}") from error
+        [problem] = error.problems
+        raise DataError(problem.what, problem.where or key) from error
+    parts, classes = rows.numbered(task)
+    shapes = {name: part.shape[1:] for name, part in parts.items()}
+    if len({*shapes.values()}) > 1:
+        raise DataError(f"the parts have rows of different shapes: {shapes}", key)
+    source = settings.model_dump()
+    given = WHOLE not in parts
+    if given:
+        source["split"] = "given"
+    else:
+        del source["split"]
+        whole = parts[WHOLE]
+        chosen = split(whole.y, settings.split, rows.by, classes or ())
+        parts = {name: whole.take(numbers) for name, numbers in chosen.items()}
+    parts = {name: parts[name] for name in schema.PARTS if name in parts}
+    if rows.comparable:
+        refuse_leaks(parts, given=given or settings.split.kind == "given")
+    return Dataset(parts, classes, source, time.perf_counter() - clock, rows.columns)
 
 
-def _npz(settings: NpzData) -> Rows:
-    if isinstance(settings.path, dict):
-        pairs = {
-            name: load_arrays(Path(path), settings.x, settings.y)
-            for name, path in settings.path.items()
-        }
-        return joined(pairs, "data.path")
-    column = [settings.split.column] if settings.split.column else []
-    x, y, *by = load_arrays(Path(settings.path), settings.x, settings.y, *column)
-    x = features(x)
-    by = [one_each(values, len(x)) for values in by]
-    if settings.split.kind == "chronological":
-        by = [columns.times(values) for values in by]
-    return Rows(x, one_each(y, len(x)), by=by[0] if by else None)
+def _sklearn(settings: schema.SklearnData, task: str) -> Rows:
+    from sklearn import datasets
+
+    bunch = getattr(datasets, f"load_{settings.name}")()
+    if "images" in bunch:
+        x, columns = bunch.images[..., np.newaxis], None
+    else:
+        x, columns = bunch.data, dict.fromkeys(map(str, bunch.feature_names), "number")
+    classes = tuple(map(str, bunch.target_names)) if "target_names" in bunch else None
+    return Rows(checked({WHOLE: (x, bunch.target)}, settings.name), classes, columns)
 
 
-def _call(settings: FunctionData) -> Any:
-    """What the user's function returns: parts by name, or something else."""
-    function = locate(settings.target, "data._target_")
+def _npz(settings: schema.NpzData, task: str) -> Rows:
+    pairs, column = {}, settings.split.column
+    for part, path in settings.paths.items():
+        found = load_arrays(Path(path), settings.x, settings.y, *([column] if column else []))
+        pairs[part] = found[settings.x], found[settings.y]
+    where = ", ".join(settings.paths.values())
+    parts = checked(pairs, where)
+    by = one_each(found[column], len(parts[WHOLE]), where) if column else None
+    return Rows(parts, by=by)
+
+
+def _function(settings: schema.FunctionData, task: str) -> Rows:
+    """Call the function and return what it made.
+
+    Raises:
+        ConfigError: there is no such function, or it takes other arguments.
+        DataError: it returned something else, or what no model can be trained on.
+    """
+    target = settings.target
+    function = locate(target, "data._target_")
     check_arguments(function, settings.args, "data")
-    given = function(**settings.args)
-    says = f"data._target_: {settings.target} returned"
-    if isinstance(given, Mapping):
-        for name in given:
-            if name not in PARTS:
-                raise DataError(f"{says} what is no part: {unknown('part', str(name), PARTS)}")
-        for name in PARTS[:2]:
-            if name not in given:
-                raise DataError(f"{says} no '{name}' part")
-    return given
-
-
-def _streamed(settings: FunctionData, given: Mapping[str, Any], task: str) -> Dataset:
-    parts, classes = streams.read(functools.partial(_call, settings), given, settings.target, task)
-    return Dataset(
-        parts["train"],
-        parts["validation"],
-        parts.get("test"),
-        classes,
-        plain_config(settings) | {"split": "given"},
-    )
-
-
-def _function(settings: FunctionData, given: Any) -> Rows:
-    says = f"data._target_: {settings.target} returned"
-    if isinstance(given, Mapping):
-        for name, pair in given.items():
-            if not (isinstance(pair, (tuple, list)) and len(pair) == 2):
-                raise DataError(f"{says} a '{name}' part that is no pair (x, y)")
-        return joined(given, f"data._target_: {settings.target}")
+    call = functools.partial(function, **settings.args)
+    given = call()
     if isinstance(given, tuple) and len(given) == 2:
-        x = features(given[0])
-        return Rows(x, one_each(given[1], len(x)))
-    raise DataError(
-        f"{says} {type(given).__name__}; "
-        "it must return (x, y), or a mapping of train, validation and perhaps test to such pairs or to streams"
-    )
+        return Rows(checked({WHOLE: given}, target))
+    parts = given if isinstance(given, Mapping) else {}
+    streamed = all(map(streams.is_stream, parts.values()))
+    paired = all(isinstance(part, (tuple, list)) and len(part) == 2 for part in parts.values())
+    if not ({"train", "validation"} <= {*parts} <= {*schema.PARTS} and (streamed or paired)):
+        kinds = {name: type(part).__name__ for name, part in parts.items()}
+        raise DataError(
+            f"{target} returned {kinds or type(given).__name__}; it must return (x, y), or a "
+            "mapping of train, validation and perhaps test to such pairs, or of all to streams"
+        )
+    return streams.read(call, target, task) if streamed else Rows(checked(parts, target))
+
+
+def _images(settings: schema.ImageData, task: str) -> Rows:
+    """Return images and the names of their classes, by part.
+
+    Raises:
+        DataError: the folders are not of such images, do not agree in their classes, or hold more
+            than fits in memory.
+    """
+    found = {part: _folder(Path(path), settings) for part, path in settings.paths.items()}
+    names = [{*dataset.class_names} for dataset in found.values()]
+    if odd := set.union(*names) - set.intersection(*names):
+        raise DataError(f"the classes of the parts differ: '{min(odd)}' is no folder of each")
+    count = sum(len(dataset.file_paths) for dataset in found.values())
+    size = count * math.prod(settings.image_size) * CHANNELS[settings.color_mode]
+    must_fit(size, f"{count} images", "smaller image_size")
+    pairs = {part: _pixels(dataset, settings) for part, dataset in found.items()}
+    return Rows(checked(pairs, ", ".join(settings.paths.values())))
+
+
+def _folder(folder: Path, settings: schema.ImageData) -> "tensorflow.data.Dataset":
+    """Return Keras' dataset of a folder, which reads no image yet."""
+    import keras
+
+    arguments = settings.model_dump(exclude={"kind", "path", "split"})
+    try:
+        dataset = keras.utils.image_dataset_from_directory(
+            folder,
+            batch_size=None,
+            shuffle=False,
+            data_format="channels_last",
+            verbose=False,
+            **arguments,
+        )
+    except (OSError, ValueError) as error:
+        raise DataError(f"cannot read {folder} as a folder of classes: {error}") from error
+    names: list[str] = dataset.class_names
+    if PART_NAMES.issuperset(names):
+        raise DataError(
+            f"{folder} has folders of parts ({', '.join(names)}), not of classes; "
+            "write {train: ..., validation: ...} with the folder of each"
+        )
+    images = {*map(Path, dataset.file_paths)}
+    for name in sorted({*names} - {path.relative_to(folder).parts[0] for path in images}):
+        raise DataError(
+            f"the class folder {folder / name} holds no image ({FORMATS}); delete it, or fill it"
+        )
+    files = {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()}
+    if others := files - images:
+        log.warning(
+            "data.path: left out as no images (%s): %d files, such as %s",
+            FORMATS,
+            len(others),
+            min(others),
+        )
+    return dataset
+
+
+def _pixels(dataset: "tensorflow.data.Dataset", settings: schema.ImageData) -> tuple[Array, Array]:
+    count, channels = len(dataset.file_paths), CHANNELS[settings.color_mode]
+    images = np.empty((count, *settings.image_size, channels), "uint8")
+    labels = np.empty(count, "int64")
+    rows = iter(dataset)
+    for row, path in enumerate(dataset.file_paths):
+        try:
+            image, labels[row] = next(rows)
+        except Exception as error:  # TensorFlow names no file, but gives the rows in their order
+            raise DataError(f"cannot read the image {path}; is it damaged?") from error
+        images[row] = np.rint(np.clip(image, 0, 255))
+    return images, np.array(dataset.class_names)[labels]
+
+
+READERS: Mapping[type[object], tuple[str, Callable[[Any, str], Rows]]] = {
+    # kind: the key that names the source, and what reads it
+    schema.SklearnData: ("data.name", _sklearn),
+    schema.TableData: ("data.path", columns.read),
+    schema.NpzData: ("data.path", _npz),
+    schema.ImageData: ("data.path", _images),
+    schema.WindowData: ("data.path", columns.read_windows),
+    schema.FunctionData: ("data._target_", _function),
+}

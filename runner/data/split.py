@@ -1,163 +1,162 @@
 """Holds rows out for validation and test."""
 
-import importlib
+import itertools
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 import numpy as np
+import pandas
 
 from history.errors import unknown
 from runner.config.schema import PARTS, Split
-from runner.data.dataset import Array, Part, arrays
+from runner.data.dataset import Array, Part, is_text
 from runner.errors import DataError
 
 log = logging.getLogger("runner")
+
+SPLITTERS = {
+    "random": "ShuffleSplit",
+    "stratified": "StratifiedShuffleSplit",
+    "grouped": "GroupShuffleSplit",
+}
 
 
 def split(
     y: Array,
     settings: Split,
-    task: str,
     column: Array | None = None,
-    classes: Sequence[str] | None = None,
+    classes: Sequence[str] = (),
 ) -> dict[str, Array]:
-    """The numbers of the rows of each part: train, validation and, if any are asked for, test.
+    """Return the numbers of the rows of each part: train, validation and, if any are asked for,
+    test.
 
     Args:
         y: targets (rows,).
         settings: the kind, and fractions of all rows (grouped: of all groups).
-        task: classification is stratified unless the kind says otherwise.
         column: (rows,): the groups, times or part names of the rows.
-        classes: their names, for messages.
+        classes: their names; none for a regression. A classification is stratified unless the kind
+            says otherwise.
 
     Raises:
         DataError: a part would be empty, a class has too few rows to stand in every part, or the
-        column does not
-            hold what it must.
+            column does not hold what it must.
     """
-    kind = settings.kind or ("stratified" if task == "classification" else "random")
-    if kind == "given":
-        assert column is not None, "problems() was not heeded"
+    kind = settings.kind or ("stratified" if classes else "random")
+    if kind == "given" and column is not None:
         found = _given(column)
     elif kind == "chronological":
-        found = _by_time(len(y), settings, column)
+        found = by_time(len(y), settings, column)
     else:
-        if kind == "stratified" and classes:
-            _enough_of_each(y, classes, 3 if settings.test else 2)
+        few = np.bincount(y) < 2 + (settings.test > 0) if kind == "stratified" and classes else ()
+        for number in np.flatnonzero(few)[:1]:
+            raise DataError(
+                f"the class '{classes[number]}' has fewer rows than there are parts: give more, "
+                "leave it out, or say kind: random",
+                "data.split",
+            )
         found = _drawn(kind, y, settings, column)
     if empty := [name for name, rows in found.items() if not len(rows)]:
         raise DataError(
-            f"data.split: {len(y)} rows leave none for {' and '.join(empty)}; give more rows or other shares"
+            f"{len(y)} rows leave none for {' and '.join(empty)}; give more rows or other shares",
+            "data.split",
         )
     return found
 
 
-def _enough_of_each(y: Array, classes: Sequence[str], parts: int) -> None:
-    for name, count in zip(classes, np.bincount(y).tolist(), strict=True):
-        if count < parts:
-            what = f"the class '{name}' has {count} row{'s'[count == 1 :]}, and there are {parts} parts"
-            raise DataError(f"data.split: {what}: give more, leave it out, or say kind: random")
-
-
 def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
-    selection = importlib.import_module("sklearn.model_selection")
-    names = {
-        "random": "ShuffleSplit",
-        "stratified": "StratifiedShuffleSplit",
-        "grouped": "GroupShuffleSplit",
-    }
+    from sklearn import model_selection
+
+    splitter = getattr(model_selection, SPLITTERS[kind])
     whole = len(y) if groups is None else len(set(groups))
-
-    def hold_out(rows: Array, share: float) -> tuple[Array, Array]:
-        splitter = getattr(selection, names[kind])(
-            1, test_size=_count(share, whole), random_state=settings.seed
-        )
-        kept, held = next(splitter.split(rows, y[rows], None if groups is None else groups[rows]))
-        return rows[kept], rows[held]
-
     rows, found = np.arange(len(y)), {}
-    try:
-        for name, share in (("test", settings.test), ("validation", settings.validation)):
-            if share:
-                rows, found[name] = hold_out(rows, share)
-    except ValueError as error:
-        raise DataError(f"data.split: {len(rows)} rows cannot be split so: {error}") from error
-    return {name: {"train": rows, **found}[name] for name in PARTS if name in ("train", *found)}
+    for name, share in (("test", settings.test), ("validation", settings.validation)):
+        if not share:
+            continue
+        draw = splitter(1, test_size=_count(share, whole), random_state=settings.seed)
+        try:
+            kept, held = next(draw.split(rows, y[rows], None if groups is None else groups[rows]))
+        except ValueError as error:
+            raise DataError(
+                f"{len(rows)} rows cannot be split so: {error}", "data.split"
+            ) from error
+        rows, found[name] = rows[kept], rows[held]
+    return {"train": rows, **dict(reversed(found.items()))}
 
 
 def _count(fraction: float, rows: int) -> int:
-    """A fraction of all rows, rounded up, but not for the last digit of a float."""
+    """Return a fraction of all rows, rounded up, but not for the last digit of a float."""
     return math.ceil(round(fraction * rows, 9))
 
 
-def _by_time(rows: int, settings: Split, times: Array | None) -> dict[str, Array]:
-    """The oldest rows to train on, the newest to test; rows of one time are never parted."""
-    order = np.arange(rows) if times is None else np.argsort(times, kind="stable")
+def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str, Array]:
+    """Return the oldest rows to train on, the newest to test; rows of one time are never parted.
 
-    def border(place: int) -> int:
-        while (
-            times is not None
-            and 0 < place < rows
-            and times[order[place]] == times[order[place - 1]]
-        ):
-            place += 1
-        return place
+    Args:
+        rows: how many there are.
+        settings: fractions of all rows.
+        column: (rows,): their times; None: they are in order.
 
-    test = border(rows - _count(settings.test, rows))
-    validation = border(rows - _count(settings.test, rows) - _count(settings.validation, rows))
-    found = {"train": order[:validation], "validation": order[validation:test]}
-    return found | ({"test": order[test:]} if settings.test else {})
+    Raises:
+        DataError: the column holds something else than times.
+    """
+    times = np.arange(rows) if column is None else _times(column)
+    order = np.argsort(times, kind="stable")
+    ends = np.searchsorted(times[order], times[order], side="right")  # of the rows of a time
+    test = rows - _count(settings.test, rows)
+    middle = test - _count(settings.validation, rows)
+    borders = [ends[border - 1] if border > 0 else 0 for border in (middle, test)]
+    found = zip(PARTS, np.split(order, borders), strict=True)
+    return {name: numbers for name, numbers in found if name != "test" or settings.test}
+
+
+def _times(column: Array) -> Array:
+    """Return times as numbers that are in the same order."""
+    if column.dtype.kind in "fiuM":
+        return column
+    found = pandas.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
+    for row in np.flatnonzero(found.isna())[:1]:
+        raise DataError(
+            f"row {row + 1}: {column[row]!r:.60} is neither a number nor an ISO 8601 time such as "
+            "2026-11-24",
+            "data.split.column",
+        )
+    return found.asi8
 
 
 def _given(column: Array) -> dict[str, Array]:
-    for row, name in enumerate(column):
-        if name not in PARTS:
-            raise DataError(
-                f"data.split.column: row {row + 1}: {unknown('part', str(name), PARTS)}"
-            )
+    for row in np.flatnonzero(~np.isin(column, PARTS))[:1]:
+        what = unknown("part", str(column[row]), PARTS)
+        raise DataError(f"row {row + 1}: {what}", "data.split.column")
     found = {name: np.flatnonzero(column == name) for name in PARTS}
     return {name: rows for name, rows in found.items() if name != "test" or len(rows)}
 
 
 def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
-    """Compares the rows of the parts, features and target: what was held out must not have been
+    """Compare the rows of the parts, features and target: what was held out must not have been
     trained on.
 
     Raises:
-        DataError: at least half of the rows of a part that was given stand in another; a few are
-        but said, since
-            short rows, of categories say, may be alike by chance.
+        DataError: at least half of the rows of a part that was given stand in another. A few are
+            but said, since short rows, of categories say, may be alike by chance.
     """
-    seen = {name: _rows(part) for name, part in parts.items()}
-    for name, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
-        if name not in seen:
-            continue
-        known = set(seen[other])
-        doubled = sum(row in known for row in seen[name])
-        what = (
-            f"{doubled} of the {len(seen[name])} {name} rows are {other} rows too, target included"
-        )
-        if given and 2 * doubled >= len(seen[name]):
-            raise DataError(f"data.split: {what}; give parts that do not overlap")
+    seen = {name: _hashes(part) for name, part in parts.items()}
+    for other, name in itertools.combinations(seen, 2):
+        doubled = np.isin(seen[name], seen[other]).sum()
+        what = f"{doubled} of the {len(parts[name])} {name} rows are {other} rows too"
+        if given and 2 * doubled >= len(parts[name]):
+            raise DataError(
+                f"{what}, target included; give parts that do not overlap", "data.split"
+            )
         if doubled:
-            log.warning("%s, which flatters its results", what)
+            log.warning("%s, target included, which flatters its results", what)
 
 
-def _rows(part: Part) -> list[int]:
-    """A number for each row that is the same for equal rows, and hardly ever for others."""
-    return [
-        hash(row)
-        for row in zip(
-            *(_cells(array) for _, array in (*arrays(part.x), ("", part.y))), strict=True
-        )
+def _hashes(part: Part) -> list[int]:
+    """Return a number for each row that is the same for equal rows, and hardly ever for others.
+    Numbers are taken by their bytes, as NaN equals nothing.
+    """
+    columns = [
+        array if is_text(array) else [row.tobytes() for row in array] for _, array in part.arrays
     ]
-
-
-def _cells(array: Array) -> list[Any]:
-    """Numbers by their bytes, as NaN equals nothing."""
-    if array.ndim > 1:
-        return [row.tobytes() for row in array]
-    numbers = array if array.dtype.kind == "O" else array.view(f"i{array.itemsize}")
-    return list(numbers.tolist())
+    return [hash(row) for row in zip(*columns, strict=True)]

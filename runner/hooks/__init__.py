@@ -1,3 +1,14 @@
-"""What happens after a run; a config names a hook by its path, `runner.hooks.purge`."""
+"""What happens after all pipelines of a run have ended.
+
+A hook is a function whose parameter `run` gets the run's RunSummary (runner/run/experiment.py); its
+other arguments come from the config, which names it by its path:
+
+    hooks:
+      notify: {_target_: my_project.notify, channel: results}
+
+Hooks run in their order, `purge` last. What one raises is logged and makes the run fail, and the
+others still run. Those of the project are modules of this package, named here and in
+conf/hooks/default.yaml.
+"""
 
 from runner.hooks.purge import purge as purge

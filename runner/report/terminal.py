@@ -1,82 +1,90 @@
-"""The tables that a run ends with, on stdout."""
+"""The tables that a run, a sweep or a reproduction ends with, on stdout."""
 
 import sys
-from collections.abc import Collection, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 from rich.text import Text
 
 from history.entry import Entry
+from history.escape import printable
 from history.manager import HistoryManager
-from history.view.text import EntryRows, measured, printable, render
+from history.view.text import EntryRows, measured, number, render, text_table
+from runner.errors import short
+
+if TYPE_CHECKING:
+    from runner.run.reproduce import Verdict
+
+# What a table says of its noise, by the number of seeds.
+NOISE = {0: "", 1: "one seed each: how large the noise is, is not known (validation.repeats)"}
+OF_SEEDS = "mean ± deviation over seeds; tied: within twice the standard error of the difference"
 
 
 def comparison(
-    manager: HistoryManager, entries: Sequence[Entry], metric: str, reused: Collection[str] = ()
+    manager: HistoryManager, entries: Sequence[Entry], metric: str, run_id: str
 ) -> Group:
-    """The pipelines of one task, best first: metrics as mean ± deviation over the repeats on the
-    validation rows, and the ranking metric on the test rows too. `reused` are the ids of entries
-    that earlier runs made.
+    """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
+    the validation rows, and the ranking metric on the test rows too. An entry of another run than
+    `run_id` was reused.
     """
     others = [name for name in manager.metrics if name != metric]
     rows = []
     for place, ranked in enumerate(manager.rank(entries, metric), start=1):
-        entry = ranked.entry
+        entry, trials = ranked.entry, ranked.entry.value("search.trials", {})
+        value = measured(entry, "validation", metric)
         rows.append(
             (
                 f"{place if ranked.mean is not None else '-'} {entry.pipeline}",
-                _value(entry, "validation", metric) + (" (tied)" if ranked.tied else ""),
-                _value(entry, "test", metric),
-                *(_value(entry, "validation", name) for name in others),
-                f"{entry.value('search.trials.completed', 0)}/{entry.value('search.trials.total', 0)}",
-                "reused" if entry.id in reused else entry.status,
+                f"{value} (tied)" if ranked.tied else value,
+                measured(entry, "test", metric),
+                *(measured(entry, "validation", name) for name in others),
+                f"{trials.get('completed', 0)}/{trials.get('total', 0)}",
+                entry.status if entry.run_id == run_id else "reused",
                 entry.id,
             )
         )
     columns = ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry")
     title = Text(f"{manager.task}, best first by {metric}", style="bold")
-    return Group(title, EntryRows(columns, rows), Text(_about_noise(entries), style="dim"))
+    noise = NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS)
+    return Group(title, EntryRows(columns, rows), Text(noise, style="dim"))
 
 
 def sweep(jobs: Sequence[tuple[str, Mapping[str, Any]]]) -> Group:
-    """A row for each job of a sweep: what it was given, how it ended, its entries."""
-    rows = []
-    for name, result in jobs:
-        error = str(result.get("error") or "").splitlines()
-        entries = ", ".join(result.get("entries", {}).values())
-        rows.append(
-            (
-                name,
-                " ".join(result.get("overrides", [])),
-                str(result["exit_code"]),
-                entries or "-",
-                error[0] if error else "-",
-            )
+    """Return a row for each job of a sweep: what it was given, how it ended, its entries."""
+    rows = [
+        (
+            name,
+            " ".join(result.get("overrides", [])),
+            str(result["exit_code"]),
+            ", ".join(result.get("entries", {}).values()) or "-",
+            str(result.get("error") or "-").splitlines()[0],
         )
-    columns = ("job", "overrides", "exit code", "entries", "error")
-    return Group(Text("jobs of the sweep", style="bold"), EntryRows(columns, rows))
+        for name, result in jobs
+    ]
+    table = EntryRows(("job", "overrides", "exit code", "entries", "error"), rows)
+    return Group(Text("jobs of the sweep", style="bold"), table)
+
+
+def reproduction(verdict: "Verdict") -> Group:
+    """Return what came of running an entry again: the means then and now, and what differs."""
+    rows = []
+    for part, name, then, now in verdict.metrics:
+        gap = None if then is None or now is None else abs(now - then)
+        rows.append((part, name, number(then), number(now), number(gap)))
+    lines = [f"compared: {verdict.compared}"]
+    if verdict.first is not None:
+        lines.append(f"first difference: {verdict.first}")
+    same = "environment, data and code are those of then"
+    lines.append("what differs from then" if verdict.differs else same)
+    changes = verdict.differs.items()
+    lines += [f"  {key}: {short(before)} → {short(after)}" for key, (before, after) in changes]
+    title = Text(f"{verdict.reproduces}: {verdict.kind}", style="bold")
+    table = text_table(("part", "metric", "stored", "now", "difference"), rows)
+    return Group(table, title, *(Text(printable(line)) for line in lines))
 
 
 def show(content: Group) -> None:
-    """Prints a table on stdout."""
+    """Print a table on stdout: everything that a run shows goes through here."""
     sys.stdout.write(f"{render(content)}\n")
     sys.stdout.flush()
-
-
-def _about_noise(entries: Sequence[Entry]) -> str:
-    repeats = {entry.repeats for entry in entries if entry.status != "failed"}
-    if repeats and max(repeats) == 1:
-        return "one seed each: how large the noise is, is not known (validation.repeats)"
-    return (
-        "mean ± deviation over seeds; tied: within twice the standard error of the difference"
-        if repeats
-        else ""
-    )
-
-
-def _value(entry: Entry, part: str, metric: str) -> str:
-    mean = entry.value(f"{part}.metrics", {}).get(metric)
-    return printable(
-        measured(mean, entry.value(f"{part}.deviation", {}).get(metric), entry.repeats)
-    )

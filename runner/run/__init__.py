@@ -1,1 +1,11 @@
-"""The story of a run: plan, search, refit, store, clean up."""
+"""The story of a run; read in this order:
+
+experiment   a run: plans, pipelines, hooks, the table at its end
+plan         a pipeline before it starts: its data, identity and place, and what cannot work
+pipeline     a pipeline: search, refits, entry
+identity     fingerprints, hashes and keys: what makes two of a kind the same
+rehearsal    mode=check: what a run would come to
+stored       an experiment from an entry
+reproduce    an entry run again, and compared
+predict      an entry's model applied to new rows
+"""

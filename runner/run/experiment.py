@@ -1,29 +1,38 @@
-"""The story of a run: the plans, the pipelines in order, then the hooks, then the table."""
+"""The story of a run: the plans, the pipelines in order, then the hooks, then the table.
+
+A run goes on until its hooks have ended well; until then a file says that it is open:
+
+    <root>/runs/<run key>.open      the id of the open run of this config
+
+The same config then continues it: its ended pipelines are taken over from the history, and the
+interrupted search goes on.
+"""
 
 import logging
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from history import registry
 from history.entry import Entry
-from history.manager import HistoryManager
-from history.store import open_store
-from runner.config.schema import Experiment, Target
-from runner.config.targets import check_arguments, locate, wanted
-from runner.errors import ConfigError, DataError, InputError, Problem
+from history.errors import HistoryError
+from history.files import held, make_folder, read_json, to_json, write_atomic
+from history.store import Store
+from runner.config.schema import Experiment, Run
+from runner.config.targets import locate, wanted
 from runner.report.terminal import comparison, show
-from runner.run.pipeline import Done, reuse, run_pipeline, take_over
-from runner.run.plan import Plan, plan
-from runner.run.runs import OpenRun, identity
-from runner.search.locks import exclusive
+from runner.run.identity import run_key
+from runner.run.pipeline import Done, in_history, ranked_by, run_pipeline
+from runner.run.plan import Plan, plan_all
 
 log = logging.getLogger("runner")
 
 
 @dataclass
-class Report:
-    """A run that has ended; what hooks are given."""
+class RunSummary:
+    """What a run came to: all that hooks are given, as their parameter `run`."""
 
     run_id: str
     root: Path
@@ -35,18 +44,24 @@ class Report:
         return 1 if self.failures else 0
 
     @property
-    def reused(self) -> list[str]:
-        """The pipelines that were taken from the history."""
-        return [done.name for done in self.pipelines if done.reused]
-
-    @property
     def entries(self) -> dict[str, str]:
         """Entry ids by pipeline."""
         return {done.name: done.entry.id for done in self.pipelines if done.entry is not None}
 
 
-def run(experiment: Experiment, new_id: str) -> Report:
-    """Runs an experiment, or what is left of it, and prints its comparison.
+def open_run(experiment: Experiment) -> tuple[Path, str | None]:
+    """Return the file that says that a run of this config is open, and that run's id; None where
+    there is none, or it is not to be continued.
+    """
+    path = experiment.root / "runs" / f"{run_key(experiment)[:16]}.open"
+    if not experiment.run.fresh:
+        with suppress(HistoryError, KeyError, TypeError):  # no file, or a damaged one: a new run
+            return path, str(read_json(path)["run_id"])
+    return path, None
+
+
+def run(experiment: Experiment, new_id: str) -> RunSummary:
+    """Run an experiment, or what is left of it, and print its comparison.
 
     Args:
         experiment: checked.
@@ -56,124 +71,73 @@ def run(experiment: Experiment, new_id: str) -> Report:
         InputError: a pipeline cannot work as it is configured; nothing was started.
         HistoryError: the history cannot be read.
     """
-    lock = experiment.root / ".locks" / f"run-{identity(experiment)[:16]}.lock"
-    with exclusive(lock, f"this run of {experiment.name}"):
-        started = OpenRun(experiment, new_id)
-        store = open_store(experiment.run.history.kind, experiment.root)
-        store.all()  # a history that cannot be read is said now, not after the search
-        managers = {
-            name: registry.manager(pipeline.manager_name, experiment.root, store)
-            for name, pipeline in experiment.pipelines.items()
-        }
+    with held(
+        experiment.root / ".locks" / f"run-{run_key(experiment)[:16]}.lock",
+        f"this run of {experiment.name}",
+    ):
+        path, continued = open_run(experiment)
+        Store(experiment.root).all()  # one that cannot be read is reported before the search
         plans = plan_all(experiment)
-        if started.continued:
-            log.info("going on with run %s, which had not ended", started.id)
-        started.begin()
-        report = Report(started.id, experiment.root)
-        _run_pipelines(experiment, plans, started, managers, report)
-        _run_hooks(experiment, report)
-        _clear(started)
-        if not report.failures:
-            started.end()
-    _print(report)
-    return report
-
-
-def plan_all(experiment: Experiment) -> dict[str, Plan | Exception]:
-    """Plans every pipeline before the first one starts. What is wrong with the input, hooks
-    included, is told at once; a code error is that pipeline's failure alone, recorded in its turn.
-
-    Raises:
-        ConfigError: a pipeline or a hook cannot work as it is configured.
-    """
-    plans: dict[str, Plan | Exception] = {}
-    problems: list[Problem] = []
-    for name, hook in experiment.run.hooks.items():
-        if hook is not None:
-            try:
-                check_arguments(
-                    locate(hook.target, f"hooks.{name}._target_"),
-                    hook.args,
-                    f"hooks.{name}",
-                    filled=["run"],
-                )
-            except ConfigError as error:
-                problems += error.problems
-    for name in experiment.pipelines:
-        try:
-            plans[name] = plan(experiment, name)
-        except ConfigError as error:
-            problems += [Problem(f"pipelines.{name}.{p.where}", p.what) for p in error.problems]
-        except DataError as error:
-            problem = error.problem
-            problems.append(Problem(f"pipelines.{name}.{problem.where or 'data'}", problem.what))
-        except InputError as error:
-            problems.append(Problem(f"pipelines.{name}", str(error)))
-        except Exception as error:
-            log.error("%s cannot run: %s: %s", name, type(error).__name__, error)
-            plans[name] = error
-    if problems:
-        raise ConfigError(problems)
-    return plans
+        if continued:
+            log.info("continuing run %s, which had not ended", continued)
+        summary = RunSummary(continued or new_id, experiment.root)
+        make_folder(path.parent)
+        write_atomic(path, to_json({"run_id": summary.run_id}))
+        _run_pipelines(experiment, plans, continued, summary)
+        run_hooks(experiment.run, summary)
+        if not summary.failures:
+            path.unlink(missing_ok=True)
+    _print(experiment, summary)
+    return summary
 
 
 def _run_pipelines(
     experiment: Experiment,
-    plans: dict[str, Plan | Exception],
-    started: OpenRun,
-    managers: dict[str, HistoryManager],
-    report: Report,
+    plans: Mapping[str, Plan | Exception],
+    continued: str | None,
+    summary: RunSummary,
 ) -> None:
+    stage = summary.root / "runs" / summary.run_id / "stage"
     for name, planned in plans.items():
-        done = None
-        if isinstance(planned, Plan):
-            done = take_over(experiment, planned, started, managers[name])
-            if done is None and experiment.run.reuse:
-                done = reuse(experiment, planned, managers[name])
-        done = done or run_pipeline(experiment, name, planned, started, managers[name])
-        report.pipelines.append(done)
+        manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
+        if isinstance(planned, Plan) and (known := in_history(planned, manager, continued)):
+            done = Done(name, manager, known, planned if known.run_id == continued else None)
+        else:
+            done = run_pipeline(experiment, name, planned, summary.run_id, stage / name, manager)
+        summary.pipelines.append(done)
         if done.error is None:
             continue
-        report.failures.append(f"{name}: {done.error}")
+        summary.failures.append(f"{name}: {done.error}")
         if experiment.run.on_failure == "stop":
-            left = list(plans)[len(report.pipelines) :]
-            log.error("stopping (on_failure: stop); not run: %s", ", ".join(left) or "none")
+            left = ", ".join(list(plans)[len(summary.pipelines) :])
+            log.error("stopping (on_failure: stop); not run: %s", left or "none")
             break
+    for folder in stage.glob("*"):
+        with suppress(OSError):  # what was not taken from it stays
+            os.removedirs(folder)
 
 
-def _run_hooks(experiment: Experiment, report: Report) -> None:
-    """Runs the hooks in their order, `purge` last. A hook that fails is reported; the others still
-    run.
+def run_hooks(run: Run, summary: RunSummary) -> None:
+    """Call the hooks in their order, `purge` last. A hook that fails is reported, and the others
+    still run.
     """
-    named = [(name, hook) for name, hook in experiment.run.hooks.items() if hook is not None]
-    for name, hook in sorted(named, key=lambda item: item[0] == "purge"):
+    for name, hook in sorted(run.hooks.items(), key=lambda item: item[0] == "purge"):
+        if hook is None:
+            continue
         try:
-            _call(hook, f"hooks.{name}._target_", report)
+            function: Callable[..., object] = locate(hook.target, f"hooks.{name}._target_")
+            function(**wanted(function, {"run": summary}), **hook.args)
         except Exception as error:
             log.exception("the hook %s failed", name)
-            report.failures.append(f"hooks.{name}: {error}")
+            summary.failures.append(f"hooks.{name}: {error}")
 
 
-def _call(hook: Target, where: str, report: Report) -> None:
-    function: Callable[..., object] = locate(hook.target, where)
-    function(**wanted(function, {"run": report}), **hook.args)
-
-
-def _clear(run: OpenRun) -> None:
-    """Removes the folders that artefacts were staged in; what was not taken from them stays."""
-    for path in (*run.stage.glob("*"), run.stage, run.folder):
-        try:
-            path.rmdir()
-        except OSError:
-            continue
-
-
-def _print(report: Report) -> None:
-    groups: dict[tuple[str, str], list[Done]] = {}
-    for done in report.pipelines:
-        groups.setdefault((done.manager.name, done.rank_by), []).append(done)
-    for (_, metric), members in groups.items():
-        entries: list[Entry] = [done.entry for done in members if done.entry is not None]
-        if entries:
-            reused = {done.entry.id for done in members if done.entry is not None and done.reused}
-            show(comparison(members[0].manager, entries, metric, reused))
+def _print(experiment: Experiment, summary: RunSummary) -> None:
+    """Print a table for each task and ranking metric."""
+    tables: dict[tuple[str, str], list[Entry]] = {}
+    for done in summary.pipelines:
+        if done.entry is not None:
+            metric = ranked_by(experiment.pipelines[done.name], done.manager).metric
+            tables.setdefault((done.manager.name, metric), []).append(done.entry)
+    for (name, metric), entries in tables.items():
+        show(comparison(registry.manager(name, summary.root), entries, metric, summary.run_id))

@@ -2,30 +2,30 @@
 to.
 """
 
-import logging
 import sys
 import traceback
-from dataclasses import replace
+from dataclasses import dataclass
 
+import keras
 from rich.console import Group
 from rich.filesize import decimal
 from rich.text import Text
 
 from history import registry
-from history.store import open_store
+from history.store import Store
 from history.view.text import EntryRows
-from runner.config.schema import Experiment
+from runner.config.schema import BayesianTuner, Experiment, HyperbandTuner, Run
 from runner.report.terminal import show
-from runner.run.experiment import plan_all
-from runner.run.forecast import Forecast, forecast
-from runner.run.pipeline import reuse, take_over
-from runner.run.plan import Plan
-from runner.run.preflight import preflight
-from runner.run.runs import OpenRun
-from runner.search.state import RESULT
-from runner.training.build import bench
+from runner.run.experiment import open_run
+from runner.run.pipeline import in_history
+from runner.run.plan import Plan, plan_all, preflight
+from runner.search.oracles import Oracle, new_oracle, populate
+from runner.search.state import RESULT, Values
+from runner.training.build import Bench, bench
 
-log = logging.getLogger("runner")
+MOST = 3_000  # trials that are counted; counting so many takes a few seconds
+RECORD = 5_000  # bytes of a trial's JSON files, as measured with 10 epochs of 4 metrics
+STORED = 3  # times its weights is a model that is stored with the state of Adam
 
 COLUMNS = (
     "pipeline",
@@ -36,94 +36,99 @@ COLUMNS = (
     "trials",
     "epochs",
     "refits",
-    "trial data",
-    "model",
+    "disk",
     "search",
 )
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a search comes to, with the default model, as far as its space is known."""
+
+    trials: int
+    epochs: int | None  # of all trials and executions; None: a HyperModel with its own fit decides
+    disk: int  # bytes at the peak, the stored model included
+
+
 def rehearse(experiment: Experiment) -> int:
-    """Prints what a run of the experiment would do, and returns the exit code.
+    """Print what a run of the experiment would do, and return the exit code.
 
     Raises:
         InputError: a pipeline or a hook cannot work as it is configured: all of them are told.
         HistoryError: the history cannot be read.
     """
     sys.dont_write_bytecode = True  # of the user's own modules
-    store = open_store(experiment.run.history.kind, experiment.root)
-    store.all()
-    plans = plan_all(experiment)
-    rows, code = [], 0
-    forecasts: dict[str, Forecast] = {}
-    started = OpenRun(experiment, "-")
-    for name, planned in plans.items():
+    Store(experiment.root).all()
+    rows, verdict, code = [], "nothing is wrong", 0
+    _, continued = open_run(experiment)
+    for planned in plan_all(experiment).values():
         if not isinstance(planned, Plan):
             traceback.print_exception(planned)
-            code = 2  # as nothing was started
+            verdict, code = "not all of it can run", 2  # as nothing was started
             continue
-        pipeline = experiment.pipelines[name]
-        dataset, maker = bench(pipeline)
-        found = forecast(experiment.run, pipeline, maker, preflight(pipeline, dataset, maker))
-        manager = registry.manager(pipeline.manager_name, experiment.root, store)
-        done = take_over(experiment, planned, started, manager)
-        if done is None and experiment.run.reuse:
-            done = reuse(experiment, planned, manager)
+        pipeline, shapes = planned.pipeline, planned.data["shapes"]
+        ready = bench(pipeline)
+        model = preflight(ready)
+        found = forecast(experiment.run, ready, model)
+        manager = registry.manager(pipeline.manager_name, experiment.root)
+        entry = in_history(planned, manager, continued)
         ended = len(list(planned.place.folder.glob(f"trial_*/{RESULT}")))
-        if done is None:
-            forecasts[name] = replace(found, trials=max(0, found.trials - ended))
+        state = f"{ended} trials are there already" if ended else "new"
+        parts = " + ".join(str(shape[0]) for shape in shapes.values())
         rows.append(
-            _row(
-                experiment,
-                planned,
-                found,
-                _state(ended, done.entry.id if done and done.entry else None),
+            (
+                planned.name,
+                pipeline.task.kind,
+                f"{parts} rows of {tuple(shapes['train'][1:])}",
+                f"{model.count_params():,}",
+                pipeline.tuner.kind,
+                f"{found.trials:,}{' or more' if found.trials == MOST else ''}",
+                "?" if found.epochs is None else f"{found.epochs:,}",
+                str(pipeline.validation.repeats),
+                decimal(found.disk),
+                f"taken from the history: {entry.id}" if entry else state,
             )
         )
-    title = f"{experiment.name}: {'not all of it can run;' if code else 'nothing is wrong;'} a run would do this, at most"
-    show(
-        Group(
-            Text(title, style="bold"), EntryRows(COLUMNS, rows), Text(_sum(forecasts), style="dim")
-        )
-    )
+    title = f"{experiment.name}: {verdict}; a run comes to about this"
+    show(Group(Text(title, style="bold"), EntryRows(COLUMNS, rows)))
     return code
 
 
-def _state(ended: int, entry: str | None) -> str:
-    if entry:
-        return f"taken from the history: {entry}"
-    return f"{ended} trials are there already" if ended else "new"
+def forecast(run: Run, bench: Bench, model: "keras.Model") -> Forecast:
+    """Return what a pipeline's search comes to.
 
-
-def _row(experiment: Experiment, planned: Plan, found: Forecast, state: str) -> tuple[str, ...]:
-    pipeline = experiment.pipelines[planned.name]
-    shapes = planned.data["shapes"]
-    rows = " + ".join(str(shape[0]) for shape in shapes.values())
-    refits = pipeline.validation.repeats
-    return (
-        planned.name,
-        pipeline.task.kind,
-        f"{rows} rows of {tuple(shapes['train'][1:])}",
-        " to ".join(dict.fromkeys(f"{count:,}" for count in found.parameters)),
-        pipeline.tuner.kind,
-        f"{found.trials:,}{'' if found.exact else ' or more'}",
-        _or_unknown(found.epochs),
-        f"{refits} x {_or_unknown(found.refit_epochs)} epochs",
-        decimal(found.trial_data),
-        decimal(found.model),
-        state,
+    Args:
+        run: the settings.
+        bench: the pipeline's.
+        model: the default model, compiled.
+    """
+    tuner, oracle = bench.pipeline.tuner, new_oracle(run, bench.pipeline)
+    populate(oracle, bench)
+    trials, asked = getattr(tuner, "max_trials", None) or MOST, list[Values]()
+    if not isinstance(tuner, BayesianTuner):  # slow to ask, and seldom at its end before
+        asked = ask_all(oracle, min(trials, MOST))
+        trials = trials if len(asked) == MOST else len(asked)
+    longest = bench.fit_arguments(oracle.get_space()).get("epochs")
+    epochs, kept = longest and trials * longest, 2  # checkpoints: the best, the newest
+    if isinstance(tuner, HyperbandTuner):  # it goes on from checkpoints
+        kept = trials
+        spent = [int(one["tuner/epochs"]) - int(one["tuner/initial_epoch"]) for one in asked]
+        epochs = sum(spent)
+    return Forecast(
+        trials=trials,
+        epochs=epochs and epochs * tuner.executions_per_trial,
+        disk=(kept + STORED) * 4 * model.count_params() + trials * RECORD,
     )
 
 
-def _or_unknown(count: int | None) -> str:
-    return "?" if count is None else f"{count:,}"
-
-
-def _sum(forecasts: dict[str, Forecast]) -> str:
-    """What the pipelines that are still to run come to."""
-    trials = sum(found.trials for found in forecasts.values())
-    data, models = (
-        sum(getattr(found, key) for found in forecasts.values()) for key in ("trial_data", "model")
-    )
-    to_do = f"{trials:,} trial{'s'[trials == 1 :]}"
-    on_disk = f"{decimal(data)} of trial data at the peak, {decimal(models)} of models to stay"
-    return f"to do: {to_do}; on disk: {on_disk}"
+def ask_all(oracle: Oracle, most: int) -> list[Values]:
+    """Return the values of all trials that an oracle asks for, up to `most` of them, when all of
+    them score the same.
+    """
+    asked = list[Values]()
+    while len(asked) < most and (trial := oracle.ask()) is not None:
+        asked.append(dict(trial.hyperparameters.values))
+        oracle.update_trial(trial.trial_id, {oracle.objective.name: 0.0})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    return asked

@@ -2,60 +2,48 @@
 and where first.
 """
 
-import functools
+import hashlib
 import io
-import logging
+import itertools
 import math
-import shutil
+import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import h5py
-import numpy as np
-from rich.console import Group
-from rich.text import Text
+import orjson
 
 from history import registry
-from history.entry import Entry
-from history.files import read_json
-from history.store import open_store
-from history.view.compare import differences
-from history.view.text import number, printable, text_table
+from history.errors import IntegrityError
+from history.files import Json, JsonObject, read_json, to_json
+from history.ranking import PARTS
+from history.trees import differences
 from runner.config.secrets import redact
-from runner.data.dataset import Array
 from runner.errors import short
-from runner.hooks.purge import delete_search
-from runner.run.pipeline import say_refit, say_trial
-from runner.run.plan import Plan, plan
+from runner.run.pipeline import ranked_by, refit_step, search_step
+from runner.run.plan import plan
 from runner.run.stored import Reproduction
-from runner.search.loop import Outcome, search
-from runner.search.state import Place
+from runner.search.state import Place, delete_search
 from runner.training import environment
-from runner.training.build import bench
-from runner.training.refit import Ranking, Validated, validate
 
-log = logging.getLogger("runner")
-
-RELATIVE, ABSOLUTE = (
-    1e-2,
-    1e-6,
-)  # each metric of each repeat may differ by so much and be within tolerance
+# Each metric of each repeat may differ by so much and be within tolerance.
+RELATIVE, ABSOLUTE = 1e-2, 1e-6
+OF_WEIGHTS = "weights of the stored model"
+WEIGHTS = "model.weights.h5"  # in a .keras file
 
 
-@dataclass
+@dataclass(frozen=True)
 class Verdict:
-    """What came of it: `kind` is identical, within tolerance or diverged; `first`, where the two
-    differ first; `metrics`, (part, metric, stored, now) of the means; `differs`, what else does:
-    dotted key → (then, now).
-    """
+    """What came of it."""
 
-    kind: str
-    first: str | None
-    metrics: list[tuple[str, str, Any, Any]] = field(default_factory=list)
-    differs: dict[str, tuple[Any, Any]] = field(default_factory=dict)
+    reproduces: str  # the entry's id
+    kind: str  # identical, within tolerance or diverged
+    compared: str  # what was
+    first: str | None  # where the two differ first
+    metrics: list[tuple[Json, ...]]  # part, name, mean stored and now
+    differs: dict[str, tuple[object, object]]  # beside the numbers: dotted key → (then, now)
 
     @property
     def exit_code(self) -> int:
@@ -63,8 +51,7 @@ class Verdict:
 
 
 def reproduce(task: Reproduction, folder: Path) -> Verdict:
-    """Rebuilds data and model, refits with the stored hyperparameters and seeds, evaluates and
-    compares.
+    """Rebuild data and model, refit with the stored hyperparameters and seeds, evaluate, compare.
 
     Args:
         task: the entry and its experiment, whose code may be imported.
@@ -72,241 +59,134 @@ def reproduce(task: Reproduction, folder: Path) -> Verdict:
 
     Raises:
         InputError: the data is not there, or the config no longer works.
+        IntegrityError: what was stored is damaged.
         ExperimentError: the training fails.
     """
-    experiment, name, entry = task.experiment, task.pipeline, task.entry
-    pipeline = experiment.pipelines[name]
+    entry, experiment = task.entry, task.experiment
+    [name] = experiment.pipelines
     planned = plan(experiment, name)
-    differs = _surroundings(task, planned)
-    for key, (then, now) in differs.items():
-        if key.startswith(("data.", "sources.")):
-            log.warning("%s: %s was %s, and is now %s", name, key, then, now)
-    found: list[str | None] = []
-    hyperparameters = {
-        "space": entry.value("search.space", []),
-        "values": entry.value("best.values", {}),
-    }
-    if task.search:
-        outcome = _search_again(task, planned)
-        found.append(_first_of_trials(read_json(entry.verified("trials")), outcome.record.trials))
+    parts, of_now = entry.identity(), redact(planned.identity.of_pipeline)
+    # Older entries hold less.
+    differs = differences(parts, {key: of_now.get(key) for key in parts})
+    machine = environment.describe(planned.run)
+    differs |= differences(entry.value("environment", {}), machine, "environment")
+
+    then, now = JsonObject(), JsonObject()
+    space, values = entry.value("search.space", []), entry.value("best.values", {})
+    hyperparameters: Mapping[str, object] = {"space": space, "values": values}
+    repeats = f"{entry.repeats} refit{'s' if entry.repeats != 1 else ''}"
+    compared = f"every epoch and metric of {repeats}, the stored model's weights"
+    if experiment.run.reproduce_search:
+        # Beside all others; an interrupted one continues, and its trial data is deleted at its end.
+        fingerprint = planned.identity.search_fingerprint
+        beside = experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16]
+        place = Place(beside, fingerprint, experiment.root / ".locks")
+        outcome = search_step(planned, place, {"reproduces": entry.id})
+        delete_search(place)
         hyperparameters = outcome.hyperparameters
-    manager = registry.manager(
-        pipeline.manager_name, experiment.root, open_store("tinydb", experiment.root)
-    )
-    metric = pipeline.task.rank_by or manager.ranking
-    stage = folder / "stage"
-    stage.mkdir(parents=True, exist_ok=True)
-    try:
-        ranking = Ranking(metric, manager.metrics[metric])
-        notify = functools.partial(say_refit, name, metric, task.run.progress)
-        validated = validate(
-            task.run, pipeline, bench(pipeline)[0], hyperparameters, ranking, stage, notify
-        )
-        found += [
-            _first_of_refits(entry, validated),
-            _weights(entry.verified("model"), validated.files["model"]),
-        ]
-    finally:
-        shutil.rmtree(stage, ignore_errors=True)
-    first = next((where for where in found if where is not None), None)
-    kind = (
-        "identical"
-        if first is None
-        else "within tolerance"
-        if _is_near(entry, validated)
-        else "diverged"
-    )
-    return Verdict(kind, first, _means(entry, validated), differs)
+        then |= _trials(read_json(entry.verified("trials")))
+        now |= _trials(orjson.loads(to_json(outcome.record.trials)))
+        compared += f", and every epoch of {entry.value('search.trials.total')} trials"
+    else:
+        compared += "; reproduce_search=true repeats the search too"
+    with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage:
+        manager = registry.manager(planned.pipeline.manager_name, experiment.root)
+        ranked = ranked_by(planned.pipeline, manager)
+        again = refit_step(planned, hyperparameters, ranked, Path(stage))
+        then |= {**_refits(entry.refits()), OF_WEIGHTS: weights(entry.verified("model"))}
+        now |= {
+            **_refits(read_json(again.files["history"])),
+            OF_WEIGHTS: weights(again.files["model"]),
+        }
+    kind, first = compare(then, now)
+    old = {part: entry.value(f"{part}.metrics", {}) for part in PARTS}
+    new = {part: again.summary(part)["metrics"] for part in again.parts}
+    means = [(*place, before, after) for place, before, after in pairs(old, new)]
+    return Verdict(entry.id, kind, compared, first, means, differs)
 
 
-def page(task: Reproduction, verdict: Verdict) -> Group:
-    """The verdict as a run shows it."""
-    rows = [
-        (part, name, *map(number, (then, now, _gap(then, now))))
-        for part, name, then, now in verdict.metrics
-    ]
-    lines = [Text(f"{task.entry.id}: {verdict.kind}", style="bold"), Text(_what_was_compared(task))]
-    if verdict.first:
-        lines.append(Text(printable(f"first difference: {verdict.first}")))
-    what = (
-        "what differs from then"
-        if verdict.differs
-        else "environment, data and code are those of then"
-    )
-    lines.append(Text(what))
-    lines += [
-        Text(printable(f"  {key}: {short(a)} → {short(b)}"))
-        for key, (a, b) in verdict.differs.items()
-    ]
-    return Group(text_table(("part", "metric", "stored", "now", "difference"), rows), *lines)
+def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None]:
+    """Say whether two trees of numbers are the same, and where they differ first.
 
-
-def _what_was_compared(task: Reproduction) -> str:
-    refits = f"every epoch and metric of {task.entry.repeats} refit{'s'[task.entry.repeats == 1 :]}"
-    told = f"compared: {refits}, the stored model's weights"
-    if task.search:
-        return f"{told}, and every epoch of {task.entry.value('search.trials.total')} trials"
-    return f"{told}; reproduce_search=true repeats the search too"
-
-
-def _surroundings(task: Reproduction, planned: Plan) -> dict[str, tuple[Any, Any]]:
-    """What differs from then beside the numbers: the config, data, source files, versions, the
-    machine.
+    Args:
+        then, now: what was computed, in the order of time: the repeats' metrics by part, such as
+            `repeat 1` → `test` → `accuracy`, decide; all else may differ within tolerance.
     """
-    then = task.entry.identity()
-    now = {
-        key: value for key, value in redact(planned.identity).items() if key in then
-    }  # older entries hold less
-    found = differences({key: then[key] for key in now}, now)
-    return found | differences(
-        dict(task.entry.value("environment", {})), environment.describe(task.run), "environment"
-    )
+    found = [(place, before, after) for place, before, after in pairs(then, now) if before != after]
+    if not found:
+        return "identical", None
+    place, before, after = found[0]
+    first = f"{', '.join(place)}: {short(before)} → {short(after)}"
+    near = [is_near(before, after) for place, before, after in found if place[1] in PARTS]
+    return "within tolerance" if all(near) else "diverged", first
 
 
-def _search_again(task: Reproduction, planned: Plan) -> Outcome:
-    """The whole search, beside all others; an interrupted one goes on, and its trial data is
-    deleted at its end.
+def pairs(then: Json, now: Json, *place: str) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
+    """Yield each place of two trees, and both values there; what is missing on one side is None."""
+    if isinstance(then, Mapping) or isinstance(now, Mapping):
+        one, other = then or {}, now or {}
+        for name in dict.fromkeys([*one, *other]):
+            yield from pairs(one.get(name), other.get(name), *place, name)
+    else:
+        yield place, then, now
+
+
+def is_near(then: object, now: object) -> bool:
+    """Say whether a metric is what it was, within tolerance."""
+    if isinstance(then, int | float) and isinstance(now, int | float):
+        return math.isclose(then, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    return then == now
+
+
+def _trials(rows: Sequence[JsonObject]) -> JsonObject:
+    return {
+        f"trial {row['trial_id']}": {
+            "values": row["values"],
+            "status": row["status"],
+            **{f"execution {n}": _by_epoch(each) for n, each in enumerate(row["history"], start=1)},
+            "best_epoch": row["best_epoch"],
+            "score": row["score"],
+        }
+        for row in rows
+    }
+
+
+def _refits(rows: Sequence[JsonObject]) -> JsonObject:
+    return {
+        f"repeat {number}": {**_by_epoch(row["history"]), **{part: row.get(part) for part in PARTS}}
+        for number, row in enumerate(rows, start=1)
+    }
+
+
+def _by_epoch(curves: Mapping[str, Sequence[float]]) -> JsonObject:
+    epochs = enumerate(itertools.zip_longest(*curves.values()), start=1)
+    return {f"epoch {number}": dict(zip(curves, values, strict=True)) for number, values in epochs}
+
+
+def weights(path: Path) -> dict[str, str]:
+    """Return what each array of a .keras file is, its optimizer's included, by its name in the
+    file: the bytes of two files of one model differ. No code of the model is loaded for it.
+
+    Raises:
+        IntegrityError: the file cannot be read, or does not hold its arrays as Keras stores them.
     """
-    name, root = task.pipeline, task.experiment.root
-    place = Place(
-        root / "trials" / f"reproduce-{task.entry.id}" / planned.place.folder.name[:16],
-        planned.place.fingerprint,
-        root / ".locks",
-    )
-    marker = {"experiment": task.experiment.name, "pipeline": name, "reproduces": task.entry.id}
-    pipeline = task.experiment.pipelines[name]
-    notify = functools.partial(say_trial, name, pipeline.objective.name, task.run.progress)
-    outcome = search(task.run, pipeline, place, marker, notify)
-    delete_search(place)
-    return outcome
+    found: dict[str, str] = {}
 
-
-def _first_of_trials(
-    stored: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]
-) -> str | None:
-    for old, new in zip(stored, now, strict=False):
-        where = f"trial {old['trial_id']}"
-        for key in ("trial_id", "values", "status"):
-            if not _same(old.get(key), new.get(key)):
-                return f"{where}, {key}: {short(old.get(key))} → {short(new.get(key))}"
-        for execution, (then, found) in enumerate(
-            zip(old["history"], new["history"], strict=False), start=1
-        ):
-            if different := _first_of_curves(then, found):
-                return f"{where}, execution {execution}, {different}"
-        for key in ("best_epoch", "score"):
-            if not _same(old.get(key), new.get(key)):
-                return f"{where}, {key}: {short(old.get(key))} → {short(new.get(key))}"
-    if len(stored) != len(now):
-        return f"the number of trials: {len(stored)} → {len(now)}"
-    return None
-
-
-def _first_of_refits(entry: Entry, validated: Validated) -> str | None:
-    """Where the repeats differ first: repeat, epoch and metric of the training; then of the
-    evaluation.
-    """
-    stored, refits = entry.refits(), read_json(validated.files["history"])
-    for repeat, (old, new) in enumerate(zip(stored, refits, strict=False), start=1):
-        if different := _first_of_curves(old["history"], new["history"]):
-            return f"repeat {repeat}, {different}"
-        for part, metric, then, now in _by_part(old, new):
-            if not _same(then, now):
-                return f"repeat {repeat}, {part} {metric}: {short(then)} → {short(now)}"
-    if len(stored) != len(refits):
-        return f"the number of repeats: {len(stored)} → {len(refits)}"
-    return None
-
-
-def _first_of_curves(old: Mapping[str, Any], new: Mapping[str, Any]) -> str | None:
-    """Where the metrics of a training differ first, epoch by epoch."""
-    for epoch in range(max((len(values) for values in (*old.values(), *new.values())), default=0)):
-        for name in dict.fromkeys([*old, *new]):
-            then, now = (curves.get(name, [])[epoch : epoch + 1] for curves in (old, new))
-            if not _same(then, now):
-                return (
-                    f"epoch {epoch + 1}, {name}: {short(*then or [None])} → {short(*now or [None])}"
-                )
-    return None
-
-
-def _by_part(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, Any, Any]]:
-    for part in ("validation", "test"):
-        stored, found = old.get(part, {}), new.get(part, {})
-        for metric in dict.fromkeys([*stored, *found]):
-            yield part, metric, stored.get(metric), found.get(metric)
-
-
-def _is_near(entry: Entry, validated: Validated) -> bool:
-    """Whether every metric of every repeat is within tolerance."""
-    stored = entry.refits()
-    if len(stored) != len(validated.runs):
-        return False
-    pairs = [
-        (a, b)
-        for old, new in zip(stored, validated.runs, strict=True)
-        for _, _, a, b in _by_part(old, new)
-    ]
-    return all(
-        _same(a, b) or (_gap(a, b) or math.inf) <= max(RELATIVE * abs(a), ABSOLUTE)
-        for a, b in pairs
-    )
-
-
-def _weights(stored: Path, now: Path) -> str | None:
-    """Compares arrays: the bytes of two files of one model differ."""
-    old, new = _arrays(stored), _arrays(now)
-    for name in dict.fromkeys([*old, *new]):
-        if name not in old or name not in new:
-            return f"weights of the stored model: {name} is in one model only"
-        if old[name].shape != new[name].shape or old[name].tobytes() != new[name].tobytes():
-            return f"weights of the stored model: {name}"
-    return None
-
-
-def _arrays(path: Path) -> dict[str, Array]:
-    """Every array in a .keras file, its optimizer's included, by name; no code of the model is
-    loaded for it.
-    """
-    found: dict[str, Array] = {}
-
-    def keep(name: str, node: Any) -> None:
+    def note(name: str, node: h5py.HLObject) -> None:
         if isinstance(node, h5py.Dataset):
-            found[name] = np.asarray(node[()])
+            # Neither in another file, nor said to be larger than what was written of it.
+            if node.size and node.id.get_offset() is None:
+                raise ValueError(f"{name} is not stored as Keras stores weights")
+            hashed = hashlib.sha256(node[...].tobytes()).hexdigest()
+            found[name] = f"{node.dtype} {node.shape} {hashed[:16]}"
 
-    with (
-        zipfile.ZipFile(path) as archive,
-        h5py.File(io.BytesIO(archive.read("model.weights.h5")), "r") as file,
-    ):
-        file.visititems(keep)
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{WEIGHTS} is compressed, which Keras does not do")
+            content = archive.read(WEIGHTS)
+        with h5py.File(io.BytesIO(content), "r") as file:
+            file.visititems(note)
+    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
+        raise IntegrityError(f"{path} holds no weights that can be compared: {error}") from error
     return found
-
-
-def _means(entry: Entry, validated: Validated) -> list[tuple[str, str, Any, Any]]:
-    rows: list[tuple[str, str, Any, Any]] = []
-    for part in ("validation", "test"):
-        stored = entry.value(f"{part}.metrics", {})
-        now = validated.summary(part)["metrics"] if part in validated.runs[0] else {}
-        rows += [
-            (part, name, stored.get(name), now.get(name)) for name in dict.fromkeys([*stored, *now])
-        ]
-    return rows
-
-
-def _same(then: Any, now: Any) -> bool:
-    return bool(_nan_is_none(then) == _nan_is_none(now))
-
-
-def _nan_is_none(value: Any) -> Any:
-    """A value as strict JSON has it."""
-    if isinstance(value, float) and not math.isfinite(value):
-        return None
-    if isinstance(value, Mapping):
-        return {key: _nan_is_none(item) for key, item in value.items()}
-    return [_nan_is_none(item) for item in value] if isinstance(value, (list, tuple)) else value
-
-
-def _gap(then: Any, now: Any) -> float | None:
-    if isinstance(then, (int, float)) and isinstance(now, (int, float)):
-        return abs(now - then)
-    return None

@@ -1,116 +1,150 @@
-"""Keras Tuner's oracles, with the state that they forget to save.
+"""Keras Tuner's oracles, asked and told. All that is private to Keras Tuner is named in this file;
+tests/unit/runner/test_runner_oracles.py checks what it relies on.
 
-Keras Tuner writes its files in place and leaves out what two of its oracles need to go on: the
-grid's position and the random state of Bayesian optimisation. Here an oracle writes nothing by
-itself (state.py does, atomically) and its state is whole. Budgets are not the oracle's either: with
-`max_trials` unset the trial ids do not depend on the budget, so that a raised budget continues the
-same search.
+An oracle here writes and prints nothing, and what it asks for is a function of its settings, the
+space and what it was told. Budgets are not the oracle's: with `max_trials` unset the trial ids do
+not depend on the budget, so that a raised budget continues the same search.
 """
 
+import tempfile
 import warnings
-from typing import Any
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import keras_tuner
 import numpy as np
+from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
 from sklearn.exceptions import ConvergenceWarning
 
-from runner.config.schema import (
-    BayesianTuner,
-    GridTuner,
-    HyperbandTuner,
-    Pipeline,
-    RandomTuner,
-    Run,
-)
+from runner.config.schema import Objective, Pipeline, Run
+from runner.config.space import declare
+from runner.search.state import TrialResult, Values
+from runner.training.build import Bench, values_of
 from runner.training.seeds import derive_seed
+
+if TYPE_CHECKING:
+    from keras_tuner.engine.trial import Trial
 
 UNLIMITED = 2**31  # failures are counted by the loop, whose count survives a restart
 
 
-class _Silent(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no types
-    """Keeps an oracle from writing files and printing."""
+class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no types
+    """What is common to the oracles here."""
 
-    def save(self, *_: Any) -> None:
-        pass
+    recorded: Mapping[str, Values] = {}  # what was asked for before, by trial id
 
-    def _save_trial(self, trial: Any) -> None:
-        pass
+    def save(self, *_: object) -> None:
+        """Write nothing."""
 
+    def _save_trial(self, trial: "Trial") -> None:
+        """Write nothing."""
 
-class RandomOracle(_Silent, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
-    pass
+    def ask(self) -> "Trial | None":
+        """Return the next trial, or None at the end of the search."""
+        trial = self.create_trial("slot0")
+        return trial if trial.status == "RUNNING" else None
 
+    def tell(self, trial: "Trial", result: TrialResult) -> None:
+        """End a trial that was asked for with what it returned."""
+        trial.hyperparameters = values_of(result.hyperparameters)
+        trial.status, trial.message = result.status, result.message
+        if result.status == "COMPLETED":
+            for name in result.metrics:  # Keras Tuner would guess directions, and fails at some
+                direction = self.objective.direction if name == self.objective.name else "min"
+                trial.metrics.register(name, direction)
+            self.update_trial(trial.trial_id, result.metrics, step=result.best_step)
+        self.end_trial(trial)
 
-class HyperbandOracle(_Silent, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
-    pass
-
-
-class GridOracle(_Silent, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """Saves which trials are still to be followed up, and the order of all."""
-
-    def get_state(self) -> dict[str, Any]:
-        order = self._ordered_ids
-        following = {str(k): v for k, v in order._next_index.items()}
-        grid = {"populate_next": self._populate_next, "memory": order._memory, "next": following}
-        return {**super().get_state(), "grid": {**grid, "last": order._last_index}}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        grid, order = state["grid"], self._ordered_ids
-        self._populate_next = grid["populate_next"]
-        order._memory = grid["memory"]
-        order._data_to_index = {trial: index for index, trial in enumerate(order._memory)}
-        order._next_index.update(
-            {None if k == "None" else int(k): v for k, v in grid["next"].items()}
-        )
-        order._last_index = grid["last"]
+    def best(self) -> "Trial":
+        """Return the best trial that was told, a failed one only where all have failed."""
+        return self.get_best_trials(1)[0]
 
 
-class BayesianOracle(_Silent, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    """Saves the random state that the search for the next point draws from."""
+class RandomOracle(Oracle, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
+    """Keras Tuner's own."""
 
-    def populate_space(self, trial_id: str) -> dict[str, Any]:
-        with (
-            warnings.catch_warnings()
-        ):  # a kernel at its bounds: nothing that the user could do about it
+
+class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """Keras Tuner's own."""
+
+
+class GridOracle(Oracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
+    """Keras Tuner's own."""
+
+
+class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    """Draws what it asks for by the trial's id, so that no trial's values depend on whether those
+    before it were drawn or had been recorded.
+    """
+
+    def populate_space(self, trial_id: str) -> dict[str, object]:
+        if trial_id in self.recorded:  # without a new fit
+            return {"status": "RUNNING", "values": dict(self.recorded[trial_id])}
+        self._seed_state = derive_seed(self.seed, trial_id)
+        self._random_state = np.random.RandomState(self._seed_state)
+        with warnings.catch_warnings():
+            # a kernel at its bounds: nothing that the user could do about it
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().populate_space(trial_id)  # type: ignore[no-any-return]
 
-    def get_state(self) -> dict[str, Any]:
-        name, keys, *rest = self._random_state.get_state()
-        return {**super().get_state(), "random_state": [name, keys.tolist(), *rest]}
 
-    def set_state(self, state: dict[str, Any]) -> None:
-        super().set_state(state)
-        name, keys, *rest = state["random_state"]
-        self._random_state.set_state((name, np.array(keys, dtype="uint32"), *rest))
+ORACLES: Mapping[str, type[Oracle]] = {
+    "random": RandomOracle,
+    "grid": GridOracle,
+    "bayesian": BayesianOracle,
+    "hyperband": HyperbandOracle,
+}
+# keys of tuners that are Keras Tuner's own arguments
+ARGUMENTS = {"num_initial_points", "alpha", "beta", "max_epochs", "factor", "hyperband_iterations"}
 
 
-def oracle(run: Run, pipeline: Pipeline) -> Any:
-    """A new oracle for a pipeline's tuner, seeded from the run's seed."""
-    tuner = pipeline.tuner
-    objective = keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense)
-    common: dict[str, Any] = {
-        "objective": objective,
-        "seed": derive_seed(run.seed, "oracle"),
-        "max_consecutive_failed_trials": UNLIMITED,
-    }
-    match tuner:
-        case RandomTuner():
-            made = RandomOracle(max_trials=None, **common)
-        case GridTuner():
-            made = GridOracle(max_trials=None, **common)
-        case BayesianTuner():
-            points = {
-                "num_initial_points": tuner.num_initial_points,
-                "alpha": tuner.alpha,
-                "beta": tuner.beta,
-            }
-            made = BayesianOracle(max_trials=None, **points, **common)
-        case HyperbandTuner():
-            rounds = {"max_epochs": tuner.max_epochs, "factor": tuner.factor}
-            made = HyperbandOracle(
-                hyperband_iterations=tuner.hyperband_iterations, **rounds, **common
-            )
-    made.verbose = 0
-    return made
+def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}) -> Oracle:
+    """Return an oracle for a pipeline's tuner, seeded from the run's seed, with an empty space.
+
+    Args:
+        run, pipeline: the settings.
+        recorded: the values of trials that have ended, by trial id.
+    """
+    oracle = ORACLES[pipeline.tuner.kind](
+        objective=keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense),
+        seed=derive_seed(run.seed, "oracle"),
+        max_consecutive_failed_trials=UNLIMITED,
+        **pipeline.tuner.model_dump(include=ARGUMENTS),
+    )
+    oracle.max_trials = None
+    oracle.verbose = 0
+    oracle.recorded = recorded
+    return oracle
+
+
+def populate(oracle: Oracle, bench: Bench) -> None:
+    """Register the space: that of `fit`, and all that building the model brings up, conditions
+    included.
+    """
+    space = oracle.get_space()
+    declare({"fit": bench.pipeline.fit.model_dump(), "model": bench.pipeline.model.args}, space)
+    oracle.update_space(space)
+    # Keras Tuner's constructor explores the space, and makes a folder; the tuner itself is not used
+    with tempfile.TemporaryDirectory() as folder:
+        keras_tuner.Tuner(
+            oracle=oracle, hypermodel=bench.hypermodel, directory=Path(folder), project_name="space"
+        )
+
+
+def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str, float], int]:
+    """Return what the trainings of a trial come to as Keras Tuner counts it: the metrics at the
+    best epoch, mean over the trainings, and that epoch, from 0.
+
+    Args:
+        returned: by each training: a History, a dict of metrics, or the objective's value.
+        objective: its name must be among the metrics.
+
+    Raises:
+        keras_tuner.errors.FatalError: it is something else.
+    """
+    sought = keras_tuner.Objective(objective.name, objective.sense)
+    tuner_utils.validate_trial_results(list(returned), sought, "HyperModel.fit()")
+    metrics = tuner_utils.convert_to_metrics_dict(list(returned), sought)
+    found = {name: float(value) for name, value in metrics.items()}
+    return found, int(tuner_utils.get_best_step(list(returned), sought))

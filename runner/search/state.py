@@ -1,37 +1,89 @@
-"""A search on disk: Keras Tuner's own files, each written atomically, and what each trial returned.
+"""A search on disk: what each trial returned, and Keras Tuner's own files, each written atomically.
 
     <tuner.directory>/<project_name>/<fingerprint>/
-        search.json              our marker: whose search this is; only marked folders are ever
-        deleted oracle.json              the oracle's state trial_<id>/trial.json    the trial as
-        Keras Tuner has it trial_<id>/result.json   what the execution returned: written first, so
-        that a trial that has ended is
-                                 never run again, whatever else a kill leaves unwritten
+        search.json              our marker: whose search this is; only marked folders are deleted
+        trial_<id>/result.json   what the trial returned: once it is there, the trial has ended
         trial_<id>/checkpoint.weights.h5
+        trial_<id>/trial.json    the trial as Keras Tuner has it
+        oracle.json              the oracle as Keras Tuner has it
 
-Any of them may be missing or damaged. The results suffice to rebuild the oracle, since it is
-deterministic; a trial whose result is lost runs again, to the same result.
+A search is resumed from the results alone: oracles are deterministic, so that a new one that is
+told them asks for what comes next. A trial whose result is lost or damaged runs again, to the same
+result. Keras Tuner's files are for whoever reads such a folder; nothing here reads them. All are
+written by the json module: NaN comes back as NaN, a bare word, as Keras Tuner reads it.
 """
 
+import contextlib
+import dataclasses
 import json
 import logging
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import keras_tuner
+from typing import TYPE_CHECKING, Literal
 
 from history.errors import HistoryError
-from history.files import make_folder, read_json, to_json, write_atomic
-from runner.errors import InputError
+from history.files import TEMPORARY, held, make_folder, read_json, to_json, write_atomic
+from runner.errors import InputError, short
+
+if TYPE_CHECKING:
+    import keras_tuner
 
 log = logging.getLogger("runner")
 
 MARKER = "search.json"
 ORACLE = "oracle.json"
 RESULT = "result.json"
+TRIAL = "trial.json"
 CHECKPOINT = "checkpoint.weights.h5"
-UNREADABLE = (HistoryError, OSError, KeyError, TypeError, ValueError, AttributeError, IndexError)
+
+Values = dict[str, int | float | str | bool]  # of hyperparameters, by name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a trial's executions came to."""
+
+    status: Literal["COMPLETED", "FAILED"]
+    metrics: dict[str, float] = field(default_factory=dict)  # at the best epoch, mean of executions
+    best_step: int = 0  # that epoch, from 0
+    message: str | None = None  # why it failed
+    # for each training its seed, and its history: the value of each metric after each epoch
+    executions: list[dict[str, object]] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialResult(Trained):
+    """What a trial returned."""
+
+    trial_id: str
+    asked: Values  # the values that were asked for
+    hyperparameters: dict[str, object]  # Keras Tuner's config of them, with what the model added
+    started: str  # ISO 8601
+    seconds: float
+
+    def answers(self, trial: "keras_tuner.engine.trial.Trial") -> bool:
+        """Say whether it is the result of a trial as it is asked for now; if not, log that."""
+        same = (self.trial_id, self.asked) == (trial.trial_id, trial.hyperparameters.values)
+        if not same:
+            what = "the result of trial %s is one of other values; the trial runs again"
+            log.warning(what, trial.trial_id)
+        return same
+
+    def write(self, folder: Path) -> None:
+        """Write it to the trial's folder; raises OSError."""
+        make_folder(folder)
+        write_atomic(folder / RESULT, json.dumps(dataclasses.asdict(self)).encode())
+
+
+def read_marker(folder: Path) -> dict[str, object] | None:
+    """Return what a search's marker says, at least its fingerprint; None where there is no marker
+    or it cannot be read.
+    """
+    with contextlib.suppress(HistoryError):
+        marker = read_json(folder / MARKER)
+        return marker if isinstance(marker, dict) and "fingerprint" in marker else None
+    return None
 
 
 @dataclass(frozen=True)
@@ -49,130 +101,89 @@ class Place:
     def lock(self) -> Path:
         return self.locks / f"{self.folder.parent.name}-{self.folder.name}.lock"
 
-
-class State:
-    """The files of one search."""
-
-    def __init__(self, place: Place) -> None:
-        self.folder, self.fingerprint = place.folder, place.fingerprint
-
-    def mark(self, marker: Mapping[str, Any]) -> None:
-        """Makes the folder, with its marker, unless it is there.
+    def mark(self, content: Mapping[str, object]) -> None:
+        """Make the folder, with its marker, unless it is there.
 
         Raises:
             InputError: the folder is marked as another search's.
         """
-        path = self.folder / MARKER
-        if path.is_file():
-            try:
-                owner = read_json(path)["fingerprint"]
-            except UNREADABLE as error:
-                log.warning("the marker %s cannot be read (%s); it is written anew", path, error)
-            else:
-                if owner != self.fingerprint:
-                    raise InputError(
-                        f"{self.folder} belongs to another search ({path}); move it away or remove it"
-                    )
-                return
-        make_folder(self.folder)
-        write_atomic(path, to_json({"fingerprint": self.fingerprint, **marker}, indent=True))
+        path, found = self.folder / MARKER, read_marker(self.folder)
+        if found is None:
+            make_folder(self.folder)
+            write_atomic(path, to_json({"fingerprint": self.fingerprint, **content}, indent=True))
+        elif found["fingerprint"] != self.fingerprint:
+            raise InputError(f"{self.folder} belongs to another search ({path}); move it away")
 
-    def trial_folder(self, trial_id: str) -> Path:
+    def trial(self, trial_id: str) -> Path:
+        """Return the folder of a trial."""
         return self.folder / f"trial_{trial_id}"
 
     def checkpoint(self, trial_id: str) -> Path:
-        return self.trial_folder(trial_id) / CHECKPOINT
+        return self.trial(trial_id) / CHECKPOINT
 
-    def save(self, oracle: Any, trial: Any) -> None:
-        """Writes a trial that has just been asked for or told, then the oracle that knows of it."""
-        folder = self.trial_folder(trial.trial_id)
-        make_folder(folder)
-        write_atomic(folder / "trial.json", _dump(trial.get_state()))
-        self.save_oracle(oracle)
+    def results(self) -> dict[str, TrialResult]:
+        """Return what stands in the folders of trials that have ended, by the trial's id."""
+        found = {}
+        for path in sorted(self.folder.glob(f"trial_*/{RESULT}")):
+            try:
+                found[path.parent.name.removeprefix("trial_")] = TrialResult(**read_json(path))
+            except (HistoryError, TypeError) as error:
+                log.warning("%s cannot be used (%s); the trial runs again", path, error)
+        return found
 
-    def save_oracle(self, oracle: Any) -> None:
-        write_atomic(
-            self.folder / ORACLE, _dump({"search": self.fingerprint, **oracle.get_state()})
-        )
+    def save_trial(self, trial: "keras_tuner.engine.trial.Trial") -> None:
+        """Write a trial that has been told, unless it is there."""
+        path, content = self.trial(trial.trial_id) / TRIAL, json.dumps(trial.get_state()).encode()
+        if not path.is_file() or path.read_bytes() != content:
+            write_atomic(path, content)
 
-    def restore(self, oracle: Any) -> bool:
-        """Brings an oracle to where the search stopped.
-
-        Returns:
-            False where there is nothing to restore or a file cannot be used. The search then starts
-            at its first trial, and the results on disk stand in for every trial that has ended.
-        """
-        if not (self.folder / ORACLE).is_file():
-            if any(self.folder.glob(f"trial_*/{RESULT}")):
-                log.warning(
-                    "%s is missing; it is rebuilt from the trials' results", self.folder / ORACLE
-                )
-            return False
-        try:
-            state = read_json(self.folder / ORACLE)
-            if state["search"] != self.fingerprint:
-                raise HistoryError(f"{ORACLE} is another search's")
-            ongoing = state["ongoing_trials"].values()
-            oracle.trials = {
-                name: self._trial(name, ongoing=name in ongoing) for name in state["start_order"]
-            }
-            oracle.set_state(state)
-            for trial_id in oracle.end_order:
-                self._read_result(oracle.trials[trial_id])
-        except UNREADABLE as error:
-            log.warning(
-                "the state in %s cannot be used (%s); it is rebuilt from the trials' results",
-                self.folder,
-                error,
-            )
-            return False
-        return True
-
-    def _trial(self, trial_id: str, *, ongoing: bool) -> Any:
-        path = self.trial_folder(trial_id) / "trial.json"
-        content = read_json(path)
-        if content["trial_id"] != trial_id:
-            raise HistoryError(f"{path} is another trial's")
-        if (
-            ongoing
-        ):  # perhaps it was told before the kill: the oracle does not know of it, and is told again
-            content |= {
-                "status": "RUNNING",
-                "metrics": {"metrics": {}},
-                "score": None,
-                "message": None,
-            }
-        return keras_tuner.engine.trial.Trial.from_state(content)
-
-    def result(self, trial: Any) -> dict[str, Any] | None:
-        """What a trial returned, if it has ended and was asked for with the same values."""
-        path = self.trial_folder(trial.trial_id) / RESULT
-        if not path.is_file():
-            return None
-        try:
-            return self._read_result(trial)
-        except UNREADABLE as error:
-            log.warning("%s cannot be used (%s); the trial runs again", path, error)
-            return None
-
-    def _read_result(self, trial: Any) -> dict[str, Any]:
-        path = self.trial_folder(trial.trial_id) / RESULT
-        result: dict[str, Any] = read_json(path)
-        values = (
-            trial.hyperparameters.values
-        )  # perhaps with what the model added, when it was told before a kill
-        if result["trial_id"] != trial.trial_id or not result["asked"].items() <= values.items():
-            raise HistoryError(f"{path} is the result of other values")
-        return result
-
-    def keep_checkpoints(self, trial_ids: set[str]) -> None:
-        """Deletes the checkpoints of all other trials."""
-        for path in self.folder.glob(f"trial_*/{CHECKPOINT}"):
-            if path.parent.name.removeprefix("trial_") not in trial_ids:
-                path.unlink()
+    def save_oracle(self, oracle: "keras_tuner.Oracle") -> None:
+        """Write an oracle, for whoever reads the folder."""
+        state = json.dumps({"search": self.fingerprint, **oracle.get_state()})
+        write_atomic(self.folder / ORACLE, state.encode())
 
 
-def _dump(content: Any) -> bytes:
-    return json.dumps(
-        content
-    ).encode()  # not to_json: Keras Tuner reads NaN and Infinity as bare words
+def delete_search(place: Place) -> int:
+    """Delete what a search wrote: its own files, by their names, and the folders that are then
+    empty. Whatever else lies there is kept, and named in the log, as is a folder that cannot be
+    deleted: one that is reached through a link, does not carry this search's marker, or is in use.
+
+    A kill in between leaves a search that is still marked, whose lost trials would run again.
+
+    Returns:
+        The bytes freed.
+    """
+    folder, freed = place.folder, 0
+    try:
+        with held(place.lock, f"the search in {folder}", timeout=0):
+            marker = read_marker(folder) or {"fingerprint": None}
+            is_mine = marker["fingerprint"] == place.fingerprint and folder.resolve() == folder
+            if not is_mine and any(folder.glob("*")):
+                raise HistoryError("it is reached by a link, or lacks this search's marker")
+            for path in _own_files(folder):
+                for found in (*path.parent.glob(f".{path.name}.*{TEMPORARY}"), path):
+                    if found.is_file() and found.resolve() == found:
+                        freed += found.stat().st_size
+                        found.unlink()
+                with contextlib.suppress(OSError):  # something else is in it
+                    path.parent.rmdir()
+    except HistoryError as error:
+        log.warning("trial data kept in %s: %s", folder, error)
+        return 0
+    if folder.exists():
+        others = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")))
+        log.warning("kept in %s, because no search wrote it: %s", folder, short(others))
+    for parent in (folder.parent, folder.parent.parent):
+        with contextlib.suppress(OSError):  # other searches are in it
+            parent.rmdir()
+    return freed
+
+
+def _own_files(folder: Path) -> Iterator[Path]:
+    """Yield the files that a search writes in the order in which they may go: without its
+    checkpoint, a trial has to run again; without its marker, the folder is nobody's.
+    """
+    yield folder / ORACLE
+    for trial in sorted(folder.glob("trial_*")):
+        yield from (trial / RESULT, trial / TRIAL, trial / CHECKPOINT)
+    yield folder / MARKER

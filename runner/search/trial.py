@@ -1,154 +1,115 @@
 """Executes one trial: from plain settings to a plain result, wherever the executor runs it."""
 
 import datetime
-import json
 import time
 import traceback
 import warnings
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import keras
 import keras_tuner
 import numpy as np
-from keras_tuner.src.engine import (
-    tuner_utils,
-)  # how Keras Tuner turns what a fit returned into metrics
 
-from history.errors import suggest
-from history.files import write_atomic
-from runner.config.schema import Pipeline, Run
-from runner.errors import ConfigError, Problem, machine_is_at_fault
-from runner.search.state import CHECKPOINT, RESULT
-from runner.training.build import (
-    bench,
-    build,
-    callbacks,
-    curves,
-    fit_arguments,
-    has_own_fit,
-    train,
-    values_of,
-)
+from history.ranking import merit
+from runner.config.schema import Objective, Pipeline, Run
+from runner.errors import ConfigError, machine_is_at_fault
+from runner.search.oracles import measured
+from runner.search.state import Place, Trained, TrialResult
+from runner.training.build import bench, curves, new_callbacks, values_of
 from runner.training.seeds import derive_seed
 
 
-@dataclass(frozen=True)
-class Job:
-    """A trial to run. `hyperparameters` is Keras Tuner's config of them; `parent` a checkpoint to
-    start from.
-    """
+def run_trial(
+    run: Run,
+    pipeline: Pipeline,
+    place: Place,
+    trial_id: str,
+    hyperparameters: Mapping[str, object],
+) -> TrialResult:
+    """Run a trial's executions and write what they returned to its folder.
 
-    run: Run
-    pipeline: Pipeline
-    trial_id: str
-    hyperparameters: dict[str, Any]
-    folder: Path
-    parent: Path | None
-
-
-def run_trial(job: Job) -> dict[str, Any]:
-    """Runs a trial's executions and writes what they returned to its folder.
-
-    Returns:
-        trial_id, asked (the values asked for), hyperparameters (with what the model added to them),
-        status, metrics (at the best epoch, mean over executions), best_step (0-based), message,
-        started (ISO 8601), seconds, executions (each with its seed and the metrics of every epoch).
+    Args:
+        run, pipeline: the settings.
+        place: of the search.
+        trial_id: of the trial.
+        hyperparameters: as Keras Tuner's config.
 
     Raises:
         ConfigError, keras_tuner.errors.FatalError: the trial cannot run for a reason that no other
         would escape. OSError: the disk is full or read-only; the trial has not ended.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    hp = values_of(job.hyperparameters)
+    hp = values_of(hyperparameters)
     asked = dict(hp.values)
-    outcome: dict[str, Any] = {
-        "status": "COMPLETED",
-        "metrics": {},
-        "best_step": 0,
-        "message": None,
-        "executions": [],
-    }
     try:
-        outcome |= _train(job, hp)
-    except (ConfigError, keras_tuner.errors.FatalError):
-        raise
+        trained = _train(run, pipeline, place, trial_id, hp)
     except Exception as error:
-        if machine_is_at_fault(error):
+        hopeless = isinstance(error, ConfigError | keras_tuner.errors.FatalError)
+        if hopeless or machine_is_at_fault(error):
             raise
-        outcome |= {"status": "FAILED", "message": traceback.format_exc()}
-    result = {
-        "trial_id": job.trial_id,
-        "asked": asked,
-        "hyperparameters": hp.get_config(),
-        **outcome,
-        "started": started.isoformat(timespec="seconds"),
-        "seconds": time.perf_counter() - clock,
-    }
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_atomic(
-        job.folder / RESULT, json.dumps(result).encode()
-    )  # not to_json: NaN must come back as NaN
+        trained = Trained(status="FAILED", message=traceback.format_exc())
+    result = TrialResult(
+        trial_id=trial_id,
+        asked=asked,
+        hyperparameters=hp.get_config(),
+        started=started.isoformat(timespec="seconds"),
+        seconds=time.perf_counter() - clock,
+        **vars(trained),
+    )
+    result.write(place.trial(trial_id))
     return result
 
 
-def _train(job: Job, hp: Any) -> dict[str, Any]:
-    objective = keras_tuner.Objective(job.pipeline.objective.name, job.pipeline.objective.sense)
-    dataset, model_maker = bench(job.pipeline)
-    best = BestEpoch(objective, must_be_logged=not has_own_fit(model_maker))
-    returned, executions = [], []
-    model = None
-    for execution in range(job.pipeline.tuner.executions_per_trial):
-        seed = derive_seed(job.run.seed, job.trial_id, execution)
-        model = build(model_maker, hp, seed)
-        if job.parent is not None:
+def _train(
+    run: Run, pipeline: Pipeline, place: Place, trial_id: str, hp: "keras_tuner.HyperParameters"
+) -> Trained:
+    objective, ready = pipeline.objective, bench(pipeline)
+    best = BestEpoch(objective)
+    overrides = {}
+    if "tuner/initial_epoch" in hp.values:
+        overrides["initial_epoch"] = hp.values["tuner/initial_epoch"]
+    parent = hp.values.get("tuner/trial_id")
+    returned = []
+    executions: list[dict[str, object]] = []
+    for execution in range(pipeline.tuner.executions_per_trial):
+        seed = derive_seed(run.seed, trial_id, execution)
+        model = ready.build(hp, seed)
+        if parent is not None:
             with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
-                model.load_weights(job.parent)
-        arguments = fit_arguments(job.pipeline, dataset, model_maker, hp)
-        if "tuner/initial_epoch" in hp.values:
-            arguments["initial_epoch"] = hp.values["tuner/initial_epoch"]
-        arguments["callbacks"] = [*callbacks(job.pipeline.callbacks, "callbacks"), best]
-        given = train(model_maker, hp, model, dataset, **arguments)
-        tuner_utils.validate_trial_results(given, objective, "HyperModel.fit()")
+                model.load_weights(place.checkpoint(parent))
+        callbacks = [*new_callbacks(pipeline.callbacks, "callbacks"), best]
+        given = ready.train(model, hp, callbacks, overrides)
         returned.append(given)
         executions.append({"seed": seed, "history": curves(given)})
-    metrics = {
-        k: float(v) for k, v in tuner_utils.convert_to_metrics_dict(returned, objective).items()
-    }
+    metrics, best_step = measured(returned, objective)
     if not np.isfinite(metrics[objective.name]):
         message = f"the objective {objective.name} is {metrics[objective.name]}"
-        return {"status": "FAILED", "message": message, "executions": executions}
-    best.save(model, job.folder / CHECKPOINT)
-    step = tuner_utils.get_best_step(returned, objective)
-    return {"metrics": metrics, "best_step": int(step), "executions": executions}
+        return Trained(status="FAILED", message=message, executions=executions)
+    best.save(model, place.checkpoint(trial_id))
+    return Trained(status="COMPLETED", metrics=metrics, best_step=best_step, executions=executions)
 
 
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Keeps the weights of the best epoch over all executions in memory; the last where the
-    objective is not logged, which only a HyperModel with its own `fit` may do.
+    objective is not logged, as a HyperModel with its own `fit` may do.
     """
 
-    def __init__(self, objective: Any, *, must_be_logged: bool) -> None:
+    def __init__(self, objective: Objective) -> None:
         super().__init__()
-        self.objective, self.must_be_logged = objective, must_be_logged
-        self.value: float | None = None
-        self.weights: list[Any] | None = None
+        self.objective = objective
+        self.highest = -np.inf
+        self.weights: list[np.ndarray] | None = None
 
-    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        logs = logs or {}
-        name = self.objective.name
-        if name not in logs and self.must_be_logged:
-            what = f"'{name}' is not among the metrics that the model reports{suggest(name, logs)}"
-            raise ConfigError([Problem("objective.name", f"{what} (reported: {', '.join(logs)})")])
-        value = logs.get(name)
-        if value is None or self.value is None or self.objective.better_than(value, self.value):
-            self.value = value
-            self.weights = self.model.get_weights()
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        value = (logs or {}).get(self.objective.name)
+        found = merit(value, self.objective.sense)
+        if value is None or self.weights is None or found > self.highest:
+            self.highest, self.weights = found, self.model.get_weights()
 
-    def save(self, model: Any, path: Path) -> None:
-        """Writes the kept weights, without the optimizer's state: three times the size, and never
+    def save(self, model: "keras.Model", path: Path) -> None:
+        """Write the kept weights, without the optimizer's state: three times the size, and never
         read.
         """
         if self.weights is not None:

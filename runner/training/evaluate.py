@@ -3,10 +3,11 @@
 Nothing here asks what a model was compiled with. Metrics are in the target's own units.
 """
 
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
+import keras
 import numpy as np
 from sklearn import metrics
 
@@ -19,20 +20,14 @@ Result = ClassificationResult | RegressionResult
 
 
 def evaluate(
-    task: str,
-    truth: Array,
-    predicted: Array,
-    classes: Sequence[str] | None,
-    *,
-    logits: bool = False,
+    truth: Array, predicted: Array, classes: Sequence[str] | None, *, logits: bool = False
 ) -> Result:
-    """The result of a task.
+    """Return the result of a task.
 
     Args:
-        task: classification or regression.
         truth: class numbers or values, of shape (rows,).
         predicted: what the model predicts for the same rows.
-        classes: names, for classification.
+        classes: their names; None for a regression.
         logits: the predictions are some, whatever they look like.
 
     Raises:
@@ -40,84 +35,74 @@ def evaluate(
     """
     if not np.isfinite(predicted).all():
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
-    if task == "classification":
-        return _classification(
-            truth, probabilities(predicted, len(classes or ()), logits=logits), tuple(classes or ())
-        )
-    return _regression(truth, values(predicted, len(truth)))
+    if classes is None:
+        return _regression(truth, values(predicted, len(truth)))
+    rows = probabilities(predicted, len(classes), logits=logits)
+    return _classification(truth, rows, tuple(classes))
 
 
 def artefacts(
-    result: Result, truth: Array, predicted: Array, folder: Path, prefix: str = ""
+    result: Result, truth: Array, predicted: Array, folder: Path, part: str = "validation"
 ) -> dict[str, Path]:
-    """Writes a result's report (CSV) and plot (SVG), and returns their paths by name."""
-    report, plot = (
-        ("classification_report", "confusion_matrix")
-        if isinstance(result, ClassificationResult)
-        else ("regression_report", "predictions_plot")
-    )
-    paths = {
-        f"{prefix}{report}": folder / f"{prefix}{report}.csv",
-        f"{prefix}{plot}": folder / f"{prefix}{plot}.svg",
-    }
-    paths[f"{prefix}{report}"].write_text(result.csv(), encoding="utf-8")
-    title = "test rows" if prefix else "validation rows"
+    """Write a result's report (CSV) and plot (SVG), and return their paths by name: those of
+    another part than the validation rows have it for a prefix.
+    """
+    title, prefix = f"{part} rows", "" if part == "validation" else f"{part}_"
     if isinstance(result, ClassificationResult):
-        confusion_matrix(result, title, paths[f"{prefix}{plot}"])
+        report, plot = f"{prefix}classification_report", f"{prefix}confusion_matrix"
+        confusion_matrix(result, title, folder / f"{plot}.svg")
     else:
-        predictions(truth, values(predicted, len(truth)), title, paths[f"{prefix}{plot}"])
-    return paths
+        report, plot = f"{prefix}regression_report", f"{prefix}predictions_plot"
+        predictions(truth, values(predicted, len(truth)), title, folder / f"{plot}.svg")
+    (folder / f"{report}.csv").write_text(result.csv(), encoding="utf-8")
+    return {report: folder / f"{report}.csv", plot: folder / f"{plot}.svg"}
 
 
-def gives_logits(model: Any) -> bool:
-    """Whether a model's output is a linear dense layer: what it predicts may look like
+def gives_logits(model: "keras.Model") -> bool:
+    """Say whether a model's output is a linear dense layer: what it predicts may look like
     probabilities, and is none.
     """
-    layer = model.outputs[0]._keras_history.operation if getattr(model, "outputs", None) else None
-    return (type(layer).__name__, getattr(getattr(layer, "activation", None), "__name__", "")) == (
-        "Dense",
-        "linear",
-    )
+    if not getattr(model, "outputs", None):
+        return False
+    layer = model.outputs[0]._keras_history.operation
+    return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
 
 
 def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Array:
-    """Rows of class probabilities: from one sigmoid unit (two classes), from probabilities, or from
-    logits, which are told by a value that is no probability, or by a row that does not add up to
-    one.
+    """Return rows of class probabilities: from one sigmoid unit (two classes), from probabilities,
+    or from logits, which are told by a value that is no probability, or by a row that does not add
+    up to one.
     """
-    rows = np.asarray(predicted, dtype="float64")
-    if rows.ndim == 1:
-        rows = rows[:, np.newaxis]
-    if rows.ndim == 2 and rows.shape[1] == 1 and classes == 2:
+    rows = _columns(predicted)
+    if rows.shape[1] == 1 and classes == 2:
         logits = logits or not bool(((rows >= 0) & (rows <= 1)).all())
-        positive = (
-            np.exp(-np.logaddexp(0, -rows)) if logits else rows
-        )  # the sigmoid, which does not overflow so
+        # the sigmoid, which does not overflow so
+        positive = np.exp(-np.logaddexp(0, -rows)) if logits else rows
         return np.hstack([1 - positive, positive])
-    if rows.ndim != 2 or rows.shape[1] != classes:
+    if rows.shape[1] != classes:
         raise ModelError(
-            f"the model predicts the shape {tuple(predicted.shape)}; for {classes} classes it must have "
+            f"the model predicts the shape {predicted.shape}; for {classes} classes it must have "
             f"{classes} outputs{' or one' if classes == 2 else ''} a row"
         )
     logits = logits or bool((rows < 0).any() or (rows > 1).any())
     if logits or not np.allclose(rows.sum(axis=1), 1, atol=0.05):  # bfloat16 is coarse
         rows = np.exp(rows - rows.max(axis=1, keepdims=True))
-    total: Array = rows.sum(axis=1, keepdims=True)
-    return np.asarray(
-        rows / total
-    )  # also where only float32 rounding is off: scikit-learn wants a sum of one
+    # also where only float32 rounding is off: scikit-learn wants a sum of one
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
 def values(predicted: Array, rows: int) -> Array:
-    """The values of a regression, of shape (rows,)."""
-    found = np.asarray(predicted, dtype="float64")
-    if found.ndim == 2 and found.shape[1] == 1:
-        found = found[:, 0]
-    if found.shape != (rows,):
+    """Return the values of a regression, of shape (rows,)."""
+    found = _columns(predicted)
+    if found.shape != (rows, 1):
         raise ModelError(
-            f"the model predicts the shape {tuple(predicted.shape)}; a regression has one output a row"
+            f"the model predicts the shape {predicted.shape}; a regression has one output a row"
         )
-    return found
+    return found[:, 0]
+
+
+def _columns(predicted: Array) -> Array:
+    return np.asarray(predicted, "float64").reshape(len(predicted), -1)
 
 
 def _classification(
@@ -125,56 +110,39 @@ def _classification(
 ) -> ClassificationResult:
     labels = list(range(len(classes)))
     guess = probabilities.argmax(axis=1)
-    table = metrics.classification_report(
-        truth,
-        guess,
-        labels=labels,
-        target_names=[str(n) for n in labels],
-        output_dict=True,
-        zero_division=0,
+    report = metrics.classification_report(
+        truth, guess, labels=labels, output_dict=True, zero_division=0
     )
-    rows = [(classes[n], table[str(n)]) for n in labels]
-    rows += [(average, table[average]) for average in ("macro avg", "weighted avg")]
-    recalls = [table[str(n)]["recall"] for n in labels if table[str(n)]["support"]]
-    matrix = metrics.confusion_matrix(truth, guess, labels=labels)
+    rows = [(name, report[str(label)]) for label, name in enumerate(classes)]
+    rows += [(average, report[average]) for average in ("macro avg", "weighted avg")]
+    with warnings.catch_warnings():
+        # a class that is missing from the rows is left out of this, and has no area: NaN
+        warnings.simplefilter("ignore")
+        balanced = metrics.balanced_accuracy_score(truth, guess)
+        area = metrics.roc_auc_score(np.eye(len(classes))[truth], probabilities)
+    found = {
+        "accuracy": report["accuracy"],
+        "balanced_accuracy": balanced,
+        "f1_macro": report["macro avg"]["f1-score"],
+        "log_loss": metrics.log_loss(truth, probabilities, labels=labels),
+        "roc_auc": area,
+    }
     return ClassificationResult(
-        metrics={
-            "accuracy": float(metrics.accuracy_score(truth, guess)),
-            "balanced_accuracy": float(np.mean(recalls)),
-            "f1_macro": float(
-                metrics.f1_score(truth, guess, labels=labels, average="macro", zero_division=0)
-            ),
-            "log_loss": float(metrics.log_loss(truth, probabilities, labels=labels)),
-            "roc_auc": _roc_auc(truth, probabilities),
-        },
+        metrics={name: float(value) for name, value in found.items()},
         classes=classes,
         per_class=tuple(
-            (
-                name,
-                float(r["precision"]),
-                float(r["recall"]),
-                float(r["f1-score"]),
-                int(r["support"]),
-            )
-            for name, r in rows
+            (name, row["precision"], row["recall"], row["f1-score"], int(row["support"]))
+            for name, row in rows
         ),
-        confusion=tuple(tuple(int(count) for count in row) for row in matrix),
+        confusion=tuple(map(tuple, metrics.confusion_matrix(truth, guess, labels=labels).tolist())),
     )
-
-
-def _roc_auc(truth: Array, probabilities: Array) -> float:
-    """Area under the ROC curve, one class against the rest, mean over classes; NaN where a class is
-    missing from the rows, because it is not defined then.
-    """
-    columns = range(probabilities.shape[1])
-    if any(not 0 < int((truth == c).sum()) < len(truth) for c in columns):
-        return float("nan")
-    areas = [metrics.roc_auc_score(truth == c, probabilities[:, c]) for c in columns]
-    return float(np.mean(areas))
 
 
 def _regression(truth: Array, values: Array) -> RegressionResult:
     truth = np.asarray(truth, dtype="float64")
+    residuals = values - truth
+    quantiles = {f"q{q:02}": np.quantile(residuals, q / 100) for q in (5, 25, 50, 75, 95)}
+    spread = {"mean": residuals.mean(), "deviation": residuals.std(), **quantiles}
     measures: dict[str, Callable[[Array, Array], float]] = {
         "mae": metrics.mean_absolute_error,
         "mse": metrics.mean_squared_error,
@@ -183,13 +151,7 @@ def _regression(truth: Array, values: Array) -> RegressionResult:
         "explained_variance": metrics.explained_variance_score,
         "max_error": metrics.max_error,
     }
-    residuals = values - truth
-    quantiles = {f"q{q:02d}": float(np.quantile(residuals, q / 100)) for q in (5, 25, 50, 75, 95)}
     return RegressionResult(
         metrics={name: float(measure(truth, values)) for name, measure in measures.items()},
-        residuals={
-            "mean": float(residuals.mean()),
-            "deviation": float(residuals.std()),
-            **quantiles,
-        },
+        residuals={name: float(value) for name, value in spread.items()},
     )

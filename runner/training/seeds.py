@@ -4,6 +4,8 @@ import hashlib
 
 
 def derive_seed(*names: object) -> int:
-    """A seed that depends on these names alone, in 1 … 2^31 - 1 (Keras Tuner reads 0 as "any")."""
+    """Return a seed that depends on these names alone, from 1 to 2^31 - 1: Keras Tuner reads 0 as
+    any.
+    """
     text = "/".join(str(name) for name in names)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % (2**31 - 1) + 1

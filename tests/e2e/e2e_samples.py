@@ -29,6 +29,15 @@ class Done:
     err: str
 
 
+@dataclass(frozen=True)
+class Ran:
+    """A folder in which an experiment has run: how it ended, and its entries by pipeline."""
+
+    folder: Path
+    done: Done
+    entries: dict[str, dict[str, Any]]
+
+
 def _interruptible() -> None:
     """A job that a shell starts in the background ignores Ctrl-C, and so would all that it
     starts.
@@ -85,20 +94,19 @@ def entries(folder: Path) -> dict[str, dict[str, Any]]:
     return found
 
 
-def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
-    rows = json.loads(
-        (folder / "results" / document["artefacts"]["trials"]["path"]).read_bytes(),
-        parse_constant=pytest.fail,
-    )
-    assert isinstance(rows, list)
+def artefact(folder: Path, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
+    """The rows of a JSON artefact of an entry."""
+    path = folder / "results" / document["artefacts"][name]["path"]
+    rows: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=pytest.fail)
     return rows
+
+
+def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
+    return artefact(folder, document, "trials")
 
 
 def refits(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
-    """A row for each refit of an entry."""
-    path = folder / "results" / document["artefacts"]["history"]["path"]
-    rows: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=pytest.fail)
-    return rows
+    return artefact(folder, document, "history")
 
 
 def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:

@@ -38,14 +38,13 @@ defaults:
   - _self_
 seed: 3
 threads: 1
-fit: {epochs: 2}
-validation: {repeats: 2}
 """
 
 MODELS = {
     "mlp": """
 objective: {name: val_loss, direction: min}
-fit: {batch_size: {hp: Choice, values: [16, 32, 64]}}
+validation: {repeats: 2}
+fit: {epochs: 2, batch_size: {hp: Choice, values: [16, 32, 64]}}
 model:
   _target_: runner.models.mlp
   hidden: {h1: {hp: Int, min_value: 4, max_value: 16, step: 4}}
@@ -53,17 +52,27 @@ model:
   learning_rate: {hp: Float, min_value: 1e-3, max_value: 1e-1, sampling: log}
 """,
     "own": """
+validation: {repeats: 2}
+fit: {epochs: 2}
 objective: {name: score, direction: max}
 model: {_target_: patterns.Own, returns: dict}
 """,
-    # Two pipelines: the second returns a float, which is minimised or maximised as the objective
-    # says.
-    "two": """
+    # A pipeline for each tuner; a float is minimised or maximised as the objective says.
+    "all": """
+fit: {epochs: 2}
 objective: {name: score, direction: max}
-model: {_target_: patterns.Own, returns: float}
+model: {_target_: patterns.Own, returns: dict}
+validation: {repeats: 1}
+tuner: {max_trials: 3}
 pipelines:
-  first: {}
-  second: {tuner: {kind: random, max_trials: 1, executions_per_trial: 2}}
+  hyperband:
+    tuner: {kind: hyperband, max_epochs: 2, factor: 2}
+    validation: {repeats: 2}
+  random:
+    tuner: {executions_per_trial: 2}
+    model: {returns: float}
+  grid: {tuner: {kind: grid, max_trials: 3}}
+  bayesian: {tuner: {kind: bayesian, max_trials: 5, num_initial_points: 2}}
 """,
 }
 SOAKED = ("mlp", "own")
@@ -86,14 +95,16 @@ class Own(keras_tuner.HyperModel):
         with hp.conditional_scope("kind", ["deep"]):
             if kind == "deep":
                 for i in range(hp.Int("layers", 1, 2)):
-                    model.add(keras.layers.Dense(hp.Choice(f"units_{i}", [4, 8]), activation="relu"))
+                    units = hp.Choice(f"units_{i}", [4, 8])
+                    model.add(keras.layers.Dense(units, activation="relu"))
         with hp.conditional_scope("kind", ["wide"]):
             if kind == "wide":
                 model.add(keras.layers.Dense(hp.Int("width", 16, 32, step=16), activation="relu"))
         model.add(keras.layers.Dropout(0.2))
         model.add(keras.layers.Dense(self.classes, activation="softmax"))
         rate = hp.Choice("learning_rate", [0.1, 0.01])
-        model.compile(keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        loss = "sparse_categorical_crossentropy"
+        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
         return model
 
     def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
@@ -107,7 +118,7 @@ class Own(keras_tuner.HyperModel):
 
 # Runs before anything else in the child and kills it, with a real SIGKILL, at a place in its work:
 # before or after the
-# n-th change on disk whose path matches, as in KILL_AT="before:trial_0002/trial.json#2".
+# n-th change on disk whose path matches, as in KILL_AT="before:trial_0002/result.json#2".
 KILLER = """
 import io, os, re, shutil, signal
 
@@ -119,8 +130,10 @@ def arm(at):
         real = getattr(module, name)
         def wrapped(*args, **kwargs):
             path = args[position] if len(args) > position else ""
-            hit = isinstance(path, (str, os.PathLike)) and re.search(pattern, os.fspath(path)) is not None
-            if hit and name == "open" and "w" not in (args[1] if len(args) > 1 else kwargs.get("mode", "r")):
+            named = isinstance(path, (str, os.PathLike))
+            hit = named and re.search(pattern, os.fspath(path)) is not None
+            mode = args[1] if len(args) > 1 else kwargs.get("mode", "r")
+            if name == "open" and "w" not in str(mode):
                 hit = False
             if hit:
                 left[0] -= 1
@@ -131,10 +144,11 @@ def arm(at):
                 os.kill(os.getpid(), signal.SIGKILL)
             return result
         setattr(module, name, wrapped)
-    for module, name, position in (
-        (os, "replace", 1), (os, "rename", 1), (os, "unlink", 0), (os, "rmdir", 0), (shutil, "move", 0), (io, "open", 0)
-    ):
-        wrap(module, name, position)
+    for name, position in dict(replace=1, rename=1, link=1, unlink=0, rmdir=0).items():
+        wrap(os, name, position)
+    wrap(os, "link", 0)
+    wrap(shutil, "move", 0)
+    wrap(io, "open", 0)
 
 if os.environ.get("KILL_AT"):
     arm(os.environ["KILL_AT"])
@@ -148,9 +162,7 @@ def lay_out(folder: Path) -> Path:
     (folder / "killer" / "sitecustomize.py").write_text(KILLER)
     (folder / "patterns.py").write_text(PATTERNS)
     for name, model in MODELS.items():
-        text = EXPERIMENT.replace("fit: {epochs: 2}\n", "") if "fit:" in model else EXPERIMENT
-        body = model.replace("fit: {", "fit: {epochs: 2, ") if "fit:" in model else model
-        (folder / "conf" / "experiment" / f"{name}.yaml").write_text(text.lstrip() + body)
+        (folder / "conf" / "experiment" / f"{name}.yaml").write_text(EXPERIMENT.lstrip() + model)
     return folder
 
 

@@ -7,6 +7,7 @@ import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e_samples import LIMIT, REPOSITORY, sha256, write
@@ -32,8 +33,10 @@ class Mine(keras_tuner.HyperModel):
 
     def build(self, hp):
         units = hp.Int("units", 4, 12, step=4)
-        model = keras.Sequential([keras.layers.Dense(units), keras.layers.Dense(self.num_classes, "softmax")])
-        model.compile(keras.optimizers.SGD(self.rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+        out = keras.layers.Dense(self.num_classes, "softmax")
+        model = keras.Sequential([keras.layers.Dense(units), out])
+        loss, optimizer = "sparse_categorical_crossentropy", keras.optimizers.SGD(self.rate)
+        model.compile(optimizer, loss, metrics=["accuracy"])
         return model
 """
 
@@ -54,22 +57,28 @@ class Project:
     folder: Path
     bin: Path
 
-    def start(
-        self, *command: str, stdin: int | None = subprocess.DEVNULL
-    ) -> "subprocess.Popen[str]":
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        env["PATH"] = f"{self.bin}{os.pathsep}{env['PATH']}"
-        pipe = subprocess.PIPE
-        return subprocess.Popen(
-            command, cwd=self.folder, env=env, stdin=stdin, stdout=pipe, stderr=pipe, text=True
-        )
-
     def run(self, *command: str, stdin: str | None = None) -> str:
         """What a command that succeeds prints."""
-        process = self.start(*command, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL)
-        out, err = process.communicate(stdin, timeout=LIMIT)
-        assert process.returncode == 0, out + err
-        return out
+        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+        env["PATH"] = f"{self.bin}{os.pathsep}{env['PATH']}"
+        done = subprocess.run(
+            command,
+            cwd=self.folder,
+            env=env,
+            input=stdin or "",
+            capture_output=True,
+            text=True,
+            timeout=LIMIT,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def entry(self, root: str) -> dict[str, Any]:
+        """The only one below a root."""
+        said = self.run("python", "-m", "history", "--root", root, "list", "--json")
+        [entry] = json.loads(said)
+        assert isinstance(entry, dict)
+        return entry
 
 
 @pytest.fixture(scope="module")
@@ -79,83 +88,38 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """
     top = tmp_path_factory.mktemp("installed")
     pip = [sys.executable, "-m", "pip", "--quiet"]
-    building = [
-        *pip,
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--wheel-dir",
-        str(top),
-        str(REPOSITORY),
-    ]
-    subprocess.run(building, check=True, timeout=LIMIT)
+    wheel = ["wheel", "--no-deps", "--no-build-isolation", "--wheel-dir", str(top)]
+    subprocess.run([*pip, *wheel, str(REPOSITORY)], check=True, timeout=LIMIT)
     venv.create(top / "venv", symlinks=True)
     executables = top / "venv" / "bin"
     [packages] = top.glob("venv/lib/*/site-packages")
-    (packages / "tests.pth").write_text(
-        "\n".join(path for path in sys.path if path.endswith("site-packages"))
-    )
-    [wheel] = top.glob("*.whl")
-    installing = [
-        *pip,
-        "--python",
-        str(executables / "python"),
-        "install",
-        "--no-deps",
-        "--no-index",
-        str(wheel),
-    ]
-    subprocess.run(installing, check=True, timeout=LIMIT)
-    folder = top / "mine"
-    own_choice = "kind: random\nmax_trials: 2\n"
+    own = [path for path in sys.path if path.endswith("site-packages")]
+    (packages / "tests.pth").write_text("\n".join(own))
+    install = ["--python", str(executables / "python"), "install", "--no-deps", "--no-index"]
+    subprocess.run([*pip, *install, *map(str, top.glob("*.whl"))], check=True, timeout=LIMIT)
     write(
-        folder,
+        top / "mine",
         my_model_py=MODEL,
         conf__experiment__mine_yaml=EXPERIMENT,
-        conf__tuner__random_yaml=own_choice,
+        conf__tuner__random_yaml="kind: random\nmax_trials: 2\n",
     )
-    return Project(folder, executables)
+    return Project(top / "mine", executables)
 
 
 def test_an_experiment_of_ones_own_runs_by_both_doors(project: Project) -> None:
     """The user's ./conf shadows a shipped choice, adds an experiment, and the other shipped choices
     are found; a debug run keeps its entries apart.
     """
-    doors = [project.start("python", "-m", "runner", "+experiment=mine")]
-    doors.append(
-        project.start("runner", "+experiment=mine", "validation=repeated", "+debug=default")
-    )
-    for door in doors:
-        out, err = door.communicate(timeout=LIMIT)
-        assert door.returncode == 0, out + err
-    [entry] = json.loads(project.run("python", "-m", "history", "list", "--json"))
-    assert (
-        entry["status"],
-        entry["search"]["trials"]["total"],
-        entry["validation"]["repeats"],
-    ) == ("complete", 2, 1)
-    for artefact in entry["artefacts"].values():
-        assert sha256(project.folder / "results" / artefact["path"]) == artefact["sha256"]
-    [debug] = json.loads(
-        project.run("python", "-m", "history", "--root", "results/debug", "list", "--json")
-    )
-    assert (
-        debug["status"],
-        debug["search"]["trials"]["total"],
-        debug["validation"]["repeats"],
-    ) == ("complete", 1, 1)
-    [refit] = json.loads(
-        (project.folder / "results/debug" / debug["artefacts"]["history"]["path"]).read_bytes()
-    )
-    assert refit["epochs"] == 1
-
-
-def test_the_help_lists_what_is_there(project: Project) -> None:
-    """The user's own beside ours."""
-    said = project.run("runner", "--help")
-    assert "\n  mine      A model of mine on a shipped table.\n" in said
-    assert "\n  digits    " in said
-    assert "\n  tuner       bayesian, grid, hyperband, random\n" in said
+    project.run("python", "-m", "runner", "+experiment=mine")
+    project.run("runner", "+experiment=mine", "validation=repeated", "+debug=default")
+    for root, trials, epochs in (("results", 2, 3), ("results/debug", 1, 1)):
+        entry = project.entry(root)
+        assert (entry["status"], entry["search"]["trials"]["total"]) == ("complete", trials)
+        for artefact in entry["artefacts"].values():
+            assert sha256(project.folder / root / artefact["path"]) == artefact["sha256"]
+        history = project.folder / root / entry["artefacts"]["history"]["path"]
+        [refit] = json.loads(history.read_bytes())
+        assert refit["epochs"] == epochs
 
 
 def test_a_shell_completes_experiments_groups_and_keys(project: Project) -> None:
@@ -165,7 +129,9 @@ def test_a_shell_completes_experiments_groups_and_keys(project: Project) -> None
         "runner experiment=m": "experiment=mine experiment=mixed",
         "runner +experiment=mi": "+experiment=mine +experiment=mixed",
         "runner +experiment=digits tuner=b": "tuner=bayesian",
-        "runner +experiment=digits +debug=default pipelines.mlp.model.d": "pipelines.mlp.model.dropout.",
+        "runner +experiment=digits +debug=default pipelines.mlp.model.d": (
+            "pipelines.mlp.model.dropout."
+        ),
         "runner +experiment=mine fit.": "fit.epochs=",
     }
     said = project.run("bash", "-c", COMPLETE, stdin="".join(f"{line}\n" for line in asked))

@@ -3,11 +3,10 @@
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-from e2e_samples import Done, entries, finish, history, refits, run, run_both, sha256, start, write
+from e2e_samples import entries, finish, history, run, run_both, start, write
 
 pytestmark = pytest.mark.e2e
 
@@ -47,7 +46,10 @@ pipelines:
     model: {_target_: my_code.build}
   shipped:
     data: {kind: sklearn, name: iris, split: {test: 0.2}}
-    model: {_target_: runner.models.mlp, hidden: {h1: {hp: Int, min_value: 4, max_value: 16}}, learning_rate: 0.01}
+    model:
+      _target_: runner.models.mlp
+      hidden: {h1: {hp: Int, min_value: 4, max_value: 16}}
+      learning_rate: 0.01
     tuner: {kind: hyperband, max_epochs: 3}
 """
 
@@ -71,64 +73,47 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def verdict(folder: Path, root: str = "results") -> dict[str, Any]:
-    """What the newest run left."""
-    newest = max(
-        (folder / root / "runs").glob("*/result.json"), key=lambda path: path.stat().st_mtime
-    )
-    found: dict[str, Any] = json.loads(newest.read_bytes())
-    return found
-
-
-def tree(folder: Path) -> dict[str, str]:
-    return {
-        str(path.relative_to(folder)): sha256(path) for path in folder.rglob("*") if path.is_file()
-    }
-
-
 def test_foreign_code_is_listed_and_refused_before_it_is_imported(folder: Path) -> None:
     """Without trust=true and without a terminal: exit code 2, every path, nothing run and nothing
     changed.
     """
-    before = tree(folder / "results" / "entries")
+    before = entries(folder)
     done = run(folder, f"reproduce={entries(folder)['own']['id']}")
     assert done.exit_code == 2
     assert "my_code.build" in done.err
     assert "my_code.rows" in done.err
     assert "trust=true" in done.err
     assert not (folder / "imported.txt").exists()
-    assert tree(folder / "results" / "entries") == before
+    done = run(folder, "reproduce=shipped", "seed=3")
+    assert (done.exit_code, done.out) == (2, "")
+    assert "seed=3 on the command line: comes from the history" in done.err
+    assert entries(folder) == before
 
 
-def test_an_entry_reproduces_bit_for_bit_without_its_yaml(folder: Path) -> None:
-    """Metrics of every repeat and epoch and the weights are those of then; the history stays as it
-    was.
+def test_entries_reproduce_bit_for_bit_without_their_yaml_and_in_another_root(
+    folder: Path, tmp_path: Path
+) -> None:
+    """Metrics of every repeat and epoch and the weights are those of then, and those of every
+    trial; the history stays as it was. One of the two was taken elsewhere as an archive.
     """
-    found = entries(folder)
-    own, shipped = run_both(
-        start(folder, f"reproduce={found['own']['id'][:8]}", "trust=true"),
-        start(folder, f"reproduce={found['shipped']['id']}", "reproduce_search=true"),
-    )
-    for done, pipeline in ((own, "own"), (shipped, "shipped")):
+    found, other = entries(folder), tmp_path / "other"
+    own, shipped = found["own"]["id"], found["shipped"]["id"]
+    archive = tmp_path / "one.zip"
+    for where, arguments in (
+        (folder, ["export", shipped, "--archive", archive]),
+        (other, ["import", archive]),
+    ):
+        done = finish(start(where, *arguments, module="history"))
         assert done.exit_code == 0, done.err
-        assert f"{found[pipeline]['id']}: identical" in done.out
+    both = run_both(
+        start(folder, f"reproduce={own[:8]}", "trust=true"),
+        start(other, f"reproduce={shipped}", "reproduce_search=true"),
+    )
+    for done, id in zip(both, (own, shipped), strict=True):
+        assert (done.exit_code, f"{id}: identical" in done.out) == (0, True), done
     assert entries(folder) == found
-    assert not list((folder / "results").glob("trials/**/*.json"))
-
-
-def test_an_archive_reproduces_in_another_root(folder: Path, tmp_path: Path) -> None:
-    """Exported, imported elsewhere and run again there, it is identical."""
-    id = entries(folder)["shipped"]["id"]
-    done = finish(start(folder, "export", id, "--archive", tmp_path / "one.zip", module="history"))
-    assert done.exit_code == 0, done.err
-    other = tmp_path / "other"
-    done = finish(start(other, "import", tmp_path / "one.zip", module="history"))
-    assert done.exit_code == 0, done.err
-    (document,) = history(other, "list")
-    assert document["id"] == id
-    assert document["origin"]["kind"] == "archive"
-    done = run(other, f"reproduce={id}")
-    assert (done.exit_code, f"{id}: identical" in done.out) == (0, True), done.err
+    assert entries(other)["shipped"]["origin"]["kind"] == "archive"
+    assert not list(other.glob("results/trials/**/*.json"))
 
 
 def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path) -> None:
@@ -138,85 +123,41 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
     elsewhere = tmp_path / "elsewhere"
     shutil.copytree(folder, elsewhere)
     make_rows(elsewhere, 2)
-    done = run(
-        elsewhere, f"reproduce={entries(folder)['own']['id']}", "trust=true", "validation.repeats=1"
-    )
+    own = entries(folder)["own"]["id"]
+    done = run(elsewhere, f"reproduce={own}", "trust=true", "validation.repeats=1")
     assert done.exit_code == 3, done.err
-    assert "diverged" in done.out
+    assert f"{own}: diverged" in done.out
     assert "first difference: repeat 1, epoch 1," in done.out
     assert "data.content" in done.out
     assert "validation.settings.repeats: 2 → 1" in done.out
-    assert verdict(elsewhere)["kind"] == "diverged"
+    results = (elsewhere / "results" / "runs").glob("*/result.json")
+    assert "diverged" in [json.loads(path.read_bytes()).get("kind") for path in results]
 
 
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["reproduce=shipped", "seed=3"], "seed=3 on the command line: comes from the history"),
-        (["reproduce=nothing"], "no entry 'nothing'"),
-        (["reproduce=shipped", "+experiment=digits"], "leave the experiment out"),
-        (["reproduce=shipped", "predict=shipped"], "cannot be done together"),
-        (
-            ["reproduce_search=true"],
-            "reproduce_search=true on the command line: needs reproduce=ENTRY",
-        ),
-        (["reproduce=shipped", "fit.epoch=3"], "did you mean 'epochs'?"),
-    ],
-)
-def test_a_wrong_request_is_refused(folder: Path, arguments: list[str], said: str) -> None:
-    """In one line, with exit code 2, before anything heavy is imported."""
-    done = run(folder, *arguments)
-    assert (done.exit_code, done.out) == (2, ""), done.err
-    assert said in done.err
-    assert "Traceback" not in done.err
-
-
-@pytest.fixture(scope="module")
-def reused(folder: Path) -> tuple[Path, Done]:
-    """The config is back, with a third pipeline and a raised budget; the run may reuse."""
-    again = folder.parent / f"{folder.name}-again"
+def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_path: Path) -> None:
+    """The unchanged pipeline, exported as an experiment of its own, is taken and marked so; the
+    changed one says which key; the new one runs.
+    """
+    again = tmp_path / "again"
     shutil.copytree(folder, again)
     (again / "conf.lost").rename(again / "conf")
-    text = (again / "conf/experiment/pair.yaml").read_text(encoding="utf-8")
+    shipped = entries(folder)["shipped"]["id"]
+    done = finish(start(again, "export", shipped, "--experiment", module="history"))
+    assert str(folder) not in done.out
+    kept = PAIR.partition("  shipped:")[0]
     third = (
         "  third: {data: {kind: sklearn, name: wine}, model: {_target_: runner.models.linear}}\n"
     )
-    (again / "conf/experiment/pair.yaml").write_text(text + third, encoding="utf-8")
-    return again, run(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4")
-
-
-def test_what_the_history_holds_is_reused_and_the_rest_runs(reused: tuple[Path, Done]) -> None:
-    """The unchanged pipeline is taken and marked so; the changed one says which key; the new one
-    runs.
-    """
-    folder, done = reused
-    assert done.exit_code == 0, done.err
-    documents = history(folder, "list")
-    assert [document["pipeline"] for document in documents] == ["own", "shipped", "own", "third"]
-    assert f"shipped: reused from the history: {documents[1]['id']}" in done.err
+    write(again, conf__experiment__exported_yaml=done.out, conf__experiment__pair_yaml=kept + third)
+    taken, done = run_both(
+        start(again, "+experiment=exported", "reuse=true"),
+        start(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4"),
+    )
+    assert (taken.exit_code, done.exit_code) == (0, 0), taken.err + done.err
+    assert f"shipped: reused from the history: {shipped}" in taken.err
+    [row] = [line for line in taken.out.splitlines() if shipped in line]
+    assert "reused" in row
     assert "own:   budget.max_trials: 3 → 4" in done.err
     assert "third: nothing to reuse" in done.err
-    (row,) = [line for line in done.out.splitlines() if documents[1]["id"] in line]
-    assert "reused" in row
-    result = verdict(folder)
-    assert result["reused"] == ["shipped"]
-    assert result["entries"]["shipped"] == documents[1]["id"]
-
-
-def test_an_exported_experiment_runs_the_same_pipeline(folder: Path, tmp_path: Path) -> None:
-    """Its result is the entry's, bit for bit; the file names nothing of where the entry was
-    made.
-    """
-    original = entries(folder)["shipped"]
-    done = finish(start(folder, "export", original["id"], "--experiment", module="history"))
-    assert done.exit_code == 0, done.err
-    assert str(folder) not in done.out
-    write(tmp_path, conf__experiment__again_yaml=done.out)
-    done = run(tmp_path, "+experiment=again")
-    assert done.exit_code == 0, done.err
-    again = entries(tmp_path)["shipped"]
-    assert again["fingerprint"] == original["fingerprint"]
-    kept = ("seed", "validation", "test", "epochs", "history")
-    both = refits(tmp_path, again), refits(folder, original)
-    rows = [[[row[key] for key in kept] for row in found] for found in both]
-    assert rows[0] == rows[1]
+    made = [document["pipeline"] for document in history(again, "list")]
+    assert made == ["own", "shipped", "own", "third"]

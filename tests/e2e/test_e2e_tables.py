@@ -1,16 +1,23 @@
-"""A CSV file and an experiment as README shows it make a tuned, saved, reproducible model."""
+"""A CSV file and an experiment as README shows it make a tuned, saved, reproducible model, that is
+applied to new rows; no code runs unasked.
+"""
 
 import csv
 import json
+import os
 import random
 import re
+from dataclasses import dataclass
 from pathlib import Path
+from subprocess import run as run_process
+from sys import executable
 from typing import Any
 
 import keras
 import numpy as np
+import pandas as pd
 import pytest
-from e2e_samples import REPOSITORY, Done, finish, history, run, run_both, start, write
+from e2e_samples import REPOSITORY, history, run, run_both, start, write
 from sklearn.datasets import load_iris
 
 pytestmark = pytest.mark.e2e
@@ -19,11 +26,11 @@ CITIES = {"Bern": 1.0, "Basel": 1.2, "Genève": 1.5, "Zürich": 1.8}
 SMALL = ("tuner.max_trials=2", "fit.epochs=8")
 
 
-def example(name: str) -> str:
-    """The block of README that shows that file."""
+def example(beginning: str) -> str:
+    """The block of README that begins so."""
     readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
     (found,) = re.findall(
-        rf"^```\w+\n((?:# @[^\n]*\n)?# {re.escape(name)}\n.*?)^```",
+        rf"^```\w+\n((?:# @[^\n]*\n)?{re.escape(beginning)}\n.*?)^```",
         readme,
         re.DOTALL | re.MULTILINE,
     )
@@ -54,123 +61,308 @@ def flowers() -> list[list[Any]]:
     return [["sepal length", "sepal width", "petal length", "petal width", "species"], *rows]
 
 
+OWN = "pipelines: {function: {}, own: {model: {_target_: my_models.build}}}\n"
+
+MODELS = """
+import keras
+import my_layers
+
+print("imported my_models")
+
+
+@keras.saving.register_keras_serializable("mine")
+def loss(truth, predicted):
+    return keras.losses.sparse_categorical_crossentropy(truth, predicted)
+
+
+def build(num_classes):
+    layers = [my_layers.Scale(), keras.layers.Dense(num_classes, activation="softmax")]
+    model = keras.Sequential([keras.Input((4,)), *layers])
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+"""
+
+LAYERS = """
+import keras
+
+print("imported my_layers")
+
+
+@keras.saving.register_keras_serializable("mine")
+class Scale(keras.layers.Layer):
+    def call(self, x):
+        return x * 0.5
+"""
+
+# The command line's part: the entry, the files and `trust` of each call; then what Keras says of
+# the same rows.
+PREDICT = """
+import json, sys
+import numpy as np
+import history
+from history.errors import ExperimentError
+from runner.run import predict
+from runner.training import environment
+from runner.config.schema import Run
+
+done = []
+for reference, source, target, trust in json.loads(sys.argv[1]):
+    try:
+        plan = predict.plan(history.open("results"), reference, source, target, trust=trust)
+        heavy = sorted({"keras", "tensorflow", "sklearn", "matplotlib"} & set(sys.modules))
+        environment.prepare(Run())
+        count = predict.predict(plan)
+        import keras
+        model = keras.models.load_model(plan.model)
+        np.save(target + ".npy", model.predict(plan.rows, batch_size=256, verbose=0))
+        done.append([count, heavy])
+    except ExperimentError as error:
+        done.append([type(error).__name__, error.exit_code, str(error)])
+print(json.dumps(done))
+"""
+
+REAL = """
+import sys, zipfile
+from pathlib import Path
+import keras
+from history.errors import IntegrityError
+from keras import layers as k
+from history.model_file import foreign_code, load_model
+
+entry = keras.Input((8, 8, 1))
+x = k.Normalization(mean=0.5, variance=2.0)(k.Rescaling(1 / 255)(entry))
+x = k.RandomRotation(0.1)(k.RandomFlip()(x))
+x = k.Conv2D(4, 3, activation="relu", kernel_regularizer="l2",
+             kernel_constraint=keras.constraints.MaxNorm(2),
+             kernel_initializer=keras.initializers.HeNormal(seed=1))(x)
+x = k.Reshape((6, 24))(k.BatchNormalization()(x))
+x = k.Bidirectional(k.LSTM(3, return_sequences=True))(x)
+x = k.RNN([k.GRUCell(3), k.LSTMCell(3)], return_sequences=True)(x)
+x = k.MultiHeadAttention(2, 2)(x, x)
+x = k.TimeDistributed(k.Dense(3, activation=keras.activations.tanh))(x)
+x = keras.ops.relu(k.Flatten()(x) + 1.0) * 2
+x = keras.ops.concatenate([x, x])[:, :5]
+x = keras.Sequential([k.Dense(3), k.Activation("gelu"), k.Dropout(0.1)])(x)
+x = k.SpectralNormalization(k.Dense(4, activation=k.LeakyReLU(), dtype="mixed_float16"))(x)
+outputs = {"one": k.Dense(3, activation="softmax", name="one")(x), "two": k.Dense(1, name="two")(x)}
+model = keras.Model(entry, outputs)
+model.compile(
+    keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(0.1, 10)),
+    loss={"one": keras.losses.SparseCategoricalCrossentropy(name="named"),
+          "two": keras.losses.mean_squared_error},
+    metrics={"one": ["accuracy", keras.metrics.SparseTopKCategoricalAccuracy(2)],
+             "two": [keras.metrics.MeanMetricWrapper(keras.metrics.mean_absolute_error, "odd")]},
+)
+path = Path(sys.argv[1])
+model.save(path)
+print(foreign_code(path), type(load_model(path)).__name__)
+with zipfile.ZipFile(path) as whole, zipfile.ZipFile(path.with_name("torn.keras"), "w") as torn:
+    torn.writestr("config.json", whole.read("config.json"))
+try:
+    load_model(path.with_name("torn.keras"))
+except IntegrityError as error:
+    print(error)
+keras.Sequential([keras.Input((2,)), k.Lambda(lambda x: x + 1)]).save(path)
+print(foreign_code(path))
+"""
+
+# Every name that Keras gives to a config, by kind: is it taken for a part of a model?
+NAMES = """
+import inspect, json
+import keras
+from keras.src.api_export import REGISTERED_NAMES_TO_OBJS
+from keras.src.saving.serialization_lib import NON_MODELING_APIS
+from history.model_file import is_keras
+
+parts = (keras.Layer, keras.Loss, keras.Metric, keras.Optimizer, keras.Initializer,
+         keras.Regularizer, keras.constraints.Constraint, keras.DTypePolicy,
+         keras.optimizers.schedules.LearningRateSchedule)
+functions = ("activations", "losses", "metrics")
+found = {"refused parts": [], "let in": []}
+for name, value in REGISTERED_NAMES_TO_OBJS.items():
+    module, _, last = name.rpartition(".")
+    let_in = any(is_keras(name, function=function) for function in (True, False))
+    if inspect.isclass(value) and issubclass(value, parts) and not let_in:
+        found["refused parts"].append(name)
+    if let_in and (name in NON_MODELING_APIS or last in ("get", "deserialize", "serialize")):
+        found["let in"].append(name)
+    if let_in and not inspect.isclass(value) and module.split(".")[1] not in functions:
+        found["let in"].append(name)
+print(json.dumps(found))
+"""
+
+
+@dataclass(frozen=True)
+class Made:
+    """The examples' folder, and the entry of each experiment, or of each of its pipelines."""
+
+    folder: Path
+    entries: dict[str, dict[str, Any]]
+
+
+def python(folder: Path, code: str, *arguments: str) -> list[str]:
+    """The lines that a process prints."""
+    environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY}{os.pathsep}{folder}"}
+    command = [executable, "-c", code, *arguments]
+    done = run_process(
+        command, capture_output=True, text=True, cwd=folder, env=environment, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Both of README's examples, with their files."""
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """README's examples, and a pipeline whose model has parts of its own, over the same table."""
     folder = tmp_path_factory.mktemp("tables")
     for name, rows in (("houses.csv", houses()), ("flowers.csv", flowers())):
         with (folder / name).open("w", encoding="utf-8", newline="") as file:
             csv.writer(file).writerows(rows)
-    files = {
-        "my_project_py": "my_project.py",
-        "conf__experiment__houses_yaml": "conf/experiment/houses.yaml",
-    }
-    files["conf__experiment__flowers_yaml"] = "conf/experiment/flowers.yaml"
-    write(folder, **{key: example(name) for key, name in files.items()})
-    return folder
-
-
-@pytest.fixture(scope="module")
-def ran(folder: Path) -> tuple[Done, Done]:
-    one, other = (start(folder, f"+experiment={name}", *SMALL) for name in ("houses", "flowers"))
-    done = run_both(one, other)
-    assert [process.exit_code for process in done] == [0, 0], done
-    return done
-
-
-@pytest.fixture(scope="module")
-def documents(folder: Path, ran: tuple[Done, Done]) -> dict[str, dict[str, Any]]:
-    """The entry of each experiment."""
-    assert ran
-    listed = finish(start(folder, "list", "--json", module="history"))
-    assert listed.exit_code == 0
-    return {document["experiment"]: document for document in json.loads(listed.out)}
-
-
-@pytest.mark.parametrize(("name", "most"), [("houses", 15), ("flowers", 10)])
-def test_the_examples_are_short(name: str, most: int) -> None:
-    """A CSV file needs fifteen lines of YAML, a HyperModel ten."""
-    assert len(example(f"conf/experiment/{name}.yaml").splitlines()) <= most
-
-
-def test_a_table_gives_a_model_that_takes_raw_rows(
-    folder: Path, documents: dict[str, dict[str, Any]]
-) -> None:
-    """It loads with Keras alone, takes gaps and words that it has never seen, and predicts what
-    `predict` writes.
-    """
-    entry = documents["houses"]
-    assert (entry["status"], entry["data"]["columns"]) == (
-        "complete",
-        {"city": "category", "rooms": "number", "area": "number"},
-    )
-    assert entry["data"]["shapes"] == {"train": [150, 3], "validation": [42, 3], "test": [48, 3]}
-    model = keras.models.load_model(folder / "results" / entry["artefacts"]["model"]["path"])
-    cities = np.array(["Bern", "Zürich", "", "Chur"], dtype=object)
-    rooms, area = np.array([3.0, 3.0, np.nan, 2.0]), np.array([75.0, 75.0, 50.0, np.nan])
-    expected = model.predict({"city": cities, "rooms": rooms, "area": area}, verbose=0)
-    assert np.isfinite(expected).all()
-    assert len({*expected[:, 0].tolist()}) == 4
-    (folder / "new.csv").write_text(
-        "area,city,rooms\n75,Bern,3\n75.0,Zürich,3\n50,,NA\n,Chur,2\n", encoding="utf-8"
-    )
-    done = run(folder, f"predict={entry['id']}", "input=new.csv", "output=out.csv")
-    assert done.exit_code == 0, done
-    written = (folder / "out.csv").read_text().splitlines()
-    assert written[0] == "prediction"
-    assert np.allclose([float(line) for line in written[1:]], expected[:, 0], rtol=1e-5)
-
-
-def test_metrics_are_in_the_targets_units(documents: dict[str, dict[str, Any]]) -> None:
-    """Prices are hundreds of thousands, and a model of eight epochs misses them by as much."""
-    assert 1e3 < documents["houses"]["validation"]["metrics"]["mae"] < 1e7
-
-
-def test_a_hypermodel_gets_what_the_table_tells(documents: dict[str, dict[str, Any]]) -> None:
-    """Its shapes and classes, by name; its own space is searched."""
-    entry = documents["flowers"]
-    assert entry["status"] == "complete"
-    assert set(entry["best"]["values"]) == {"units", "activation", "batch_size"}
-    assert entry["data"]["classes"] == ["setosa", "versicolor", "virginica"]
-
-
-def test_a_function_takes_arguments_that_are_searched(folder: Path, ran: tuple[Done, Done]) -> None:
-    """As README shows it, over the same table."""
-    assert ran
-    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-    (model,) = re.findall(
-        r"^```yaml\n(model:\n  _target_: my_project\.build\n.*?)^```",
-        readme,
-        re.DOTALL | re.MULTILINE,
-    )
-    flowers = example("conf/experiment/flowers.yaml")
-    assert "model: {_target_: my_project.Wide}\n" in flowers
+    experiment = example("# conf/experiment/flowers.yaml")
+    function = example("model:\n  _target_: my_project.build")
     write(
         folder,
-        conf__experiment__function_yaml=flowers.replace(
-            "model: {_target_: my_project.Wide}\n", model
+        my_project_py=example("# my_project.py"),
+        my_models_py=MODELS,
+        my_layers_py=LAYERS,
+        conf__experiment__houses_yaml=example("# conf/experiment/houses.yaml"),
+        conf__experiment__flowers_yaml=experiment,
+        conf__experiment__functions_yaml=experiment.replace(
+            "model: {_target_: my_project.Wide}\n", f"{function}{OWN}"
         ),
     )
-    done = run(folder, "+experiment=function", "tuner.max_trials=1", "fit.epochs=1")
-    assert done.exit_code == 0, done
-    [entry] = [
-        e for e in history(folder, "list", "--experiment", "function") if e["status"] == "complete"
+    one, other = (start(folder, f"+experiment={name}", *SMALL) for name in ("houses", "flowers"))
+    done = *run_both(one, other), run(folder, "+experiment=functions", *SMALL)
+    assert [process.exit_code for process in done] == [0, 0, 0], done
+    found = history(folder, "list")
+    names = [e["experiment"] if e["pipeline"] == "main" else e["pipeline"] for e in found]
+    return Made(folder, dict(zip(names, found, strict=True)))
+
+
+@pytest.fixture(scope="module")
+def predicted(made: Made) -> dict[str, Any]:
+    """What came of each call, all made in one process."""
+    rows = pd.read_csv(made.folder / "flowers.csv")
+    rows[rows.columns[::-1]].to_csv(made.folder / "turned.csv", index_label="id")
+    np.savez(made.folder / "rows.npz", x=rows.drop(columns="species"))
+    (made.folder / "new.csv").write_text(
+        "area,city,rooms\n75,Bern,3\n75.0,Zürich,3\n50,,NA\n,Chur,2\n", encoding="utf-8"
+    )
+    ids = {name: entry["id"] for name, entry in made.entries.items()}
+    calls = {
+        "refused": (ids["own"], "turned.csv", "refused.csv", False),
+        "flowers": (ids["flowers"], "turned.csv", "flowers.out.csv", False),
+        "again": (ids["flowers"], "rows.npz", "flowers.out.npz", False),
+        "own": (ids["own"], "rows.npz", "own.out.npz", True),
+    }
+    *printed, last = python(made.folder, PREDICT, json.dumps(list(calls.values())))
+    return {**dict(zip(calls, json.loads(last), strict=True)), "printed": printed}
+
+
+def test_the_examples_are_short() -> None:
+    """A CSV file needs fifteen lines of YAML, a HyperModel ten."""
+    lines = [
+        len(example(f"# conf/experiment/{n}.yaml").splitlines()) for n in ("houses", "flowers")
     ]
-    assert {"layers", "units_0", "model.learning_rate"} <= set(entry["best"]["values"])
+    assert lines <= [15, 10]
 
 
-def test_a_table_reproduces_bit_for_bit(folder: Path, documents: dict[str, dict[str, Any]]) -> None:
+def test_a_table_gives_a_model_that_takes_raw_rows(made: Made, predicted: dict[str, Any]) -> None:
+    """It loads with Keras alone, takes gaps and words that it has never seen, and predicts what
+    `predict` writes; metrics are in the target's units, hundreds of thousands.
+    """
+    entry = made.entries["houses"]
+    kinds = {"city": "category", "rooms": "number", "area": "number"}
+    assert (entry["status"], entry["data"]["columns"]) == ("complete", kinds)
+    assert entry["data"]["shapes"] == {"train": [150, 3], "validation": [42, 3], "test": [48, 3]}
+    assert 1e3 < entry["validation"]["metrics"]["mae"] < 1e7
+    cities = np.array(["Bern", "Zürich", "", "Chur"], dtype=object)
+    rooms, area = np.array([3.0, 3.0, np.nan, 2.0]), np.array([75.0, 75.0, 50.0, np.nan])
+    x = {"city": cities, "rooms": rooms, "area": area}
+    model = keras.models.load_model(made.folder / "results" / entry["artefacts"]["model"]["path"])
+    expected = model.predict(x, verbose=0)[:, 0]
+    assert len({*expected.tolist()}) == 4
+    done = run(made.folder, f"predict={entry['id']}", "input=new.csv", "output=new.out.csv")
+    assert done.exit_code == 0, done
+    header, *written = (made.folder / "new.out.csv").read_text().splitlines()
+    assert header == "prediction"
+    assert np.allclose([*map(float, written)], expected, rtol=1e-5)
+
+
+def test_a_users_model_gets_what_the_table_tells(made: Made) -> None:
+    """Shapes and classes, by name; the space of a HyperModel is searched, and the arguments of a
+    function with it.
+    """
+    assert {entry["status"] for entry in made.entries.values()} == {"complete"}
+    values = {name: set(entry["best"]["values"]) for name, entry in made.entries.items()}
+    assert values["flowers"] == {"units", "activation", "batch_size"}
+    assert {"layers", "units_0", "model.learning_rate"} <= values["function"]
+    assert made.entries["flowers"]["data"]["classes"] == ["setosa", "versicolor", "virginica"]
+
+
+def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     """Text columns included; a cell that has changed is said."""
-    done = run(folder, f"reproduce={documents['houses']['id']}")
-    assert (done.exit_code, f"{documents['houses']['id']}: identical" in done.out) == (0, True), (
-        done
-    )
-    changed = (
-        (folder / "houses.csv")
-        .read_text(encoding="utf-8")
-        .replace("h0,2020-01-01,", "h0,2020-01-01,New")
-    )
-    (folder / "changed.csv").write_text(changed, encoding="utf-8")
-    done = run(folder, f"reproduce={documents['houses']['id']}", "data.path=changed.csv")
+    name = made.entries["houses"]["id"]
+    done = run(made.folder, f"reproduce={name}")
+    assert (done.exit_code, f"{name}: identical" in done.out) == (0, True), done
+    table = (made.folder / "houses.csv").read_text(encoding="utf-8")
+    changed = table.replace("h0,2020-01-01,", "h0,2020-01-01,New")
+    (made.folder / "changed.csv").write_text(changed, encoding="utf-8")
+    done = run(made.folder, f"reproduce={name}", "data.path=changed.csv")
     assert "first difference: repeat 1, epoch 1" in done.out
-    assert "data.content" in done.err
+    assert "data.content" in done.out
+
+
+def test_a_classifiers_output_is_what_its_model_predicts(
+    made: Made, predicted: dict[str, Any]
+) -> None:
+    """Row by row, whatever the order of the input's columns, bit for bit, from any format; nothing
+    heavy was loaded for the plan.
+    """
+    assert (predicted["flowers"], predicted["again"][0]) == ([150, []], 150)
+    names = ["setosa", "versicolor", "virginica"]
+    written = pd.read_csv(made.folder / "flowers.out.csv")
+    assert [*written] == ["class", *(f"probability_{name}" for name in names)]
+    found = written.iloc[:, 1:].to_numpy()
+    expected = np.load(made.folder / "flowers.out.csv.npy").astype("float64")
+    assert np.array_equal(found, expected / expected.sum(axis=1, keepdims=True))
+    assert [*written["class"]] == [names[place] for place in expected.argmax(axis=1)]
+    with np.load(made.folder / "flowers.out.npz") as arrays:
+        assert arrays["class"].tolist() == [*written["class"]]
+        assert np.array_equal(arrays["probabilities"], found)
+
+
+def test_code_of_ones_own_runs_only_when_it_is_trusted(
+    made: Made, predicted: dict[str, Any]
+) -> None:
+    """It is listed before: the layer by its place, the loss by its registered name, and what built
+    the model.
+    """
+    name, exit_code, message = predicted["refused"]
+    assert (name, exit_code) == ("UntrustedCode", 2)
+    listed = [line.strip() for line in message.splitlines()[1:-1]]
+    assert listed == ["mine>loss", "my_layers.Scale", "my_models.build"]
+    assert not (made.folder / "refused.csv").exists()
+    assert predicted["printed"] == ["imported my_layers", "imported my_models"]
+    assert predicted["own"][0] == 150
+
+
+def test_parts_of_keras_are_known_and_nothing_else(tmp_path: Path) -> None:
+    """Of the installed release: a model of many kinds of parts names no foreign code, and loads,
+    but not without its weights; a lambda within one is named. Parts that run what they hold are
+    refused; functions that do more are never let in.
+    """
+    printed = python(tmp_path, REAL + NAMES, str(tmp_path / "model.keras"))
+    whole, torn, *lambdas, names = printed
+    assert whole == "[] Functional"
+    assert torn.startswith(
+        f"{tmp_path / 'torn.keras'} does not load, although it was stored so. Keras: "
+    )
+    assert lambdas == ["['__lambda__', 'keras.layers.Lambda']"]
+    found = json.loads(names)
+    assert found["let in"] == []
+    carriers = ("FlaxLayer", "JaxLayer", "Lambda", "TFSMLayer", "TorchModuleWrapper")
+    # in modules that hold more than parts
+    rare = {"keras.distillation.Distiller", "keras.utils.FeatureSpace"}
+    refused = {name for name in found["refused parts"] if not name.startswith("keras._legacy.")}
+    assert refused <= {f"keras.layers.{name}" for name in carriers} | rare

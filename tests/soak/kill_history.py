@@ -39,8 +39,8 @@ def soak(
                 wrong += [f"after kill {number}: {what}" for what in check(root, said)]
         added, removed = added + len(said.added), removed + len(said.removed)
     print(
-        f"{writer.__name__:17} {kills} kills, {added} added and {removed} removed and acknowledged, "
-        f"{len(wrong)} wrong, {time.monotonic() - clock:.0f} s",
+        f"{writer.__name__:17} {kills} kills, {added} added and {removed} removed and "
+        f"acknowledged, {len(wrong)} wrong, {time.monotonic() - clock:.0f} s",
         flush=True,
     )
     return wrong
@@ -49,13 +49,14 @@ def soak(
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--kills", type=int, default=500, help="of each of the two")
-    parser.add_argument("--seed", type=int, default=None, help="of the times; printed when drawn")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(10**6), help="of the times; printed"
+    )
     parser.add_argument("--writers", type=int, default=8)
     parser.add_argument("--inserts", type=int, default=100, help="of each writer")
     options = parser.parse_args()
-    seed = options.seed if options.seed is not None else random.randrange(10**6)
-    chance = random.Random(seed)
-    print(f"seed {seed}", flush=True)
+    chance = random.Random(options.seed)
+    print(f"seed {options.seed}", flush=True)
     wrong = soak(
         options.kills, chance, killing.insert_documents, killing.wrong_in_the_database, longest=0.06
     )
@@ -70,8 +71,7 @@ def main() -> int:
         f"{time.monotonic() - clock:.0f} s",
         flush=True,
     )
-    for what in [*wrong, *lost]:
-        print(f"     {what}")
+    print(*(f"     {what}" for what in [*wrong, *lost]), sep="\n")
     return 1 if wrong or lost else 0
 
 

@@ -6,11 +6,12 @@ from typing import get_args
 
 import pytest
 import yaml
+from pydantic import TypeAdapter, ValidationError
 
 import runner
-from history.__main__ import _parser
-from runner.config.check import Reader, tag_of
-from runner.config.schema import Data
+from history.view.commands import subparsers
+from runner.config.schema import SOURCES, Data
+from runner.config.section import faults, tag_of
 
 REPOSITORY = Path(runner.__file__).parents[1]
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -37,17 +38,17 @@ def test_every_kind_of_data_is_shown_with_all_that_it_needs() -> None:
     """But for the files, which are the reader's."""
     lines = re.findall(r"^(data: \{(?:kind|_target_).*\})", README, re.MULTILINE)
     sections = [yaml.safe_load(line)["data"] for line in lines]
-    reader = Reader()
+    found = []
     for section in sections:
-        reader.read(section, Data, "data")
-    assert [problem for problem in reader.problems if "there is no" not in problem.what] == []
-    kinds = {tag[1] for kind in get_args(Data) if (tag := tag_of(kind))}
-    assert {section["kind"] for section in sections if "kind" in section} == kinds
+        try:
+            TypeAdapter(Data).validate_python(section)
+        except ValidationError as error:
+            found += [what for _, what in faults(error, "data") if "there is no" not in what]
+    assert found == []
+    kinds = {tag_of(kind)[1] for kind in get_args(SOURCES)}
+    assert {section.get("kind") for section in sections} == kinds
 
 
 def test_every_history_command_is_listed() -> None:
     """In the table of commands."""
-    (commands,) = (
-        action.choices for action in _parser()._actions if isinstance(action.choices, dict)
-    )
-    assert {name for name in commands if f"| `{name}" not in README} == set()
+    assert {name for name in subparsers.choices if f"| `{name}" not in README} == set()

@@ -4,17 +4,22 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from history_samples import CLASSIFICATION, REGRESSION, Add, Run, python
+from history_samples import CLASSIFICATION, REGRESSION, Add, Cli, Written, artefacts
 
 import history
 from history.entry import Entry
-from history.manager import COMMON_ARTEFACTS
+from history.view.commands import main
 
 
 @pytest.fixture
-def run(root: Path) -> Run:
-    """`python -m history --root ROOT ...` in a process of its own."""
-    return lambda *args: python("-m", "history", "--root", root, *args)
+def cli(root: Path, capsys: pytest.CaptureFixture[str]) -> Cli:
+    """`history --root ROOT ...` in this process: what it writes, when it ends as it should."""
+
+    def run(*args: object, exit_code: int = 0) -> Written:
+        assert main(["--root", str(root), *map(str, args)]) == exit_code
+        return Written(*capsys.readouterr())
+
+    return run
 
 
 @pytest.fixture
@@ -27,13 +32,12 @@ def add(root: Path, tmp_path: Path) -> Add:
     """Store an entry, with every artefact that it needs, in the history under `root`."""
     catalogue = history.open(root)
 
-    def store(task: str = "classification", mean: float = 0.9722, **keys: object) -> Entry:
+    def store(
+        task: str = "classification", mean: float = 0.9722, config: str = "config", **keys: object
+    ) -> Entry:
         manager = catalogue.manager_of(Entry({"task": task}, root))
-        made = tmp_path / "made"
-        made.mkdir(exist_ok=True)
-        files = {name: made / f"{name}.bin" for name in COMMON_ARTEFACTS + manager.artefacts}
-        for name, path in files.items():
-            path.write_bytes(name.encode())
+        files = artefacts(manager, tmp_path / "made")
+        files["config"].write_text(config)
         files[f"{task}_report"].write_text(
             (CLASSIFICATION if task == "classification" else REGRESSION).csv()
         )

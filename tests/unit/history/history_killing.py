@@ -14,13 +14,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from history_samples import artefacts
+
 import history
 from history import registry
 from history.doctor import examine, mend
-from history.manager import COMMON_ARTEFACTS
-from history.store import TinyDBStore
+from history.store import Store
 
-Say = Callable[[str], None]
+Say = Callable[[str], object]
 Writer = Callable[[Path, random.Random, Say], None]
 Check = Callable[[Path, "Said"], list[str]]
 
@@ -39,48 +40,53 @@ class Said:
         for word in text.split():
             {"+": self.added, "?": self.unsure, "-": self.removed}[word[0]].add(word[1:])
 
-    @property
-    def kept(self) -> set[str]:
-        return self.added - self.removed - self.unsure
 
-
-def insert_documents(root: Path, chance: random.Random, say: Say) -> None:
-    """Insert documents of different sizes, without an end, and remove some."""
-    store = TinyDBStore(root)
+def change_without_end(
+    add: Callable[[], str],
+    remove: Callable[[str], None],
+    chance: random.Random,
+    say: Say,
+    removals: float,
+) -> None:
+    """Add, and remove a share of what was added."""
     mine = []
     while True:
-        id = f"mlp-{chance.getrandbits(64):x}"
-        store.insert(
-            {"id": id, "text": "x" * chance.choice((10, 1000, 20_000)), "nan": float("nan")}
-        )
+        id = add()
         say(f"+{id}")
         mine.append(id)
-        if chance.random() < 0.2:
+        if chance.random() < removals:
             id = mine.pop(chance.randrange(len(mine)))
             say(f"?{id}")
-            store.remove(id)
+            remove(id)
             say(f"-{id}")
 
 
+def insert_documents(root: Path, chance: random.Random, say: Say) -> None:
+    """Insert documents of different sizes, and remove some."""
+    store = Store(root)
+
+    def add() -> str:
+        id = f"mlp-{chance.getrandbits(64):x}"
+        store.insert({"id": id, "text": "x" * chance.choice((10, 1000, 20_000))})
+        return id
+
+    change_without_end(add, store.remove, chance, say, 0.2)
+
+
 def add_entries(root: Path, chance: random.Random, say: Say) -> None:
-    """Add entries with artefacts, without an end, and remove some."""
+    """Add entries with artefacts, and remove some."""
     catalogue = history.open(root)
-    manager = registry.manager("regression", root, catalogue.store)
+    manager = registry.manager("regression", root)
     made = root.parent / f"made-{os.getpid()}"
-    made.mkdir(exist_ok=True)
-    mine = []
-    while True:
-        files = {name: made / f"{name}.bin" for name in COMMON_ARTEFACTS + manager.artefacts}
-        for name, path in files.items():
-            path.write_bytes(name.encode() * chance.choice((1, 2000)))
-        entry = manager.add({"pipeline": "mlp", "status": "complete"}, files)
-        say(f"+{entry.id}")
-        mine.append(entry)
-        if chance.random() < 0.5:
-            entry = mine.pop(chance.randrange(len(mine)))
-            say(f"?{entry.id}")
-            catalogue.remove(entry)
-            say(f"-{entry.id}")
+
+    def add() -> str:
+        files = artefacts(manager, made, chance.choice((1, 2000)))
+        return manager.add({"pipeline": "mlp", "status": "complete"}, files).id
+
+    def remove(id: str) -> None:
+        catalogue.remove(catalogue.get(id))
+
+    change_without_end(add, remove, chance, say, 0.5)
 
 
 def kill(writer: Writer, root: Path, chance: random.Random, said: Said, longest: float) -> None:
@@ -91,11 +97,7 @@ def kill(writer: Writer, root: Path, chance: random.Random, said: Said, longest:
     def work() -> None:
         os.close(reading)
         os.write(writing, b"\n")
-
-        def say(text: str) -> None:
-            os.write(writing, f"{text}\n".encode())
-
-        writer(root, random.Random(seed), say)
+        writer(root, random.Random(seed), lambda text: os.write(writing, f"{text}\n".encode()))
 
     process = multiprocessing.get_context("fork").Process(target=work)
     process.start()
@@ -117,31 +119,22 @@ def refuse(constant: str) -> None:
 
 def insert_many(root: Path, worker: int, number: int) -> None:
     """What each of several writers at once does."""
-    store = TinyDBStore(root)
+    store = Store(root)
     for count in range(number):
         store.insert({"id": f"mlp-{worker}-{count}"})
 
 
 def write_at_once(root: Path, workers: int, number: int) -> list[str]:
     """Let so many processes insert so many documents each; return what is wrong afterwards."""
-    context = multiprocessing.get_context("fork")
-    processes = [
-        context.Process(target=insert_many, args=(root, worker, number))
+    with multiprocessing.get_context("fork").Pool(workers) as pool:
+        pool.starmap(insert_many, [(root, worker, number) for worker in range(workers)])
+    ids = [document["id"] for document in Store(root).all()]
+    wrong = [
+        f"writer {worker} has not all of its documents, or in another order"
         for worker in range(workers)
+        if [id for id in ids if id.startswith(f"mlp-{worker}-")]
+        != [f"mlp-{worker}-{count}" for count in range(number)]
     ]
-    for process in processes:
-        process.start()
-    for process in processes:
-        process.join()
-    codes = [process.exitcode for process in processes]
-    wrong = [f"exit codes {codes}"] if any(codes) else []
-    ids = [document["id"] for document in TinyDBStore(root).all()]
-    for worker in range(workers):
-        mine = [id for id in ids if id.startswith(f"mlp-{worker}-")]
-        if mine != [f"mlp-{worker}-{count}" for count in range(number)]:
-            wrong.append(
-                f"writer {worker} has {len(mine)} of {number} documents, or in another order"
-            )
     return wrong if len(ids) == workers * number else [*wrong, f"{len(ids)} documents"]
 
 
@@ -156,10 +149,11 @@ def wrong_in_the_database(root: Path, said: Said) -> list[str]:
             wrong.append(f"{path}: {error}")
     if wrong:
         return wrong
-    ids = [document["id"] for document in TinyDBStore(root).all()]
+    ids = [document["id"] for document in Store(root).all()]
     if len(set(ids)) != len(ids):
         wrong.append("an id is there twice")
-    wrong += [f"{id} was acknowledged and is lost" for id in said.kept - set(ids)]
+    kept = said.added - said.removed - said.unsure
+    wrong += [f"{id} was acknowledged and is lost" for id in kept - set(ids)]
     wrong += [f"{id} was removed and is back" for id in said.removed & set(ids)]
     return wrong
 
@@ -174,13 +168,5 @@ def wrong_after_mending(root: Path, said: Said) -> list[str]:
     entries = catalogue.entries()
     for entry in entries:
         catalogue.manager_of(entry).verify(entry)
-    folders = (
-        {path.name for path in (root / "entries").iterdir()}
-        if (root / "entries").exists()
-        else set()
-    )
-    if folders != {entry.id for entry in entries}:
-        wrong.append(
-            f"folders without an entry, or the other way: {folders ^ {entry.id for entry in entries}}"
-        )
-    return wrong
+    odd = {path.name for path in (root / "entries").glob("*")} ^ {entry.id for entry in entries}
+    return wrong + [f"there is a folder or an entry, not both: {id}" for id in odd]

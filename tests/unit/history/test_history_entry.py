@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
+from unittest import mock
 
 import pytest
 from history_samples import Add
 
 import history
+from history import registry
 from history.entry import Entry, new_id, select
 from history.errors import HistoryError, InputError, IntegrityError, UnknownEntry
 from history.files import sha256
@@ -20,12 +22,7 @@ def test_ids_are_safe_whatever_the_pipeline_is_called(pipeline: str) -> None:
     """They match the pattern, are short enough for a folder's name, and no two are equal."""
     ids = {new_id(pipeline) for _ in range(50)}
     assert len(ids) == 50
-    assert all(re.fullmatch(r"[a-z][a-z0-9-]*", id) and len(id) < 80 for id in ids)
-
-
-def test_an_id_begins_with_the_pipelines_name() -> None:
-    """Eight characters follow, none a vowel or a look-alike."""
-    assert re.fullmatch(r"mlp-[bcdfghjkmnpqrstvwxz2-9]{8}", new_id("mlp"))
+    assert all(re.fullmatch(r"[a-z][a-z0-9-]*-[b-z2-9]{8}", id) and len(id) < 80 for id in ids)
 
 
 def test_values_are_read_by_dotted_key() -> None:
@@ -33,30 +30,32 @@ def test_values_are_read_by_dotted_key() -> None:
     entry = Entry(
         {"id": "a", "best": {"values": {"model.dropout": 0.2, "x": None}}, "error": None}, Path("r")
     )
-    assert entry.value("best.values.model.dropout") == 0.2
-    assert entry.value("best.values") == {"model.dropout": 0.2, "x": None}
-    assert entry.value("best.values.x", 1) == 1
-    assert entry.value("error.message", "-") == "-"
-    assert entry.value("validation.metrics.accuracy") is None
-    assert (entry.metric("accuracy"), entry.deviation("accuracy"), entry.repeats) == (None, None, 0)
+    for key, default, expected in (
+        ("best.values.model.dropout", None, 0.2),
+        ("best.values", None, {"model.dropout": 0.2, "x": None}),
+        ("best.values.x", 1, 1),
+        ("error.message", "-", "-"),
+        ("validation.metrics.accuracy", None, None),
+    ):
+        assert entry.value(key, default) == expected
+    assert (entry.metric("accuracy"), entry.repeats) == (None, 0)
 
 
 def test_what_the_fingerprint_is_made_of_is_an_artefact(add: Add, root: Path) -> None:
     """In older entries it is in the document; where it is no mapping there is nothing; damaged it
     is refused.
     """
-    entry = add()
-    assert entry.identity() == {}
+    assert add().identity() == {}
     assert Entry({"identity": {"task": "t"}}, root).identity() == {"task": "t"}
-    path = entry.artefact("model").with_name("identity.json")
-    for content, expected in ((b'{"task": "t"}', {"task": "t"}), (b"[1]", {})):
+    path = root / "identity.json"
+    for content, expected in ((b"[1]", {}), (b'{"task": "t"}', {"task": "t"})):
         path.write_bytes(content)
-        facts = {"identity": {"path": f"entries/{entry.id}/identity.json", "bytes": len(content)}}
-        facts["identity"]["sha256"] = sha256(path)
-        assert Entry({"artefacts": facts}, root).identity() == expected
-    path.write_bytes(b"[2]")
+        facts = {"path": path.name, "bytes": len(content), "sha256": sha256(path)}
+        entry = Entry({"artefacts": {"identity": facts}}, root)
+        assert entry.identity() == expected
+    path.write_bytes(b'{"task": "u"}')
     with pytest.raises(IntegrityError, match="'identity'"):
-        Entry({"artefacts": facts}, root).identity()
+        entry.identity()
 
 
 def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
@@ -75,55 +74,33 @@ def test_an_artefact_outside_the_root_is_refused(tmp_path: Path) -> None:
 
 def test_entries_come_oldest_first() -> None:
     """By time of creation; those of one second in the order stored."""
-    documents = [
-        {"id": id, "created": created} for id, created in (("b", "2"), ("a", "1"), ("c", "2"))
+    years = {"b": 2022, "a": 2021, "c": 2022}
+    row = {"status": "failed", "artefacts": {}}
+    rows = [{**row, "id": id, "created": f"{year}-01-01"} for id, year in years.items()]
+    assert [entry.id for entry in select(rows, Path("r"))] == ["a", "b", "c"]
+
+
+@pytest.mark.parametrize(
+    ("measured", "tied"),
+    [
+        ([(0.90, 0.02, 4), (0.872, 0.02, 4), (0.871, 0.02, 4)], [True, True, False]),
+        ([(0.9, 0.0, 1), (0.9, 0.1, 3)], [None, None]),
+    ],
+)
+def test_a_difference_within_noise_is_a_tie(
+    measured: list[tuple[float, float, int]], tied: list[bool | None]
+) -> None:
+    """Two standard errors of the difference decide: here sqrt(0.02²/4 + 0.02²/4) x 2 = 0.0283. The
+    noise of one repeat is unknown, also when the numbers are equal.
+    """
+    parts = [
+        {"metrics": {"m": mean}, "deviation": {"m": deviation}, "repeats": repeats}
+        for mean, deviation, repeats in measured
     ]
-    assert [entry.id for entry in select(documents, Path("r"))] == ["a", "b", "c"]
-
-
-def measured(
-    id: str, mean: float | None, deviation: float, repeats: int, status: str = "complete"
-) -> Entry:
-    validation = {"metrics": {"m": mean}, "deviation": {"m": deviation}, "repeats": repeats}
-    return Entry({"id": id, "status": status, "validation": validation}, Path("r"))
-
-
-def test_a_difference_within_noise_is_a_tie() -> None:
-    """Two standard errors of the difference decide: here sqrt(0.02²/4 + 0.02²/4) x 2 = 0.0283."""
-    entries = [
-        measured("best", 0.90, 0.02, 4),
-        measured("near", 0.872, 0.02, 4),
-        measured("far", 0.871, 0.02, 4),
-    ]
-    assert [(place.entry.id, place.tied) for place in rank(entries, "m", "max")] == [
-        ("best", True),
-        ("near", True),
-        ("far", False),
-    ]
-
-
-def test_without_repeats_nothing_is_called_a_tie() -> None:
-    """The noise of one repeat is unknown, also when the numbers are equal."""
-    entries = [measured("a", 0.9, 0.0, 1), measured("b", 0.9, 0.1, 3)]
-    assert [place.tied for place in rank(entries, "m", "max")] == [None, None]
-
-
-def test_what_has_no_value_comes_last_in_stored_order() -> None:
-    """Failed, missing and NaN alike; the direction decides about the others."""
-    entries = [
-        measured("failed", 0.0, 0.0, 2, status="failed"),
-        measured("two", 2.0, 0.0, 2),
-        measured("nan", float("nan"), 0.0, 2),
-        measured("one", 1.0, 0.0, 2, status="budget"),
-        Entry({"id": "bare", "status": "complete"}, Path("r")),
-    ]
-    assert [place.entry.id for place in rank(entries, "m", "min")] == [
-        "one",
-        "two",
-        "failed",
-        "nan",
-        "bare",
-    ]
+    entries = [Entry({"status": "complete", "validation": part}, Path("r")) for part in parts]
+    places = rank(entries, "m", "max")
+    assert [place.entry for place in places] == entries
+    assert [place.tied for place in places] == tied
 
 
 def test_an_entry_is_named_by_id_prefix_or_position(add: Add, root: Path) -> None:
@@ -139,71 +116,51 @@ def test_an_entry_is_named_by_id_prefix_or_position(add: Add, root: Path) -> Non
     ]:
         assert catalogue.get(reference).id == expected.id
     third = add(pipeline="mlp")
-    with pytest.raises(UnknownEntry, match=f"{first.id}, {third.id}"):
-        catalogue.get("mlp-")
-    with pytest.raises(UnknownEntry, match=f"did you mean '{second.id}'"):
-        catalogue.get(f"x{second.id}")
-    for reference in ("@3", "@-4", ""):
-        with pytest.raises(UnknownEntry):
+    for reference, message in [
+        ("mlp-", f"{first.id}, {third.id}"),
+        (f"x{second.id}", f"did you mean '{second.id}'"),
+        *((missing, "no entry") for missing in ("@3", "@-4", "")),
+    ]:
+        with pytest.raises(UnknownEntry, match=message):
             catalogue.get(reference)
 
 
 def test_without_a_history_the_root_is_named(root: Path) -> None:
     """With the option that names another; nothing is made."""
-    with pytest.raises(UnknownEntry, match=r"results holds no history.*--root"):
+    with pytest.raises(UnknownEntry, match=r"among the 0 in .*--root"):
         history.open(root).get("@-1")
     assert not root.exists()
 
 
-def test_a_failed_insert_says_where_the_files_are(
-    add: Add, root: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("broken", ["insert", "add"])
+def test_files_of_an_entry_that_is_not_stored_stay_where_they_were(
+    add: Add, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, broken: str
 ) -> None:
-    """They are in the entry's folder, complete, and no document acknowledges them."""
-
-    def refuse(self: object, document: object) -> None:
-        raise HistoryError("disk full")
-
-    monkeypatch.setattr("history.store.TinyDBStore.insert", refuse)
-    with pytest.raises(HistoryError, match="disk full") as caught:
+    """The message says so, and nothing is left of the entry."""
+    refuse = mock.Mock(side_effect=HistoryError("disk full"))
+    monkeypatch.setattr(f"history.store.Store.{broken}", refuse)
+    with pytest.raises(HistoryError, match="disk full; its files are where they were"):
         add()
-    [folder] = (root / "entries").iterdir()
-    for path in folder.iterdir():
-        assert path.name == "entry.json" or str(path) in str(caught.value)
+    assert len([*(tmp_path / "made").iterdir()]) == 6
+    assert [*root.glob("entries/*")] == []
     assert history.open(root).entries() == []
 
 
-def test_a_failed_move_says_where_each_file_is(
-    add: Add, root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Moved ones in the unfinished folder, the others where they were."""
-    import shutil
-
-    move = shutil.move
-
-    def once(source: Path, target: Path) -> object:
-        if source.name == "config.bin":
-            raise OSError("disk full")
-        return move(source, target)
-
-    monkeypatch.setattr(shutil, "move", once)
-    with pytest.raises(HistoryError, match="disk full") as caught:
-        add()
-    [part] = (root / "entries").iterdir()
-    assert part.name.startswith(".mlp-")
-    assert str(part / "model.bin") in str(caught.value)
-    assert str(tmp_path / "made" / "config.bin") in str(caught.value)
-
-
-def test_two_files_of_one_name_are_refused(root: Path, tmp_path: Path) -> None:
-    """One would overwrite the other in the entry's folder; nothing is moved."""
-    from history import registry
-    from history.store import open_store
-
+def test_what_cannot_be_an_entry_is_refused(root: Path, tmp_path: Path) -> None:
+    """Nothing is moved: neither where one file would overwrite another, nor where one is none."""
     paths = {"a": tmp_path / "a" / "file", "b": tmp_path / "b" / "file"}
     for path in paths.values():
         path.parent.mkdir()
         path.write_text("x")
-    manager = registry.manager("regression", root, open_store("tinydb", root))
-    with pytest.raises(HistoryError, match="share a name"):
-        manager.add({"pipeline": "mlp", "status": "failed"}, paths)
+    manager = registry.manager("regression", root)
+    failed = {"pipeline": "mlp", "status": "failed"}
+    for document, files, what in (
+        (failed, paths, "share a name"),
+        (failed, {"a": paths["a"].parent}, "Is a directory"),
+        ({**failed, "status": "done"}, {}, "status is 'done', which is none of"),
+        ({**failed, "search": "x"}, {}, "search is not a dict"),
+    ):
+        with pytest.raises(HistoryError, match=what):
+            manager.add(document, files)
     assert all(path.exists() for path in paths.values())
+    assert not root.exists()

@@ -9,12 +9,10 @@ import pytest
 from history.errors import HistoryError
 from history.oracle import best_trial, read_search
 
-DEFAULTS = {"units": 16}
-
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Three started trials, the second with our own result beside it, and one that was never
+    """Three started trials, two with our own result beside them, and one that was never
     started.
     """
     trials: list[dict[str, Any]] = [
@@ -30,14 +28,15 @@ def folder(tmp_path: Path) -> Path:
         (path / "trial.json").write_text(
             json.dumps({**trial, "hyperparameters": {"values": values}})
         )
-    result = {
+    result: dict[str, Any] = {
         "started": "2025-01-01T00:00:00+00:00",
         "seconds": 1.5,
         "executions": [{"seed": 1, "history": {"loss": [2.0, 1.0]}}],
     }
     (tmp_path / "trial_01" / "result.json").write_text(json.dumps(result))
+    (tmp_path / "trial_00" / "result.json").write_text('{"seconds": 2.0}')
     oracle = {
-        "hyperparameters": {"space": [{"class_name": "Int"}], "values": DEFAULTS},
+        "hyperparameters": {"space": [{"class_name": "Int"}], "values": {"units": 16}},
         "start_order": ["02", "00", "01"],
         "hyperband_iterations": float("inf"),
         "max_epochs": 9,
@@ -52,14 +51,14 @@ def test_a_search_is_read_in_start_order(folder: Path) -> None:
     curves.
     """
     record = read_search(folder)
-    assert [trial["trial_id"] for trial in record.trials] == ["02", "00", "01"]
-    assert [trial["score"] for trial in record.trials] == [None, None, 0.5]
-    assert record.parameters == {"hyperband_iterations": float("inf"), "max_epochs": 9}
-    assert record.space == [{"class_name": "Int"}]
-    assert record.oracle["seed"] == 1
+    scores = [(trial["trial_id"], trial["score"]) for trial in record.trials]
+    assert scores == [("02", None), ("00", None), ("01", 0.5)]
+    summary = record.summary()
+    assert summary["oracle"] == {"hyperband_iterations": float("inf"), "max_epochs": 9}
+    assert summary["seconds"] == 3.5
+    assert (record.space, record.oracle["seed"]) == ([{"class_name": "Int"}], 1)
     assert record.trials[1]["message"] == "boom"
-    assert record.trials[0]["history"] == []
-    assert record.trials[0]["seconds"] is None
+    assert (record.trials[0]["history"], record.trials[0]["seconds"]) == ([], None)
     assert record.trials[2] == {
         "trial_id": "01",
         "status": "COMPLETED",
@@ -71,14 +70,6 @@ def test_a_search_is_read_in_start_order(folder: Path) -> None:
         "history": [{"loss": [2.0, 1.0]}],
         "message": None,
     }
-
-
-def test_the_best_trial_is_completed_and_never_the_defaults(folder: Path) -> None:
-    """Neither the failed one, nor NaN, nor the values in oracle.json."""
-    best = best_trial(read_search(folder).trials, "max")
-    assert best is not None
-    assert best["trial_id"] == "01"
-    assert best["values"]["units"] != DEFAULTS["units"]
 
 
 def test_the_direction_is_the_stated_one_and_the_earlier_of_equals_wins() -> None:
@@ -94,22 +85,19 @@ def test_the_direction_is_the_stated_one_and_the_earlier_of_equals_wins() -> Non
             ("f", "COMPLETED", float("-inf")),
             ("g", "RUNNING", 0.9),
             ("h", "INVALID", 0.1),
+            ("i", "COMPLETED", None),
         ]
     ]
-    lowest, highest = best_trial(trials, "min"), best_trial(trials, "max")
-    assert lowest is not None
-    assert highest is not None
-    assert (lowest["trial_id"], highest["trial_id"]) == ("a", "b")
-    assert best_trial(trials[6:], "max") is None
+    assert best_trial(trials, "min") == trials[0]
+    assert best_trial(trials, "max") == trials[1]
+    assert best_trial(trials[4:], "max") is None
 
 
 def test_a_file_that_is_cut_off_or_strange_is_named(folder: Path) -> None:
     """Also one that is missing."""
-    (folder / "trial_01" / "trial.json").write_text('{"trial_id": "0')
-    with pytest.raises(HistoryError, match=r"trial_01/trial\.json"):
-        read_search(folder)
-    (folder / "oracle.json").write_text("{}")
-    with pytest.raises(HistoryError, match="hyperparameters"):
-        read_search(folder)
+    for name in ("trial_01/trial.json", "trial_00/result.json"):
+        (folder / name).write_text('{"trial_id": "0')
+        with pytest.raises(HistoryError, match=name):
+            read_search(folder)
     with pytest.raises(HistoryError, match=r"oracle\.json"):
         read_search(folder / "nowhere")

@@ -1,21 +1,21 @@
 """What earlier releases wrote is read as what this one writes."""
 
+import re
 import shutil
 from pathlib import Path
-from typing import Any
 
 import pytest
-from history_trees import tree
+from history_samples import tree
 
 import history
 from history import schema
-from history.__main__ import main
 from history.catalogue import History
+from history.config import experiment_yaml, stored_config
 from history.doctor import mend
-from history.errors import HistoryError
-from history.exchange.config import experiment_yaml, stored_config
-from history.schema import SCHEMA_VERSION, upgrade
-from history.store import TinyDBStore
+from history.errors import IntegrityError
+from history.schema import SCHEMA_VERSION, read_document
+from history.store import Store
+from history.view.commands import main
 
 FROZEN = sorted((Path(__file__).parents[2] / "fixtures").glob("schema-*"))
 
@@ -35,7 +35,7 @@ def test_every_schema_that_was_ever_written_is_frozen() -> None:
     assert {f"schema-{version}" for version in range(1, SCHEMA_VERSION)} <= {
         path.name for path in FROZEN
     }
-    assert [*schema._STEPS] == [*range(1, SCHEMA_VERSION)]
+    assert len(schema._STEPS) == SCHEMA_VERSION - 1
 
 
 def test_a_frozen_history_opens_and_stays_as_it_is(
@@ -60,15 +60,12 @@ def test_a_frozen_history_opens_and_stays_as_it_is(
         manager.verify(entry)
         if entry.status == "complete":
             assert len(manager.report(entry).rows) > 2
-            [first, *_] = manager.rank([entry])
-            assert first.mean is not None
-            assert entry.deviation(manager.ranking) is not None
+            assert manager.rank([entry])[0].mean is not None
+            assert entry.metric(manager.ranking, of="deviation") is not None
             assert entry.value("best.values")
     for command in (["list"], ["list", "--json"], *(["show", entry.id] for entry in entries)):
         assert main(["--root", str(frozen.root), *command]) == 0
-        shown = capsys.readouterr()
-        assert shown.err == ""
-        assert entries[0].id in shown.out or command[0] == "show"
+        assert capsys.readouterr().err == ""
     assert tree(frozen.root) == before
 
 
@@ -103,32 +100,65 @@ def test_a_frozen_history_can_be_mended_and_added_to(frozen: History) -> None:
         frozen.manager_of(entry).verify(entry)
 
 
+def document(**keys: object) -> dict[str, object]:
+    created = "2026-01-01T00:00:00+00:00"
+    return {"id": "mlp-1", "created": created, "status": "complete", "artefacts": {}, **keys}
+
+
 def test_an_older_document_is_brought_up_to_date() -> None:
     """Step by step, the one that is given staying as it is; one without a version is of the
     first.
     """
-    older: dict[str, Any] = {"id": "mlp-1", "schema_version": 1, "seed": 0}
-    assert upgrade(older) == {**older, "schema_version": SCHEMA_VERSION, "origin": {"kind": "run"}}
-    assert older == {"id": "mlp-1", "schema_version": 1, "seed": 0}
-    assert upgrade({"id": "mlp-1"}) == {
-        "id": "mlp-1",
-        "schema_version": SCHEMA_VERSION,
-        "origin": {"kind": "run"},
-    }
-    columns = {"id": "mlp-1", "data": {"columns": ["a", "b"], "source": {}}}
-    assert upgrade(columns)["data"] == {"columns": {"a": "number", "b": "number"}, "source": {}}
-    today = {"schema_version": SCHEMA_VERSION, "origin": {"kind": "archive"}}
-    assert upgrade(today) is today
+    today = document(schema_version=SCHEMA_VERSION, origin={"kind": "archive"})
+    assert read_document(today, "it") is today
+    older = document(schema_version=1, seed=0, data={"columns": ["a", "b"], "source": {}})
+    before = dict(older)
+    upgraded = read_document(older, "it")
+    assert upgraded["data"] == {"columns": {"a": "number", "b": "number"}, "source": {}}
+    assert (upgraded["schema_version"], upgraded["origin"]) == (SCHEMA_VERSION, {"kind": "run"})
+    assert older == before
+    del older["schema_version"]
+    assert read_document(older, "it") == upgraded
 
 
-@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, -1, "1", None, 1.5, []])
-def test_a_document_of_a_release_to_come_is_refused(root: Path, version: object) -> None:
-    """With its id, what can be read, and what to do; nothing on disk is changed by the attempt."""
-    TinyDBStore(root).insert({"id": "mlp-1", "schema_version": version})
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ([1], "is not the document of an entry"),
+        (document(id=5), "has no id"),
+        (document(status="done"), "status is 'done'"),
+        (document(status=["complete"]), "status is"),
+        (document(created=5), "created is not a time in ISO 8601: 5"),
+        (document(created="2026-01-01\nhooks: {}"), "created is not a time"),
+        (document(manager={}), "manager is not a str"),
+        (document(search="x"), "search is not a dict"),
+        (document(search={"objective": "val_loss"}), "search.objective is not a dict"),
+        (document(validation={"metrics": [1]}), "validation.metrics is not a dict"),
+        (document(environment={"git": 5}), "environment.git is not a dict"),
+        (document(artefacts=[1]), "artefacts is not a dict"),
+        (document(notes="x"), "notes is not a list"),
+        (document(artefacts={"model": 5}), "artefacts.model has no path"),
+        (document(artefacts={"model": {"path": "p", "bytes": "1"}}), "artefacts.model has no"),
+    ],
+)
+def test_what_is_no_document_is_refused(content: object, what: str) -> None:
+    """In one sentence that begins with where it was: those who read an entry rely on its shape."""
+    with pytest.raises(IntegrityError, match=f"^here .*{re.escape(what)}"):
+        read_document(content, "here")
+
+
+@pytest.mark.parametrize("version", [SCHEMA_VERSION + 1, 0, -1, "1", None, 1.5, True, []])
+def test_a_document_of_a_release_to_come_is_named_and_left_out(
+    root: Path, version: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    """With its id, what can be read, and what to do; the others are there, and nothing on disk is
+    changed.
+    """
+    Store(root).insert(document(id="old"))
+    Store(root).insert(document(schema_version=version))
     before = tree(root)
-    with pytest.raises(
-        HistoryError, match=rf"'mlp-1' .* reads 1 to {SCHEMA_VERSION}: install"
-    ) as caught:
-        history.open(root).entries()
-    assert f"schema version {version!r}" in str(caught.value)
+    assert [entry.id for entry in history.open(root).entries()] == ["old"]
+    [said] = caplog.messages
+    assert f"entry 'mlp-1' has the schema version {version!r}; this release reads 1 to" in said
+    assert "install the release that wrote it" in said
     assert tree(root) == before

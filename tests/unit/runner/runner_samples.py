@@ -1,19 +1,27 @@
 """What several test modules of the runner share: configs and how they are composed."""
 
 import functools
+import tempfile
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import hydra
 import pytest
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from pydantic import TypeAdapter, ValidationError
 
+from history import registry
+from history.entry import Entry
+from history.manager import COMMON_ARTEFACTS
 from runner import cli
 from runner.config import compose
-from runner.config.check import Reader
+from runner.config.arguments import as_typed, for_hydra
 from runner.config.choices import conf_folder
-from runner.config.schema import Experiment, Pipeline
+from runner.config.schema import Data, Experiment, Pipeline
+from runner.config.section import faults
+from runner.data.dataset import Dataset
+from runner.data.sources import load
 from runner.errors import ConfigError, Problem
 
 REPOSITORY = Path(cli.__file__).parents[1]
@@ -37,27 +45,15 @@ def from_hydra(*overrides: str) -> Experiment:
     """The experiment that these command-line arguments name, composed by Hydra as the command line
     does it.
     """
-    cli._register()
-    given = list(overrides)
-    values = {
-        override.input_line for override in compose.parse(given) if compose.is_value(override)
-    }
+    cli.register()
+    given = for_hydra(overrides)
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        config, base = (
-            hydra.compose("config", overrides=chosen)
-            for chosen in (given, [override for override in given if override not in values])
-        )
-    OmegaConf.set_struct(config, False)
-    return compose.experiment(config, base, given, "named")
+        return from_files(hydra.compose("config", given), *map(as_typed, given))
 
 
 def from_files(files: Mapping[str, Any], *overrides: str) -> Experiment:
     """The experiment of a config that is written out here, with command-line values over it."""
-    base = DictConfig(dict(files))
-    config = base.copy()
-    for override in compose.parse(list(overrides)):
-        OmegaConf.update(config, override.key_or_group, override.value(), force_add=True)
-    return compose.experiment(config, base, list(overrides), "named")
+    return compose.experiment("named", compose.said(DictConfig(files)), overrides)
 
 
 def problems(compose_it: Callable[[], object]) -> dict[str, str]:
@@ -69,10 +65,12 @@ def problems(compose_it: Callable[[], object]) -> dict[str, str]:
     return {problem.where: problem.what for problem in found}
 
 
-def read(value: Any, annotation: Any) -> tuple[Any, list[Problem]]:
-    """What a reader makes of a value, and its complaints."""
-    reader = Reader()
-    return reader.read(value, annotation, "here"), reader.problems
+def read(value: Any, annotation: Any, at: str = "here") -> tuple[Any, list[Problem]]:
+    """What a section, or a union of sections, makes of a value, and its complaints."""
+    try:
+        return TypeAdapter(annotation).validate_python(value), []
+    except ValidationError as error:
+        return None, [Problem(*fault) for fault in faults(error, at)]
 
 
 def where(found: Iterable[Problem]) -> list[str]:
@@ -85,3 +83,23 @@ def pipeline(**sections: Any) -> Pipeline:
     assert found == []
     assert isinstance(made, Pipeline)
     return made
+
+
+def stored(root: Path, status: str = "complete", config: str = "c", **document: object) -> Entry:
+    """A stored entry of the pipeline `mlp` of a classification, which has every artefact."""
+    manager = registry.manager("classification", root)
+    with tempfile.TemporaryDirectory() as folder:
+        files = {
+            name: Path(folder, f"{name}.bin")
+            for name in (*COMMON_ARTEFACTS, *manager.artefacts, "history")
+        }
+        for name, path in files.items():
+            path.write_text(config if name == "config" else name)
+        return manager.add({"pipeline": "mlp", "status": status, **document}, files)
+
+
+def data(task: str = "classification", **section: Any) -> Dataset:
+    """The rows that a section `data` names."""
+    settings, found = read(section, Data, "data")
+    assert found == []
+    return load(settings, task)

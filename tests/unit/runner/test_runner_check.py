@@ -1,88 +1,88 @@
-"""Reading plain data into dataclasses."""
+"""Plain data becomes checked sections, and every mistake is reported at once."""
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 import pytest
-from runner_samples import SHIPPED, from_hydra, read, where
+from pydantic import Field
+from runner_samples import SECTIONS, SHIPPED, from_hydra, read
 
 from history.errors import suggest, unknown
-from runner.config.check import KEY, REST, plain_config
-from runner.config.schema import Data, Experiment, Hyperparameter, Pipeline, Run, SklearnData, Tuner
+from runner.config.check import Unresolved, known_keys, read_experiment
+from runner.config.schema import (
+    Data,
+    Fit,
+    Model,
+    Pipeline,
+    RandomTuner,
+    Run,
+    Tuner,
+)
+from runner.config.section import Section
+from runner.errors import ConfigError
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cat:
-    kind: Literal["cat"] = "cat"
-    lives: int = 9
-
-
-@dataclass(frozen=True, kw_only=True)
-class Dog:
-    kind: Literal["dog"] = "dog"
-    weight: float
-    tricks: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Call:
-    target: str = field(metadata={KEY: "_target_"})
-    args: dict[str, Any] = field(default_factory=dict, metadata={REST: True})
-
-
-@dataclass(frozen=True, kw_only=True)
-class House:
+class House(Section):
     name: str
-    pet: Cat | Dog | None = None
-    rooms: dict[str, int] = field(default_factory=dict)
+    count: int = 1
+    size: float = 1.0
     sold: bool = False
-    mode: Literal["rent", "buy"] = "buy"
+    tricks: list[str] = Field(default=[])
+    rooms: dict[str, int] = Field(default={})
 
 
-def test_a_whole_record_is_read() -> None:
-    """Nested records, lists and mappings come out typed, defaults filled in."""
+def complaints(pipeline: dict[str, Any], **root: Any) -> dict[str, str]:
+    """What is wrong with a pipeline `a`, and with root keys, by place."""
+    with pytest.raises(ConfigError) as caught:
+        read_experiment("named", {**root, "pipelines": {"a": pipeline}}, [])
+    found = caught.value.problems
+    assert len({problem.where for problem in found}) == len(found)
+    return {problem.where: problem.what for problem in found}
+
+
+def test_all_problems_of_all_sections_are_reported_at_once() -> None:
+    """In one pass, each at its own key; faults between keys too."""
     given = {
-        "name": "a",
-        "pet": {"kind": "dog", "weight": 3, "tricks": ["sit"]},
-        "rooms": {"bath": 1},
+        "tsak": {},
+        "data": {"kind": "sklearn", "name": "irsi", "split": {"validation": 0.6, "test": 0.6}},
+        "model": {"_target_": "mlp", "x": {"hp": "Flaot"}, "y": [{"hp": "Int", "min_value": 1}]},
+        "tuner": {"kind": "random", "max_trials": "ten", "max_trails": 3, "max_epochs": 1},
+        "fit": {"epochs": 0, "class_weight": {"a": "x"}, "repeats": 2},
+        "callbacks": {"stop": {"_target_": "a.b", "patience": {"hp": "Int"}}},
     }
-    expected = House(
-        name="a", pet=Dog(weight=3.0, tricks=["sit"]), rooms={"bath": 1}, sold=False, mode="buy"
-    )
-    assert read(given, House) == (expected, [])
-
-
-def test_all_problems_are_reported_at_once() -> None:
-    """In one pass, each at its own key."""
-    given = {
-        "nam": "a",
-        "pet": {"kind": "dog", "tricks": [1, "sit", None]},
-        "rooms": {"bath": "one", "hall": 2},
-        "sold": 1,
-        "mode": "steal",
-    }
-    made, found = read(given, House)
-    assert made is None
-    assert sorted(where(found)) == sorted(
-        [
-            "here.nam",
-            "here.name",
-            "here.pet.weight",
-            "here.pet.tricks[0]",
-            "here.pet.tricks[2]",
-            "here.rooms.bath",
-            "here.sold",
-            "here.mode",
-        ]
-    )
-
-
-def test_a_misspelt_key_gets_a_suggestion() -> None:
-    """The near word first, then all that are known."""
-    _, found = read({"name": "a", "romos": {}}, House)
-    assert [str(p) for p in found] == [
-        "here.romos: unknown key 'romos'; did you mean 'rooms'? (known: name, pet, rooms, sold, mode)"
+    assert list(complaints(given, seed=True, thread=1)) == [
+        "seed",
+        "thread",
+        "pipelines.a.task",
+        "pipelines.a.data.split",
+        "pipelines.a.data.name",
+        "pipelines.a.model._target_",
+        "pipelines.a.model.x.hp",
+        "pipelines.a.model.y[0].max_value",
+        "pipelines.a.tuner.max_trials",
+        "pipelines.a.tuner.max_trails",
+        "pipelines.a.tuner.max_epochs",
+        "pipelines.a.fit.epochs",
+        "pipelines.a.fit.class_weight.a",
+        "pipelines.a.fit.repeats",
+        "pipelines.a.callbacks.stop.patience",
+        "pipelines.a.tsak",
     ]
+
+
+def test_an_unknown_key_is_told_what_is_near_and_where_it_belongs() -> None:
+    """The near word first, then all that are known, then the sections that take it."""
+    tuner = {"kind": "grid", "max_epochs": 1, "max_trails": 2}
+    data = {"kind": "sklearn", "name": "irsi"}
+    given = {**SECTIONS, "tuner": tuner, "fit": {"repeats": 2}, "data": data}
+    found = complaints(given, max_trials=1)
+    start = "unknown value 'irsi'; did you mean 'iris'? (known: breast_cancer, "
+    assert found["pipelines.a.data.name"].startswith(start)
+    assert found["pipelines.a.tuner.max_trails"].startswith(
+        "unknown key 'max_trails'; did you mean 'max_trials'? (known: "
+    )
+    assert found["pipelines.a.tuner.max_epochs"].endswith("; another kind of it takes this key")
+    assert found["pipelines.a.fit.repeats"].endswith("; it is a key of validation")
+    assert found["max_trials"].endswith("; it is a key of tuner")
 
 
 def test_nothing_is_suggested_where_nothing_is_near() -> None:
@@ -92,135 +92,134 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert unknown("pet", "zzz", []) == "unknown pet 'zzz' (known: none)"
 
 
-@pytest.mark.parametrize(
-    ("given", "expected"),
-    [({"kind": "cat"}, Cat()), ({"kind": "dog", "weight": 1.5}, Dog(weight=1.5)), (None, None)],
-)
-def test_a_union_is_told_apart_by_its_tag(given: Any, expected: Any) -> None:
-    """`kind` chooses the record; null is allowed where the union says so."""
-    assert read(given, Cat | Dog | None) == (expected, [])
+KINDS = "(random, grid, bayesian, hyperband)"
 
 
 @pytest.mark.parametrize(
-    ("given", "where_", "words"),
+    ("given", "at", "words"),
     [
-        ({"kind": "cow"}, "here.kind", "unknown kind 'cow' (known: cat, dog)"),
-        ({"lives": 1}, "here", "needs the key 'kind' (cat, dog); it has: lives"),
-        ({}, "here", "needs the key 'kind' (cat, dog); it has: nothing"),
-        ({"kind": "???"}, "here.kind", "a value is missing (known: cat, dog)"),
-        ("cat", "here", "must be a mapping, not 'cat'"),
-        (None, "here", "must be a mapping, not null"),
+        ({"kind": "rando"}, "here.kind", "unknown kind 'rando'; did you mean 'random'? (known: "),
+        ({"max_trials": 1}, "here.kind", f"is required {KINDS}"),
+        ({}, "here.kind", f"is required {KINDS}"),
+        ("random", "here", "must be a mapping, not 'random'"),
+        (None, "here", "must be a mapping, not None"),
     ],
 )
-def test_a_wrong_tag_is_one_clear_problem(given: Any, where_: str, words: str) -> None:
+def test_a_wrong_tag_is_one_clear_problem(given: Any, at: str, words: str) -> None:
     """Which keys it needs, which values are known."""
-    _, found = read(given, Cat | Dog)
-    assert [(p.where, p.what) for p in found] == [(where_, words)]
+    [problem] = read(given, Tuner)[1]
+    assert (problem.where, problem.what[: len(words)]) == (at, words)
 
 
-def test_keys_of_the_other_member_are_unknown_in_a_union() -> None:
-    """A cat has no weight: the tag decides which keys count."""
-    _, found = read({"kind": "cat", "weight": 1.0}, Cat | Dog)
-    assert where(found) == ["here.weight"]
+def test_a_target_is_told_from_a_kind_and_may_have_an_argument_of_that_name() -> None:
+    """`_target_` wins; without either, both are named."""
+    made = read({"_target_": "a.b", "kind": "x", "target": "y", "args": 1}, Data)[0]
+    assert (made.target, made.args) == ("a.b", {"kind": "x", "target": "y", "args": 1})
+    kinds = "sklearn, table, npz, images, windows"
+    wanted = f"is required ({kinds}, or the key _target_)"
+    assert read({}, Data)[1][0].what == wanted
 
 
-def test_a_missing_value_is_named_wherever_it_stands() -> None:
-    """`???` in a mapping, a list or at the top."""
-    given = {"name": "???", "pet": {"kind": "dog", "weight": "???", "tricks": ["???"]}}
-    _, found = read(given, House)
-    assert where(found) == ["here.name", "here.pet.weight", "here.pet.tricks[0]"]
-    assert {p.what for p in found} == {
-        "a value is missing; give one in the config or on the command line"
+def test_what_cannot_be_had_is_named_wherever_it_stands_and_nothing_else_is_said_of_it() -> None:
+    """`???` and interpolations that lead nowhere."""
+    lost = Unresolved("leads nowhere")
+    found = complaints(
+        {
+            **SECTIONS,
+            "data": {"kind": "npz", "path": "???"},
+            "model": {"_target_": "a.b", "x": {"y": [1, lost]}},
+            "tuner": {"kind": "???"},
+            "objective": {"name": lost},
+        },
+        threads="???",
+    )
+    missing = "a value is missing; give one in the config or on the command line"
+    assert found == {
+        "threads": missing,
+        "pipelines.a.data.path": missing,
+        "pipelines.a.model.x.y[1]": "leads nowhere",
+        "pipelines.a.tuner.kind": missing,
+        "pipelines.a.objective.name": "leads nowhere",
     }
 
 
 @pytest.mark.parametrize(("key", "text"), [(True, "true"), (1, "1"), (1.5, "1.5"), (None, "null")])
 def test_keys_that_yaml_did_not_read_as_text_are_refused(key: Any, text: str) -> None:
     """`on:` is True in YAML; silently dropping it would lose a setting."""
-    for annotation in (House, Call, dict[str, int]):
-        _, found = read({"name": "a", "_target_": "a.b", key: 1}, annotation)
-        said = [p.what for p in found if p.where == f"here.{text}"]
-        assert len(said) == 1, annotation
-        assert f"as {text}" in said[0]
-        assert said[0].endswith("quote it")
+    found = complaints({**SECTIONS, "model": {"_target_": "a.b", "x": {key: 1}}}, **{"fresh": True})
+    assert f"as {text}" in found[f"pipelines.a.model.x.{text}"]
+    with pytest.raises(ConfigError, match=f"^{text}: YAML reads"):
+        read_experiment("named", {key: 1}, [])
 
 
 @pytest.mark.parametrize(
-    ("value", "annotation", "expected"),
+    ("key", "value", "words"),
     [
-        (3, float, 3.0),
-        (3, int, 3),
-        (0.5, float, 0.5),
-        ("a", str, "a"),
-        (True, bool, True),
-        ([1, 2], list[int], [1, 2]),
+        ("name", 1, "must be text, not 1"),
+        ("name", True, "must be text, not True"),
+        ("count", True, "must be a whole number, not True"),
+        ("count", "1", "must be a whole number, not '1'"),
+        ("count", 1.0, "must be a whole number, not 1.0"),
+        ("count", None, "must be a whole number, not null"),
+        ("count", {}, "must be a whole number, not {}"),
+        ("size", True, "must be a number, not True"),
+        ("size", "1.5", "must be a number, not '1.5'"),
+        ("size", float("nan"), "must be finite, not nan"),
+        ("sold", 1, "must be true or false, not 1"),
+        ("sold", "yes", "must be true or false, not 'yes'"),
+        ("tricks", "x", "must be a list, not 'x'; write [x]"),
+        ("rooms", [1], "must be a mapping, not [1]"),
     ],
 )
-def test_scalars_are_read(value: Any, annotation: Any, expected: Any) -> None:
-    """A whole number is also a number, and becomes a float."""
-    made, found = read(value, annotation)
-    assert (made, type(made), found) == (expected, type(expected), [])
-
-
-@pytest.mark.parametrize(
-    ("value", "annotation"),
-    [
-        (True, int),
-        (True, float),
-        (True, str),
-        (1, bool),
-        ("1", int),
-        (1.0, int),
-        (1, str),
-        (None, int),
-        ("x", list[str]),
-        ([1], dict[str, int]),
-        ({}, int),
-        (True, Literal[1, 2]),
-        (1, Literal[True]),
-    ],
-)
-def test_no_scalar_is_taken_for_another(value: Any, annotation: Any) -> None:
-    """Above all a boolean is no number, though Python says so."""
-    made, found = read(value, annotation)
-    assert made is None
-    assert where(found) == ["here"]
-
-
-def test_a_record_with_rest_keeps_what_it_does_not_name() -> None:
-    """The arguments of a target, and back again."""
-    given = {"_target_": "a.b", "x": 1, "y": {"z": [1, 2]}}
-    made, found = read(given, Call)
-    assert (made, found) == (Call(target="a.b", args={"x": 1, "y": {"z": [1, 2]}}), [])
-    assert plain_config(made) == given
+def test_no_scalar_is_taken_for_another(key: str, value: Any, words: str) -> None:
+    """Above all a boolean is no number, though Python says so. A whole number becomes one."""
+    assert type(read({"name": "a", "size": 3}, House)[0].size) is float
+    [problem] = read({"name": "a", key: value}, House)[1]
+    assert (problem.where, problem.what) == (f"here.{key}", words)
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_what_is_understood_reads_back_as_the_same(name: str) -> None:
-    """plain_config() and the reader are each other's inverse over every shipped experiment."""
-    experiment: Experiment = from_hydra(f"experiment={name}")
-    assert read(plain_config(experiment.run), Run) == (experiment.run, [])
+    """Its plain data and reading are each other's inverse over every shipped experiment."""
+    experiment = from_hydra(f"experiment={name}")
+    assert read(experiment.run.model_dump(), Run) == (experiment.run, [])
     for content in experiment.pipelines.values():
-        assert read(plain_config(content), Pipeline) == (content, [])
-        assert read(plain_config(content.tuner), Tuner) == (content.tuner, [])
-        assert read(plain_config(content.data), Data) == (content.data, [])
+        assert read(content.model_dump(), Pipeline) == (content, [])
 
 
-def test_plain_data_shares_nothing_with_the_record() -> None:
-    """Changing one leaves the other as it was."""
-    record = Dog(weight=1.0, tricks=["sit"])
-    plain_config(record)["tricks"].append("roll")
-    assert record.tricks == ["sit"]
+def test_plain_data_shares_nothing_with_the_section_and_keeps_the_order_of_arguments() -> None:
+    """Changing one leaves the other as it was; layers come in the order in which they are named."""
+    given = {"z": {"b": 1, "a": [1]}, "_target_": "a.b", "y": 2}
+    made = read(given, Model)[0]
+    plain = made.model_dump()
+    assert (list(plain), list(plain["z"])) == (["_target_", "z", "y"], ["b", "a"])
+    plain["z"]["a"].append(2)
+    assert made.args["z"]["a"] == [1]
 
 
-def test_the_closest_member_of_a_union_complains() -> None:
-    """A number that may be a hyperparameter too is complained about as a number."""
-    _, found = read("ten", int | Hyperparameter | None)
-    assert [(p.where, p.what) for p in found] == [("here", "must be a whole number, not 'ten'")]
+def test_a_value_that_may_be_searched_is_complained_about_as_what_it_is() -> None:
+    """A number as a number, a list as what it was meant for, a search space as one."""
+    found = read({"epochs": "ten", "batch_size": [1, 2], "shuffle": {"hp": "Int"}}, Fit)[1]
+    assert [(p.where, p.what) for p in found] == [
+        ("here.epochs", "must be a whole number, not 'ten'"),
+        (
+            "here.batch_size",
+            "must be a whole number, not [1, 2]; to search them: {hp: Choice, values: [1, 2]}",
+        ),
+        ("here.shuffle.min_value", "is required"),
+        ("here.shuffle.max_value", "is required"),
+    ]
 
 
-def test_a_literal_names_its_values() -> None:
-    """With the nearest one first."""
-    _, found = read({"kind": "sklearn", "name": "irsi"}, SklearnData)
-    assert "did you mean 'iris'" in found[0].what
-    assert found[0].where == "here.name"
+def test_the_keys_of_a_section_follow_from_its_kind() -> None:
+    """Where it is not known yet, they are those of all kinds."""
+    assert "max_epochs" in known_keys("tuner")
+    assert "max_epochs" not in known_keys("tuner", {"kind": "grid"})
+    assert "depth" in known_keys("model", {"_target_": "a.b", "depth": 1})
+
+
+def test_a_checked_section_cannot_change() -> None:
+    """Behind the boundary nobody checks again."""
+    made = RandomTuner(max_trials=3)
+    with pytest.raises(ValueError, match="frozen"):
+        made.max_trials = 0

@@ -1,7 +1,8 @@
-"""Rows: where they come from and how they are split."""
+"""A source becomes a Dataset: splits, arrays, the user's function, tables in files."""
 
+import importlib
+import io
 import sys
-import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,15 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from runner_samples import data, read
 
-from runner.config.schema import PARTS, FunctionData, NpzData, SklearnData, Split
+from runner.config.schema import PARTS, Data, Split
 from runner.data.dataset import Dataset, Part
-from runner.data.sources import load
 from runner.data.split import refuse_leaks, split
 from runner.errors import ConfigError, DataError
 
+pyarrow: Any = importlib.import_module("pyarrow")  # has no types
+parquet: Any = importlib.import_module("pyarrow.parquet")
+
 X = np.arange(200, dtype="float32").reshape(100, 2)
 Y = np.repeat([0, 1], [80, 20])
+CLASSES = ("a", "b")
 
 
 def rows(part: Part | None) -> list[int]:
@@ -28,47 +33,31 @@ def rows(part: Part | None) -> list[int]:
 
 
 @pytest.mark.parametrize(
-    ("settings", "sizes"),
+    ("settings", "classes", "sizes"),
     [
-        (Split(), (80, 20, None)),
-        (Split(validation=0.1, test=0.3), (60, 10, 30)),
-        (Split(validation=0.25, test=0.25), (50, 25, 25)),
-        (Split(validation=0.1, test=0.1), (80, 10, 10)),
+        (Split(), (), (80, 20, None)),
+        (Split(validation=0.1, test=0.3), (), (60, 10, 30)),
+        (Split(validation=0.25, test=0.25), CLASSES, (50, 25, 25)),
+        (Split(validation=0.1, test=0.1), CLASSES, (80, 10, 10)),
     ],
 )
-def test_a_split_has_the_sizes_that_its_fractions_say(
-    settings: Split, sizes: tuple[int, int, int | None]
+def test_the_parts_have_the_sizes_asked_for_and_are_together_all_rows(
+    settings: Split, classes: tuple[str, ...], sizes: tuple[int, int, int | None]
 ) -> None:
-    """Each a share of all rows."""
-    parts = split(Y, settings, "regression")
+    """Each a share of all rows, in another order than they came; of a classification, with the
+    shares of the classes.
+    """
+    parts = split(Y, settings, classes=classes)
     assert tuple(len(parts[name]) if name in parts else None for name in PARTS) == sizes
-
-
-@pytest.mark.parametrize("task", ["classification", "regression"])
-def test_the_parts_are_disjoint_and_together_all_rows(task: str) -> None:
-    """In another order than they came."""
-    numbers = np.concatenate(
-        list(split(Y, Split(validation=0.2, test=0.2), task).values())
-    ).tolist()
-    assert sorted(numbers) == list(range(100))
-    assert numbers != sorted(numbers)
-
-
-def test_stratification_keeps_the_shares_of_the_classes() -> None:
-    """80 to 20 in each part."""
-    parts = split(Y, Split(validation=0.2, test=0.2), "classification")
-    assert [np.bincount(Y[numbers]).tolist() for numbers in parts.values()] == [
-        [48, 12],
-        [16, 4],
-        [16, 4],
-    ]
+    numbers = np.concatenate(list(parts.values())).tolist()
+    assert sorted(numbers) == list(range(100)) != numbers
+    ones = [5 * Y[found].sum() == len(found) for found in parts.values()]
+    assert all(ones) or not classes
 
 
 def test_the_splits_seed_alone_decides_the_rows() -> None:
     """The same seed draws the same rows, another one others."""
-    one, same, other = (
-        split(Y, Split(seed=seed, test=0.2), "classification") for seed in (1, 1, 2)
-    )
+    one, same, other = (split(Y, Split(seed=seed, test=0.2), classes=CLASSES) for seed in (1, 1, 2))
     assert {name: found.tolist() for name, found in one.items()} == {
         name: same[name].tolist() for name in one
     }
@@ -76,11 +65,11 @@ def test_the_splits_seed_alone_decides_the_rows() -> None:
 
 
 def test_a_split_that_cannot_be_made_is_an_error_of_the_data() -> None:
-    """A class too small to stand in every part; a part without rows."""
+    """A class too small to stand in every part, called by its name; a part without rows."""
+    with pytest.raises(DataError, match=r"data\.split: the class 'b' has fewer rows than"):
+        split(np.repeat([0, 1], [99, 1]), Split(test=0.2), classes=CLASSES)
     with pytest.raises(DataError, match=r"data\.split"):
-        split(np.repeat([0, 1], [99, 1]), Split(), "classification")
-    with pytest.raises(DataError, match=r"data\.split"):
-        split(Y[:1], Split(), "regression")
+        split(Y[:1], Split())
 
 
 def test_a_group_stands_in_one_part_alone() -> None:
@@ -89,7 +78,6 @@ def test_a_group_stands_in_one_part_alone() -> None:
     parts = split(
         np.arange(23),
         Split(kind="grouped", column="g", validation=0.2, test=0.2),
-        "regression",
         groups,
     )
     found = {name: set(groups[numbers]) for name, numbers in parts.items()}
@@ -105,33 +93,31 @@ def test_a_group_stands_in_one_part_alone() -> None:
 def test_a_chronological_split_tests_on_the_newest_rows() -> None:
     """By the column, or by the order of the rows; rows of one time stay together."""
     times = np.array([5, 1, 4, 4, 2, 3, 4, 6, 7, 8])
-    parts = split(
-        np.arange(10), Split(kind="chronological", validation=0.3, test=0.2), "regression", times
-    )
+    parts = split(np.arange(10), Split(kind="chronological", validation=0.3, test=0.2), times)
     assert {name: sorted(times[numbers].tolist()) for name, numbers in parts.items()} == {
         "train": [1, 2, 3, 4, 4, 4],
         "validation": [5, 6],
         "test": [7, 8],
     }
-    in_order = split(np.arange(10), Split(kind="chronological", validation=0.3), "regression")
+    in_order = split(np.arange(10), Split(kind="chronological", validation=0.3))
     assert [numbers.tolist() for numbers in in_order.values()] == [[0, 1, 2, 3, 4, 5, 6], [7, 8, 9]]
     with pytest.raises(DataError, match=r"10 rows leave none for validation"):
-        split(np.arange(10), Split(kind="chronological"), "regression", np.repeat([1, 2], [2, 8]))
+        split(np.arange(10), Split(kind="chronological"), np.repeat([1, 2], [2, 8]))
 
 
 def test_a_column_may_say_which_rows_are_which() -> None:
     """Test rows are not needed, validation rows are; another word is an error."""
     column = np.array(["validation", "train", "train"], dtype=object)
     given = Split(kind="given", column="part")
-    parts = split(np.arange(3), given, "regression", column)
+    parts = split(np.arange(3), given, column)
     assert {name: numbers.tolist() for name, numbers in parts.items()} == {
         "train": [1, 2],
         "validation": [0],
     }
     with pytest.raises(DataError, match=r"row 2: unknown part 'valid'; did you mean 'validation'"):
-        split(np.arange(3), given, "regression", np.array(["train", "valid", "test"], dtype=object))
+        split(np.arange(3), given, np.array(["train", "valid", "test"], dtype=object))
     with pytest.raises(DataError, match="leave none for validation"):
-        split(np.arange(3), given, "regression", np.array(["train", "test", "test"], dtype=object))
+        split(np.arange(3), given, np.array(["train", "test", "test"], dtype=object))
 
 
 def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(
@@ -146,147 +132,135 @@ def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(
     refuse_leaks({"train": train, "validation": other}, given=True)
     assert "1 of the 3 validation rows are train rows too" in caplog.text
     with pytest.raises(DataError, match="2 of the 2 test rows are train rows too"):
-        refuse_leaks({"train": train, "validation": other, "test": train.head(2)}, given=True)
+        refuse_leaks(
+            {"train": train, "validation": other, "test": train.take(slice(2))}, given=True
+        )
     words = Part({"a": np.array(["x", "y"], dtype=object), "b": x[:2, 1]}, np.array([0, 1]))
     with pytest.raises(DataError, match="1 of the 1 validation rows"):
-        refuse_leaks({"train": words, "validation": words.head(1)}, given=True)
+        refuse_leaks({"train": words, "validation": words.take(slice(1))}, given=True)
 
 
 # --- tables of scikit-learn
 
 
 @pytest.mark.parametrize(
-    ("name", "task", "shape", "classes", "sizes"),
+    ("name", "task", "shape", "classes", "sizes", "column"),
     [
-        ("iris", "classification", (4,), ("setosa", "versicolor", "virginica"), (90, 30, 30)),
-        ("digits", "classification", (8, 8, 1), tuple("0123456789"), (1077, 360, 360)),
-        ("diabetes", "regression", (10,), None, (264, 89, 89)),
+        (
+            "iris",
+            "classification",
+            (4,),
+            ("setosa", "versicolor", "virginica"),
+            (90, 30, 30),
+            "sepal length (cm)",
+        ),
+        ("digits", "classification", (8, 8, 1), tuple("0123456789"), (1077, 360, 360), None),
+        ("diabetes", "regression", (10,), None, (264, 89, 89), "age"),
     ],
 )
 def test_a_shipped_table_has_rows_facts_and_names(
-    name: Any,
+    name: str,
     task: str,
     shape: tuple[int, ...],
     classes: tuple[str, ...] | None,
     sizes: tuple[int, int, int],
+    column: str | None,
 ) -> None:
-    """Images keep their shape, classes their names."""
-    data = load(SklearnData(name=name, split=Split(test=0.2)), task)
-    assert tuple(len(part) for part in data.parts().values()) == sizes
-    assert (data.facts.input_shape, data.classes) == (shape, classes)
-    assert data.facts.num_classes == (len(classes) if classes else None)
-    assert data.describe("f")["shapes"] == dict(
-        zip(("train", "validation", "test"), ([size, *shape] for size in sizes), strict=True)
-    )
-
-
-def test_the_facts_are_those_of_the_training_rows_alone() -> None:
-    """Validation rows must not leak into a normalisation."""
-    train = Part(np.array([[1.0, 10.0], [3.0, 10.0]], "float32"), np.array([2.0, 6.0], "float32"))
-    other = Part(np.full((2, 2), 1e6, "float32"), np.array([1e6, 1e6], "float32"))
-    facts = Dataset(train, other, other, None, {}).facts
-    assert (facts.feature_mean, facts.feature_variance) == ([2.0, 10.0], [1.0, 0.0])
-    assert (facts.target_mean, facts.target_deviation) == (4.0, 2.0)
-    constant = Dataset(Part(train.x, np.array([5.0, 5.0], "float32")), other, None, None, {}).facts
-    assert constant.target_deviation == 1.0
+    """Images keep their shape, classes and columns their names; pixels have none."""
+    made = data(task, kind="sklearn", name=name, split={"test": 0.2})
+    assert tuple(len(part) for part in made.parts.values()) == sizes
+    assert (made.facts.input_shape, made.classes) == (shape, classes)
+    assert made.facts.num_classes == (len(classes) if classes else None)
+    described = made.describe("f")
+    shapes = ([size, *shape] for size in sizes)
+    assert described["shapes"] == dict(zip(PARTS, shapes, strict=True))
+    assert next(iter(described.get("columns", [None]))) == column
+    assert len(described.get("columns", ())) == (shape[0] if column else 0)
 
 
 def test_the_fingerprint_is_that_of_the_content() -> None:
     """The same rows give the same one; another value, type, split or class name another one."""
     part, other = Part(X[:50], Y[:50]), Part(X[50:], Y[50:])
-    base = Dataset(part, other, None, ("a", "b"), {"kind": "x"}).fingerprint
-    assert (
-        Dataset(Part(X[:50].copy(), Y[:50]), other, None, ("a", "b"), {"kind": "y"}).fingerprint
-        == base
-    )
-    different = [
-        Dataset(part, other, None, ("a", "c"), {}),
-        Dataset(Part(X[:50] + 1, Y[:50]), other, None, ("a", "b"), {}),
-        Dataset(Part(X[:50].astype("float64"), Y[:50]), other, None, ("a", "b"), {}),
-        Dataset(part, Part(X[50:], Y[50:][::-1]), None, ("a", "b"), {}),
-        Dataset(part, other, other, ("a", "b"), {}),
-    ]
-    assert len({base, *(data.fingerprint for data in different)}) == 6
+
+    def fingerprint(source: str = "x", classes: Any = CLASSES, **parts: Part) -> str:
+        given = {"train": part, "validation": other, **parts}
+        return Dataset(given, classes, {"kind": source}, 0.0, None).fingerprint
+
+    base = fingerprint()
+    assert fingerprint("y", train=Part(X[:50].copy(), Y[:50])) == base
+    different = {
+        fingerprint(classes=("a", "c")),
+        fingerprint(train=Part(X[:50] + 1, Y[:50])),
+        fingerprint(train=Part(X[:50].astype("float64"), Y[:50])),
+        fingerprint(validation=Part(X[50:], Y[50:][::-1])),
+        fingerprint(test=other),
+    }
+    assert len({base, *different}) == 6
 
 
 # --- .npz files
 
 
 @pytest.fixture
-def npz(tmp_path: Path) -> Callable[..., NpzData]:
+def npz(tmp_path: Path) -> Callable[..., dict[str, Any]]:
     """Writes arrays and names them."""
 
-    def write(**arrays: Any) -> NpzData:
+    def write(**arrays: Any) -> dict[str, Any]:
         np.savez(tmp_path / "rows.npz", **arrays)
-        return NpzData(path=str(tmp_path / "rows.npz"))
+        return {"kind": "npz", "path": str(tmp_path / "rows.npz")}
 
     return write
 
 
-def test_an_npz_file_is_read(npz: Callable[..., NpzData]) -> None:
+def test_an_npz_file_is_read(npz: Callable[..., dict[str, Any]]) -> None:
     """A column of targets is flattened, features become float32, labels become numbers."""
-    data = load(
-        npz(x=X.astype("int64"), y=np.where(Y, "no", "yes")[:, np.newaxis]), "classification"
-    )
-    x: Any = data.train.x
-    assert (data.classes, str(x.dtype), str(data.train.y.dtype)) == (
-        ("no", "yes"),
-        "float32",
-        "int64",
-    )
-    assert data.train.y.tolist() == [1 - int(Y[number]) for number in rows(data.train)]
+    made = data(**npz(x=X.astype("int64"), y=np.where(Y, "no", "yes")[:, np.newaxis]))
+    x: Any = made.train.x
+    kinds = (made.classes, str(x.dtype), str(made.train.y.dtype))
+    assert kinds == (("no", "yes"), "float32", "int64")
+    assert made.train.y.tolist() == [1 - int(Y[number]) for number in rows(made.train)]
 
 
-def test_other_names_of_arrays_may_be_given(npz: Callable[..., NpzData]) -> None:
+def test_a_split_may_go_by_an_array(npz: Callable[..., dict[str, Any]]) -> None:
+    """Also by that of the targets; it has a value a row."""
+    by_target = {"split": {"kind": "chronological", "column": "y"}}
+    made = data("regression", **npz(x=X, y=np.arange(100)[::-1]), **by_target)
+    assert sorted(rows(made.validation)) == list(range(20))
+    section = npz(x=X, y=Y, part=["train"] * 9)
+    with pytest.raises(DataError, match=r"100 rows of features, but .* of shape \(9,\)"):
+        data(**section, split={"kind": "given", "column": "part"})
+
+
+def test_other_names_of_arrays_may_be_given(npz: Callable[..., dict[str, Any]]) -> None:
     """One that is not there is named, with those that are."""
-    path = npz(features=X, target=Y).path
-    assert len(load(NpzData(path=path, x="features", y="target"), "classification").train) == 80
+    section = npz(features=X, target=Y)
+    assert len(data(**section, x="features", y="target").train) == 80
     with pytest.raises(
-        DataError, match=r"data\.path: .*unknown array 'x' \(known: features, target\)"
+        DataError, match=r"data\.path: .*unknown array 'x' \(known: features, target"
     ):
-        load(NpzData(path=path), "classification")
-    with pytest.raises(DataError, match=r"data\.path: .*did you mean 'target'"):
-        load(NpzData(path=path, x="features", y="targets"), "classification")
+        data(**section)
 
 
-def test_a_pickled_array_is_refused(npz: Callable[..., NpzData]) -> None:
-    """Unpickling runs whatever the file says."""
-    with pytest.raises(
-        DataError, match=r"data\.path: cannot read .* as an \.npz file of plain arrays"
-    ):
-        load(npz(x=X, y=np.array([object()] * 100)), "classification")
-
-
-def write_text(path: Path) -> None:
-    path.write_text("x,y\n1,2\n")
-
-
-def write_npy(path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, X)
-
-
-def write_torn(path: Path) -> None:
-    np.savez(path, x=X, y=Y)
-    path.write_bytes(path.read_bytes()[:300])
-
-
-def write_foreign_zip(path: Path) -> None:
-    with zipfile.ZipFile(path, "w") as file:
-        file.writestr("x", "1")
-        file.writestr("y", "1")
+def saved(save: Callable[..., None], *values: Any, **arrays: Any) -> bytes:
+    save(file := io.BytesIO(), *values, **arrays)
+    return file.getvalue()
 
 
 @pytest.mark.parametrize(
-    "write", [write_text, Path.touch, write_npy, write_torn, write_foreign_zip]
+    "content",
+    [
+        b"x,y\n1,2\n",
+        b"",
+        saved(np.save, X),
+        saved(np.savez, x=X, y=Y)[:300],
+        saved(np.savez, x=X, y=np.array([object()] * 100)),
+    ],
 )
-def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(
-    write: Callable[[Path], None], tmp_path: Path
-) -> None:
-    """Text, nothing, a single array, a torn file, another archive: one message."""
-    write(tmp_path / "rows.npz")
-    with pytest.raises(DataError, match=r"^data"):
-        load(NpzData(path=str(tmp_path / "rows.npz")), "classification")
+def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(content: bytes, tmp_path: Path) -> None:
+    """Text, nothing, a single array, a torn file, pickled objects."""
+    (tmp_path / "rows.npz").write_bytes(content)
+    with pytest.raises(DataError, match=r"^data\.path: "):
+        data(kind="npz", path=str(tmp_path / "rows.npz"))
 
 
 @pytest.mark.parametrize(
@@ -296,13 +270,13 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(
             np.where(X == 7, np.nan, X),
             Y,
             "classification",
-            "1 of the features are NaN or infinite, the first in row 4, place \\[1\\]",
+            "1 of the features of .*rows.npz are NaN or infinite, .* in row 4, place \\[1\\]",
         ),
         (
             np.where(X < 4, np.inf, X),
             Y,
             "regression",
-            "4 of the features are NaN or infinite, the first in row 1",
+            "4 of the features of .* are NaN or infinite, the first in row 1",
         ),
         (X.astype("float64") * 1e300, Y, "regression", "NaN or infinite"),
         (
@@ -328,87 +302,431 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
 def test_unusable_rows_are_refused(
-    npz: Callable[..., NpzData], x: NDArray[Any], y: NDArray[Any], task: str, words: str
+    npz: Callable[..., dict[str, Any]], x: NDArray[Any], y: NDArray[Any], task: str, words: str
 ) -> None:
     """Each with what is wrong with them."""
     with pytest.raises(DataError, match=words):
-        load(npz(x=x, y=y), task)
+        data(task, **npz(x=x, y=y))
 
 
 # --- the user's function
 
 
+FUNCTIONS = """
+import numpy as np
+
+def make(n, first=0): return first + np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 3
+def given(validation): return {"train": make(9), "validation": validation}
+def pair(n=30): return make(n)
+def parts(): return {"train": make(30), "validation": make(15, 100), "test": make(6, 200)}
+def no_validation(): return {"train": make(9)}
+def misnamed(): return {"train": make(9), "valid": make(9)}
+def three(): return make(9) + (1,)
+def leaking(): return given(make(4))
+def nothing(): pass
+def halves(): return given(make(9)[0])
+def unpaired(): return given(None)
+def unlike(): return given((np.ones((9, 5)), np.arange(9) % 3))
+def fails(): raise RuntimeError("mine")
+"""
+
+
 @pytest.fixture
 def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.syspath_prepend(str(tmp_path))
-    (tmp_path / "users_own_rows.py").write_text(
-        "import numpy as np\n"
-        "def make(n, first=0): return first + np.arange(2.0 * n).reshape(n, 2), np.arange(n) % 3\n"
-        "def pair(n=30): return make(n)\n"
-        "def parts(n=30): return {'train': make(n), 'validation': make(n // 2, 100), 'test': make(6, 200)}\n"
-        "def no_validation(): return {'train': make(9)}\n"
-        "def misnamed(): return {'train': make(9), 'valid': make(9)}\n"
-        "def three(): return make(9) + (1,)\n"
-        "def leaking(): return {'train': make(9), 'validation': make(4)}\n"
-        "def nothing(): pass\n"
-        "def halves(): return {'train': make(9), 'validation': make(9)[0]}\n"
-        "def unpaired(): return {'train': make(9), 'validation': None}\n"
-        "def unlike(): return {'train': make(9), 'validation': (np.ones((9, 5)), np.arange(9) % 3)}\n"
-        "def fails(): raise RuntimeError('mine')\n"
-    )
+    (tmp_path / "users_own_rows.py").write_text(FUNCTIONS)
     yield
     sys.modules.pop("users_own_rows", None)
 
 
-def function(name: str, **args: Any) -> FunctionData:
-    return FunctionData(target=f"users_own_rows.{name}", args=args, split=Split(test=0.2))
+def returned(name: str, task: str = "classification", **args: Any) -> Dataset:
+    return data(task, _target_=f"users_own_rows.{name}", split={"test": 0.2}, **args)
 
 
 @pytest.mark.usefixtures("module")
 def test_a_function_may_return_rows_that_are_then_split() -> None:
     """With the arguments of the config."""
-    data = load(function("pair", n=60), "classification")
-    assert [len(part) for part in data.parts().values()] == [36, 12, 12]
-    assert data.classes == ("0", "1", "2")
-    assert data.source == {"_target_": "users_own_rows.pair", "n": 60}
+    made = returned("pair", n=60)
+    assert [len(part) for part in made.parts.values()] == [36, 12, 12]
+    assert made.classes == ("0", "1", "2")
+    assert made.source == {"_target_": "users_own_rows.pair", "n": 60}
 
 
 @pytest.mark.usefixtures("module")
 def test_a_function_may_return_the_parts_itself() -> None:
     """They are then as it returned them, row by row."""
-    data = load(function("parts"), "classification")
-    assert [len(part) for part in data.parts().values()] == [30, 15, 6]
-    x: Any = data.train.x
+    made = returned("parts")
+    assert [len(part) for part in made.parts.values()] == [30, 15, 6]
+    x: Any = made.train.x
     assert x.tolist() == np.arange(60.0).reshape(30, 2).tolist()
-    assert data.train.y.tolist() == [n % 3 for n in range(30)]
-    assert data.source["split"] == "given"
-    assert load(function("parts"), "regression").validation.y.tolist() == [n % 3 for n in range(15)]
+    assert made.train.y.tolist() == [n % 3 for n in range(30)]
+    assert made.source["split"] == "given"
+    assert returned("parts", "regression").validation.y.tolist() == [n % 3 for n in range(15)]
 
 
 @pytest.mark.usefixtures("module")
 @pytest.mark.parametrize(
     ("name", "words"),
     [
-        ("no_validation", "users_own_rows.no_validation returned no 'validation' part"),
-        ("misnamed", "unknown part 'valid'; did you mean 'validation'"),
+        ("no_validation", "users_own_rows.no_validation returned {'train': 'tuple'}; it must"),
+        (
+            "misnamed",
+            "'valid': 'tuple'}; it must return .* validation and perhaps test",
+        ),
         ("three", "returned tuple; it must return \\(x, y\\)"),
         ("leaking", "4 of the 4 validation rows are train rows too"),
         ("nothing", "returned NoneType; it must return \\(x, y\\)"),
         ("halves", "users_own_rows.halves"),
         ("unpaired", "users_own_rows.unpaired"),
-        ("unlike", "users_own_rows.unlike"),
+        ("unlike", "different shapes: .*5"),
     ],
 )
 def test_a_wrong_return_is_an_error_of_the_data(name: str, words: str) -> None:
     """That says what is wanted, and of whom."""
     with pytest.raises(DataError, match=words):
-        load(function(name), "classification")
+        returned(name)
 
 
 @pytest.mark.usefixtures("module")
 def test_an_argument_that_the_function_does_not_take_is_an_error_of_the_config() -> None:
     """Before the function is called; its own errors are its own."""
     with pytest.raises(ConfigError, match="takes no argument 'm'"):
-        load(function("pair", m=1), "classification")
+        returned("pair", m=1)
     with pytest.raises(RuntimeError, match="mine"):
-        load(function("fails"), "classification")
+        returned("fails")
+
+
+# --- tables in files: columns by kind, missing values, splits that go by a column
+
+CSV = (
+    "id,city,rooms,zip,price\na1,Bern,3,01,100\na2,Basel,4,02,200\na3,Bern,,01,300\na4,,5,02,150\n"
+)
+Load = Callable[..., Dataset]
+
+
+@pytest.fixture
+def loaded(tmp_path: Path) -> Load:
+    """Loads a table from text (or columns, as Parquet), with the keys of a section `data`."""
+
+    def make(
+        content: Any = CSV, task: str = "regression", name: str = "rows.csv", **keys: Any
+    ) -> Dataset:
+        path = tmp_path / name
+        if path.suffix == ".parquet":
+            parquet.write_table(pyarrow.table(content), path)
+        else:
+            path.write_text(content, encoding="utf-8")
+        given = {"path": str(path), "target": "price", "columns": {"id": "ignore"}} | keys
+        return data(task, kind="table", **given)
+
+    return make
+
+
+def joined(data: Dataset, name: str | None = None) -> list[Any]:
+    """A column (None: the target) of all parts, in the order of the target."""
+    parts = data.parts.values()
+    columns = [part.y if name is None else part.x[name] for part in parts]
+    order = np.argsort(np.concatenate([part.y for part in parts]))
+    found: list[Any] = np.concatenate(columns)[order].tolist()
+    return found
+
+
+def test_columns_are_read_by_their_content_or_as_they_are_called(loaded: Load) -> None:
+    """Numbers as float32, words as they are written; a missing number is NaN, a missing word the
+    empty one.
+    """
+    data = loaded(columns={"id": "ignore", "zip": "category"})
+    assert data.columns == {"city": "category", "rooms": "number", "zip": "category"}
+    assert joined(data) == [100, 150, 200, 300]
+    assert joined(data, "city") == ["Bern", "", "Basel", "Bern"]
+    assert joined(data, "zip") == ["01", "02", "02", "01"]
+    assert np.array_equal(joined(data, "rooms"), [3, 5, 4, np.nan], equal_nan=True)
+    assert data.train.shape == (3, 3)
+    assert data.describe("f")["columns"] == data.columns
+
+
+def test_a_table_of_numbers_is_one_array(loaded: Load) -> None:
+    """As any model takes it, in the order of the columns."""
+    data = loaded("b,a,price\n1,2,3\n4,5,6\n7,8,9\n", columns={})
+    rows: NDArray[Any] = np.concatenate([part.x for part in data.parts.values()])
+    assert sorted(rows.tolist()) == [[1, 2], [4, 5], [7, 8]]
+    assert data.facts.input_shape == (2,)
+    assert (data.facts.columns, data.facts.categories, data.facts.may_miss) == (
+        ("b", "a"),
+        {},
+        True,
+    )
+
+
+def test_facts_are_those_of_the_training_rows(loaded: Load) -> None:
+    """Without the missing numbers; words in their order. A target that is constant deviates by 1,
+    so that it can be divided by.
+    """
+    facts = loaded(split={"kind": "chronological", "validation": 0.25}).facts
+    assert (facts.categories, facts.columns) == (
+        {"city": ["Basel", "Bern"]},
+        ("city", "rooms", "zip"),
+    )
+    assert facts.feature_mean == [3.5, pytest.approx(4 / 3)]
+    assert facts.feature_variance == [0.25, pytest.approx(2 / 9)]
+    assert facts.target_mean == 200.0
+    assert facts.target_deviation == pytest.approx(20000**0.5 / 3**0.5)
+    assert loaded("a,price\n1,5\n2,5\n3,5\n", columns={}).facts.target_deviation == 1.0
+
+
+@pytest.mark.parametrize(
+    ("odd", "even", "classes"), [("yes", "no", ("no", "yes")), (9, 10, ("9", "10"))]
+)
+def test_classes_are_the_words_or_whole_numbers_of_the_target(
+    odd: Any, even: Any, classes: tuple[str, ...], loaded: Load
+) -> None:
+    """In their order, numbers by size."""
+    text = "a,price\n" + "".join(f"{n},{(even, odd)[n % 2]}\n" for n in range(20))
+    assert loaded(text, "classification", columns={}).classes == classes
+
+
+def test_a_parquet_file_is_read_like_a_csv(loaded: Load) -> None:
+    """By its types; what is a category is text."""
+    table = {"city": ["Bern", None, "Bern", "Basel"], "rooms": [3, 4, None, 5], "zip": [1, 2, 2, 1]}
+    data = loaded(
+        table | {"price": [1.0, 2.0, 3.0, 4.0]}, name="rows.parquet", columns={"zip": "category"}
+    )
+    assert data.columns == {"city": "category", "rooms": "number", "zip": "category"}
+    assert (joined(data, "city"), joined(data, "zip")) == (
+        ["Bern", "", "Bern", "Basel"],
+        ["1", "2", "2", "1"],
+    )
+    assert np.array_equal(joined(data, "rooms"), [3, 4, np.nan, 5], equal_nan=True)
+
+
+def test_rows_that_lack_something_may_be_left_out(
+    loaded: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Those without a target among them; how many is said."""
+    caplog.set_level("INFO", "runner")
+    data = loaded(CSV + "a5,Bern,1,01,\na6,Bern,2,01,400\n", missing="drop")
+    assert joined(data) == [100, 200, 400]
+    assert "3 of 6 rows are left out" in caplog.text
+
+
+def test_files_may_be_the_parts(loaded: Load, tmp_path: Path) -> None:
+    """Read as the training file is, whatever their order in the config."""
+    paths = {"validation": str(tmp_path / "other.csv"), "train": str(tmp_path / "rows.csv")}
+
+    def with_other(text: str) -> Dataset:
+        (tmp_path / "other.csv").write_text(text)
+        return loaded(path=paths, columns={"id": "ignore", "zip": "category"})
+
+    made = with_other(CSV.replace("00\n", "99\n").replace("150", "250"))
+    assert made.train.y.tolist() == [100, 200, 300, 150]
+    assert made.validation.y.tolist() == [199, 299, 399, 250]
+    assert made.source["split"] == "given"
+    with pytest.raises(DataError, match=r"data\.path: .*other\.csv has no column 'rooms'"):
+        with_other("id,city,zip,price\nb1,Bern,3,1\n")
+
+
+@pytest.mark.parametrize(
+    ("split", "parts"),
+    [
+        ({"kind": "grouped", "column": "city", "validation": 0.4}, None),
+        (
+            {"kind": "chronological", "column": "when", "validation": 0.5},
+            {"train": [30, 40], "validation": [10, 20]},
+        ),
+        (
+            {"kind": "given", "column": "part"},
+            {"train": [20, 40], "validation": [10], "test": [30]},
+        ),
+    ],
+)
+def test_a_split_may_go_by_a_column(
+    split: dict[str, Any], parts: dict[str, list[int]] | None, loaded: Load
+) -> None:
+    """Which is then no feature."""
+    text = "a,city,when,part,price\n1,Bern,2026-02-01,validation,10\n"
+    text += "2,Rom,2026-02-01T01:00:00,train,20\n3,Bern,2025-12-31,test,30\n"
+    text += "4,Rom,2026-01-15,train,40\n5,Bonn,2024-01-01,train,40\n"
+    text = text if parts is None else text.replace("5,Bonn,2024-01-01,train,40\n", "")
+    kinds = {name: "ignore" for name in ("city", "when", "part") if name != split["column"]}
+    data = loaded(text, columns=kinds, split=split)
+    assert data.columns == {"a": "number"}
+    if parts is not None:
+        assert {name: sorted(part.y.tolist()) for name, part in data.parts.items()} == parts
+
+
+def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
+    """As in files of most of Europe; a mistyped one is found all the same."""
+    data = loaded("a;price\n1,5;10,25\n;3\n-0,5;2\n", columns={}, separator=";", decimal=",")
+    assert joined(data) == [2, 3, 10.25]
+    with pytest.raises(DataError, match=r"row 3 \(line 4\), column 'a': 'x' stands among numbers"):
+        loaded("a;price\n1,5;10,25\n2,5;3\nx;2\n", columns={}, separator=";", decimal=",")
+
+
+@pytest.mark.parametrize(
+    ("text", "keys", "words"),
+    [
+        (
+            CSV,
+            {"target": "prise"},
+            r"data\.target: .*rows\.csv has no column 'prise'; did you mean 'price'",
+        ),
+        (
+            CSV,
+            {"columns": {"idd": "ignore"}},
+            r"data\.columns\.idd: .*has no column 'idd'; did you mean 'id'",
+        ),
+        (CSV.replace(",", ";"), {}, r"has no column 'id' \(it has: id;city;rooms;zip;price\)"),
+        (CSV, {"target": "city"}, r"column 'city': 'Bern' is no finite number"),
+        (
+            CSV + "a5,Bern,x,01,1\n",
+            {},
+            r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' stands among",
+        ),
+        (
+            CSV + "a5,Bern,x,01,1\n",
+            {"columns": {"id": "ignore", "rooms": "number"}},
+            r"column 'rooms': 'x' is no finite number",
+        ),
+        (
+            CSV,
+            {"missing": "error"},
+            r"row 4 \(line 5\), column 'city': a word is missing, the first of 1; fill it in, or ",
+        ),
+        (
+            CSV + "a5,Bern,1,01,\n",
+            {},
+            r"data\.path: .*row 5 \(line 6\), column 'price': a number is missing",
+        ),
+        (
+            "a,price\n" + "".join(f"w{n},{n}\n" for n in range(101)),
+            {"columns": {}},
+            "101 different texts in 101 rows",
+        ),
+        (
+            "a,b,price\n1,,2\n2,,3\n",
+            {"columns": {}},
+            r"data\.path: column 'b' is of type empty: say columns: \{b: ignore\}",
+        ),
+        ("price\n1\n2\n", {"columns": {}}, "no column is left for the features"),
+        (
+            "a,price\n" + "".join(f"w{n},{n}\n" for n in range(9)),
+            {"columns": {}},
+            r"say columns: \{a: category\}, or",
+        ),
+        ("a,,price\n1,0,2\n2,1,3\n", {"columns": {}}, "a column has no name"),
+        (
+            "a,,price\n1,0,2\n2,1,3\n",
+            {"columns": {"": "ignore", "a": "ignore"}},
+            "no column is left",
+        ),
+        (
+            "a;b;price\n1,5;2,5;3\n",
+            {"columns": {}},
+            r"the first line has 1; is another separator meant\?",
+        ),
+        (
+            "a;price\n1,5;2\n2,5;3\n",
+            {"columns": {}, "separator": ";"},
+            r"row 1 \(line 2\), column 'a': '1,5' has a comma; is another data\.decimal meant\?",
+        ),
+        (
+            "a;price\n2;1\nx;2\n" + "1,5 ;2\n2,5;3\n" * 50,
+            {"columns": {}, "separator": ";"},
+            r"row 3 \(line 4\), column 'a': '1,5 ?' has a comma; .* say columns: \{a: category\}",
+        ),
+        (
+            {"a": ["1,5", None, None, "2,5", "1,5"], "price": [1, 2, 3, 4, 5]},
+            {"columns": {}, "name": "rows.parquet"},
+            r"row 1, column 'a': '1,5' has a comma",
+        ),
+        (
+            CSV,
+            {"split": {"kind": "chronological", "column": "id"}},
+            r"data\.split\.column: row 1: 'a1' is neither a number nor",
+        ),
+        (
+            CSV,
+            {"split": {"kind": "grouped", "column": "town"}},
+            r"data\.split\.column: .*has no column 'town'",
+        ),
+        (CSV, {"split": {"kind": "given", "column": "city"}}, "a word is missing, the first of 1"),
+        (
+            {"when": np.array(["2026-01-01"], "datetime64[ms]"), "price": [1]},
+            {"columns": {}, "name": "rows.parquet"},
+            r"column 'when' is of type datetime64: say columns: \{when: ignore\}",
+        ),
+        ("a,price\n1,2\n", {"columns": {}}, r"data\.split"),
+        ("a,price\n", {"columns": {}}, "holds no rows"),
+        ("", {}, "is empty"),
+    ],
+)
+def test_a_table_that_cannot_be_used_says_why(
+    text: Any, keys: dict[str, Any], words: str, loaded: Load
+) -> None:
+    """With the key or the file, the row and the column, and what to do."""
+    with pytest.raises(DataError, match=words):
+        loaded(text, **keys)
+
+
+HERE = str(Path(__file__).parent)
+TABLE: dict[str, Any] = {"kind": "table", "path": __file__, "target": "price"}
+IMAGES: dict[str, Any] = {"kind": "images", "path": HERE, "image_size": [8, 8]}
+WINDOWS: dict[str, Any] = {**TABLE, "kind": "windows", "sequence_length": 1}
+BOTH = {"train": __file__, "validation": __file__}
+BOTH_FOLDERS = {"train": HERE, "validation": HERE}
+
+
+@pytest.mark.parametrize(
+    ("section", "complaints"),
+    [
+        (TABLE | {"columns": {"price": "number"}}, {"columns.price": "is the target"}),
+        (
+            TABLE | {"columns": {"a": "text"}},
+            {"columns.a": "unknown value 'text' (known: number, category, ignore)"},
+        ),
+        (TABLE | {"path": "no.csv"}, {"path": "there is no "}),
+        (TABLE | {"path": {"train": __file__}}, {"path.validation": "is required"}),
+        (
+            TABLE | {"path": BOTH | {"valid": __file__}},
+            {"path.valid": "did you mean 'validation'"},
+        ),
+        (TABLE | {"path": BOTH, "split": {"kind": "random"}}, {"split.kind": "parts already"}),
+        (TABLE | {"separator": ", "}, {"separator": "at most 1 character"}),
+        (TABLE | {"split": {"kind": "grouped"}}, {"split.column": "the group or part of each row"}),
+        (TABLE | {"split": {"column": "a"}}, {"split.column": "only a grouped"}),
+        (
+            IMAGES | {"path": f"{HERE}/no", "image_size": [8]},
+            {
+                "path": f"there is no {HERE}/no; paths count from the current folder",
+                "image_size": "must hold at least 2, not [8]",
+            },
+        ),
+        (
+            IMAGES | {"path": BOTH_FOLDERS | {"test": f"{HERE}/no"}},
+            {"path.test": "there is no "},
+        ),
+        (
+            WINDOWS | {"sequence_length": 0, "horizon": -1},
+            {
+                "sequence_length": "must be at least 1, not 0",
+                "horizon": "must be at least 0, not -1",
+            },
+        ),
+        (
+            WINDOWS | {"features": []},
+            {"features": "must hold at least 1, not []"},
+        ),
+        (
+            WINDOWS | {"features": ["price"], "horizon": 0},
+            {"features": "at horizon 0 a window would hold its own target"},
+        ),
+    ],
+)
+def test_a_wrong_section_is_said_by_key(
+    section: dict[str, Any], complaints: dict[str, str]
+) -> None:
+    """Before any file is read, and all at once."""
+    found = {problem.where: problem.what for problem in read(section, Data, "data")[1]}
+    assert [*found] == [f"data.{key}" for key in complaints]
+    for words, what in zip(complaints.values(), found.values(), strict=True):
+        assert words in what

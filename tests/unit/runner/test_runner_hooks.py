@@ -1,67 +1,56 @@
-"""Purging: what is deleted, and all that is not."""
+"""Hooks: the order in which they run; what a purge deletes, and all that it does not."""
 
 import json
-import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
+from runner_samples import pipeline, stored
 
-import runner.search.state
 from history import registry
 from history.entry import Entry
-from history.manager import COMMON_ARTEFACTS
-from history.store import open_store
-from runner.hooks.purge import delete_search, purge
-from runner.run.experiment import Report
+from history.files import held
+from history.manager import HistoryManager
+from history.store import Store
+from runner.config.schema import Run
+from runner.hooks.purge import purge
+from runner.run.experiment import RunSummary, run_hooks
+from runner.run.identity import Identity
 from runner.run.pipeline import Done
 from runner.run.plan import Plan
-from runner.search.locks import exclusive
+from runner.search.state import Place, delete_search
 
 FINGERPRINT = "f" * 64
 
 
-@dataclass
-class Place:
-    """A root with a history, and searches beside it."""
-
-    root: Path
-
-    def search(self, name: str = "mlp", fingerprint: str = FINGERPRINT) -> Path:
-        """The folder of a finished search: 3 files, 100 bytes beside its marker."""
-        folder = self.root / "trials" / f"digits-{name}" / fingerprint[:16]
-        (folder / "trial_0000").mkdir(parents=True)
-        (folder / "search.json").write_text(json.dumps({"fingerprint": fingerprint}))
-        (folder / "oracle.json").write_text("o" * 60)
-        (folder / "trial_0000" / "trial.json").write_text("t" * 40)
-        return folder
-
-    def done(self, trials: Path | None, name: str = "mlp", status: str = "complete") -> Done:
-        """A pipeline that has ended, its entry stored."""
-        manager = registry.manager("classification", self.root, open_store("tinydb", self.root))
-        made = self.root / "made" / name
-        made.mkdir(parents=True)
-        files = {key: made / f"{key}.bin" for key in (*COMMON_ARTEFACTS, *manager.artefacts)}
-        for key, path in files.items():
-            path.write_text(key)
-        entry = manager.add({"pipeline": name, "status": status}, files)
-        error = "it failed" if status == "failed" else None
-        plan = Plan(name, {}, {}, searched(trials), "", {}, 0.0) if trials is not None else None
-        return Done(name, manager, "accuracy", entry, plan, error)
-
-    def run(self, *done: Done) -> Report:
-        return Report("r1", self.root, list(done))
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path.resolve() / "results"
 
 
-def searched(folder: Path) -> runner.search.state.Place:
-    """Where the search of this test is said to be."""
-    return runner.search.state.Place(folder, FINGERPRINT, folder.parents[2] / ".locks")
+def search(root: Path, name: str = "mlp", fingerprint: str = FINGERPRINT) -> Place:
+    """A finished search: 3 files, 100 bytes beside its marker."""
+    folder = root / "trials" / f"digits-{name}" / fingerprint[:16]
+    (folder / "trial_0000").mkdir(parents=True)
+    (folder / "search.json").write_text(json.dumps({"fingerprint": fingerprint}))
+    (folder / "oracle.json").write_text("o" * 60)
+    (folder / "trial_0000" / "trial.json").write_text("t" * 40)
+    return Place(folder, FINGERPRINT, root / ".locks")
 
 
-def marker_bytes(folder: Path) -> int:
-    return (folder / "search.json").stat().st_size
+def done(root: Path, place: Place, name: str = "mlp", **document: Any) -> Done:
+    """A pipeline that has ended, its entry stored."""
+    entry = stored(root, **{"pipeline": name, **document})
+    plan = Plan(name, Run(), pipeline(), Identity({}, {}), place, {}, 0.0)
+    return Done(name, registry.manager("classification", root), entry, plan)
+
+
+def purged(root: Path, *pipelines: Done) -> RunSummary:
+    summary = RunSummary("r1", root, list(pipelines))
+    purge(summary)
+    return summary
 
 
 def tree(folder: Path) -> dict[str, bytes | None]:
@@ -72,167 +61,168 @@ def tree(folder: Path) -> dict[str, bytes | None]:
     }
 
 
-@pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path.resolve() / "results")
+called: list[str] = []
 
 
-def stored(done: Done) -> Entry:
-    assert done.entry is not None
-    return done.entry
+def note(run: RunSummary, word: str) -> None:
+    """A hook that says that it was called, and for which run."""
+    called.append(f"{run.run_id} {word}")
+    if word == "fail":
+        raise ValueError("no")
+
+
+def test_hooks_run_in_their_order_and_purge_last(root: Path) -> None:
+    """One that fails is reported, and the others still run; one that is null does not."""
+    called.clear()
+    words, summary = ("purge", "b", "fail", "a"), RunSummary("r1", root)
+    hooks = {word: {"_target_": f"{__name__}.note", "word": word} for word in words}
+    run_hooks(Run.model_validate({"hooks": {**hooks, "none": None}}), summary)
+    assert called == ["r1 b", "r1 fail", "r1 a", "r1 purge"]
+    assert (summary.failures, summary.exit_code) == (["hooks.fail: no"], 1)
 
 
 def test_the_trial_data_of_a_verified_entry_is_deleted(
-    place: Place, caplog: pytest.LogCaptureFixture
+    root: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """With the folders above that are then empty; entry and database stay."""
-    folder = place.search()
-    freed = 100 + marker_bytes(folder)
-    done = place.done(folder)
-    before = tree(place.root / "entries")
-    report = place.run(done)
-    with caplog.at_level(logging.INFO, "runner"):
-        purge(report)
-    assert report.failures == []
-    assert not (place.root / "trials").exists()
-    assert tree(place.root / "entries") == before
-    assert f"purged the trial data of 1 pipeline: {freed} bytes freed" in caplog.messages
+    caplog.set_level("INFO", "runner")
+    place = search(root)
+    ended = done(root, place)
+    before = tree(root / "entries")
+    assert purged(root, ended).failures == []
+    assert not (root / "trials").exists()
+    assert tree(root / "entries") == before
+    freed = 100 + len(json.dumps({"fingerprint": FINGERPRINT}))
+    assert caplog.messages == [f"purged the trial data of 1 pipeline: {freed} bytes freed"]
+    assert delete_search(place) == 0
 
 
-def test_other_searches_beside_it_stay(place: Place) -> None:
-    """Only the run's own is deleted."""
-    mine, other = place.search(), place.search(fingerprint="e" * 64)
-    before = tree(other)
-    purge(place.run(place.done(mine)))
-    assert not mine.exists()
-    assert tree(other) == before
-
-
-def test_a_failed_pipeline_keeps_its_trial_data(place: Place) -> None:
-    """They are what its failure can be understood from; the others are purged."""
-    good, bad = place.search("good"), place.search("bad")
-    before = tree(bad)
-    report = place.run(place.done(good, "good"), place.done(bad, "bad", "failed"))
-    purge(report)
-    assert not good.exists()
-    assert tree(bad) == before
-    assert report.failures == []
-
-
-def test_a_pipeline_whose_failure_could_not_be_stored_keeps_its_trial_data(place: Place) -> None:
-    """Without an entry there is nothing else of it."""
-    folder = place.search()
-    done = place.done(folder)
-    done.entry = None
-    purge(place.run(done))
-    assert (folder / "oracle.json").is_file()
-
-
-def spoil_bytes(entry: Entry) -> None:
-    path = entry.artefact("model")
-    path.write_text("x" * path.stat().st_size)
-
-
-def spoil_length(entry: Entry) -> None:
-    entry.artefact("trials").write_text("")
-
-
-def lose_file(entry: Entry) -> None:
-    entry.artefact("confusion_matrix").unlink()
-
-
-def lose_document(entry: Entry) -> None:
-    open_store("tinydb", entry.root).remove(entry.id)
-
-
-def tear_database(entry: Entry) -> None:
-    (entry.root / "history.json").write_text('{"entries": {"1"')
+def test_a_pipeline_that_failed_or_has_more_trials_keeps_its_trial_data(root: Path) -> None:
+    """They are what its failure can be understood from, stored or not, or what a larger budget
+    comes back to; the others are purged.
+    """
+    good, *others = (search(root, name) for name in ("good", "bad", "worse", "more"))
+    (others[2].folder / "trial_0001").mkdir()
+    before = [tree(place.folder) for place in others]
+    bad, worse = (done(root, place, "bad", status="failed") for place in others[:2])
+    worse.entry = None
+    more = done(root, others[2], "more", search={"trials": {"total": 1}})
+    assert purged(root, done(root, good, "good"), bad, worse, more).failures == []
+    assert not good.folder.exists()
+    assert [tree(place.folder) for place in others] == before
 
 
 @pytest.mark.parametrize(
-    "damage", [spoil_bytes, spoil_length, lose_file, lose_document, tear_database]
+    "damage",
+    [
+        lambda entry: entry.artefact("model").write_text("x" * len("model")),
+        lambda entry: entry.artefact("confusion_matrix").unlink(),
+        lambda entry: Store(entry.root).remove(entry.id),
+        lambda entry: (entry.root / "history.json").write_text('{"entries": {"1"'),
+    ],
 )
 def test_a_damaged_entry_keeps_the_trial_data_and_fails_the_hook(
-    place: Place, damage: Callable[[Entry], None]
+    root: Path, damage: Callable[[Entry], object]
 ) -> None:
     """History before purge: what is read back counts, not what was written."""
-    folder, fine = place.search(), place.search("fine")
-    done, other = place.done(folder), place.done(fine, "fine")
-    damage(stored(done))
-    before = tree(folder)
-    report = place.run(done, other)
-    purge(report)
-    assert tree(folder) == before
-    assert report.exit_code == 1
-    assert report.failures[0].startswith("purge: ")
-    assert fine.exists() == (damage is tear_database)
+    place = search(root)
+    ended = done(root, place)
+    assert ended.entry is not None
+    damage(ended.entry)
+    before = tree(place.folder)
+    summary = purged(root, ended)
+    assert tree(place.folder) == before
+    assert (summary.exit_code, summary.failures[0][:7]) == (1, "purge: ")
+
+
+def test_all_entries_are_verified_before_the_first_search_is_deleted(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the order of the pipelines: nothing is deleted while one may still turn out to be
+    damaged.
+    """
+    places = search(root, "one"), search(root, "other")
+    ended = [done(root, place) for place in places]
+    seen: list[bool] = []
+    monkeypatch.setattr(
+        HistoryManager, "verify", lambda *_: seen.extend(place.folder.exists() for place in places)
+    )
+    purged(root, *ended)
+    assert seen == [True] * 4
+    assert not (root / "trials").exists()
 
 
 @pytest.mark.parametrize("marker", [None, "", "[]", "null", '{"fingerprint": "e"}', "{}"])
-def test_a_folder_without_this_searchs_marker_is_kept(place: Place, marker: str | None) -> None:
+def test_a_folder_without_this_searchs_marker_is_kept(root: Path, marker: str | None) -> None:
     """None, a torn one, another search's."""
-    folder = place.search()
-    (folder / "search.json").unlink()
+    place = search(root)
+    (place.folder / "search.json").unlink()
     if marker is not None:
-        (folder / "search.json").write_text(marker)
-    before = tree(folder)
-    assert delete_search(searched(folder)) == 0
-    assert tree(folder) == before
+        (place.folder / "search.json").write_text(marker)
+    before = tree(place.folder)
+    assert delete_search(place) == 0
+    assert tree(place.folder) == before
 
 
-def test_links_are_never_followed(place: Place, tmp_path: Path) -> None:
+def test_links_are_never_followed(root: Path) -> None:
     """Neither a linked folder, nor one below a link, nor what lies behind links inside."""
-    outside = place.search("elsewhere")
+    outside, inner = search(root, "elsewhere").folder, search(root, "inner")
     before = tree(outside)
-    link = place.root / "trials" / "link"
+    link, upper = root / "trials" / "link", root / "upper"
     link.symlink_to(outside)
-    assert delete_search(searched(link)) == 0
-    upper = place.root / "upper"
     upper.symlink_to(outside.parent)
-    assert delete_search(searched(upper / outside.name)) == 0
+    for folder in (link, upper / outside.name):
+        assert delete_search(Place(folder, FINGERPRINT, root / ".locks")) == 0
+    (inner.folder / "trial_0001").symlink_to(outside / "trial_0000")
+    (inner.folder / "trial_0000" / "result.json").symlink_to(outside / "oracle.json")
+    delete_search(inner)
+    assert sorted(tree(inner.folder)) == ["trial_0000", "trial_0000/result.json", "trial_0001"]
     assert tree(outside) == before
-    inner = place.search("inner")
-    (inner / "linked").symlink_to(outside)
-    (inner / "trial_0000" / "file").symlink_to(outside / "oracle.json")
-    delete_search(searched(inner))
-    assert not inner.exists()
-    assert tree(outside) == before
 
 
-def test_nothing_beside_a_search_is_touched(place: Place) -> None:
-    """Files of others in the folders above stay, and so do those folders."""
-    folder = place.search()
-    (folder.parent / "notes.txt").write_text("mine")
-    (folder.parent / f"{folder.name}-2").mkdir()
-    delete_search(searched(folder))
-    assert tree(folder.parent) == {"notes.txt": b"mine", f"{folder.name}-2": None}
+def test_what_no_search_writes_stays_and_is_named(
+    root: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Only files of ours go, by their names; an atomic write that a kill cut short is ours too.
+    Other searches and what lies beside them are not touched.
+    """
+    other, place = search(root, fingerprint="e" * 64).folder, search(root)
+    (place.folder.parent / "notes.txt").write_text("mine")
+    (place.folder / ".oracle.json.0f0f.tmp").write_text("cut")
+    (place.folder / "notes.txt").write_text("mine")
+    (place.folder / "trial_0000" / "curve.png").write_text("mine")
+    before = tree(other)
+    delete_search(place)
+    kept = {"notes.txt": b"mine", "trial_0000": None, "trial_0000/curve.png": b"mine"}
+    assert tree(place.folder) == kept
+    assert caplog.messages == [
+        f"kept in {place.folder}, because no search wrote it: {', '.join(sorted(kept))}"
+    ]
+    assert tree(other) == before
+    assert (place.folder.parent / "notes.txt").is_file()
 
 
-def test_the_bytes_freed_are_those_of_the_files(place: Place) -> None:
-    """Counted before they go; a folder that is gone frees nothing."""
-    folder = place.search()
-    assert delete_search(searched(folder)) == 0 + 100 + len(
-        json.dumps({"fingerprint": FINGERPRINT})
-    )
-    assert delete_search(searched(folder)) == 0
+@pytest.mark.parametrize("left", [["search.json", "trial_0000/trial.json"], ["search.json"], []])
+def test_what_an_interrupted_purge_left_goes_with_the_next_one(root: Path, left: list[str]) -> None:
+    """The marker goes last, so that it can tell what is left."""
+    place = search(root)
+    for path in place.folder.rglob("*.json"):
+        if str(path.relative_to(place.folder)) not in left:
+            path.unlink()
+    if len(left) < 2:
+        (place.folder / "trial_0000").rmdir()
+    delete_search(place)
+    assert not (root / "trials").exists()
 
 
-def test_what_an_interrupted_purge_left_goes_with_the_next_one(place: Place) -> None:
-    """The half-deleted folder has a name that no search has."""
-    folder = place.search()
-    folder.rename(folder.with_name(f"{folder.name}.purge"))
-    assert delete_search(searched(place.search())) > 0
-    assert not folder.parent.exists()
-
-
-def test_a_search_that_another_process_works_in_is_not_deleted_under_it(place: Place) -> None:
+def test_a_search_that_another_process_works_in_is_not_deleted_under_it(root: Path) -> None:
     """Whoever holds the search's lock, with a raised budget perhaps, still needs its files."""
-    folder = place.search()
-    before = tree(folder)
-    with exclusive(searched(folder).lock, "the search"):
-        purging = threading.Thread(target=delete_search, args=(searched(folder),), daemon=True)
+    place = search(root)
+    before = tree(place.folder)
+    with held(place.lock, "the search"):
+        purging = threading.Thread(target=delete_search, args=(place,), daemon=True)
         purging.start()
         purging.join(0.3)  # it may wait for the lock or give up at once
-        assert tree(folder) == before
+        assert tree(place.folder) == before
     purging.join(10)
     assert not purging.is_alive()

@@ -2,9 +2,11 @@
 built for them.
 """
 
-import logging
+import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,32 +15,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from matplotlib.image import imsave
-from runner_samples import pipeline
+from runner_samples import data, pipeline
 
 from runner import models
-from runner.config.check import Reader
-from runner.config.schema import Data, FunctionData
-from runner.data import memory
-from runner.data.dataset import Array, Dataset, Facts, Part, statistics
-from runner.data.sources import load
+from runner.data import dataset
+from runner.data.dataset import Array, Dataset, Facts, Part, moments
 from runner.errors import ConfigError, DataError
-from runner.run.preflight import preflight
+from runner.run.plan import preflight
 from runner.training.build import bench
-
-
-def problems(**section: Any) -> list[str]:
-    """What is wrong with a section `data` before anything is read."""
-    reader = Reader()
-    reader.read(section, Data, "data")
-    return [str(problem) for problem in reader.problems]
-
-
-def data(task: str = "classification", **section: Any) -> Dataset:
-    """The rows that a section `data` names."""
-    reader = Reader()
-    settings = reader.read(section, Data, "data")
-    assert not reader.problems
-    return load(settings, task)
 
 
 def rows(part: Part) -> Array:
@@ -55,7 +39,7 @@ def test_mean_and_variance_are_the_same_in_chunks(kind: str) -> None:
     x = np.random.default_rng(0).integers(0, 255, (50, 4, 3, 2)).astype(kind)
     expected = [f(x, axis=(0, 1, 2), dtype="float64") for f in (np.mean, np.var)]
     for cuts in ([], [1], [7, 8, 40]):
-        assert np.allclose(statistics(np.split(x, cuts)), expected, rtol=1e-12)
+        assert np.allclose(moments(np.split(x, cuts)), expected, rtol=1e-12)
     assert np.allclose(Part(x, x[:, 0, 0, 0]).statistics, expected, rtol=1e-12)
 
 
@@ -80,7 +64,7 @@ def shades(dataset: Dataset) -> dict[str, list[tuple[int, str]]]:
             (int(image.mean()), dataset.classes[label])
             for image, label in zip(rows(part), part.y, strict=True)
         )
-        for name, part in dataset.parts().items()
+        for name, part in dataset.parts.items()
     }
 
 
@@ -100,7 +84,7 @@ def test_images_are_read_with_the_classes_of_their_folders(photos: Path) -> None
         color_mode="grayscale",
         split={"test": 0.2},
     )
-    assert [part.shape for part in made.parts().values()] == [
+    assert [part.shape for part in made.parts.values()] == [
         (12, 3, 5, 1),
         (4, 3, 5, 1),
         (4, 3, 5, 1),
@@ -131,44 +115,31 @@ def test_folders_of_parts_are_taken_as_they_are(photos: Path, tmp_path: Path) ->
         "validation": [ALL[3], ALL[13]],
     }
     (held / "light").rename(held / "lihgt")
-    with pytest.raises(DataError, match="'light' is a folder of train alone"):
+    with pytest.raises(DataError, match="'light' is no folder of each"):
         data(**section)
     with pytest.raises(DataError, match=r"has folders of parts \(train, val\), not of classes"):
         data(kind="images", path=str(held.parent), image_size=[4, 4])
 
 
-def test_a_changed_image_is_other_data(photos: Path) -> None:
-    """By its pixels; the folder's place counts in the source alone."""
-    section: dict[str, Any] = {"kind": "images", "path": str(photos), "image_size": [4, 4]}
-    before = data(**section).fingerprint
-    assert data(**section).fingerprint == before
-    imsave(photos / "dark" / "0.png", np.full((6, 4, 3), 6, "uint8"))
-    assert data(**section).fingerprint != before
-
-
-def torn(photos: Path) -> None:
-    path = photos / "light" / "7.png"
-    path.write_bytes(path.read_bytes()[:60])
-
-
-def one_class(photos: Path) -> None:
-    for path in (photos / "dark").iterdir():
-        path.unlink()
-    (photos / "dark").rmdir()
-
-
-def no_class(photos: Path) -> None:
-    one_class(photos)
-    (photos / "light").rename(photos / ".light")
-
-
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (torn, r"cannot read the image .*light.7\.png; is it damaged\? Invalid PNG"),
-        (lambda photos: (photos / "medium").mkdir(), r"the class folder .*medium holds no image"),
-        (one_class, "has one class folder, 'light'; a classification needs two"),
-        (no_class, "No images found"),
+        (
+            lambda photos: os.truncate(photos / "light" / "7.png", 60),
+            r"cannot read the image .*light.7\.png; is it damaged\?",
+        ),
+        (
+            lambda photos: shutil.rmtree(photos / "dark"),
+            "at least two classes; there is only .'light'",
+        ),
+        (
+            lambda photos: [path.rename(photos / f".{path.name}") for path in [*photos.iterdir()]],
+            "No images found",
+        ),
+        (
+            lambda photos: (photos / "dim").mkdir(),
+            r"^data\.path: the class folder .*photos.dim holds no image \(\.bmp, .*; delete it, or",
+        ),
     ],
 )
 def test_a_folder_that_is_no_folder_of_classes_is_refused(
@@ -180,69 +151,31 @@ def test_a_folder_that_is_no_folder_of_classes_is_refused(
         data(kind="images", path=str(photos), image_size=[4, 4])
 
 
-def test_other_files_are_left_out_and_counted(
+def test_files_that_are_no_images_are_left_out_and_counted(
     photos: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Keras would leave them out without a word."""
-    (photos / "dark" / "10.webp").write_bytes(b"RIFF")
-    with caplog.at_level(logging.WARNING):
-        assert (
-            sum(
-                len(part)
-                for part in data(kind="images", path=str(photos), image_size=[4, 4])
-                .parts()
-                .values()
-            )
-            == 20
-        )
-    assert "1 files, such as" in caplog.text
-
-
-def test_images_that_do_not_fit_into_memory_are_not_loaded(
-    photos: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Twenty of 48 bytes, twice; where the system does not say how much is free, nothing is
-    refused.
-    """
-    section: dict[str, Any] = {"kind": "images", "path": str(photos), "image_size": [4, 4]}
-    for free, fits in ((1920, True), (1919, False), (None, True)):
-        monkeypatch.setattr(memory, "available", lambda free=free: free)
-        if fits:
-            data(**section)
-        else:
-            with pytest.raises(
-                DataError,
-                match=r"20 images of \[4, 4\] pixels take .* Give a smaller image_size, or",
-            ):
-                data(**section)
-
-
-def test_the_values_of_images_come_from_no_folder(photos: Path) -> None:
-    """So a regression is refused."""
-    with pytest.raises(DataError, match="the task must be classification"):
-        data("regression", kind="images", path=str(photos), image_size=[4, 4])
-
-
-def test_wrong_settings_of_images_are_told_before_anything_is_read(tmp_path: Path) -> None:
-    """All at once."""
-    here = str(tmp_path)
-    assert problems(
-        kind="images",
-        path=f"{here}/no",
-        image_size=[8],
-        crop_to_aspect_ratio=True,
-        pad_to_aspect_ratio=True,
-    ) == [
-        f"data.path: there is no folder {here}/no; paths count from the current folder",
-        "data.image_size: must be [height, width] in pixels, not [8]",
-        "data.pad_to_aspect_ratio: an image is cropped or padded, not both",
+    """In one line; those that are hidden, or of no class, are nobody's images."""
+    (photos / "dark" / "more").mkdir()
+    for name in ("dark/b.webp", "dark/more/a.tiff", "light/a.webp", "light/.hidden", "notes.txt"):
+        (photos / name).touch()
+    made = data(kind="images", path=str(photos), image_size=[4, 4])
+    assert sum(map(len, made.parts.values())) == 20
+    assert caplog.messages == [
+        "data.path: left out as no images (.bmp, .gif, .jpeg, .jpg, .png): 3 files, such as "
+        f"{photos / 'dark' / 'b.webp'}"
     ]
-    [told] = problems(
-        kind="images",
-        path={"train": here, "validation": here, "test": f"{here}/no"},
-        image_size=[8, 8],
-    )
-    assert told.startswith("data.path.test: there is no folder")
+
+
+@pytest.mark.parametrize("free", [1920, 1919])
+def test_images_that_do_not_fit_into_memory_are_not_loaded(
+    photos: Path, monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """Twenty of 48 bytes, twice."""
+    monkeypatch.setattr(dataset, "available", lambda: free)
+    words = "20 images take .* Give a smaller image_size, or"
+    refused = pytest.raises(DataError, match=words) if free == 1919 else nullcontext()
+    with refused:
+        data(kind="images", path=str(photos), image_size=[4, 4])
 
 
 # --- windows
@@ -275,7 +208,7 @@ def test_no_window_reaches_over_a_border(series: Callable[..., dict[str, Any]], 
     made = data(
         "regression", **section, target="t", sequence_length=3, horizon=2, split={"test": 0.1}
     )
-    for part, first, last in zip(made.parts().values(), (0, 70, 90), (69, 89, 99), strict=True):
+    for part, first, last in zip(made.parts.values(), (0, 70, 90), (69, 89, 99), strict=True):
         assert (rows(part)[0, :, 0].tolist(), part.y[0]) == (
             [first, first + 1, first + 2],
             first + 4,
@@ -303,8 +236,12 @@ def test_the_features_are_the_columns_of_numbers(series: Callable[..., dict[str,
         for more in ({}, {"horizon": 0}, {"features": ["other", "t"]})
     ]
     assert columns == [("t", "other"), ("other",), ("other", "t")]
-    [told] = problems(**section, features=["t"], horizon=0)
-    assert "at horizon 0 a window would hold its own target" in told
+
+
+def test_windows_may_repeat_those_of_another_part(series: Callable[..., dict[str, Any]]) -> None:
+    """As in any series that swings; it is no leak."""
+    made = data("regression", **series(t=COUNT % 2), target="t", sequence_length=3)
+    assert len(made.validation) == 17
 
 
 def test_labels_make_a_classification(series: Callable[..., dict[str, Any]]) -> None:
@@ -314,35 +251,19 @@ def test_labels_make_a_classification(series: Callable[..., dict[str, Any]]) -> 
     assert (made.classes, made.facts.columns) == (("off", "on"), ("t",))
     assert [("off", "on")[number] for number in made.train.y] == labels[3:80].tolist()
     labels[9] = ""
-    with pytest.raises(
-        DataError, match=r"row 10 \(line 11\), column 'label': the label is missing"
-    ):
+    with pytest.raises(DataError, match=r"row 10 \(line 11\), column 'label': a word is missing"):
         data(**series(t=COUNT, label=labels), target="label", sequence_length=3)
-
-
-@pytest.mark.parametrize(
-    ("value", "found"),
-    [("", "nothing"), ("NA", "nothing"), ("inf", "'inf'"), ("1e99", r"'1e\+99'"), ("two", "'two'")],
-)
-@pytest.mark.parametrize("column", ["t", "other"])
-def test_what_is_no_number_is_named_by_column_and_row(
-    series: Callable[..., dict[str, Any]], column: str, value: str, found: str
-) -> None:
-    """In the target and in a feature."""
-    columns: dict[str, Any] = {"t": COUNT, "other": COUNT}
-    columns[column] = [*map(str, range(41)), value, *map(str, range(42, 100))]
-    with pytest.raises(
-        DataError, match=rf"series\.csv, row 42 \(line 43\), column '{column}': {found}"
-    ):
-        data("regression", **series(**columns), target="t", sequence_length=3)
 
 
 @pytest.mark.parametrize(
     ("more", "words"),
     [
-        ({"target": "tt"}, r"data\.target: .*unknown column 'tt'; did you mean 't'"),
+        ({"target": "tt"}, r"data\.target: .*has no column 'tt'; did you mean 't'"),
         ({"features": ["t", "othre"]}, r"data\.features: .*did you mean 'other'"),
         ({"features": ["when"]}, r"row 1 \(line 2\), column 'when': 'a day' is no finite number"),
+        ({"features": ["gap"]}, r"series\.csv, row 42 \(line 43\), column 'gap': a number is miss"),
+        ({"target": "gap"}, r"series\.csv, row 42 \(line 43\), column 'gap': a number is missing"),
+        ({"target": "huge"}, r"row 1 \(line 2\), column 'huge': '1e\+99' is no finite number"),
         (
             {"sequence_length": 20},
             "the validation part has 20 rows; one window and its target reach over 21",
@@ -355,53 +276,37 @@ def test_a_series_that_does_not_suffice_is_refused(
 ) -> None:
     """With what would do."""
     section = {
-        **series(t=COUNT, other=COUNT, when=["a day"] * 100),
+        **series(
+            t=COUNT,
+            other=COUNT,
+            when=["a day"] * 100,
+            gap=np.where(COUNT == 41, np.nan, COUNT),
+            huge=[1e99] * 100,
+        ),
         "target": "t",
+        "features": ["t", "other"],
         "sequence_length": 3,
     }
     with pytest.raises(DataError, match=words):
         data("regression", **{**section, **more})
 
 
-@pytest.mark.parametrize("name", ["bad.csv", "bad.parquet", "bad.npz"])
-def test_a_file_that_is_no_series_is_an_error_of_the_data(tmp_path: Path, name: str) -> None:
-    """Empty ones, too long rows, no rows."""
-    for text, words in (
-        ("a,b\n1,2\n3,4,5\n", name),
-        ("", name),
-        ("a,b\n", f"{name}|0 rows leave none"),
-    ):
-        (tmp_path / name).write_text(text)
-        with pytest.raises(DataError, match=words):
-            data(
-                "regression",
-                kind="windows",
-                path=str(tmp_path / name),
-                target="a",
-                sequence_length=2,
-            )
-
-
-def test_wrong_settings_of_windows_are_told_before_anything_is_read(tmp_path: Path) -> None:
-    """All at once."""
-    assert problems(
-        kind="windows",
-        path=__file__,
-        target="t",
-        sequence_length=0,
-        horizon=-1,
-        features=["a", "a"],
-    ) == [
-        "data.sequence_length: must be at least 1, not 0",
-        "data.horizon: must be 0 (the target of the window's last row) or more, not -1",
-        "data.features: must name at least one column, and each once",
-    ]
+@pytest.mark.parametrize("free", [4800, 4799])
+def test_windows_that_do_not_fit_into_memory_are_not_made(
+    series: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, free: int
+) -> None:
+    """A hundred of six numbers, of four bytes, twice."""
+    monkeypatch.setattr(dataset, "available", lambda: free)
+    words = "the windows take .* Give a larger sequence_stride, or"
+    refused = pytest.raises(DataError, match=words) if free == 4799 else nullcontext()
+    with refused:
+        data("regression", **series(t=COUNT, other=COUNT), target="t", sequence_length=3)
 
 
 # --- streams
 
 STREAMS = """
-import keras, numpy as np, tensorflow as tf
+import keras, os, numpy as np, tensorflow as tf
 
 X = np.random.default_rng(0).normal(size=(40, 3)).astype("float32")
 Y = (X.sum(1) > 0).astype("int64")
@@ -428,6 +333,7 @@ class Endless(Batches):
     num_batches = None
 
 
+def drawn(): return int.from_bytes(os.urandom(4), "big")
 def shuffled(): return {"train": ROWS.shuffle(40).batch(8), "validation": HELD, "test": Batches()}
 def both(train, held=HELD): return {"validation": held, "train": train}
 def mapped(change): return both(HELD.map(change))
@@ -450,7 +356,8 @@ MAKERS = {
     "reshuffled": lambda: both(HELD, ROWS.shuffle(40, seed=1).batch(7)),
     "unseeded": lambda: both(HELD, ROWS.shuffle(40, reshuffle_each_iteration=False).batch(7)),
     "moving": lambda: both(HELD, Batches(moving=True)),
-    "drawn": lambda: both(ROWS.shuffle(40, seed=int(np.random.default_rng().integers(2**31))).batch(7)),
+    "noisy": lambda: both(HELD.map(lambda x, y, by=drawn() / 2.0**32: (x + by, y))),
+    "drawn": lambda: both(ROWS.shuffle(40, seed=drawn()).batch(7)),
 }
 def make(kind): return MAKERS[kind]()
 """
@@ -465,7 +372,7 @@ def streams(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 
 
 def streamed(name: str, task: str = "classification", **arguments: Any) -> Dataset:
-    return load(FunctionData(target=f"users_own_streams.{name}", args=arguments), task)
+    return data(task, _target_=f"users_own_streams.{name}", **arguments)
 
 
 @pytest.mark.usefixtures("streams")
@@ -474,12 +381,11 @@ def test_a_stream_tells_what_its_rows_would_tell_as_arrays() -> None:
     made = streamed("shuffled")
     module: Any = sys.modules["users_own_streams"]
     whole = Part(module.X, module.Y)
-    assert {name: part.shape for name, part in made.parts().items()} == dict.fromkeys(
+    assert {name: part.shape for name, part in made.parts.items()} == dict.fromkeys(
         ("train", "validation", "test"), (40, 3)
     )
     assert made.classes == ("0", "1")
-    # there is one
-    assert made.validation.y.tolist() == made.test.y.tolist() == module.Y.tolist()  # type: ignore[union-attr]
+    assert made.validation.y.tolist() == made.parts["test"].y.tolist() == module.Y.tolist()
     assert np.allclose(made.train.statistics, whole.statistics, rtol=1e-6)
     assert len(rows(made.train)) == 8
     assert streamed("shuffled", "regression").facts.target_mean == pytest.approx(module.Y.mean())
@@ -492,7 +398,7 @@ def test_what_a_training_is_given_depends_on_its_seed_alone() -> None:
 
     def epochs(seed: int) -> list[list[int]]:
         keras.utils.set_random_seed(seed)
-        [source] = made.train.given()
+        source: Any = made.train.given()[0]
         return [np.concatenate([x[:, 0] for x, _ in source]).tolist() for _ in range(2)]
 
     first, other, again = epochs(7), epochs(8), epochs(7)
@@ -516,29 +422,33 @@ def test_the_fingerprint_of_a_stream_is_that_of_its_content() -> None:
     ("name", "words"),
     [
         ("one", r"returned .*Dataset; it must return \(x, y\), or a mapping of .* to streams"),
-        ("mixed", "returned streams, but 'validation' is a tuple"),
-        ("alone", "returned no 'validation' part"),
-        (
-            "unbatched",
-            r"'train' part .*, batch 1: x has the shape \(3,\) and y \(\); is batch\(\) missing",
-        ),
+        ("mixed", "'validation': 'tuple', 'train': .*; it must return .* or of all to streams"),
+        ("alone", "returned {'train': .*; it must"),
+        ("unbatched", r"'train' part .*, batch 1: x is no array of rows .* is batch\(\) missing"),
         ("empty", "'train' part .* holds no rows"),
         ("repeated", r"'train' part .* never ends; leave out repeat\(\)"),
         ("endless", "'train' part .* never ends"),
-        ("one_hot", r"batch 1: y has the shape \(7, 2\); .* no one-hot rows"),
-        ("inputs", "batch 1: x has several inputs"),
+        (
+            "one_hot",
+            r"batch 1: 7 rows of features, but targets of shape \(7, 2\); .* no one-hot rows",
+        ),
+        ("inputs", "batch 1: x is no array of rows"),
         ("weights", r"batch 1: is no pair \(x, y\)"),
-        ("nan", "batch 1: 21 of the values of x are NaN or infinite, the first in row 1"),
+        (
+            "nan",
+            "21 of the features of the 'train' part .*, batch 1 are NaN or infinite, .* in row 1",
+        ),
         ("texts", "a model takes numbers"),
         ("from_one", r"the targets .* are \[1, 2\]; classes of streams are numbered from 0"),
-        ("narrow", r"'validation' part .* has rows of shape \(2,\); train has \(3,\)"),
+        ("narrow", r"have rows of different shapes: {.*'validation': \(2,\)"),
         (
             "reshuffled",
-            "'validation' part .* has other rows, or another order, each time; shuffle the training part",
+            "'validation' part .* has other rows, .* each time; shuffle the training part",
         ),
         ("unseeded", "'validation' part .* has other rows, or another order"),
         ("moving", "'validation' part .* has other rows, or another order"),
-        ("drawn", "'train' part .* begins with other rows each time"),
+        ("drawn", "'train' part .* has other rows, or another order, each time; .* of Keras"),
+        ("noisy", "'train' part .* has other rows, or another order, each time; .* of Keras"),
     ],
 )
 def test_a_stream_that_cannot_be_trained_on_is_refused(name: str, words: str) -> None:
@@ -603,21 +513,18 @@ def test_an_optimizer_is_a_word_or_a_mapping_of_its_arguments() -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (
-            {"optimizer": "admw"},
-            r"model\.optimizer: unknown optimizer 'admw'; did you mean 'adamw'",
-        ),
-        ({"optimizer": {"momentum": 0.5}}, r"model\.optimizer: unknown optimizer 'None'"),
-        ({"optimizer": {"name": "sgd", "momentun": 0.5}}, r"model\.optimizer: sgd: .*momentun"),
+        ({"optimizer": "admw"}, "admw"),
+        ({"optimizer": {"momentum": 0.5}}, "'None'"),
+        ({"optimizer": {"name": "sgd", "momentun": 0.5}}, "momentun"),
         (
             {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "learning_rate": 0.1},
             "given by model.learning_rate too",
         ),
     ],
 )
-def test_a_wrong_optimizer_is_an_error_of_the_config(arguments: dict[str, Any], words: str) -> None:
-    """With what was probably meant."""
-    with pytest.raises(ConfigError, match=words):
+def test_a_wrong_optimizer_is_refused(arguments: dict[str, Any], words: str) -> None:
+    """In Keras' words, or where a rate is given twice in ours."""
+    with pytest.raises((ConfigError, ValueError), match=words):
         models.linear(facts=facts(2), **arguments)
 
 
@@ -647,4 +554,4 @@ def test_a_wrong_argument_of_a_shipped_model_is_an_error_of_the_config(
     model = {"_target_": "runner.models.mlp", "hidden": {"h1": 4}, key: value}
     settings = pipeline(data={"kind": "sklearn", "name": "iris"}, model=model)
     with pytest.raises(ConfigError, match="model: an argument is not as it must be: "):
-        preflight(settings, *bench(settings))
+        preflight(bench(settings))

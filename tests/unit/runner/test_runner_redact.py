@@ -1,9 +1,11 @@
 """What is written to files says where a secret came from, not what it is."""
 
+import logging
+
 import pytest
 from omegaconf import OmegaConf
 
-from runner.config.secrets import redact, remember_environment
+from runner.config.secrets import Formatter, redact, remember_environment
 
 
 def test_a_value_from_the_environment_is_recorded_as_its_variable(
@@ -20,6 +22,8 @@ def test_a_value_from_the_environment_is_recorded_as_its_variable(
     config.e = "${oc.env:NOTHING}"
     plain = OmegaConf.to_container(config, resolve=True)
     assert plain == {"a": "hunter22secret", "b": ["x-hunter22secret"], "c": "2", "e": ""}
+    record = logging.makeLogRecord({"msg": "%s %d", "args": ("_given_.x=hunter22secret", 2)})
+    assert Formatter().format(record) == "x=${oc.env:A_PASSWORD} 2"
     expected = {
         "a": "${oc.env:A_PASSWORD}",
         "b": ["x-${oc.env:A_PASSWORD}"],

@@ -1,7 +1,6 @@
 """What a config names with `_target_`."""
 
 import functools
-import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,27 +13,33 @@ from runner.errors import ConfigError
 
 
 @pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """An importable folder `made` with a module of a user's."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    folder = tmp_path / "made"
-    folder.mkdir()
-    (folder / "__init__.py").touch()
-    (folder / "models.py").write_text(
-        "class Maker:\n    @staticmethod\n    def build(): ...\nnumber = 3\n"
-    )
-    (folder / "needy.py").write_text("import not_installed_anywhere\n")
-    (folder / "broken.py").write_text("raise RuntimeError('at import')\n")
-    yield folder
+    for name, text in {
+        "__init__": "from made.build import build\n",
+        "build": "def build(): ...\n",
+        "models": "class Maker:\n    @staticmethod\n    def build(): ...\nnumber = 3\n",
+        "needy": "import not_installed_anywhere\n",
+        "broken": "raise RuntimeError('at import')\n",
+    }.items():
+        (tmp_path / "made").mkdir(exist_ok=True)
+        (tmp_path / "made" / f"{name}.py").write_text(text)
+    yield
     for name in [name for name in sys.modules if name.split(".")[0] == "made"]:
         del sys.modules[name]
 
 
-def test_a_dotted_path_leads_to_its_object(package: Path) -> None:
-    """A function, a class, a method of a class."""
-    assert locate("json.dumps", "x") is json.dumps
-    assert locate("made.models.Maker", "x").__name__ == "Maker"
-    assert locate("made.models.Maker.build", "x").__qualname__ == "Maker.build"
+@pytest.mark.parametrize(
+    "path",
+    ["inspect.getdoc", "made.models.Maker", "made.models.Maker.build", "made.build.build"],
+)
+@pytest.mark.usefixtures("package")
+def test_a_dotted_path_leads_to_its_object(path: str) -> None:
+    """A function, a class, a method of a class; a function whose module has its name."""
+    found: Any = locate(path, "x")
+    assert f"{found.__module__}.{found.__qualname__}" == path
+    assert locate("runner.hooks.purge", "x").__name__ == "purge"
 
 
 @pytest.mark.parametrize(
@@ -42,7 +47,7 @@ def test_a_dotted_path_leads_to_its_object(package: Path) -> None:
     [
         (
             "no_such_package.x",
-            "cannot import 'no_such_package': no such module on the path or in the current folder",
+            "cannot import 'no_such_package': no such module on the path or in this folder",
         ),
         ("json.decodr", "'json' has no 'decodr'; did you mean 'decoder'?"),
         ("made.modles.Maker", "'made' has no 'modles'"),
@@ -50,7 +55,8 @@ def test_a_dotted_path_leads_to_its_object(package: Path) -> None:
         ("made.models.number", "'made.models.number' is a int, which cannot be called"),
     ],
 )
-def test_a_path_to_nothing_is_one_problem_at_its_key(package: Path, path: str, words: str) -> None:
+@pytest.mark.usefixtures("package")
+def test_a_path_to_nothing_is_one_problem_at_its_key(path: str, words: str) -> None:
     """The part that is wrong, and what was probably meant."""
     with pytest.raises(ConfigError) as caught:
         locate(path, "model._target_")
@@ -59,12 +65,20 @@ def test_a_path_to_nothing_is_one_problem_at_its_key(package: Path, path: str, w
     assert words in problem.what
 
 
-def test_an_error_inside_a_module_keeps_its_own_trace(package: Path) -> None:
+@pytest.mark.parametrize(
+    ("path", "error", "words"),
+    [
+        ("made.needy.build", ModuleNotFoundError, "not_installed_anywhere"),
+        ("made.broken.build", RuntimeError, "at import"),
+    ],
+)
+@pytest.mark.usefixtures("package")
+def test_an_error_inside_a_module_keeps_its_own_trace(
+    path: str, error: type[Exception], words: str
+) -> None:
     """What the user's module lacks is not taken for a wrong path."""
-    with pytest.raises(ModuleNotFoundError, match="not_installed_anywhere"):
-        locate("made.needy.build", "x")
-    with pytest.raises(RuntimeError, match="at import"):
-        locate("made.broken.build", "x")
+    with pytest.raises(error, match=words):
+        locate(path, "x")
 
 
 def given(hp: Any, units: int, *, rate: float = 0.1) -> None: ...
@@ -90,7 +104,9 @@ def test_right_arguments_pass(
 
 
 def test_wrong_and_missing_arguments_are_all_reported() -> None:
-    """Each at its key, before anything is called."""
+    """Each at its key, before anything is called; a config gives none by position."""
+    with pytest.raises(ConfigError, match="positional_only takes no argument 'units'"):
+        check_arguments(positional_only, ["units"], "model")
     with pytest.raises(ConfigError) as caught:
         check_arguments(given, ["unist", "rate"], "model")
     assert [(p.where, p.what) for p in caught.value.problems] == [
@@ -101,12 +117,6 @@ def test_wrong_and_missing_arguments_are_all_reported() -> None:
         ("model", "given needs the argument 'hp'"),
         ("model", "given needs the argument 'units'"),
     ]
-
-
-def test_an_argument_that_can_be_given_by_position_only_cannot_be_given() -> None:
-    """A config names its arguments."""
-    with pytest.raises(ConfigError, match="takes no argument 'units'"):
-        check_arguments(positional_only, ["units"], "model")
 
 
 def test_only_what_a_callable_names_is_offered_to_it() -> None:

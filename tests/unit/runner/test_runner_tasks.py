@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from history.tasks import ClassificationResult, RegressionResult
 from runner.errors import ModelError
-from runner.training.evaluate import artefacts, evaluate, probabilities
+from runner.training.evaluate import artefacts, evaluate
 
 # Three classes, six rows; rows 3 and 6 are told wrongly: a 1 for a 0 and a 0 for a 2.
 TRUTH = np.array([0, 0, 0, 1, 2, 2])
@@ -31,13 +31,13 @@ ABC = ("a", "b", "c")
 
 
 def classified(truth: Any, predicted: Any, classes: tuple[str, ...] = ABC) -> ClassificationResult:
-    result = evaluate("classification", np.asarray(truth), np.asarray(predicted), classes)
+    result = evaluate(np.asarray(truth), np.asarray(predicted), classes)
     assert isinstance(result, ClassificationResult)
     return result
 
 
 def regressed(truth: Any, predicted: Any) -> RegressionResult:
-    result = evaluate("regression", np.asarray(truth, "float32"), np.asarray(predicted), None)
+    result = evaluate(np.asarray(truth, "float32"), np.asarray(predicted), None)
     assert isinstance(result, RegressionResult)
     return result
 
@@ -79,35 +79,20 @@ def test_a_classification_measures_what_was_worked_out_by_hand() -> None:
     )
 
 
-@pytest.mark.parametrize("shape", [(4,), (4, 1)])
-def test_one_sigmoid_unit_is_the_probability_of_the_second_class(shape: tuple[int, ...]) -> None:
-    """As a column or flat."""
-    chances = [0.9, 0.4, 0.2, 0.7]
-    result = classified([1, 1, 0, 0], np.reshape(chances, shape), ("no", "yes"))
+CHANCES = np.array([0.9, 0.4, 0.2, 0.7])
+
+
+@pytest.mark.parametrize(
+    "predicted", [CHANCES, CHANCES[:, np.newaxis], np.log(CHANCES / (1 - CHANCES))[:, np.newaxis]]
+)
+def test_one_unit_is_the_probability_of_the_second_class(predicted: NDArray[Any]) -> None:
+    """As a column or flat; where a value lies outside 0 to 1, they are logits."""
+    result = classified([1, 1, 0, 0], predicted, ("no", "yes"))
     assert result.confusion == ((1, 1), (1, 1))
     assert result.metrics["log_loss"] == pytest.approx(
         -sum(map(math.log, (0.9, 0.4, 0.8, 0.3))) / 4
     )
     assert result.metrics["roc_auc"] == pytest.approx(area([0.9, 0.4], [0.2, 0.7]))
-
-
-def test_one_unit_without_sigmoid_is_a_logit() -> None:
-    """Where a value lies outside 0 to 1."""
-    logits = [2.0, -1.0, -3.0, 0.5]
-    result = classified([1, 1, 0, 0], np.reshape(logits, (4, 1)), ("no", "yes"))
-    chances = [1 / (1 + math.exp(-value)) for value in logits]
-    right = [chances[0], chances[1], 1 - chances[2], 1 - chances[3]]
-    assert result.confusion == ((1, 1), (1, 1))
-    assert result.metrics["log_loss"] == pytest.approx(-sum(map(math.log, right)) / 4)
-
-
-def test_logits_may_look_like_probabilities() -> None:
-    """Where the model is known to give them, they are none; large ones do not overflow."""
-    one = probabilities(np.array([[0.25], [0.75], [-800.0]]), 2, logits=True)
-    assert one[:, 1] == pytest.approx([1 / (1 + math.exp(-0.25)), 1 / (1 + math.exp(-0.75)), 0.0])
-    assert probabilities(np.array([[0.25, 0.75]]), 2, logits=True)[0, 1] == pytest.approx(
-        1 / (1 + math.exp(-0.5))
-    )
 
 
 def test_rows_that_are_no_probabilities_are_logits() -> None:
@@ -199,7 +184,7 @@ def test_predictions_that_are_not_of_the_task_are_refused(
 ) -> None:
     """Instead of being measured as something else."""
     with pytest.raises(ModelError, match=words):
-        evaluate(task, TRUTH, predicted, ABC if task == "classification" else None)
+        evaluate(TRUTH, predicted, ABC if task == "classification" else None)
 
 
 # --- files
@@ -208,10 +193,12 @@ NAMES = ("cost $5, or $6", '<b>&"quoted"</b>', "it's, a\\b", "ünï 漢字")
 FOUR = np.eye(4)[[0, 1, 2, 3, 0]] * 0.6 + 0.1
 
 
-def written(folder: Path, names: tuple[str, ...] = NAMES, prefix: str = "") -> dict[str, Path]:
+def written(
+    folder: Path, names: tuple[str, ...] = NAMES, part: str = "validation"
+) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     truth = np.array([0, 1, 2, 3, 1])
-    return artefacts(classified(truth, FOUR, names), truth, FOUR, folder, prefix)
+    return artefacts(classified(truth, FOUR, names), truth, FOUR, folder, part)
 
 
 def texts(path: Path) -> list[str]:
@@ -230,7 +217,7 @@ def test_a_classification_writes_a_report_and_a_matrix(tmp_path: Path) -> None:
         "classification_report": tmp_path / "classification_report.csv",
         "confusion_matrix": tmp_path / "confusion_matrix.svg",
     }
-    assert set(written(tmp_path, prefix="test_")) == {
+    assert set(written(tmp_path, part="test")) == {
         "test_classification_report",
         "test_confusion_matrix",
     }
@@ -253,23 +240,23 @@ def test_the_matrix_is_xml_with_every_name_as_it_is(tmp_path: Path) -> None:
     assert "Confusion matrix, 5 validation rows" in found
 
 
-@pytest.mark.parametrize("name", ["$\\frac{", "\\$x\\$", "$$", "_^{}", "a$b$c$"])
-def test_no_name_is_mathematics(tmp_path: Path, name: str) -> None:
-    """Not even half a formula."""
-    assert texts(written(tmp_path, (name, "b", "c", "d"))["confusion_matrix"]).count(name) == 2
-
-
-@pytest.mark.parametrize("name", ["bell\x07", "null\x00", "escape\x1b[31m"])
-def test_a_matrix_is_xml_even_if_a_name_holds_what_xml_cannot(tmp_path: Path, name: str) -> None:
-    """A control character is shown as something else."""
-    assert "b" in texts(written(tmp_path, (name, "b", "c", "d"))["confusion_matrix"])
-
-
-def test_a_long_name_is_cut_on_an_axis_and_whole_in_the_report(tmp_path: Path) -> None:
-    """24 characters, the last of them an ellipsis."""
-    paths = written(tmp_path, ("n" * 30, "b", "c", "d"))
-    assert f"{'n' * 23}…" in texts(paths["confusion_matrix"])
-    assert "n" * 30 in paths["classification_report"].read_text()
+@pytest.mark.parametrize(
+    ("name", "seen"),
+    [
+        *((name, name) for name in ("$\\frac{", "\\$x\\$", "$$", "_^{}", "a$b$c$")),
+        *((name, "b") for name in ("bell\x07", "null\x00", "escape\x1b[31m")),
+        ("n" * 30, f"{'n' * 23}…"),
+    ],
+)
+def test_any_name_can_be_drawn_and_is_whole_in_the_report(
+    tmp_path: Path, name: str, seen: str
+) -> None:
+    """No half formula is mathematics, what XML cannot hold is shown as something else, and a long
+    name is cut to 24 characters.
+    """
+    paths = written(tmp_path, (name, "b", "c", "d"))
+    assert texts(paths["confusion_matrix"]).count(seen) == 2
+    assert name in paths["classification_report"].read_text()
 
 
 def test_a_regression_writes_a_report_and_a_plot(tmp_path: Path) -> None:

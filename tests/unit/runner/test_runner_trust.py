@@ -12,26 +12,29 @@ from runner.config.trust import OURS, foreign_code
 CONF = Path(importlib.import_module("runner").__file__ or "").parents[1] / "conf"
 
 
+MLP = {"_target_": "runner.models.mlp"}
+LAMBDA = {"_target_": "keras.callbacks.LambdaCallback", "on_x": " os.abort "}
+HP = {"hp": "Choice", "values": ["os.a", "b"], "name": "m.a"}
+
+
 @pytest.mark.parametrize(
     ("sections", "names"),
     [
-        ({"model": {"_target_": "runner.models.mlp", "dropout": 0.1}}, []),
+        ({"model": {**MLP, "dropout": 0.1}}, []),
         ({"model": {"_target_": "my_models.build"}}, ["my_models.build"]),
         ({"model": {"_target_": "runner.hooks.os.system"}}, ["runner.hooks.os.system"]),
-        ({"model": {"_target_": "runner.models.mlp.__globals__"}}, ["runner.models.mlp.__globals__"]),
+        ({"model": {"_target_": "runner.models.mlp.__get__"}}, ["runner.models.mlp.__get__"]),
         ({"data": {"_target_": "my_data.rows", "path": "a"}}, ["my_data.rows"]),
         ({"data": {"kind": "npz", "path": "some.npz"}}, []),
-        ({"model": {"_target_": "runner.models.mlp", "x": [{"function": "os.system"}]}}, ["os.system"]),
-        ({"model": {"_target_": "runner.models.mlp", "x": {"module": "os", "class_name": "system"}}}, ["os.system"]),
-        ({"model": {"_target_": "runner.models.mlp", "x": {"_target_": "plain"}}}, ["plain"]),
-        ({"callbacks": {"stop": {"_target_": "keras.callbacks.LambdaCallback", "on_x": " os.abort "}}},
-         ["keras.callbacks.LambdaCallback", "os.abort"]),
-        ({"validation": {"callbacks": {"a": {"_target_": "my.Callback"}}, "repeats": 1}}, ["my.Callback"]),
-        ({"model": {"_target_": "runner.models.mlp", "a": {"hp": "Choice", "values": ["os.a", "b"], "name": "m.a"}}},
-         ["os.a"]),
-        ({"model": {"_target_": "runner.models.mlp", "a": {"os.system": 1}}}, ["os.system"]),
+        ({"model": {**MLP, "x": [{"function": "os.system"}]}}, ["os.system"]),
+        ({"model": {**MLP, "x": {"module": "os", "class_name": "system"}}}, ["os.system"]),
+        ({"model": {**MLP, "x": {"_target_": "plain"}}}, ["plain"]),
+        ({"callbacks": {"stop": LAMBDA}}, ["keras.callbacks.LambdaCallback", "os.abort"]),
+        ({"validation": {"callbacks": {"a": {"_target_": "my.Callback"}}}}, ["my.Callback"]),
+        ({"model": {**MLP, "a": HP}}, ["os.a"]),
+        ({"model": {**MLP, "a": {"os.system": 1}}}, ["os.system"]),
     ],
-)  # fmt: skip
+)
 def test_every_path_that_may_be_imported_is_listed(
     sections: dict[str, Any], names: list[str]
 ) -> None:

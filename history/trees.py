@@ -1,0 +1,56 @@
+"""Plain data (mappings, lists, texts, numbers, None) as trees whose leaves have dotted keys."""
+
+from collections.abc import Callable, Mapping
+
+from history.files import Json, to_json
+
+# Too large for a cell of a table; the last two are in documents of older entries.
+LEFT_OUT = ("search.space", "validation.runs", "identity")
+
+
+def lookup(node: Json, dotted: str) -> Json:
+    """Return what a tree has under a dotted key, or None; the last key may itself hold dots."""
+    # Not Mapping, whose check takes ten times as long.
+    while isinstance(node, dict) and dotted not in node:
+        key, _, dotted = dotted.partition(".")
+        node = node.get(key)
+    return node[dotted] if isinstance(node, dict) else None
+
+
+def flat(document: Mapping[str, Json], path: str = "") -> dict[str, Json]:
+    """Return dotted key → value for all that the document holds except LEFT_OUT; lists are JSON
+    text.
+    """
+    found: dict[str, Json] = {}
+    for name, value in document.items():
+        key = f"{path}.{name}" if path else str(name)
+        if key in LEFT_OUT:
+            continue
+        if isinstance(value, Mapping):
+            found |= flat(value, key)
+        else:
+            found[key] = to_json(value).decode() if isinstance(value, list) else value
+    return found
+
+
+def differences(old: Json, new: Json, path: str = "") -> dict[str, tuple[Json, Json]]:
+    """Return dotted key → (old, new) of every leaf in which two trees differ; a missing leaf is
+    None. Where only the order of keys differs, that is the difference.
+    """
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        found: dict[str, tuple[Json, Json]] = {}
+        if list(old) != list(new) and set(old) == set(new):
+            found[path] = (list(old), list(new))
+        for key in dict.fromkeys([*old, *new]):
+            found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+        return found
+    return {} if old == new else {path: (old, new)}
+
+
+def texts(node: Json, change: Callable[[str], str]) -> Json:
+    """Return the tree with every text in it changed; keys stay."""
+    if isinstance(node, Mapping):
+        return {key: texts(value, change) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [texts(value, change) for value in node]
+    return change(node) if isinstance(node, str) else node

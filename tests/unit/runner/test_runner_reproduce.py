@@ -1,0 +1,230 @@
+"""An experiment is rebuilt from an entry alone, and nothing that the entry names is imported or
+looked up for it; what came of it is compared number by number.
+"""
+
+import functools
+import io
+import sys
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import yaml
+from omegaconf import OmegaConf
+from runner_samples import SECTIONS, stored
+
+from history import registry
+from history.config import experiment_yaml
+from history.entry import Entry
+from history.errors import InputError, IntegrityError, UntrustedCode
+from runner.config.schema import Experiment, Paths, Pipeline, Run
+from runner.errors import ConfigError
+from runner.run.reproduce import compare, weights
+from runner.run.stored import reproduction
+
+MLP = SECTIONS["model"]
+
+
+def store(root: Path, **sections: Any) -> Entry:
+    """An entry whose config holds these sections, and a root key of older versions."""
+    content = {"seed": 7, "threads": 1, "paths": {"root": "elsewhere"}, "experiment": "e"}
+    content["history"] = {"kind": "tinydb"}
+    pipelines = {"mlp": {**SECTIONS, **sections}}
+    config = yaml.safe_dump({**content, "pipelines": pipelines}, sort_keys=False)
+    return stored(root, config=config, experiment="e")
+
+
+def asked(root: Path, *overrides: str, **keys: Any) -> Experiment:
+    """The experiment of the newest entry, or that of another."""
+    given = {"reproduce": "@-1", "progress": False, **keys}
+    return reproduction(Run(paths=Paths(root=str(root)), **given), overrides).experiment
+
+
+def test_what_was_computed_is_the_entrys_and_where_is_the_commands(tmp_path: Path) -> None:
+    """Seed, threads and pipeline come from the entry; the root and the verbosity from the command
+    line. A data file may have moved; another seed would be another execution.
+    """
+    store(tmp_path)
+    found = asked(tmp_path, "reproduce=@-1", "data.name=wine", "paths.root=x")
+    assert (found.run.seed, found.run.threads, found.run.progress) == (7, 1, False)
+    assert found.root == tmp_path.resolve()
+    expected = Pipeline.model_validate({**SECTIONS, "data": {**SECTIONS["data"], "name": "wine"}})
+    assert found.pipelines == {"mlp": expected}
+    for override in ("seed=3", "threads=2", "tuner=grid", "backend=jax"):
+        with pytest.raises(ConfigError, match="comes from the history"):
+            asked(tmp_path, "reproduce=@-1", override)
+
+
+def test_code_is_listed_and_not_imported_unless_trusted(tmp_path: Path) -> None:
+    """Every path at once, as text that cannot move the cursor; with trust the config is read, and
+    still nothing imported.
+    """
+    foreign = {
+        "_target_": "colorsys.rgb_to_hls",
+        "x": {"function": "os.system"},
+        "y": "os.a\x1b[2K",
+    }
+    store(tmp_path, model=foreign)
+    sys.modules.pop("colorsys", None)
+    with pytest.raises(UntrustedCode) as caught:
+        asked(tmp_path, "reproduce=@-1")
+    assert caught.value.names[:2] == ("colorsys.rgb_to_hls", "os.system")
+    assert "\x1b" not in str(caught.value)
+    asked(tmp_path, "reproduce=@-1", trust=True)
+    assert "colorsys" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("text", "then"),
+    [
+        ("${oc.env:SECRET}", "${oc.env:SECRET}"),
+        ("\\${oc.env:SECRET}", "${oc.env:SECRET}"),
+        ("\\\\${a}", "\\${a}"),
+        ("a\\b", "a\\b"),
+    ],
+)
+def test_a_text_is_never_looked_up_again_and_survives_its_export(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, then: str
+) -> None:
+    """Whatever it looks like: what was recorded as the name of a variable stays that text, and read
+    and resolved as an experiment's, it is the text that the entry reproduces with.
+    """
+    monkeypatch.setenv("SECRET", "sesame")
+    entry = store(tmp_path, model={**MLP, "activation": text})
+    assert asked(tmp_path).pipelines["mlp"].model.args["activation"] == then
+    exported: Any = OmegaConf.to_container(OmegaConf.create(experiment_yaml(entry)), resolve=True)
+    assert exported["pipelines"]["mlp"]["model"]["activation"] == then
+    named = "to be set here: model.activation\n" in experiment_yaml(entry)
+    assert named == ("SECRET" in text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["pipelines: {mlp: {a: &x [1], b: *x}}", "pipelines: 3", "[", "pipelines: {a: {}, b: {}}"],
+)
+def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
+    """Also YAML aliases, by which a few lines unfold to gigabytes; and what has changed since."""
+    stored(tmp_path, config=text)
+    with pytest.raises(IntegrityError, match="is not the config of one pipeline"):
+        asked(tmp_path)
+    store(tmp_path).artefact("config").write_text(text)
+    with pytest.raises(IntegrityError, match="is not what was stored"):
+        asked(tmp_path)
+
+
+def test_what_failed_or_lacks_a_config_cannot_be_reproduced(tmp_path: Path) -> None:
+    """It says why."""
+    stored(tmp_path, "failed")
+    with pytest.raises(InputError, match="it failed"):
+        asked(tmp_path)
+    manager = registry.manager("classification", tmp_path)
+    manager.add({"pipeline": "mlp", "status": "complete", "origin": {"kind": "keras-tuner"}}, {})
+    with pytest.raises(InputError, match="without its config or model"):
+        asked(tmp_path, reproduce="@1")
+
+
+THEN = {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": {"f1": 0.9}}, "weights": {"a": "x"}}
+
+
+@pytest.mark.parametrize(
+    ("now", "kind", "said"),
+    [
+        ({}, "identical", None),
+        ({"weights": {"a": "y"}}, "within tolerance", "weights, a: x → y"),
+        (
+            {"repeat 1": {"epoch 1": {"loss": 0.4}, "test": {"f1": 0.9}}},
+            "within tolerance",
+            "repeat 1, epoch 1, loss: 0.5 → 0.4",
+        ),
+        (
+            {"repeat 1": {"epoch 1": {"loss": 0.4, "new": 1}, "test": {"f1": 0.8}}},
+            "diverged",
+            "repeat 1, epoch 1, loss: 0.5 → 0.4",
+        ),
+        (
+            {"repeat 1": {"epoch 1": {"loss": 0.5, "new": 1}, "test": {"f1": 0.9}}},
+            "within tolerance",
+            "repeat 1, epoch 1, new: nothing → 1",
+        ),
+        (
+            {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": None}},
+            "diverged",
+            "repeat 1, test, f1: 0.9 → nothing",
+        ),
+        ({"repeat 2": {"test": {"f1": 0.9}}}, "diverged", "repeat 2, test, f1: nothing → 0.9"),
+    ],
+)
+def test_the_first_difference_is_told_with_its_place(
+    now: dict[str, Any], kind: str, said: str | None
+) -> None:
+    """In the order of time; what is on one side only is a difference too. Metrics of the held-out
+    rows decide whether it is within tolerance.
+    """
+    assert compare(THEN, {**THEN, **now}) == (kind, said)
+
+
+@pytest.mark.parametrize(
+    ("then", "now", "near"),
+    [
+        (100.0, 101.0, True),
+        (100.0, 101.1, False),
+        (-1.0, -1.009, True),
+        (0.0, 1e-6, True),
+        (0.0, 2e-6, False),
+        (None, 0.5, False),
+        (0.5, None, False),
+    ],
+)
+def test_within_tolerance_is_one_per_cent(then: object, now: object, near: bool) -> None:
+    """Of what was stored, or a millionth; a metric that only one side has never is."""
+    trees = [{"repeat 1": {"test": {"rmse": value}}} for value in (then, now)]
+    assert compare(*trees)[0] == ("within tolerance" if near else "diverged")
+
+
+def archived(path: Path, fill: Callable[[h5py.File], object]) -> Path:
+    """A .keras file with these weights."""
+    content = io.BytesIO()
+    with h5py.File(content, "w") as file:
+        fill(file)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("model.weights.h5", content.getvalue())
+    return path
+
+
+def test_weights_are_told_apart_by_every_bit(tmp_path: Path) -> None:
+    """By their values, types and shapes, under their names."""
+    ones = np.ones((2, 3), "float32")
+    nearly = np.where(np.eye(2, 3), np.nextafter(ones, np.float32(2)), ones)
+    found = []
+    for array in (ones, ones.copy(), nearly, ones.astype("float64"), ones.T):
+        put = functools.partial(h5py.File.create_dataset, name="a/b", data=array)
+        found.append(weights(archived(tmp_path / "m.keras", put)))
+    assert found[0] == found[1]
+    assert [list(each) for each in found] == [["a/b"]] * 5
+    assert len({str(each) for each in found}) == 4
+
+
+@pytest.mark.parametrize(
+    ("fill", "end"),
+    [
+        (lambda file: file.create_dataset("big", (10**10,), "uint8", chunks=(10**6,)), None),
+        (lambda file: file.create_dataset("unwritten", (10**10,), "uint8"), None),
+        (
+            lambda file: file.create_dataset("out", (9,), "uint8", external=[("/etc/hosts", 0, 9)]),
+            None,
+        ),
+        (lambda file: None, -60),
+    ],
+)
+def test_weights_that_are_not_in_the_file_are_refused(
+    tmp_path: Path, fill: Callable[[h5py.File], object], end: int | None
+) -> None:
+    """Neither gigabytes that nobody wrote nor other files are read; nor is what was cut off."""
+    path = archived(tmp_path / "m.keras", fill)
+    path.write_bytes(path.read_bytes()[:end])
+    with pytest.raises(IntegrityError, match=r"m\.keras holds no weights"):
+        weights(path)
