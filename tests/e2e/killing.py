@@ -146,7 +146,6 @@ def arm(at):
         setattr(module, name, wrapped)
     for name, position in dict(replace=1, rename=1, link=1, unlink=0, rmdir=0).items():
         wrap(os, name, position)
-    wrap(os, "link", 0)
     wrap(shutil, "move", 0)
     wrap(io, "open", 0)
 

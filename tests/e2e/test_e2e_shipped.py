@@ -223,7 +223,7 @@ def test_each_job_of_a_sweep_is_a_run_and_the_worst_code_is_its_exit_code(
     assert done.exit_code == 2, done.err
     lines = [line for line in done.out.splitlines() if "experiment=mixed" in line]
     assert [line.split()[0] for line in lines] == ["0", "1", "2"]
-    assert "cannot change within one process" in lines[1]
+    assert "one process has one backend, threads and deterministic" in lines[1]
     first, _, *found = history(folder, "list")
     assert len({entry["run_id"] for entry in (first, *found)}) == 3
     expected = Stored("mixed", folder, first).model().get_weights()
