@@ -5,11 +5,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from history import registry
+from history import errors, registry, store
 from history.entry import Entry, select
-from history.errors import UnknownEntry, suggest
 from history.manager import HistoryManager
-from history.store import Store
 
 if TYPE_CHECKING:
     import pandas
@@ -20,7 +18,7 @@ class History:
 
     def __init__(self, root: Path | str) -> None:
         self.root = Path(root).resolve()
-        self.store = Store(self.root)
+        self.store = store.Store(self.root)
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return the entries that have every value asked for (as `select` takes them), oldest
@@ -35,7 +33,7 @@ class History:
         match.
         """
         entries = self.entries()
-        if re.fullmatch(r"@-?[0-9]+", reference):
+        if re.fullmatch(r"@-?[0-9]{1,9}", reference):
             with suppress(IndexError):
                 return entries[int(reference[1:])]
         ids = {entry.id: entry for entry in entries}
@@ -43,10 +41,11 @@ class History:
         if reference in ids or len(matches) == 1:
             return ids.get(reference) or ids[matches[0]]
         if matches:
-            raise UnknownEntry(f"{reference!r} names several entries: {', '.join(matches)}")
-        raise UnknownEntry(
-            f"no entry {reference!r} among the {len(ids)} in {self.root}{suggest(reference, ids)} "
-            f"(see `python -m history list`; --root DIR, or paths.root=DIR, names another root)"
+            raise errors.UnknownEntry(f"{reference!r} names several entries: {', '.join(matches)}")
+        raise errors.UnknownEntry(
+            f"no entry {reference!r} among the {len(ids)} in {self.root}"
+            f"{errors.suggest(reference, ids)} (see `python -m history list`; --root DIR, or "
+            f"paths.root=DIR, names another root)"
         )
 
     def remove(self, entry: Entry) -> None:

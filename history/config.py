@@ -1,26 +1,40 @@
-"""The stored config of an entry, and the experiment file that runs its pipeline again."""
+"""The stored config of an entry, the code that it names, and the experiment file that runs its
+pipeline again.
+"""
 
+import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 
 import yaml
 
-from history.entry import Entry
-from history.errors import IntegrityError
-from history.files import Json
-from history.schema import upgrade_config
-from history.trees import flat, texts
+from history import Entry, errors, escape, files, schema, trees
 
-# Root keys that say where and how a run was done, not what it computed.
-_WHERE_AND_HOW = (
-    "paths hooks executor history experiment only fresh reuse progress on_failure mode trust "
-    "reproduce reproduce_search predict input output"
+DECIDING = ("seed", "deterministic", "threads", "backend")  # root keys that results depend on
+LARGEST = 2**20  # bytes of a stored config
+LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if it is there, is much faster
+
+DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+# By exact name: a prefix would let in whatever a module of ours or of Keras imports itself
+# (`runner.hooks.os.system`).
+OURS = frozenset(
+    {
+        "runner.models.linear",
+        "runner.models.mlp",
+        "runner.models.cnn",
+        "runner.models.lstm",
+        "keras.callbacks.EarlyStopping",
+        "keras.callbacks.ReduceLROnPlateau",
+        "keras.callbacks.TerminateOnNaN",
+    }
 )
-SURROUNDINGS = frozenset(_WHERE_AND_HOW.split())
+LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 
-def stored_config(entry: Entry) -> tuple[dict[str, Json], str, dict[str, Json]]:
-    """Return the root keys but SURROUNDINGS, the pipeline's name and its sections, as plain data.
+def stored_config(entry: Entry) -> tuple[dict[str, files.Json], str, dict[str, files.Json]]:
+    """Return the root keys that decide results, the pipeline's name and its sections, as plain
+    data.
 
     Nothing is resolved: `${` in it is text that was never an interpolation, or one that must not be
     resolved again. Raises InputError for an entry without a config, IntegrityError for one that is
@@ -28,50 +42,103 @@ def stored_config(entry: Entry) -> tuple[dict[str, Json], str, dict[str, Json]]:
     """
     path = entry.verified("config")
     try:
-        text = path.read_text(encoding="utf-8")
-        if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, yaml.SafeLoader)):
-            raise ValueError(
-                "it holds YAML aliases, which no stored config does (a small file can unfold to "
-                "gigabytes)"
-            )
         from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
 
-        content = OmegaConf.to_container(OmegaConf.create(text), resolve=False)
-        stored = texts(content, _unescaped)
+        stored = trees.texts(
+            OmegaConf.to_container(OmegaConf.create(_text(path)), resolve=False), _unescaped
+        )
         ((name, sections),) = stored["pipelines"].items()
-        kept = [key for key in stored if key not in SURROUNDINGS | {"pipelines"}]
-        return {key: stored[key] for key in kept}, str(name), upgrade_config(sections)
+        root = {key: stored[key] for key in DECIDING if key in stored}
+        return root, str(name), schema.upgrade_config(sections)
     except Exception as error:  # YAML and OmegaConf have many
-        raise IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
+        raise errors.IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
+
+
+def check_foreign(path: Path) -> None:
+    """Raise IntegrityError for a config from elsewhere that no run writes: one that `stored_config`
+    would not read, or that has a key which is more than a printable line.
+    """
+    try:
+        keys: list[str] = []  # at any depth
+        json.loads(files.to_json(yaml.load(_text(path), LOADER)), object_hook=keys.extend)
+        if odd := [key for key in keys if not key.isprintable()]:
+            raise ValueError(f"its key {odd[0]!r} is not printable")
+    except Exception as error:  # YAML has many
+        raise errors.IntegrityError(f"{path.name} is no config of a run: {error}") from error
+
+
+def _text(path: Path) -> str:
+    if path.stat().st_size > LARGEST:
+        raise ValueError(f"it is larger than {LARGEST:,} bytes")
+    text = path.read_text(encoding="utf-8")
+    if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER)):
+        raise ValueError(
+            "it holds YAML aliases, which no stored config does (a small file can unfold to "
+            "gigabytes)"
+        )
+    return text
 
 
 def experiment_yaml(entry: Entry) -> str:
     """Return an experiment file that runs the entry's pipeline: to be put into conf/experiment/.
 
-    What was taken from the environment then is no longer known; its keys are named at the top.
+    What was taken from the environment then is no longer known; its keys are named at the top, and
+    so is the code that the pipeline imports.
     """
     root, name, sections = stored_config(entry)
-    head = f"# @package _global_\n# The pipeline of entry {entry.id}, stored {entry.created}.\n"
-    if taken := [key for key, value in flat(sections).items() if "${oc.env:" in str(value)]:
-        head += f"# Taken from the environment then, and to be set here: {', '.join(taken)}\n"
-    return head + literal_yaml({**root, "pipelines": {name: sections}})
+    taken = [key for key, value in trees.flat(sections).items() if "${oc.env:" in str(value)]
+    named = {
+        "Taken from the environment then, and to be set here": taken,
+        "It imports and runs": foreign_code(sections),
+    }
+    head = [
+        "@package _global_",
+        f"The pipeline of entry {entry.id}, stored {entry.created}.",
+        *(f"{what}: {', '.join(names)}" for what, names in named.items() if names),
+    ]
+    return "".join(f"# {escape.printable(line)}\n" for line in head) + literal_yaml(
+        {**root, "pipelines": {name: sections}}
+    )
 
 
-def literal_yaml(content: Mapping[str, Json]) -> str:
+def literal_yaml(content: Mapping[str, files.Json]) -> str:
     """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an
     interpolation.
     """
     from omegaconf import OmegaConf
 
-    return str(OmegaConf.to_yaml(OmegaConf.create(texts(content, _escaped))))
+    # A backslash before an interpolation escapes it, or the next backslash.
+    escaped = trees.texts(content, lambda text: re.sub(r"(\\*)\$\{", r"\1\1\\${", text))
+    return str(OmegaConf.to_yaml(OmegaConf.create(escaped)))
 
 
 def _unescaped(text: str) -> str:
     return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", text)
 
 
-def _escaped(text: str) -> str:
-    """Return the text such that OmegaConf takes it as it is: a backslash before an interpolation
-    escapes it, or the next.
+def foreign_code(sections: Mapping[str, object]) -> list[str]:
+    """Return every dotted path in a pipeline's sections that may be imported, each once, ours left
+    out.
+
+    Any text that looks like a path counts, whatever key holds it: a target may hand its arguments
+    to something that imports them. Data of a `kind` imports nothing.
     """
-    return re.sub(r"(\\*)\$\{", r"\1\1\\${", text)
+    named = {key: sections.get(key) for key in ("model", "data", "callbacks", "validation", "fit")}
+    if isinstance(data := named["data"], Mapping) and "_target_" not in data:
+        del named["data"]
+    return [name for name in dict.fromkeys(_paths(named)) if name not in OURS]
+
+
+def _paths(node: object) -> Iterator[str]:
+    if isinstance(node, str) and DOTTED.fullmatch(node.strip()):
+        yield node.strip()
+    elif isinstance(node, Mapping):
+        if isinstance(node.get("module"), str):  # how Keras writes what it builds from a config
+            yield f"{node['module']}.{node.get('class_name', '*')}"
+        if isinstance(node.get("_target_"), str):
+            yield node["_target_"]
+        kept = {key: node[key] for key in node if "hp" not in node or key not in LABELS}
+        yield from _paths([*kept, *kept.values()])
+    elif isinstance(node, (list, tuple)):
+        for value in node:
+            yield from _paths(value)

@@ -1,36 +1,36 @@
 """What the history keeps of one pipeline of one run: a document and a folder of artefacts."""
 
+import hashlib
 import logging
-import math
 import re
 import secrets
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from history.errors import InputError, IntegrityError, unknown
-from history.files import Json, JsonObject, read_json, sha256
-from history.schema import read_document
-from history.trees import lookup
+from history import errors, escape, files, schema, trees
 
 if TYPE_CHECKING:
     import keras
 
-log = logging.getLogger(__name__)
+_warn_once = cache(logging.getLogger(__name__).warning)
 
-# Neither vowels, so that no words appear, nor characters that are taken for one another.
-_ALPHABET = "bcdfghjkmnpqrstvwxz23456789"
+# Of each byte; neither vowels, so that no words appear, nor what is taken for one another.
+_LETTERS = (b"bcdfghjkmnpqrstvwxz23456789" * 10)[:256]
 
 
-def new_id(pipeline: str) -> str:
-    """Return `<pipeline>-<8 random characters>`, safe as a folder name and as a Hydra override.
+def new_id(pipeline: str, of: str = "") -> str:
+    """Return `<pipeline>-<8 characters>`, safe as a folder name and as a Hydra override.
 
     Ids match `[a-z][a-z0-9-]*`: other characters of the name become dashes, capitals small letters.
+    Arguments: `of`, what the characters are a function of; random without.
     """
-    stem = re.sub(r"[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64]
-    stem = re.sub(r"^(?![a-z])", "p-", stem)
-    return f"{stem}-{''.join(secrets.choice(_ALPHABET) for _ in range(8))}"
+    stem = re.sub("[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64]
+    drawn = hashlib.sha256(of.encode()).digest() if of else secrets.token_bytes(8)
+    return f"{'' if stem[:1].isalpha() else 'p-'}{stem}-{drawn[:8].translate(_LETTERS).decode()}"
 
 
 class _Text:
@@ -53,7 +53,7 @@ class Entry:
     stored it; `status`, one of history.schema.STATUSES.
     """
 
-    document: JsonObject
+    document: files.JsonObject
     root: Path
 
     id = _Text()
@@ -75,8 +75,7 @@ class Entry:
     @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
-        number = self.value("validation.repeats")
-        return number if isinstance(number, int) else 0
+        return number if isinstance(number := self.value("validation.repeats"), int) else 0
 
     def metric(
         self,
@@ -89,17 +88,16 @@ class Entry:
         Arguments: `part`, whose rows: validation or test; `of`, "deviation" for the standard
         deviation instead.
         """
-        found = self.value(f"{part}.{of}.{name}")
-        return float(found) if isinstance(found, int | float) and math.isfinite(found) else None
+        found, most = self.value(f"{part}.{of}.{name}"), sys.float_info.max
+        return float(found) if isinstance(found, int | float) and -most <= found <= most else None
 
-    def value(self, dotted: str, default: Json = None) -> Json:
+    def value(self, dotted: str, default: files.Json = None) -> files.Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or
         null.
 
         Keys that themselves hold dots are found too: `best.values.model.dropout`.
         """
-        found: Json = lookup(self.document, dotted)
-        return default if found is None else found
+        return default if (found := trees.lookup(self.document, dotted)) is None else found
 
     def artefact(self, name: str) -> Path:
         """Return the absolute path of an artefact.
@@ -109,11 +107,13 @@ class Entry:
         """
         artefacts = self.value("artefacts", {})
         if name not in artefacts:
-            raise InputError(f"entry {self.id}: {unknown('artefact', name, artefacts)}")
+            raise errors.InputError(
+                f"entry {self.id}: {errors.unknown('artefact', name, artefacts)}"
+            )
         root = self.root.resolve()
         path = (root / str(artefacts[name]["path"])).resolve()
         if not path.is_relative_to(root):
-            raise IntegrityError(
+            raise errors.IntegrityError(
                 f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused"
             )
         return path
@@ -126,9 +126,9 @@ class Entry:
         stored = self.document["artefacts"][name]
         what = f"artefact {name!r} of entry {self.id}"
         if not path.is_file():
-            raise IntegrityError(f"{what} is missing: {path}")
-        if path.stat().st_size != stored["bytes"] or sha256(path) != stored["sha256"]:
-            raise IntegrityError(f"{what} is not what was stored: {path}")
+            raise errors.IntegrityError(f"{what} is missing: {path}")
+        if path.stat().st_size != stored["bytes"] or files.sha256(path) != stored["sha256"]:
+            raise errors.IntegrityError(f"{what} is not what was stored: {path}")
         return path
 
     def verify(self) -> None:
@@ -139,7 +139,7 @@ class Entry:
         for name in self.value("artefacts", {}):
             self.verified(name)
 
-    def identity(self) -> JsonObject:
+    def identity(self) -> files.JsonObject:
         """Return all that the pipeline's fingerprint is made of, as far as it was kept.
 
         It is an artefact, as documents are to stay small; older entries have it in their document.
@@ -147,20 +147,24 @@ class Entry:
         """
         if "identity" not in self.value("artefacts", {}):
             return dict(self.value("identity", {}))
-        found = read_json(self.verified("identity"))
+        found = files.read_json(self.verified("identity"))
         return found if isinstance(found, dict) else {}
 
-    def refits(self) -> list[JsonObject]:
+    def refits(self) -> list[files.JsonObject]:
         """Return a row for each refit: its seed, its metrics over the validation and test rows, and
         their `history`.
 
         `history` maps each metric to its value per epoch. Raises IntegrityError when it is not what
         was stored.
         """
-        rows = read_json(self.verified("history"))
-        # Older entries have all but `history` in their document.
-        inside = self.value("validation.runs", [{}] * len(rows))
-        return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
+        path = self.verified("history")
+        try:
+            rows = list(files.read_json(path))
+            # Older entries have all but `history` in their document.
+            inside = self.value("validation.runs", [{}] * len(rows))
+            return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
+        except (TypeError, ValueError) as error:
+            raise errors.IntegrityError(f"{path} is no list of refits: {error}") from error
 
     def load_model(self, trust: bool = False) -> "keras.Model":
         """Return the stored model; the one place of this package that imports keras.
@@ -174,21 +178,25 @@ class Entry:
         return load_model(self.verified("model"), trust=trust)
 
 
-def select(rows: Iterable[JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
+def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
     """Return the entries that have every value asked for (None: any), oldest first.
 
-    Arguments: `rows`, of the database; a row that cannot be read, of a newer schema perhaps, is
-    named in the log and left out, so that the others can be. `wanted`, by keys of documents, such
-    as experiment, pipeline, task, status. Entries of the same second stay in the order given.
+    Arguments: `rows`, of the database; those that cannot be read, of a newer schema perhaps, are
+    named in the log, once, and left out, so that the others can be. `wanted`, by keys of documents,
+    such as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
-    chosen = []
+    chosen, left_out = [], {}
     for row in rows:
         try:
-            document = read_document(row, f"entry {row['id']!r}")
-        except IntegrityError as error:
-            log.warning("%s; it is left out", error)
-            continue
-        if asked.items() <= document.items():
-            chosen.append(Entry(document, root))
+            document = schema.read_document(row, f"entry {row['id']!r}")
+            if asked.items() <= document.items():
+                chosen.append(Entry(document, root))
+        except errors.IntegrityError as error:
+            left_out[repr(row["id"])] = error
+    if left_out:
+        first, *_ = left_out.values()
+        _warn_once(
+            escape.printable(f"{first}; left out of the history in {root}: {', '.join(left_out)}")
+        )
     return sorted(chosen, key=lambda entry: entry.created)

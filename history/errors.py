@@ -3,6 +3,7 @@
 ExperimentError                exit code 1: something failed while running; what was done is kept
 ├── HistoryError               the history cannot be read or written
 │   └── IntegrityError         an artefact is missing, or is not what was stored
+│       └── NewerSchema        an entry was written by a later release
 └── InputError                 exit code 2: the user's input is wrong; nothing was started
     ├── UnknownEntry           a reference names no entry, or several
     ├── RegistryError          a history manager's name is unknown, or taken
@@ -16,9 +17,15 @@ from history.escape import printable
 
 
 class ExperimentError(Exception):
-    """Any failure that is told in one message: what is wrong, where, and what to do."""
+    """Any failure that is told in one message: what is wrong, where, and what to do.
+
+    Names in it came from files and folders: as text it holds only characters to print.
+    """
 
     exit_code: int = 1
+
+    def __str__(self) -> str:
+        return printable(super().__str__(), newlines=True)
 
 
 class HistoryError(ExperimentError):
@@ -27,6 +34,10 @@ class HistoryError(ExperimentError):
 
 class IntegrityError(HistoryError):
     """An artefact is missing, or its size or hash differs from what was stored."""
+
+
+class NewerSchema(IntegrityError):  # noqa: N818 - reads as what it says
+    """An entry was written by a later release, which alone can read it."""
 
 
 class InputError(ExperimentError):
@@ -49,14 +60,17 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
     def __init__(self, what: str, names: Iterable[str]) -> None:
         self.what = what
         self.names = tuple(printable(name) for name in names)
-        listed = "\n  ".join((f"{what} would import and run:", *self.names))
-        super().__init__(f"{listed}\nLook at that code, then say trust=true")
+        super().__init__(
+            "\n  ".join((f"{what} would import and run:", *self.names))
+            + "\nLook at that code, then say trust=true"
+        )
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
-    near = get_close_matches(word, list(known))
-    near.sort(key=lambda other: sorted(other) != sorted(word))  # swapped letters come first
+    near = sorted(  # swapped letters come first
+        get_close_matches(word, list(known)), key=lambda other: sorted(other) != sorted(word)
+    )
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

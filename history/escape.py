@@ -1,28 +1,25 @@
 """The doors for text from outside: what may do harm where it goes is shown instead of obeyed."""
 
+import re
+
+_FORMULA = re.compile(r"[=@\t\r]|[+-](?![0-9.]+(e[+-]?[0-9]+)?\Z)", re.IGNORECASE)
+
 
 def printable(value: object, newlines: bool = False) -> str:
     """Return the value as text for a terminal, which sees only characters to print.
 
-    Arguments: `newlines`, whether line breaks stay.
+    Arguments: `newlines`, whether line breaks stay, and tabs.
     """
     text = str(value)
-    if text.isprintable():
-        return text
-    return "".join(
-        letter if letter.isprintable() or (newlines and letter == "\n") else repr(letter)[1:-1]
+    shown = (
+        letter if letter.isprintable() or (newlines and letter in "\n\t") else repr(letter)[1:-1]
         for letter in text
     )
+    return text if text.isprintable() else "".join(shown)
 
 
 def spreadsheet_cell(value: object) -> object:
-    """Return a value for a spreadsheet: a text that it would run as a formula gets an apostrophe in
-    front (OWASP, CSV Injection).
+    """Return a value for a spreadsheet: a text that it would run as a formula, which is one that
+    begins so and is no number, gets an apostrophe in front (OWASP, CSV Injection).
     """
-    if not isinstance(value, str) or not value.startswith(("=", "+", "-", "@", "\t", "\r")):
-        return value
-    try:
-        float(value)
-    except ValueError:
-        return f"'{value}"
-    return value
+    return f"'{value}" if isinstance(value, str) and _FORMULA.match(value) else value

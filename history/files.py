@@ -1,13 +1,15 @@
-"""Files that survive crashes and several processes: atomic writes, locks, hashes and JSON."""
+"""Files that survive crashes and several processes: atomic writes, locks, hashes, JSON and CSV."""
 
+import csv
 import hashlib
+import io
 import json
 import logging
 import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -26,6 +28,13 @@ PATIENCE = 1.0  # seconds; a wait for a lock that is over sooner is not worth a 
 log = logging.getLogger(__name__)
 
 
+def clean(value: Any) -> Any:
+    """Return a text, or plain data, as it may be written to a file: a program that knows secrets
+    puts a function in the place of this one that takes them out.
+    """
+    return value
+
+
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace the content of `path` by `data`, or leave it exactly as it was; raises OSError."""
     with atomic(path) as temporary:
@@ -33,17 +42,23 @@ def write_atomic(path: Path, data: bytes) -> None:
 
 
 @contextmanager
-def atomic(path: Path) -> Iterator[Path]:
+def atomic(path: Path, keep_mode: bool = True) -> Iterator[Path]:
     """Give the name of a file to write, which then replaces `path`; on any error `path` stays
     exactly as it was.
 
     The folder of `path` must exist. A link is followed, so that what it points to is replaced.
-    Raises OSError when writing fails; the temporary file is then gone.
+    Arguments: `keep_mode`, let whoever may read and write `path` do so afterwards, and nobody else
+    at any moment. Raises OSError when writing fails; the temporary file is then gone.
     """
     target = Path(os.path.realpath(path))
     temporary = target.with_name(f".{target.name}.{secrets.token_hex(8)}{TEMPORARY}")
+    keep_mode = keep_mode and target.exists()
     try:
+        if keep_mode:
+            temporary.touch(0o600)
         yield temporary
+        if keep_mode:
+            shutil.copymode(target, temporary)
         sync(temporary)
         temporary.replace(target)
     finally:  # also when it was replaced: of two names of one file, both stay
@@ -52,13 +67,13 @@ def atomic(path: Path) -> Iterator[Path]:
 
 
 def link(path: Path, name: Path) -> None:
-    """Give the file a second name or, on a file system without hard links, copy it; raises
-    OSError.
+    """Give the file a second name or, on a file system without hard links, copy it with its mode;
+    raises OSError.
     """
     try:
         os.link(os.path.realpath(path), name)
     except OSError:
-        shutil.copyfile(path, name)
+        shutil.copy(path, name)
 
 
 def make_folder(path: Path) -> None:
@@ -86,8 +101,9 @@ def sha256(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def to_json(obj: object, indent: bool = False) -> bytes:
-    """Return strict JSON in UTF-8: NaN and infinities become null, numpy numbers become numbers.
+def to_json(obj: object, indent: bool = False, cleaned: bool = False) -> bytes:
+    """Return strict JSON in UTF-8 of what may be written: NaN and infinities become null, numpy
+    numbers become numbers, and what JSON has no number or letter for becomes text.
 
     Raises HistoryError when `obj` holds what JSON cannot say.
     """
@@ -96,9 +112,12 @@ def to_json(obj: object, indent: bool = False) -> bytes:
         | orjson.OPT_NON_STR_KEYS
         | (orjson.OPT_INDENT_2 if indent else 0)
     )
+    obj = obj if cleaned else clean(obj)
     try:
         return orjson.dumps(obj, default=_plain, option=options)
     except TypeError as error:
+        with suppress(TypeError, RecursionError):
+            return orjson.dumps(_sayable(obj), default=_plain, option=options)
         raise HistoryError(
             f"cannot be written as JSON: {error}; pass plain Python values"
         ) from error
@@ -108,7 +127,27 @@ def _plain(obj: Any) -> object:
     """Return what JSON has for a path, or an array that orjson does not take as it lies; raises
     AttributeError.
     """
-    return obj.as_posix() if isinstance(obj, PurePath) else obj.tolist()
+    return _sayable(obj.as_posix() if isinstance(obj, PurePath) else obj.tolist())
+
+
+def _sayable(node: Json) -> Json:
+    """Return the tree with integers beyond 64 bits, and letters that are half a surrogate pair (as
+    in a file's name that is not UTF-8), spelt out as text.
+    """
+    if isinstance(node, dict):
+        return {_sayable(key): _sayable(value) for key, value in node.items()}
+    if isinstance(node, (list, tuple)):
+        return [_sayable(value) for value in node]
+    if isinstance(node, str):
+        return node.encode("utf-8", "backslashreplace").decode()
+    return str(node) if isinstance(node, int) and not -(2**63) <= node < 2**64 else node
+
+
+def to_csv(rows: Iterable[Iterable[object]], line_end: str = "\r\n") -> str:
+    """Return the rows as CSV; lines end as RFC 4180 has it, unless told otherwise."""
+    text = io.StringIO(newline="")
+    csv.writer(text, lineterminator=line_end).writerows(rows)
+    return text.getvalue()
 
 
 def read_json(path: Path) -> Any:
@@ -119,7 +158,7 @@ def read_json(path: Path) -> Any:
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:  # JSONDecodeError and UnicodeDecodeError are the latter
+    except (OSError, RecursionError, ValueError) as error:  # no JSON, and no UTF-8, are the latter
         raise HistoryError(
             f"cannot read {path} as JSON: {error}; restore it, or delete its folder"
         ) from error
@@ -130,11 +169,13 @@ def held(path: Path, what: str, timeout: float = -1) -> Iterator[None]:
     """Hold a lock between processes, which the kernel releases when its owner dies; wait for the
     process that holds it, saying which. May be nested in one thread.
 
-    Arguments: `path`, of the lock file, whose folder is made; the file stays, as deleting it while
-    somebody waits for it would let two in. `what` is locked, for messages. `timeout` in seconds;
-    negative: wait for ever. Raises HistoryError when the lock cannot be had.
+    Arguments: `path`, of the lock file, whose folder is made; the file is gone with its holder, as
+    far as the system deletes what is open: who waits for it sees that, and makes another. `what` is
+    locked, for messages. `timeout` in seconds; negative: wait for ever. Raises HistoryError when
+    the lock cannot be had.
     """
     lock = FileLock(path, is_singleton=True)  # one object for each path, which counts its holders
+    nested = lock.is_locked
     try:
         make_folder(path.parent)
         try:
@@ -152,6 +193,9 @@ def held(path: Path, what: str, timeout: float = -1) -> Iterator[None]:
             path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
+        if not nested:  # filelock takes no lock on a file that is gone, and leaves deleting to us
+            with suppress(OSError):
+                path.unlink()
         lock.release()
 
 

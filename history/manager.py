@@ -5,17 +5,16 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import ClassVar
 
 import orjson
 
+from history import errors, schema, store
 from history.entry import Entry, new_id, select
-from history.errors import HistoryError, InputError, IntegrityError, unknown
 from history.files import Json, JsonObject, link, to_json
 from history.ranking import Direction, Ranked, rank
-from history.schema import SCHEMA_VERSION, read_document
-from history.store import DOCUMENT, Store, facts
 
 COMMON_ARTEFACTS = ("model", "config", "trials", "oracle")
 
@@ -46,7 +45,7 @@ class HistoryManager:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.store = Store(root)
+        self.store = store.Store(root)
         self.name = self.task
 
     def report(self, entry: Entry) -> Report:
@@ -58,7 +57,7 @@ class HistoryManager:
             with path.open(encoding="utf-8", newline="") as file:
                 header, *rows = (tuple(row) for row in csv.reader(file))
         except (OSError, ValueError, csv.Error) as error:
-            raise IntegrityError(f"cannot read the report in {path}: {error}") from error
+            raise errors.IntegrityError(f"cannot read the report in {path}: {error}") from error
         return Report(f"{self.task} report", header, rows)
 
     def add(self, document: Mapping[str, Json], files: Mapping[str, Path]) -> Entry:
@@ -66,15 +65,19 @@ class HistoryManager:
 
         Arguments: `document`, the keys of an entry but those given here (id, schema_version,
         created, task, manager, artefacts); `files`, artefact name to file, moved under the file's
-        own name. Returns the entry as stored: once this returns, it is there whatever happens.
+        own name. Returns the entry as stored: once this returns, it is there whatever happens. The
+        same result of the same run takes the place of what a kill before that has left.
         Raises HistoryError when the document or a file is not as it must be, or when storing fails;
         the files are where they were then.
         """
         plain: JsonObject = orjson.loads(to_json(document))
-        id = new_id(str(plain.get("pipeline")))
+        pipeline, taken = str(plain.get("pipeline")), {row["id"] for row in self.store.all()}
+        result = [plain.get(key) for key in ("run_id", "fingerprint", "pipeline", "status")]
+        made = (new_id(pipeline, f"{result} {n}" if all(result) else "") for n in count())
+        id = next(id for id in made if id not in taken)
         given: JsonObject = {
             "id": id,
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": schema.SCHEMA_VERSION,
             "created": datetime.now(UTC).isoformat(timespec="seconds"),
             "task": self.task,
             "manager": self.name,
@@ -88,16 +91,16 @@ class HistoryManager:
                 link(path, folder / path.name)
 
         try:
-            stored["artefacts"] = {name: facts(path, id) for name, path in files.items()}
-            entry = Entry(read_document(stored, "it"), self.root)
+            stored["artefacts"] = {name: store.facts(path, id) for name, path in files.items()}
+            entry = Entry(schema.read_document(stored, "it"), self.root)
             self._check(entry)
-            if len({DOCUMENT, *(path.name for path in files.values())}) <= len(files):
-                raise HistoryError("two of its files share a name")
+            if len({store.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
+                raise errors.HistoryError("two of its files share a name")
             self.store.add([stored], fill)
-        except (OSError, HistoryError) as error:
-            raise HistoryError(
-                f"the entry of pipeline {plain.get('pipeline')!r} was not stored: {error}; its "
-                f"files are where they were"
+        except (OSError, errors.HistoryError) as error:
+            raise errors.HistoryError(
+                f"the entry of pipeline {pipeline!r} was not stored: {error}; its files are where "
+                f"they were"
             ) from error
         for path in files.values():
             with suppress(OSError):  # a name that is left does no harm
@@ -117,7 +120,9 @@ class HistoryManager:
         """
         stored = next((kept for kept in self.entries() if kept.id == entry.id), None)
         if stored is None:
-            raise IntegrityError(f"the history in {self.root} does not hold the entry {entry.id}")
+            raise errors.IntegrityError(
+                f"the history in {self.root} does not hold the entry {entry.id}"
+            )
         self._check(stored)
         stored.verify()
 
@@ -127,11 +132,11 @@ class HistoryManager:
         """
         chosen = metric or self.ranking
         if chosen not in self.metrics:
-            raise InputError(unknown(f"metric of {self.task}", chosen, self.metrics))
+            raise errors.InputError(errors.unknown(f"metric of {self.task}", chosen, self.metrics))
         return rank(entries, chosen, self.metrics[chosen])
 
     def _check(self, entry: Entry) -> None:
         """Raise IntegrityError when an artefact is missing that an entry of a run must have."""
         missing = {*COMMON_ARTEFACTS, *self.artefacts} - entry.document["artefacts"].keys()
         if missing and entry.status != "failed" and not entry.imported:
-            raise IntegrityError(f"entry {entry.id} lacks {', '.join(sorted(missing))}")
+            raise errors.IntegrityError(f"entry {entry.id} lacks {', '.join(sorted(missing))}")

@@ -18,14 +18,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from history.errors import InputError, IntegrityError, UntrustedCode
-from history.escape import printable
-from history.files import JsonObject
+from history import errors, escape, files
 
 if TYPE_CHECKING:
     import keras
 
 LIMIT = 64 * 2**20  # bytes of config.json; those of large models have a few MB
+REASON = 1000  # letters that are kept of what Keras says, the last ones
 BYTECODE = "__lambda__"  # the class name of a Python lambda, stored as bytecode
 
 _VALUES = (
@@ -57,25 +56,21 @@ def foreign_code(path: Path) -> list[str]:
     that is no .keras file, or damaged.
     """
     found: set[str] = set()
-
-    def look(node: JsonObject) -> JsonObject:
-        found.update(_foreign(node))
-        return node
-
     if path.suffix != ".keras":  # Keras would take it for another format, and read something else
-        raise IntegrityError(f"{path} is no model: the name of a stored model ends in .keras")
+        raise errors.IntegrityError(
+            f"{path} is no model: the name of a stored model ends in .keras"
+        )
     try:
         with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
             content = file.read(LIMIT + 1)
-        if len(content) > LIMIT:
-            raise ValueError(f"its config.json is larger than {LIMIT >> 20} MB")
-        if not isinstance(json.loads(content, object_hook=look), dict):
-            raise ValueError("its config.json holds no model")
+        if len(content) > LIMIT or not content.lstrip().startswith(b"{"):
+            raise ValueError(f"its config.json is larger than {LIMIT >> 20} MB, or holds no model")
+        json.loads(content, object_hook=lambda node: found.update(_foreign(node)))
     except Exception as error:  # a damaged zip shows as one of a dozen types
-        raise IntegrityError(
+        raise errors.IntegrityError(
             f"{path} is no .keras file, or damaged: {error}; restore it"
         ) from error
-    return sorted(map(printable, found))
+    return sorted(map(escape.printable, found))
 
 
 def load_model(path: Path, trust: bool = False) -> "keras.Model":
@@ -87,9 +82,9 @@ def load_model(path: Path, trust: bool = False) -> "keras.Model":
     """
     names = foreign_code(path)
     if names and not trust:
-        raise UntrustedCode(f"loading {path}", names)
+        raise errors.UntrustedCode(f"loading {path}", names)
     if BYTECODE in names:
-        raise InputError(
+        raise errors.InputError(
             f"{path} holds a lambda as bytecode, which is never run, trust=true or not; write it "
             f"as a layer of your own, registered with @keras.saving.register_keras_serializable(), "
             f"and train again"
@@ -98,7 +93,7 @@ def load_model(path: Path, trust: bool = False) -> "keras.Model":
         try:
             importlib.import_module(module)
         except ImportError as error:
-            raise InputError(
+            raise errors.InputError(
                 f"{path} needs the module {module}, which cannot be imported: {error}; install it, "
                 f"or start in the folder that holds it"
             ) from error
@@ -107,14 +102,22 @@ def load_model(path: Path, trust: bool = False) -> "keras.Model":
     try:
         return keras.models.load_model(path, safe_mode=True)
     except Exception as error:
-        kind = InputError if names else IntegrityError  # theirs may have changed since
-        raise kind(
-            f"{path} does not load, although it was stored so. Keras: {str(error)[:300]} (code of "
+        # Code of one's own may have changed since.
+        raise (errors.InputError if names else errors.IntegrityError)(
+            f"{path} does not load, although it was stored so. Keras: {reason(error)} (code of "
             f"one's own: {', '.join(names) or 'none'})"
         ) from error
 
 
-def _foreign(node: JsonObject) -> Iterator[str]:
+def reason(error: Exception) -> str:
+    """Return what Keras says in one line, without the configs of whole objects that it puts before
+    the cause.
+    """
+    told = re.sub(r"(Full object config: |\bconfig=)\{.*", "", str(error))
+    return " ".join(told.split())[-REASON:]
+
+
+def _foreign(node: files.JsonObject) -> Iterator[str]:
     """Yield what one mapping names itself, not what is within it."""
     kind, module = node.get("class_name"), node.get("module")
     if kind is None or kind in _VALUES:
@@ -126,8 +129,7 @@ def _foreign(node: JsonObject) -> Iterator[str]:
     registered = None if is_function else node.get("registered_name")
     known = is_keras(f"{module}.{name}", function=is_function)
     if not known:
-        named = module is not None and ">" not in str(name)
-        yield f"{module}.{name}" if named else str(registered or name)
+        yield f"{module}.{name}" if module and ">" not in str(name) else str(registered or name)
     # Keras looks a registered name up first, whatever else the mapping says.
     if registered not in (None, name) and (known or not str(registered).endswith(f">{name}")):
         yield str(registered)
@@ -135,5 +137,5 @@ def _foreign(node: JsonObject) -> Iterator[str]:
 
 def is_keras(path: str, *, function: bool) -> bool:
     """Say whether a dotted path is known by its name to be a part of a Keras model."""
-    parts = _FUNCTIONS if function else _PARTS
-    return bool(parts.fullmatch(path)) and not _CARRIERS.fullmatch(path)
+    known = (_FUNCTIONS if function else _PARTS).fullmatch(path)
+    return known is not None and not _CARRIERS.fullmatch(path)

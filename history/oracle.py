@@ -8,9 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from history.errors import HistoryError
-from history.files import Json, read_json
-from history.ranking import Direction, merit
+from history import errors, files, ranking
 
 TRIAL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _PARAMETERS = (
@@ -33,11 +31,11 @@ class SearchRecord:
     metric to its value per epoch) and message.
     """
 
-    oracle: dict[str, Json]
-    space: list[Json]
-    trials: list[dict[str, Json]]
+    oracle: dict[str, files.Json]
+    space: list[files.Json]
+    trials: list[dict[str, files.Json]]
 
-    def summary(self) -> dict[str, Json]:
+    def summary(self) -> dict[str, files.Json]:
         """Return what an entry's section `search` says of it: space, oracle, trials, and the
         seconds, None if none has any.
         """
@@ -55,7 +53,7 @@ class SearchRecord:
         }
 
 
-def read_search(folder: Path, read: Callable[[Path], Json] = read_json) -> SearchRecord:
+def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_json) -> SearchRecord:
     """Read the search in `folder` (`directory/project_name`), its trials in the order they were
     started.
 
@@ -64,14 +62,15 @@ def read_search(folder: Path, read: Callable[[Path], Json] = read_json) -> Searc
     """
     with _as_written(folder / "oracle.json", read) as oracle:
         space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
-        plain = [name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)]
+        plain = (name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name))
         if order != list(dict.fromkeys(plain)) or not isinstance(space, list):
             raise ValueError("start_order must name each trial once, by a plain id")
-    trials = [_trial(folder / f"trial_{trial_id}", trial_id, read) for trial_id in order]
-    return SearchRecord(oracle, space, trials)
+    return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
 
 
-def _trial(folder: Path, trial_id: str, read: Callable[[Path], Json]) -> dict[str, Json]:
+def _trial(
+    folder: Path, trial_id: str, read: Callable[[Path], files.Json]
+) -> dict[str, files.Json]:
     result = read(ours) if os.path.lexists(ours := folder / "result.json") else {}
     with _as_written(folder / "trial.json", read) as trial:
         row = {
@@ -85,36 +84,41 @@ def _trial(folder: Path, trial_id: str, read: Callable[[Path], Json]) -> dict[st
             "history": [made.get("history", {}) for made in result.get("executions") or []],
             "message": trial.get("message"),
         }
-        shape = (row["trial_id"], type(row["status"]), type(row["values"]))
-        if shape != (trial_id, str, dict):
+        if (row["trial_id"], type(row["status"]), type(row["values"])) != (trial_id, str, dict):
             raise ValueError("its id, status or values are others")
     return row
 
 
 @contextmanager
-def _as_written(path: Path, read: Callable[[Path], Json]) -> Iterator[Json]:
+def _as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
     """Give what the file holds; what goes wrong with that is the file's mistake."""
     try:
         yield read(path)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
-        raise HistoryError(
+        raise errors.HistoryError(
             f"{path} is not what Keras Tuner writes: {type(error).__name__} {error}; restore it or "
             f"delete its folder"
         ) from error
 
 
 def best_trial(
-    trials: Iterable[Mapping[str, Json]], direction: Direction
-) -> dict[str, Json] | None:
+    trials: Iterable[Mapping[str, files.Json]], direction: ranking.Direction
+) -> dict[str, files.Json] | None:
     """Return the best of the COMPLETED trials with a finite score, the earlier of equals, or None.
 
     The hyperparameter values in oracle.json are never asked: they are the defaults of the space.
     """
-    completed = (trial for trial in trials if trial["status"] == "COMPLETED")
-    scored = [dict(trial) for trial in completed if _score(trial) is not None]
-    return max(scored, key=lambda trial: merit(trial["score"], direction), default=None)
+    return max(
+        (
+            dict(trial)
+            for trial in trials
+            if trial["status"] == "COMPLETED" and _score(trial) is not None
+        ),
+        key=lambda trial: ranking.merit(trial["score"], direction),
+        default=None,
+    )
 
 
-def _score(trial: Mapping[str, Json]) -> float | None:
+def _score(trial: Mapping[str, files.Json]) -> float | None:
     score = trial.get("score")
     return float(score) if score is not None and math.isfinite(score) else None

@@ -38,8 +38,11 @@ def measurement(entry: Entry, part: str, metric: str) -> Measured:
     """Return what the entry holds of a metric over its validation or its test rows, which is one of
     PARTS.
     """
-    mean = None if entry.status == "failed" else entry.metric(metric, part)
-    return Measured(mean, entry.metric(metric, part, of="deviation"), entry.repeats)
+    return Measured(
+        None if entry.status == "failed" else entry.metric(metric, part),
+        entry.metric(metric, part, of="deviation"),
+        entry.repeats,
+    )
 
 
 def merit(value: float | None, direction: Direction) -> float:
@@ -53,8 +56,9 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     """Return the entries best first; failed ones and those without a finite mean last, in the order
     given.
     """
-    found = [(entry, measurement(entry, "validation", metric)) for entry in entries]
-    places = [Ranked(**vars(measured), entry=entry) for entry, measured in found]
+    places = [
+        Ranked(**vars(measurement(each, "validation", metric)), entry=each) for each in entries
+    ]
     places.sort(key=lambda place: merit(place.mean, direction), reverse=True)
     ties = [indistinguishable(places[0], place) for place in places]
     if places and ties[0]:  # with itself, where its noise is known

@@ -98,6 +98,8 @@ def _put(name: str, new: type[HistoryManager] | EntryPoint) -> None:
 
 
 def _origin(manager: type[HistoryManager] | EntryPoint) -> str:
-    if isinstance(manager, EntryPoint):
-        return manager.value
-    return f"{manager.__module__}:{manager.__qualname__}"
+    return (
+        manager.value
+        if isinstance(manager, EntryPoint)
+        else f"{manager.__module__}:{manager.__qualname__}"
+    )

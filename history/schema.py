@@ -12,33 +12,34 @@ A document is brought up to date whenever it is read; what is on disk stays as i
 import re
 from collections.abc import Callable
 from datetime import datetime
+from functools import reduce
 from types import NoneType
 
-from history.errors import IntegrityError
-from history.files import JsonObject
+from history import errors, escape, files, trees
 
 SCHEMA_VERSION = 2
 ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override
+NAMES = ("run_id", "experiment", "pipeline", "task", "manager")
 STATUSES = ("complete", "failed", "budget")
 
 # Tuples, as unions of types take isinstance several times as long.
 _TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
 
-# What a document has as which type, where it has it at all, and the mappings that are in it.
-_SHAPE: dict[str, tuple[tuple[type, type], tuple[str, ...]]] = {
-    **dict.fromkeys(("run_id", "experiment", "pipeline", "task", "manager"), (_TEXT, ())),
-    **dict.fromkeys(("origin", "timings", "data", "identity", "error"), (_MAPPING, ())),
-    "search": (_MAPPING, ("objective", "trials")),
-    "best": (_MAPPING, ("values",)),
-    "validation": (_MAPPING, ("metrics", "deviation")),
-    "test": (_MAPPING, ("metrics", "deviation")),
-    "environment": (_MAPPING, ("packages", "git")),
-    "notes": ((list, NoneType), ()),
-    "artefacts": ((dict, dict), ()),  # always
+# What a document has as which type, where it has it at all.
+_SHAPE: dict[str, tuple[type, type]] = {
+    **dict.fromkeys(NAMES, _TEXT),
+    **dict.fromkeys(("origin", "timings", "data", "identity", "error"), _MAPPING),
+    **dict.fromkeys(("search", "search.objective", "search.trials"), _MAPPING),
+    **dict.fromkeys(("best", "best.values"), _MAPPING),
+    **dict.fromkeys(("validation", "validation.metrics", "validation.deviation"), _MAPPING),
+    **dict.fromkeys(("test", "test.metrics", "test.deviation"), _MAPPING),
+    **dict.fromkeys(("environment", "environment.packages", "environment.git"), _MAPPING),
+    "notes": (list, NoneType),
+    "artefacts": (dict, dict),  # always
 }
 
 
-def read_document(content: object, where: str) -> JsonObject:
+def read_document(content: object, where: str) -> files.JsonObject:
     """Return an entry's document in the schema of today, having checked its shape.
 
     Every document comes in here, from the database, from a folder and from elsewhere; behind it
@@ -46,22 +47,24 @@ def read_document(content: object, where: str) -> JsonObject:
     message. Raises IntegrityError for what is no document, or is one of a newer schema.
     """
     if not isinstance(content, dict) or not ID.fullmatch(str(content.get("id"))):
-        raise IntegrityError(f"{where} is not the document of an entry: it has no id of one")
+        raise errors.IntegrityError(f"{where} is not the document of an entry: it has no id of one")
     version = content.get("schema_version", 1)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:  # True is an int too
-        raise IntegrityError(
+        raise (
+            errors.NewerSchema if type(version) is int and version > 0 else errors.IntegrityError
+        )(
             f"{where} has the schema version {version!r}; this release reads 1 to "
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
-    document: JsonObject = content
-    for step in _STEPS[version - 1 :]:
-        document = step(document)
+    document: files.JsonObject = reduce(
+        lambda older, step: step(older), _STEPS[version - 1 :], content
+    )
     if problem := _misfit(document):
-        raise IntegrityError(f"{where} cannot be read: {problem}")
+        raise errors.IntegrityError(f"{where} cannot be read: {problem}")
     return document
 
 
-def upgrade_config(sections: JsonObject) -> JsonObject:
+def upgrade_config(sections: files.JsonObject) -> files.JsonObject:
     """Return the stored sections of a pipeline's config, brought up to date in place."""
     split = (sections.get("data") or {}).get("split") or {}
     if "stratify" in split:
@@ -69,7 +72,7 @@ def upgrade_config(sections: JsonObject) -> JsonObject:
     return sections
 
 
-def _to_2(document: JsonObject) -> JsonObject:
+def _to_2(document: files.JsonObject) -> files.JsonObject:
     data = document.get("data")
     upgraded = {**document, "schema_version": 2, "origin": {"kind": "run"}}
     if isinstance(data, dict) and isinstance(data.get("columns"), list):
@@ -77,23 +80,21 @@ def _to_2(document: JsonObject) -> JsonObject:
     return upgraded
 
 
-_STEPS: list[Callable[[JsonObject], JsonObject]] = [_to_2]  # the first leads from schema 1
+# The first leads from schema 1.
+_STEPS: list[Callable[[files.JsonObject], files.JsonObject]] = [_to_2]
 
 
-def _misfit(document: JsonObject) -> str | None:
+def _misfit(document: files.JsonObject) -> str | None:
     """Say what is wrong with the shape of a document, if anything is."""
     if document.get("status") not in STATUSES:
         return f"status is {document.get('status')!r:.60}, which is none of {', '.join(STATUSES)}"
-    try:
-        datetime.fromisoformat(document["created"])
-    except (KeyError, TypeError, ValueError):
+    try:  # what parts date and time may be any character
+        datetime.fromisoformat(escape.printable(document.get("created")))
+    except ValueError:
         return f"created is not a time in ISO 8601: {document.get('created')!r:.60}"
-    for key, (kinds, inner) in _SHAPE.items():
-        if not isinstance(document.get(key), kinds):
-            return f"{key} is not a {kinds[0].__name__}: {document.get(key)!r:.60}"
-        for name in inner:
-            if not isinstance((document.get(key) or {}).get(name), _MAPPING):
-                return f"{key}.{name} is not a dict"
+    for key, kinds in _SHAPE.items():
+        if not isinstance(found := trees.lookup(document, key), kinds):
+            return f"{key} is not a {kinds[0].__name__}: {found!r:.60}"
     for name, facts in document["artefacts"].items():
         if not isinstance(facts, dict) or [
             type(facts.get(key)) for key in ("path", "bytes", "sha256")

@@ -14,11 +14,9 @@ from tinydb.middlewares import CachingMiddleware
 from tinydb.storages import Storage
 from tinydb.table import Table
 
-from history.errors import HistoryError, UnknownEntry
-from history.files import JsonObject, atomic, held, link, make_folder, sha256, sync, to_json
-from history.schema import ID
+from history import errors, files, schema
 
-Tables = dict[str, dict[str, JsonObject]]  # a table's name → a row's number → the row
+Tables = dict[str, dict[str, files.JsonObject]]  # a table's name → a row's number → the row
 
 TABLE = "entries"
 DOCUMENT = "entry.json"
@@ -47,7 +45,9 @@ class Store(Storage):
         self.entries = root / "entries"
 
     def add(
-        self, documents: Collection[JsonObject], fill: Callable[[JsonObject, Path], None]
+        self,
+        documents: Collection[files.JsonObject],
+        fill: Callable[[files.JsonObject, Path], None],
     ) -> None:
         """Make the folders of entries, put them on disk, then insert the documents in one step.
 
@@ -56,22 +56,22 @@ class Store(Storage):
         """
         made = [self.entries / document["id"] for document in documents]
         with self.locked(), ExitStack() as parts:
-            make_folder(self.entries)
+            files.make_folder(self.entries)
             for document, folder in zip(documents, made, strict=True):
                 part = _part(folder)
-                delete(part)  # what a kill left
+                _discard(folder)  # what a kill left
                 parts.callback(delete, part)
                 part.mkdir()
                 fill(document, part)
-                (part / DOCUMENT).write_bytes(to_json(document, indent=True))
+                (part / DOCUMENT).write_bytes(files.to_json(document, indent=True))
                 for path in (*part.iterdir(), part):
-                    sync(path)
+                    files.sync(path)
             for folder in made:
                 _part(folder).rename(folder)
-            sync(self.entries)
+            files.sync(self.entries)
             try:
                 self.insert(*documents)
-            except HistoryError:
+            except errors.HistoryError:
                 for folder in made:
                     _discard(folder)
                 raise
@@ -85,8 +85,10 @@ class Store(Storage):
         with self.locked():
             with self.changing() as table:
                 if not table.remove(lambda row: row.get("id") == id):  # faster than a Query
-                    raise UnknownEntry(f"{self.path} holds no entry {id!r}; nothing was removed")
-            if ID.fullmatch(id):  # else it is somebody else's row, which may name any folder
+                    raise errors.UnknownEntry(
+                        f"{self.path} holds no entry {id!r}; nothing was removed"
+                    )
+            if schema.ID.fullmatch(id):  # else it is somebody else's row, which may name any folder
                 _discard(self.entries / id)
 
     def insert(self, *documents: Mapping[str, object]) -> None:
@@ -94,14 +96,15 @@ class Store(Storage):
         with self.changing() as table:
             table.insert_multiple(documents)
 
-    def all(self) -> list[JsonObject]:
+    def all(self) -> list[files.JsonObject]:
         """Return every document, oldest first; makes no file. Raises HistoryError.
 
         Rows that somebody else wrote without an id are left out.
         """
         rows = (self.read() or {}).get(TABLE, {})
-        ordered = (rows[key] for key in sorted(rows, key=int))
-        return [row for row in ordered if isinstance(row.get("id"), str)]
+        return [
+            row for key in sorted(rows, key=int) if isinstance((row := rows[key]).get("id"), str)
+        ]
 
     def read(self) -> Tables | None:
         """Return the tables, or None without a file; raises HistoryError when they cannot be
@@ -118,12 +121,15 @@ class Store(Storage):
         content staying, when that fails.
         """
         try:
-            with atomic(self.path) as temporary:
-                temporary.write_bytes(to_json(data))
-                with suppress(FileNotFoundError), atomic(self.previous) as kept:
-                    link(self.path, kept)
+            with files.atomic(self.path) as temporary:
+                temporary.write_bytes(files.to_json(data, cleaned=True))
+                with (
+                    suppress(FileNotFoundError),
+                    files.atomic(self.previous, keep_mode=False) as kept,
+                ):
+                    files.link(self.path, kept)
         except OSError as error:
-            raise HistoryError(
+            raise errors.HistoryError(
                 f"cannot write {self.path}: {error.strerror or error}; its old content stands: "
                 f"make room or make the folder writable, and repeat"
             ) from error
@@ -132,13 +138,16 @@ class Store(Storage):
         """Hold the history between processes; may be nested. Raises HistoryError when that cannot
         be.
         """
-        return held(self.root / ".history.lock", f"the history in {self.root}", LOCK_TIMEOUT)
+        return files.held(self.root / ".history.lock", f"the history in {self.root}", LOCK_TIMEOUT)
 
     @contextmanager
     def changing(self) -> Iterator[Table]:
         """Give the table: all changes of it are one step, a read and a write of the file."""
-        storage = CachingMiddleware(lambda: self)  # type: ignore[no-untyped-call]  # TinyDB's own
-        with self.locked(), _collector_paused(), TinyDB(storage=storage) as database:
+        with (
+            self.locked(),
+            _collector_paused(),
+            TinyDB(storage=CachingMiddleware(lambda: self)) as database,  # type: ignore[no-untyped-call]
+        ):
             yield database.table(TABLE)
 
 
@@ -149,20 +158,23 @@ def read_tables(path: Path) -> Tables | None:
     try:
         with _collector_paused():
             tables: Tables = orjson.loads(path.read_bytes())
-        rows = [item for table in tables.values() for item in table.items()]
-        if not all(isinstance(row, dict) and number.isdecimal() for number, row in rows):
+        if not all(
+            isinstance(row, dict) and number.isdecimal()
+            for table in tables.values()
+            for number, row in table.items()
+        ):
             raise ValueError("a table has other things than numbered rows")
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise HistoryError(f"cannot read {path}: {error.strerror or error}") from error
+        raise errors.HistoryError(f"cannot read {path}: {error.strerror or error}") from error
     except (AttributeError, RecursionError, ValueError) as error:
         raise _damaged(path, f"is not JSON, or no TinyDB database ({error})") from error
     return tables
 
 
-def _damaged(path: Path, how: str) -> HistoryError:
-    return HistoryError(
+def _damaged(path: Path, how: str) -> errors.HistoryError:
+    return errors.HistoryError(
         f"{path} {how}; nothing was changed. `python -m history doctor` says what can be restored "
         f"(the artefacts in {path.parent / 'entries'} are not affected)"
     )
@@ -182,14 +194,14 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def facts(file: Path, id: str) -> JsonObject:
+def facts(file: Path, id: str) -> files.JsonObject:
     """Return what the entry of that id records of an artefact: path below the root, bytes and
     sha256.
     """
     return {
         "path": f"entries/{id}/{file.name}",
         "bytes": file.stat().st_size,
-        "sha256": sha256(file),
+        "sha256": files.sha256(file),
     }
 
 
@@ -205,7 +217,7 @@ def _discard(folder: Path) -> None:
     delete(part)
     if folder.exists():
         folder.rename(part)
-        sync(folder.parent)
+        files.sync(folder.parent)
         delete(part)
 
 

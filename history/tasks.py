@@ -1,11 +1,10 @@
 """The two tasks that come with the history: each has its result, its metrics and its report."""
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
+from history.files import to_csv
 from history.manager import HistoryManager
 from history.ranking import Direction
 
@@ -26,7 +25,7 @@ class ClassificationResult:
 
     def csv(self) -> str:
         """Return `per_class` as CSV with a header."""
-        return _csv(("class", "precision", "recall", "f1", "support"), self.per_class)
+        return to_csv([("class", "precision", "recall", "f1", "support"), *self.per_class], "\n")
 
 
 @dataclass(frozen=True)
@@ -42,8 +41,14 @@ class RegressionResult:
 
     def csv(self) -> str:
         """Return the metrics, then the residuals as `residual_<name>`, as CSV with a header."""
-        residuals = ((f"residual_{name}", value) for name, value in self.residuals.items())
-        return _csv(("quantity", "value"), (*self.metrics.items(), *residuals))
+        return to_csv(
+            [
+                ("quantity", "value"),
+                *self.metrics.items(),
+                *((f"residual_{name}", value) for name, value in self.residuals.items()),
+            ],
+            "\n",
+        )
 
 
 class ClassificationManager(HistoryManager):
@@ -77,9 +82,3 @@ class RegressionManager(HistoryManager):
     }
     ranking = "rmse"
     artefacts = ("regression_report", "predictions_plot")
-
-
-def _csv(header: tuple[str, ...], rows: Iterable[tuple[object, ...]]) -> str:
-    text = io.StringIO(newline="")
-    csv.writer(text, lineterminator="\n").writerows([header, *rows])
-    return text.getvalue()

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from history.entry import Entry
-from history.errors import HistoryError, IntegrityError
+from history import Entry, errors
 from history.manager import COMMON_ARTEFACTS, HistoryManager
 
 
@@ -41,12 +40,20 @@ class ManagerContract:
         """Store an entry with `mean` in the ranking metric and all artefacts but one."""
         made = manager.root.parent / "made"
         made.mkdir(exist_ok=True)
-        names = {*COMMON_ARTEFACTS, *manager.artefacts} - {without}
-        files = {name: made / f"{name}.bin" for name in names}
+        files = {
+            name: made / f"{name}.bin"
+            for name in {*COMMON_ARTEFACTS, *manager.artefacts} - {without}
+        }
         for name, path in files.items():
             path.write_bytes(self.content(name))
-        validation = {"metrics": {manager.ranking: mean}, "repeats": 2}
-        return manager.add({"pipeline": "mlp", "status": status, "validation": validation}, files)
+        return manager.add(
+            {
+                "pipeline": "mlp",
+                "status": status,
+                "validation": {"metrics": {manager.ranking: mean}, "repeats": 2},
+            },
+            files,
+        )
 
     def test_an_added_entry_is_kept_and_verifies(self, manager: HistoryManager) -> None:
         """A new handle reads the same document, of the manager's task; a change of a file, of its
@@ -59,13 +66,13 @@ class ManagerContract:
         content = entry.artefact("model").read_bytes()
         for damaged in (content[1:], bytes(byte ^ 1 for byte in content)):
             entry.artefact("model").write_bytes(damaged)
-            with pytest.raises(IntegrityError, match=entry.id):
+            with pytest.raises(errors.IntegrityError, match=entry.id):
                 manager.verify(entry)
 
     def test_every_required_artefact_must_be_there(self, manager: HistoryManager) -> None:
         """What is missing is named, and nothing is stored; a failed entry needs none."""
         for name in COMMON_ARTEFACTS + manager.artefacts:
-            with pytest.raises(HistoryError, match=name):
+            with pytest.raises(errors.HistoryError, match=name):
                 self.add(manager, without=name)
         assert manager.entries() == []
         manager.verify(manager.add({"pipeline": "mlp", "status": "failed"}, {}))
@@ -76,8 +83,7 @@ class ManagerContract:
         ranked = [self.add(manager, 0.2), self.add(manager, 0.9)]
         if manager.metrics[manager.ranking] == "max":
             ranked.reverse()
-        places = manager.rank(manager.entries())
-        assert [place.entry for place in places] == [*ranked, failed, nan]
+        assert [place.entry for place in manager.rank(manager.entries())] == [*ranked, failed, nan]
 
     def test_the_report_is_a_table(self, manager: HistoryManager) -> None:
         """Every row has a cell for every column."""

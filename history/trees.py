@@ -1,6 +1,6 @@
 """Plain data (mappings, lists, texts, numbers, None) as trees whose leaves have dotted keys."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 
 from history.files import Json, to_json
 
@@ -24,11 +24,9 @@ def flat(document: Mapping[str, Json], path: str = "") -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, value in document.items():
         key = f"{path}.{name}" if path else str(name)
-        if key in LEFT_OUT:
-            continue
-        if isinstance(value, Mapping):
+        if key not in LEFT_OUT and isinstance(value, Mapping):
             found |= flat(value, key)
-        else:
+        elif key not in LEFT_OUT:
             found[key] = to_json(value).decode() if isinstance(value, list) else value
     return found
 
@@ -47,10 +45,13 @@ def differences(old: Json, new: Json, path: str = "") -> dict[str, tuple[Json, J
     return {} if old == new else {path: (old, new)}
 
 
-def texts(node: Json, change: Callable[[str], str]) -> Json:
-    """Return the tree with every text in it changed; keys stay."""
+def texts(node: Json, change: Callable[[str], str], exact: Container[Json] = ()) -> Json:
+    """Return the tree with every text in it changed; keys stay, and what is below an exact one."""
     if isinstance(node, Mapping):
-        return {key: texts(value, change) for key, value in node.items()}
+        return {
+            key: value if key in exact else texts(value, change, exact)
+            for key, value in node.items()
+        }
     if isinstance(node, (list, tuple)):
-        return [texts(value, change) for value in node]
+        return [texts(value, change, exact) for value in node]
     return change(node) if isinstance(node, str) else node

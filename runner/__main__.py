@@ -1,30 +1,73 @@
-"""The door, of `python -m runner` and of the console script: what needs no Hydra is said before it
-is loaded.
+"""The door, of `python -m runner` and of the console script: signals, streams and the import path,
+before anything is loaded that takes its time; what needs no Hydra is said at once.
 """
 
 import gc
-import os
+import signal
 import sys
+from collections.abc import Sequence
+from pathlib import Path
 
-from runner.config.choices import answer
+from runner import Interrupted, streams
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 def main() -> int:
     """Run the command line in sys.argv and return the exit code."""
+    given = [each.lower().lstrip("+") for each in sys.argv[1:]]  # Hydra gets others
+    for number in STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
+            signal.signal(number, _stop)
     try:
-        said = answer(sys.argv[1:])
-        if said is not None:
-            print(said, flush=True)
-            return 0
-        gc.disable()  # what is loaded is no garbage: looking for some takes a fifth of the time
-        from runner.cli import main as run
+        streams.guard()
+        return _answer()
+    except BaseException:  # whatever it is by now
+        if not Interrupted.by:
+            raise
+        sys.stderr.write(f"interrupted{_how_to_resume(given)}\n")
+        return 128 + Interrupted.by
+    finally:
+        for number in STOPS:
+            signal.signal(number, signal.SIG_IGN)
 
-        gc.freeze()
-        gc.enable()
-        return run()
-    except BrokenPipeError:  # whoever reads the output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+def _stop(number: int, _: object) -> None:
+    """Raise Interrupted, unless what ends is cleaning up after it."""
+    handled = sys.exception()
+    while handled is not None and not isinstance(handled, Interrupted):
+        handled = handled.__context__
+    if handled is None:
+        Interrupted.by = number
+        raise Interrupted
+
+
+def _answer() -> int:
+    from runner.config.choices import answer
+
+    said = answer(sys.argv[1:])
+    if said is not None:
+        print(said, flush=True)
         return 0
+    gc.disable()  # what is loaded is no garbage: looking for some takes a fifth of the time
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    import history  # noqa: F401 - before the user's folder, which may have a module of that name
+
+    del sys.path[0]
+    if (users := str(Path.cwd())) not in sys.path:  # the user's code, under a console script too
+        sys.path.insert(0, users)
+    from runner.cli import main as run
+
+    gc.freeze()
+    gc.enable()
+    return run()
+
+
+def _how_to_resume(given: Sequence[str]) -> str:
+    if {each for each in given if each.startswith("debug=")} - {"debug=false", "debug=null"}:
+        return ""  # it starts anew each time
+    without = " without fresh=true" if "fresh=true" in given else ""
+    return f"; finished trials are kept: re-run the same command{without} to resume"
 
 
 if __name__ == "__main__":

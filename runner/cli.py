@@ -6,7 +6,6 @@ nothing was started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C,
 
 import logging
 import os
-import signal
 import sys
 import tempfile
 from contextlib import ExitStack, suppress
@@ -19,36 +18,34 @@ import hydra
 from hydra.core import config_search_path, config_store, global_hydra, hydra_config, plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from history.errors import UntrustedCode
-from history.files import read_json, to_json, write_atomic
-from runner.config import arguments, choices, compose, secrets
+from history import errors, files
+from runner.config import arguments, bounds, choices, compose, secrets
 from runner.config.schema import SECTIONS, Experiment, Run
 from runner.errors import (
     ConfigError,
     ExperimentError,
     InputError,
-    Interrupted,
     Problem,
     machine_is_at_fault,
 )
 from runner.training import environment
 
 if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here does
-    from runner.run.predict import Prediction
-    from runner.run.stored import Reproduction
+    from runner.run import predict, stored
 
 log = logging.getLogger("runner")
 
-LOG = "run.log"  # what a run leaves in its output folder: what it logged
-RESULT = "result.json"  # likewise: its exit code and its entries
-EFFECTIVE = "effective.yaml"  # likewise: the config as it was understood
+# What a run leaves in its output folder: what it logged; its exit code and entries; the config as
+# it was understood. Hydra's go below hydra.output_subdir, if that is set.
+OURS = LOG, RESULT, EFFECTIVE = "run.log", "result.json", "effective.yaml"
+HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
 # Options with which Hydra answers by itself.
 ANSWERS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
-Work: TypeAlias = "Experiment | Reproduction | Prediction"  # what a command can ask for
-Result: TypeAlias = dict[str, Any]  # what is kept of it in RESULT
+Work: TypeAlias = (
+    "Experiment | stored.Reproduction | predict.Prediction"  # what a command can ask for
+)
 _checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # jobs that Hydra has yet to start
 
 
@@ -72,9 +69,10 @@ class Check(Callback):
 
     def on_run_start(self, config: DictConfig, **_: object) -> None:
         folder = self._start(config, "run")
-        left = [folder / name for name in (LOG, EFFECTIVE, RESULT)]
-        new = [path for path in (*left, folder, *folder.parents) if not path.exists()]
-        Check.finish = partial(_end_run, folder, new)
+        hydras = folder / (config.hydra.output_subdir or ".")
+        left = [hydras / name for name in HYDRAS] + [folder / name for name in OURS]
+        left += [hydras, *hydras.parents, folder, *folder.parents]
+        Check.finish = partial(_end_run, folder, [path for path in left if not path.exists()])
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
         Check.finish = partial(_end_sweep, self._start(config, "sweep"))
@@ -83,27 +81,22 @@ class Check(Callback):
         """Check all jobs, and return the folder that their output goes to."""
         try:
             _check(config, sweeps=key == "sweep")
-            folder = str(config.hydra[key].dir)
+            folder = os.path.expanduser(config.hydra[key].dir)  # noqa: PTH111 - keeps ~nobody
             if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
                 # It leaves nothing but its output, and the root may be read-only, or another's.
-                temporary = tempfile.TemporaryDirectory(prefix="runner-")
-                folder = self.leaving.enter_context(temporary)
-        except arguments.COMPLAINTS as error:  # over the folder's name
-            sys.exit(_told(ConfigError(arguments.problems(error))))
+                folder = self.leaving.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
         except Exception as error:
-            sys.exit(_told(error))
+            complaint = isinstance(error, arguments.COMPLAINTS)  # over the folder's name
+            sys.exit(_told(ConfigError(arguments.problems(error)) if complaint else error))
         config.hydra[key].dir = folder
-        pinned = "hydra.{}.dir='{}'".format(key, folder.replace("'", r"\'"))
-        config.hydra.overrides.hydra.append(pinned)  # of the jobs of a sweep too
+        quoted = folder.replace("'", r"\'")  # for the jobs of a sweep
+        config.hydra.overrides.hydra.append(f"hydra.{key}.dir='{quoted}'")
         return Path(folder)
 
 
 def main() -> int:
     """Run the command line in sys.argv and return the exit code."""
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
-    if str(Path.cwd()) not in sys.path:  # the user's own code, under a console script too
-        sys.path.insert(0, str(Path.cwd()))
-    signal.signal(signal.SIGTERM, _on_sigterm)
     try:
         values = ANSWERS.isdisjoint(argument.partition("=")[0] for argument in sys.argv)
         register(values=values)
@@ -114,17 +107,9 @@ def main() -> int:
         with Check.leaving:
             hydra.main(str(choices.conf_folder()), "config", version_base="1.3")(_job)()
             return Check.finish()
-    except (KeyboardInterrupt, Interrupted) as stop:
-        fresh = " without fresh=true" if "fresh=true" in sys.argv else ""
-        resumes = f"; finished trials are kept: re-run the same command{fresh} to resume"
-        debugs = any(argument.startswith("debug=") for argument in sys.argv)
-        _say("interrupted" if debugs else f"interrupted{resumes}")
-        return 143 if isinstance(stop, Interrupted) else 130
     except (InputError, *arguments.COMPLAINTS) as error:
         return _told(ConfigError(arguments.problems(error)))
     except OSError as error:  # Hydra's own files, of a start
-        if not machine_is_at_fault(error):
-            raise
         return _told(error)
 
 
@@ -138,15 +123,22 @@ def _end_run(folder: Path, new: list[Path]) -> int:
 
 
 def _end_sweep(folder: Path) -> int:
-    """Show the table of all jobs of a sweep, and return the worst exit code among them."""
+    """Show the table of all jobs of a sweep, and return the worst exit code among them; where all
+    have ended well, the same command is a new sweep.
+    """
     from runner.report import terminal
 
-    (folder / "multirun.yaml").unlink(missing_ok=True)  # Hydra's: the arguments, secrets and all
     begun = {path.parent for path in folder.glob("**/*") if path.name in (LOG, RESULT)}
-    jobs = sorted(begun, key=lambda job: (len(job.name), job.name))
-    results = [(str(job.relative_to(folder)), _result(job)) for job in jobs]
+    results = {
+        str(job.relative_to(folder)): _result(job)
+        for job in sorted(begun, key=lambda job: (len(job.name), job.name))
+    }
     terminal.show(terminal.sweep(results))
-    return max((int(result["exit_code"]) for _, result in results), default=1)
+    worst = max((int(result["exit_code"]) for result in results.values()), default=1)
+    for path in [Path(result.get("open", "")) for result in results.values() if not worst]:
+        if path.suffix == ".open":  # a file of results may be anybody's
+            path.unlink(missing_ok=True)
+    return worst
 
 
 def _job(config: DictConfig) -> None:
@@ -154,58 +146,55 @@ def _job(config: DictConfig) -> None:
     about = hydra_config.HydraConfig.get()
     folder = Path(about.runtime.output_dir)
     overrides = list(map(arguments.as_typed, arguments.of_task(about)))
-    result: Result = {"overrides": overrides, "entries": {}, "error": None}
+    result: dict[str, Any] = {"overrides": overrides, "entries": {}, "error": None}
     try:
         # Not checked: a plugin made the job up, or started a process.
-        choice = about.runtime.choices.get("experiment")
-        checked = _checked.pop(tuple(overrides), None) or _work(config, choice, overrides)
-        environment.prepare(checked[0])  # before the imports that bring Keras
-        result |= _do(checked[1], folder)
+        known = _checked.pop(tuple(overrides), None)
+        run, work = known or _work(config, about.runtime.choices.get("experiment"), overrides)
+        environment.prepare(run)  # before the imports that bring Keras
+        result |= _do(work, folder)
     except Exception as error:
         if isinstance(error, InputError):  # what names code, or needs the data
-            name = str(about.job.config_name)
-            error = ConfigError(arguments.problems(error, name, overrides))
+            error = ConfigError(arguments.problems(error, str(about.job.config_name), overrides))
         kind = "" if isinstance(error, ExperimentError) else f"{type(error).__name__}: "
         result |= {"exit_code": _told(error), "error": f"{kind}{error}"}
     try:
-        write_atomic(folder / RESULT, to_json(secrets.redact(result), indent=True))
+        files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
     except OSError as error:
         _told(error)
 
 
-def _result(job: Path) -> Result:
+def _result(job: Path) -> dict[str, Any]:
     """Return what is kept of a job."""
-    ended = (job / RESULT).is_file()
-    return read_json(job / RESULT) if ended else {"exit_code": 1, "error": "did not end"}
+    lost = {"exit_code": 1, "error": "did not end"}
+    return dict(files.read_json(job / RESULT) if (job / RESULT).is_file() else lost)
 
 
-def _do(work: Work, folder: Path) -> Result:
+def _do(work: Work, folder: Path) -> dict[str, Any]:
     """Do what was asked for, and return what is kept of it."""
-    from runner.report.terminal import reproduction, show
-    from runner.run.stored import Reproduction
+    from runner.report import terminal
+    from runner.run import experiment, predict, rehearsal, reproduce, stored
 
-    if isinstance(work, Reproduction):
-        from runner.run.reproduce import reproduce
-
-        verdict = reproduce(work, folder)
-        show(reproduction(verdict))
+    if isinstance(work, stored.Reproduction):
+        verdict = reproduce.reproduce(work, folder)
+        terminal.show(terminal.reproduction(verdict))
         return {"exit_code": verdict.exit_code, **asdict(verdict)}
     if not isinstance(work, Experiment):
-        from runner.run.predict import predict
-
-        rows = predict(work)
+        rows = predict.predict(work)
         log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
         return {"exit_code": 0, "rows": rows}
     if work.run.mode == "check":
-        from runner.run.rehearsal import rehearse
-
-        return {"exit_code": rehearse(work)}
-    from runner.run.experiment import run
-
+        return {"exit_code": rehearsal.rehearse(work)}
     (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
-    sweep = hydra_config.HydraConfig.get().mode == RunMode.MULTIRUN
-    done = run(work, f"{folder.parent.name}-{folder.name}" if sweep else folder.name)
-    return {"exit_code": done.exit_code, "entries": done.entries}
+    sweep = str(hydra_config.HydraConfig.get().mode) == "RunMode.MULTIRUN"
+    new_id = f"{folder.parent.name}-{folder.name}" if sweep else folder.name
+    done = experiment.run(work, new_id, in_sweep=sweep)
+    return {
+        "exit_code": done.exit_code,
+        "open": experiment.open_file(work),
+        "entries": done.entries,
+        "taken_over": done.taken_over,
+    }
 
 
 def _check(config: DictConfig, *, sweeps: bool) -> None:
@@ -220,6 +209,8 @@ def _check(config: DictConfig, *, sweeps: bool) -> None:
             composed = loader.load_sweep_config(config, job) if sweeps else config
             choice = composed.hydra.runtime.choices.get("experiment")
             _checked[tuple(overrides)] = _work(composed, choice, overrides)
+            if config.hydra.runtime.choices["hydra/launcher"] == "basic":  # all in this process
+                environment.claim(_checked[tuple(overrides)][0])
         except (InputError, *arguments.COMPLAINTS) as error:
             for problem in arguments.problems(error, str(config.hydra.job.config_name), overrides):
                 found.setdefault(problem, []).append(overrides)
@@ -233,9 +224,8 @@ def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
     """Say which of the jobs have a mistake, by what tells them from the others."""
     if len(having) == len(jobs):
         return ""
-    first = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
-    first = f"{', the first' if len(having) > 1 else ''}: {first}"
-    return f" (in {len(having)} of {len(jobs)} jobs{first})"
+    own = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
+    return f" (in {len(having)} of {len(jobs)} jobs{', the first' * (len(having) > 1)}: {own})"
 
 
 def _work(config: DictConfig, choice: str | None, overrides: list[str]) -> tuple[Run, Work]:
@@ -245,11 +235,11 @@ def _work(config: DictConfig, choice: str | None, overrides: list[str]) -> tuple
     tree = compose.said(config)
     try:
         return _understood(tree, choice, overrides)
-    except UntrustedCode as error:
+    except errors.UntrustedCode as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
-        asked = [f"{error.what} would import and run:", *error.names, "Import and run it? [y/N] "]
-        print(*asked, sep="\n  ", end="", file=sys.stderr, flush=True)
+        head, ask = f"{error.what} would import and run:", "Import and run it? [y/N] "
+        print(head, *error.names, ask, sep="\n  ", end="", file=sys.stderr, flush=True)
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise
         return _understood({**tree, "trust": True}, choice, overrides)
@@ -279,8 +269,9 @@ def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) ->
     from history.catalogue import History
     from runner.run import predict
 
-    root = History(run.paths.root)
-    return run, predict.plan(root, run.predict, run.input, run.output, trust=run.trust)
+    return run, predict.plan(
+        History(run.paths.root), run.predict, run.input, run.output, trust=run.trust
+    )
 
 
 def register(*, values: bool = True) -> None:
@@ -290,40 +281,38 @@ def register(*, values: bool = True) -> None:
     Args:
         values: whether this includes GIVEN, where the command line's sections go.
     """
-    keys = (
-        *SECTIONS,
-        "pipelines",
-        "hooks",
-        "paths",
-        "executor",
-        *([arguments.GIVEN] if values else []),
-    )
-    node: dict[str, object] = {key: DictConfig({}, flags={"struct": False}) for key in keys}
+    node: dict[str, object] = {
+        key: DictConfig({}, flags={"struct": False})
+        for key in (
+            *SECTIONS,
+            "pipelines",
+            "hooks",
+            "paths",
+            "executor",
+            *[arguments.GIVEN] * values,
+        )
+    }
     node["hydra"] = {"callbacks": {"check": {"_target_": "runner.cli.Check"}}}
     config_store.ConfigStore.instance().store(name="sections", node=DictConfig(node))
-    secrets.remember_environment()
+    secrets.guard()
     plugins.Plugins.instance().register(UserConf)
-
-
-def _on_sigterm(*_: object) -> None:
-    raise Interrupted
+    bounds.register()
 
 
 def _told(error: Exception) -> int:
     """Say what went wrong, and return the exit code."""
+    disk = machine_is_at_fault(error)
     if isinstance(error, ExperimentError):
-        for problem in error.problems if isinstance(error, ConfigError) else [error]:
-            _say("error: " + str(problem).replace("\n", "\n       "))
+        for text in map(str, error.problems if isinstance(error, ConfigError) else [error]):
+            print(
+                "error:", secrets.without_secrets(text).replace("\n", "\n       "), file=sys.stderr
+            )
         return error.exit_code
-    if machine_is_at_fault(error):
-        _say(
-            f"error: {error}; what was acknowledged is kept: make room and re-run the same command"
+    if disk:
+        print(
+            f"error: {error}; what was acknowledged is kept: make room and re-run the same command",
+            file=sys.stderr,
         )
-        return 1
-    log.error("a code error: %s: %s", type(error).__name__, error, exc_info=error)
+    else:
+        log.error("a code error: %s: %s", type(error).__name__, error, exc_info=error)
     return 1
-
-
-def _say(text: str) -> None:
-    """Print a message where it disturbs no output."""
-    print(secrets.redact(text), file=sys.stderr)

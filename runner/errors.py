@@ -1,22 +1,25 @@
 """The runner's errors. Their root is the history's, because imports go one way.
 
-    ExperimentError              exit code 1
-    ├── InputError               exit code 2: the user's input is wrong, nothing was started
-    │   └── ConfigError          one or more problems of the config, all of them listed
-    │       └── DataError        a data source is missing, unreadable or unusable
-    ├── SearchError              a search ended without a usable trial
-    └── ModelError               a trained model cannot be saved, or not loaded back
-
-`Interrupted` stands apart: it derives from BaseException, like KeyboardInterrupt, so that nobody's
-`except Exception` keeps a run alive that was asked to stop.
+ExperimentError              exit code 1
+├── InputError               exit code 2: the user's input is wrong, nothing was started
+│   └── ConfigError          one or more problems of the config, all of them listed
+│       └── DataError        a data source is missing, unreadable or unusable
+├── SearchError              a search ended without a usable trial
+└── ModelError               a trained model cannot be saved, or not loaded back
 """
 
 import errno
-from collections.abc import Sequence
+import traceback
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from history.errors import ExperimentError as ExperimentError
 from history.errors import InputError as InputError
+from history.escape import printable
+from runner import Interrupted
+
+V = TypeVar("V")
 
 
 @dataclass(frozen=True)
@@ -31,8 +34,8 @@ class Problem:
 
     def __str__(self) -> str:
         named = self.place is not None and self.place.startswith(f"{self.where}=")
-        parts = (self.place, "" if named else self.where, self.what)
-        return ": ".join(part for part in parts if part)
+        parts = filter(None, (self.place, "" if named else self.where, self.what))
+        return printable(": ".join(parts), newlines=True)
 
 
 class ConfigError(InputError):
@@ -43,21 +46,50 @@ class ConfigError(InputError):
         super().__init__("\n".join(map(str, problems)))
 
     @classmethod
-    def at(cls, where: str, what: str) -> "ConfigError":
+    def at(cls, where: str, what: str, place: str | None = None) -> "ConfigError":
         """Return the error of one problem."""
-        return ConfigError([Problem(where, what)])
+        return ConfigError([Problem(where, what, place)])
 
 
 class DataError(ConfigError):
     """A data source is missing, unreadable or unusable.
 
     Args:
-        what: is wrong, where in the source, and what to do.
+        what: is wrong, where in the source, and what to do; or several problems.
         key: of the config, dotted, that is at fault; "" where none is known.
     """
 
-    def __init__(self, what: str, key: str = "") -> None:
-        super().__init__([Problem(key, what)])
+    def __init__(self, what: str | Sequence[Problem], key: str = "") -> None:
+        super().__init__([Problem(key, what)] if isinstance(what, str) else what)
+
+
+class Faults(list[Problem]):
+    """Gathers what is wrong with a source, so that it is told at once: what is done `with` it may
+    fail, and the next thing is done all the same.
+    """
+
+    def __enter__(self) -> None:
+        """Begin something that may be wrong."""
+
+    def __exit__(self, kind: object, error: object, trace: object) -> bool:
+        if isinstance(error, DataError):
+            self.extend(error.problems)
+        return isinstance(error, DataError)
+
+    def tell(self) -> None:
+        """Raise DataError if anything was wrong."""
+        if self:
+            raise DataError(self)
+
+
+def gathered(make: Callable[[str], V], items: Iterable[str]) -> dict[str, V]:
+    """Return what is made of each item; raises one DataError of all that is wrong with them."""
+    faults, made = Faults(), dict[str, V]()
+    for item in items:
+        with faults:
+            made[item] = make(item)
+    faults.tell()
+    return made
 
 
 class SearchError(ExperimentError):
@@ -74,17 +106,31 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def machine_is_at_fault(error: Exception) -> bool:
-    """Say whether an error is a full or read-only disk: no code is wrong, and nothing that was
-    tried has failed.
+def message_of(error: Exception) -> str:
+    """Return an error's message, or what there is in its place: an exception of the user's may have
+    one that is empty, or that cannot be made. That of a full disk says what to do.
     """
+    said = str(traceback.TracebackException(type(error), error, None)) or type(error).__name__
+    return (
+        f"{said}; make room and re-run the same command"
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
+        else said
+    )
+
+
+def machine_is_at_fault(error: Exception) -> bool:
+    """Say whether an error is a full, read-only or damaged disk: no code is wrong, and nothing that
+    was tried has failed. After a signal, no error is to be believed.
+
+    Raises:
+        Interrupted: a signal arrived, of which compiled code has made this error.
+    """
+    if Interrupted.by:
+        raise Interrupted from error
     return isinstance(error, OSError) and error.errno in (
         errno.ENOSPC,
         errno.EDQUOT,
         errno.EROFS,
         errno.EACCES,
+        errno.EIO,
     )
-
-
-class Interrupted(BaseException):
-    """SIGTERM arrived: stop cleanly, at once."""

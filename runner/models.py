@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from runner.errors import ConfigError, Problem
+from runner.errors import ConfigError
 
 # stands for words that no training row had; a word of its own in no table
 _UNKNOWN = "\N{REPLACEMENT CHARACTER}"
@@ -43,9 +43,9 @@ def linear(
     """
     import keras
 
-    penalty = l2 * (facts.target_deviation**2 if facts.num_classes is None else 1.0)
-    layers = [keras.layers.Flatten()]
-    return _model(facts, layers, learning_rate, optimizer, keras.regularizers.L2(penalty))
+    # that of classes is 1
+    penalty = keras.regularizers.L2(l2 * facts.target_deviation**2)
+    return _model(facts, [keras.layers.Flatten()], learning_rate, optimizer, penalty)
 
 
 def mlp(
@@ -69,11 +69,12 @@ def mlp(
     """
     import keras
 
-    layers: list[keras.Layer] = [keras.layers.Flatten()]
+    layers: list[keras.Layer | None] = [keras.layers.Flatten()]
     for units in _in_order(hidden):
-        layers.append(keras.layers.Dense(units, activation=activation))
-        if dropout:
-            layers.append(keras.layers.Dropout(dropout))
+        layers += [
+            keras.layers.Dense(units, activation=activation),
+            keras.layers.Dropout(dropout) if dropout else None,
+        ]
     return _model(facts, layers, learning_rate, optimizer)
 
 
@@ -107,17 +108,17 @@ def cnn(
     import keras
 
     _check_axes(facts, 3, "cnn takes images (height, width, channels)")
-    layers: list[keras.Layer] = []
+    layers: list[keras.Layer | None] = []
     for count in _in_order(filters):
         layers += [
             keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation),
             keras.layers.MaxPooling2D(padding="same"),
         ]
-    layers.append(keras.layers.Flatten())
-    if dense:
-        layers.append(keras.layers.Dense(dense, activation=activation))
-    if dropout:
-        layers.append(keras.layers.Dropout(dropout))
+    layers += [
+        keras.layers.Flatten(),
+        keras.layers.Dense(dense, activation=activation) if dense else None,
+        keras.layers.Dropout(dropout) if dropout else None,
+    ]
     return _model(facts, layers, learning_rate, optimizer)
 
 
@@ -140,42 +141,39 @@ def inputs(
     """
     import keras
 
-    if not facts.categories:
-        given = keras.Input(facts.input_shape)
-        return given, _normalised(given, facts)
-    if keras.backend.backend() != "tensorflow":
-        what = f"only tensorflow has text, and the columns {', '.join(facts.categories)} hold words"
-        raise ConfigError([Problem("backend", what)])
+    if facts.categories and keras.backend.backend() != "tensorflow":
+        raise ConfigError.at(
+            "backend",
+            f"only tensorflow has text, and the columns {', '.join(facts.categories)} hold words",
+        )
     kinds = {kind.lower() for kind in dir(keras.layers)}
-    columns = {}
-    for name in facts.columns or ():
+    columns: dict[str, keras.KerasTensor] = {}
+    for name in facts.columns or () if facts.categories else ():
         # Keras takes no input with a slash in its name, or with that of a layer (`dropout_1`)
         is_taken = "/" in name or re.sub(r"_\d+$", "", name).replace("_", "") in kinds
-        dtype = "string" if name in facts.categories else None
-        columns[name] = keras.Input((1,), name=None if is_taken else name or None, dtype=dtype)
-    numbers = [column for name, column in columns.items() if name not in facts.categories]
-    flow = [_normalised(_joined(numbers), facts)] if numbers else []
+        columns[name] = keras.Input(
+            (1,),
+            name=None if is_taken else name or None,
+            dtype="string" if name in facts.categories else None,
+        )
+    numbers = (
+        [column for name, column in columns.items() if name not in facts.categories]
+        if columns
+        else [keras.Input(facts.input_shape)]
+    )
+    flows = []
+    if numbers:
+        flow = keras.layers.Concatenate()(numbers) if len(numbers) > 1 else numbers[0]
+        # what never varied may do so in new rows
+        variance = [value or 1.0 for value in facts.feature_variance]
+        flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
+        flows.append(keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow)
     for name, words in facts.categories.items():
         one_hot = keras.layers.StringLookup(
             vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot"
         )
-        flow.append(one_hot(columns[name]))
-    return columns, _joined(flow)
-
-
-def _joined(flows: Sequence["keras.KerasTensor"]) -> "keras.KerasTensor":
-    import keras
-
-    return keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
-
-
-def _normalised(flow: "keras.KerasTensor", facts: "Facts") -> "keras.KerasTensor":
-    import keras
-
-    # what never varied may do so in new rows
-    variance = [value or 1.0 for value in facts.feature_variance]
-    flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
-    return keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
+        flows.append(one_hot(columns[name]))
+    return columns or numbers[0], keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
 
 
 def lstm(
@@ -205,69 +203,73 @@ def lstm(
     _check_axes(facts, 2, "lstm takes rows of shape (steps, features)")
     sizes = _in_order(units)
     if not sizes:
-        raise ConfigError([Problem("model.units", "at least one layer is needed")])
-    layers: list[keras.Layer] = []
+        raise ConfigError.at("model.units", "at least one layer is needed")
+    layers: list[keras.Layer | None] = []
     for place, size in enumerate(sizes, 1):
         # the last one gives its last step alone
         layer = keras.layers.LSTM(size, return_sequences=place < len(sizes))
-        layers.append(keras.layers.Bidirectional(layer) if bidirectional else layer)
-        if dropout:
-            layers.append(keras.layers.Dropout(dropout))
+        layers += [
+            keras.layers.Bidirectional(layer) if bidirectional else layer,
+            keras.layers.Dropout(dropout) if dropout else None,
+        ]
     return _model(facts, layers, learning_rate, optimizer)
 
 
 def _check_axes(facts: "Facts", count: int, what: str) -> None:
     if len(facts.input_shape) != count:
-        what = f"{what}; the rows have the shape {facts.input_shape}"
-        raise ConfigError([Problem("model._target_", what)])
+        raise ConfigError.at("model._target_", f"{what}; their shape is {facts.input_shape}")
 
 
 def _in_order(sizes: Sizes) -> list[int]:
-    values = sizes.values() if isinstance(sizes, Mapping) else sizes
-    return [int(size) for size in values if size]
+    return [int(n) for n in (sizes.values() if isinstance(sizes, Mapping) else sizes) if n]
 
 
 def _model(
     facts: "Facts",
-    layers: Sequence["keras.Layer"],
+    layers: Sequence["keras.Layer | None"],
     learning_rate: float | None,
     optimizer: "Optimizer",
     regularizer: "keras.Regularizer | None" = None,
 ) -> "keras.Model":
-    import keras
-
-    given, flow = inputs(facts)
-    for layer in layers:
-        flow = layer(flow)
-    dense, classes = keras.layers.Dense, facts.num_classes
-    if classes is None:
-        flow = dense(1, kernel_regularizer=regularizer)(flow)
-        flow = keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean)(flow)
-        loss, metrics = "mse", METRICS["regression"]
-    else:
-        flow = dense(classes, activation="softmax", kernel_regularizer=regularizer)(flow)
-        loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
-    model = keras.Model(given, flow)
-    model.compile(optimizer=_optimizer(optimizer, learning_rate), loss=loss, metrics=metrics)
-    return model
-
-
-def _optimizer(optimizer: "Optimizer", learning_rate: float | None) -> "keras.Optimizer":
-    """Return an optimizer of Keras: by its name, or by a mapping of `name` and its arguments, of
-    which None is left out. Without a learning rate it has Keras' own.
+    """Return a compiled model: layers, those that are there, between the inputs and an output that
+    suits the task.
 
     Raises:
-        ConfigError: its learning rate is given twice.
-        ValueError: there is none of that name, or it does not take an argument.
+        ConfigError: the learning rate is given twice.
+        ValueError: there is no such optimizer, or it does not take an argument.
     """
     import keras
 
-    given = dict[str, object]({"name": optimizer} if isinstance(optimizer, str) else optimizer)
-    if learning_rate is not None and given.get("learning_rate") is not None:
-        what = "is given by model.learning_rate too; set one to null"
-        raise ConfigError([Problem("model.optimizer.learning_rate", what)])
+    chosen = dict[str, object]({"name": optimizer} if isinstance(optimizer, str) else optimizer)
+    if learning_rate is not None and chosen.get("learning_rate") is not None:
+        raise ConfigError.at(
+            "model.optimizer.learning_rate",
+            "is given by model.learning_rate too; set one to null",
+        )
     if learning_rate is not None:
-        given["learning_rate"] = learning_rate
-    name = str(given.pop("name", None))
-    config = {key: value for key, value in given.items() if value is not None}
-    return keras.optimizers.get({"class_name": name, "config": config})
+        chosen["learning_rate"] = learning_rate
+    # without a learning rate it has Keras' own
+    config = {key: value for key, value in chosen.items() if value is not None and key != "name"}
+    if facts.num_classes is None:
+        output = [
+            keras.layers.Dense(1, kernel_regularizer=regularizer),
+            keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean),
+        ]
+        loss, metrics = "mse", METRICS["regression"]
+    else:
+        output = [
+            keras.layers.Dense(
+                facts.num_classes, activation="softmax", kernel_regularizer=regularizer
+            )
+        ]
+        loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
+    given, flow = inputs(facts)
+    for layer in filter(None, [*layers, *output]):
+        flow = layer(flow)
+    model = keras.Model(given, flow)
+    model.compile(
+        keras.optimizers.get({"class_name": str(chosen.get("name")), "config": config}),
+        loss,
+        metrics=metrics,
+    )
+    return model

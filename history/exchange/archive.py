@@ -16,15 +16,10 @@ from pathlib import Path
 
 import orjson
 
-from history.catalogue import History
-from history.entry import Entry
-from history.errors import HistoryError, InputError, IntegrityError
-from history.files import JsonObject, atomic, to_json
-from history.schema import ID, read_document
-from history.store import DOCUMENT, facts
+from history import Entry, History, config, errors, files, schema, store
 
 MEMBERS = 100_000  # of an archive
-DOCUMENT_BYTES = 64 * 2**20
+DOCUMENT_BYTES = 64 * 2**20  # of all documents, which are in memory at once
 TOTAL_BYTES = 64 * 2**30
 
 # What zipfile raises for what is no zip, is cut off, encrypted, or has been tampered with.
@@ -39,15 +34,16 @@ def write_archive(entries: Iterable[Entry], path: Path) -> None:
     Raises IntegrityError when an artefact is not what was stored, OSError when the file cannot be
     written; a file that was there before stays as it was then.
     """
-    deflated = zipfile.ZIP_DEFLATED  # at the lowest level, since models are compressed already
-    with (
-        atomic(path) as temporary,
+    with (  # at the lowest level, since models are compressed already
+        files.atomic(path) as temporary,
         zipfile.ZipFile(
-            temporary, "w", deflated, compresslevel=1, strict_timestamps=False
+            temporary, "w", zipfile.ZIP_DEFLATED, compresslevel=1, strict_timestamps=False
         ) as archive,
     ):
         for entry in entries:
-            archive.writestr(f"{entry.id}/{DOCUMENT}", to_json(entry.document, indent=True))
+            archive.writestr(
+                f"{entry.id}/{store.DOCUMENT}", files.to_json(entry.document, indent=True)
+            )
             for name in entry.value("artefacts", {}):
                 file = entry.verified(name)
                 archive.write(file, f"{entry.id}/{file.name}")
@@ -63,15 +59,19 @@ def read_archive(history: History, path: Path) -> list[Entry]:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = _members(archive)
-            documents = {id: _document(archive, id, files) for id, files in members.items()}
-            return _take(history, archive, documents)
-    except (InputError, IntegrityError) as error:
-        raise InputError(f"{path}: {error}; nothing was imported") from error
+            return _take(
+                history,
+                archive,
+                [_document(archive, id, held) for id, held in _members(archive).items()],
+            )
+    except (errors.InputError, errors.IntegrityError) as error:
+        raise errors.InputError(f"{path}: {error}; nothing was imported") from error
     except OSError as error:
-        raise HistoryError(f"{path} cannot be imported: {error}; nothing was imported") from error
+        raise errors.HistoryError(
+            f"{path} cannot be imported: {error}; nothing was imported"
+        ) from error
     except UNREADABLE as error:
-        raise InputError(
+        raise errors.InputError(
             f"{path} is not an archive made by `history export --archive`, or was cut off "
             f"({type(error).__name__}: {error}); nothing was imported"
         ) from error
@@ -80,66 +80,88 @@ def read_archive(history: History, path: Path) -> list[Entry]:
 def _members(archive: zipfile.ZipFile) -> dict[str, Members]:
     """Return the members by entry id; refuse every one that is not an ordinary `<id>/<file>`."""
     infos = [info for info in archive.infolist() if not info.orig_filename.endswith("/")]
-    size = sum(info.file_size for info in infos)
-    if not 0 < len(infos) <= MEMBERS or size > TOTAL_BYTES:
-        raise InputError(
+    documents = [info for info in infos if info.orig_filename.endswith(f"/{store.DOCUMENT}")]
+    if (
+        not 0 < len(infos) <= MEMBERS
+        or sum(info.file_size for info in infos) > TOTAL_BYTES
+        or sum(info.file_size for info in documents) > DOCUMENT_BYTES
+    ):
+        raise errors.InputError(
             f"it holds nothing, or more than an archive may ({MEMBERS:,} files, {TOTAL_BYTES:,} "
-            f"bytes)"
+            f"bytes, of these {DOCUMENT_BYTES:,} of documents)"
         )
     found: dict[str, Members] = {}
     for info in infos:
         id, _, file = info.orig_filename.partition("/")
-        ordinary = stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
-        plain = file.isprintable() and file not in ("", ".", "..") and not set(file) & set("/\\:")
         members = found.setdefault(id, {})
-        if not (ID.fullmatch(id) and plain and ordinary) or file in members:
-            raise InputError(f"{info.orig_filename!r} is no file of an entry, or is there twice")
+        if not (
+            schema.ID.fullmatch(id)
+            and file.isprintable()
+            and file not in ("", ".", "..", *members)
+            and not set(file) & set("/\\:")
+            and stat.S_IFMT(info.external_attr >> 16) in (0, stat.S_IFREG)
+            and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+        ):
+            raise errors.InputError(
+                f"{info.orig_filename!r} is no file of an entry, or is there twice"
+            )
         members[file] = info
     return found
 
 
-def _document(archive: zipfile.ZipFile, id: str, files: Members) -> JsonObject:
+def _document(archive: zipfile.ZipFile, id: str, held: Members) -> files.JsonObject:
     """Return an entry's document, in which each of the other files is an artefact."""
-    where = f"{id}/{DOCUMENT}"
-    own = files.get(DOCUMENT)
-    if own is None or own.file_size > DOCUMENT_BYTES:
-        raise InputError(f"{where} is missing, or larger than {DOCUMENT_BYTES:,} bytes")
-    document = read_document(orjson.loads(archive.read(own)), where)
-    said = [(file["path"], file["bytes"]) for file in document["artefacts"].values()]
-    said.append((f"entries/{document['id']}/{DOCUMENT}", own.file_size))
-    held = [(f"entries/{id}/{file}", info.file_size) for file, info in files.items()]
-    if sorted(said) != sorted(held):
-        raise InputError(f"{where} says other files or sizes than the archive holds of {id}")
+    where = f"{id}/{store.DOCUMENT}"
+    if (own := held.get(store.DOCUMENT)) is None:
+        raise errors.InputError(f"{where} is missing")
+    text = archive.read(own)
+    if sum(map(text.count, b"[{")) > 1000 + len(text) / 20:  # each takes 30 times its letters
+        raise errors.InputError(f"{where} holds more lists and mappings than text")
+    document = schema.read_document(orjson.loads(text), where)
+    if odd := [key for key in schema.NAMES if not str(document.get(key)).isprintable()]:
+        raise errors.InputError(f"{where}: {odd[0]} is more than a printable line")
+    said = [
+        (f"entries/{document['id']}/{store.DOCUMENT}", own.file_size),
+        *((file["path"], file["bytes"]) for file in document["artefacts"].values()),
+    ]
+    if sorted(said) != sorted((f"entries/{id}/{file}", held[file].file_size) for file in held):
+        raise errors.InputError(f"{where} says other files or sizes than the archive holds of {id}")
     return document
 
 
 def _take(
-    history: History, archive: zipfile.ZipFile, documents: dict[str, JsonObject]
+    history: History, archive: zipfile.ZipFile, documents: Iterable[files.JsonObject]
 ) -> list[Entry]:
     """Store the entries that are new, after the hash of the last file was compared."""
-    now = datetime.now(UTC).isoformat(timespec="seconds")
-    origin = {"kind": "archive", "file": Path(str(archive.filename)).name, "imported": now}
+    origin = {
+        "kind": "archive",
+        "file": Path(str(archive.filename)).name,
+        "imported": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
 
-    def unpack(document: JsonObject, folder: Path) -> None:
+    def unpack(document: files.JsonObject, folder: Path) -> None:
         id = document["id"]
-        for said in document["artefacts"].values():
+        for name, said in document["artefacts"].items():
             file = folder / Path(said["path"]).name
             with archive.open(f"{id}/{file.name}") as source, file.open("wb") as target:
                 shutil.copyfileobj(source, target)  # no more than the size that is announced
-            if facts(file, id) != said:
-                raise IntegrityError(f"an artefact of entry {id} is not what was stored")
+            if store.facts(file, id) != said:
+                raise errors.IntegrityError(f"an artefact of entry {id} is not what was stored")
+            if name == "config":
+                config.check_foreign(file)
 
     with history.store.locked():
         kept = {entry.id: entry.document for entry in history.entries()}
         new = []
-        for id, document in documents.items():
-            if id not in kept:
-                before = document.get("origin")
-                new.append({**document, "origin": {**origin, "before": before}})
+        for document in documents:
+            if (id := document["id"]) not in kept:
+                new.append({**document, "origin": {**origin, "before": document.get("origin")}})
                 if (folder := history.store.entries / id).exists():
-                    raise InputError(f"{folder} is there without an entry; see `history doctor`")
+                    raise errors.InputError(
+                        f"{folder} is there without an entry; see `history doctor`"
+                    )
             elif {**kept[id], "origin": None} != {**document, "origin": None}:
-                raise InputError(f"{history.root} already holds another entry {id}")
+                raise errors.InputError(f"{history.root} already holds another entry {id}")
         if new:
             history.store.add(new, unpack)
     return [Entry(document, history.root) for document in new]

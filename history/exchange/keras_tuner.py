@@ -4,7 +4,6 @@ All of it is data from elsewhere: nothing is run or unpickled, and no link is fo
 folder.
 """
 
-import json
 import math
 import re
 import shutil
@@ -15,13 +14,7 @@ from statistics import fmean
 
 import orjson
 
-from history import registry
-from history.catalogue import History
-from history.entry import Entry
-from history.errors import HistoryError, InputError, unknown
-from history.files import Json, JsonObject, to_json
-from history.oracle import best_trial, read_search
-from history.ranking import Direction
+from history import Entry, History, errors, files, oracle, ranking, registry
 
 LARGEST = 256 * 2**20  # bytes of a JSON file
 REMEDY = "restore it, or take its trial out of start_order in oracle.json"
@@ -37,7 +30,7 @@ TUNERS = {"brackets": "hyperband", "alpha": "bayesian"}  # a key of oracle.json 
 ARTEFACTS = {"weights": "checkpoint.weights.h5", "build_config": "build_config.json"}  # of a trial
 UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
-Metrics = dict[str, tuple[Direction, float]]  # direction and best value, by name
+Metrics = dict[str, tuple[ranking.Direction, float]]  # direction and best value, by name
 
 
 @dataclass(frozen=True)
@@ -48,8 +41,8 @@ class Project:
     know, a sentence each. `trials`: a row each. `files`: artefact name → file.
     """
 
-    document: JsonObject
-    trials: list[JsonObject]
+    document: files.JsonObject
+    trials: list[files.JsonObject]
     files: dict[str, Path]
 
 
@@ -59,25 +52,25 @@ def import_project(history: History, project: Project) -> list[Entry]:
     Raises RegistryError where no history manager is of its task, HistoryError or OSError when it
     cannot be stored.
     """
-    says: JsonObject = orjson.loads(to_json(project.document))
-    del says["notes"]  # they depend on what was given with it
+    # The notes depend on what was given with it.
+    told = {key: value for key, value in project.document.items() if key != "notes"}
+    says: files.JsonObject = orjson.loads(files.to_json(told))
     if any(says.items() <= entry.document.items() for entry in history.entries()):
         return []
     with tempfile.TemporaryDirectory() as stage:  # since files are moved into an entry
-        files = {"trials": Path(stage, "trials.json")}
-        files["trials"].write_bytes(to_json(project.trials))
+        copies = {"trials": Path(stage, "trials.json")}
+        copies["trials"].write_bytes(files.to_json(project.trials))
         for name, source in project.files.items():
-            files[name] = Path(stage, source.name)
-            shutil.copyfile(source, files[name], follow_symlinks=False)
-        manager = registry.manager(project.document["task"], history.root)
-        return [manager.add(project.document, files)]
+            copies[name] = Path(stage, source.name)
+            shutil.copyfile(source, copies[name], follow_symlinks=False)
+        return [registry.manager(says["task"], history.root).add(project.document, copies)]
 
 
 def read_project(
     path: Path,
     task: str | None = None,
     objective: str | None = None,
-    direction: Direction | None = None,
+    direction: ranking.Direction | None = None,
 ) -> Project:
     """Read the search in a Keras Tuner project folder.
 
@@ -86,52 +79,52 @@ def read_project(
     """
     folder = path.resolve()
     try:
-        record = read_search(folder, _json)
-    except HistoryError as error:
-        raise InputError(f"{path} cannot be imported: {error}") from error
-    scored = [trial for trial in record.trials if best_trial([trial], "max")]
+        record = oracle.read_search(folder, _json)
+    except errors.HistoryError as error:
+        raise errors.InputError(f"{path} cannot be imported: {error}") from error
+    scored = [trial for trial in record.trials if oracle.best_trial([trial], "max")]
     if not scored:
-        raise InputError(
+        raise errors.InputError(
             f"nothing to import: none of the {len(record.trials)} trials in {folder} is COMPLETED "
             f"with a score"
         )
     tracked = [(trial["score"], _metrics(folder, trial["trial_id"])) for trial in scored]
     name, sense = _objective(folder, tracked, objective, direction)
-    given = {"task": task, "objective": objective, "direction": direction}
     notes = ["It holds no trained model file and no validation: nothing was refitted."]
-    if inferred := [word for word, value in given.items() if not value]:
+    given = {"task": task, "objective": objective, "direction": direction}
+    if inferred := [word for word in given if not given[word]]:
         notes.append(f"Inferred from the metrics of its trials: {', '.join(inferred)}.")
-    best = best_trial(scored, sense) or {}
+    best = oracle.best_trial(scored, sense) or {}
     place = folder / f"trial_{best['trial_id']}"
     trained = {name: place / file for name, file in ARTEFACTS.items() if _is_plain(place / file)}
-    document = {
-        "experiment": folder.parent.name,
-        "pipeline": folder.name,
-        "task": task or _inferred_task(folder, tracked),
-        "status": "complete",
-        "search": {
-            "tuner": next((TUNERS[key] for key in TUNERS if key in record.oracle), None),
-            "objective": {"name": name, "direction": sense},
-            **record.summary(),
+    return Project(
+        document={
+            "experiment": folder.parent.name,
+            "pipeline": folder.name,
+            "task": task or _inferred_task(folder, tracked),
+            "status": "complete",
+            "search": {
+                "tuner": next((TUNERS[key] for key in TUNERS if key in record.oracle), None),
+                "objective": {"name": name, "direction": sense},
+                **record.summary(),
+            },
+            "best": {key: best[key] for key in ("trial_id", "score", "values")},
+            "origin": {"kind": "keras-tuner", "path": str(folder)},
+            "notes": notes,
         },
-        "best": {key: best[key] for key in ("trial_id", "score", "values")},
-        "origin": {"kind": "keras-tuner", "path": str(folder)},
-        "notes": notes,
-    }
-    return Project(document, record.trials, {"oracle": folder / "oracle.json", **trained})
+        trials=record.trials,
+        files={"oracle": folder / "oracle.json", **trained},
+    )
 
 
-def _json(path: Path) -> Json:
+def _json(path: Path) -> files.Json:
     """Return what a JSON file of a project holds, below a folder that is resolved."""
     if not _is_plain(path) or path.stat().st_size > LARGEST:
-        raise InputError(
+        raise errors.InputError(
             f"{path}, which a Keras Tuner project folder holds, is missing, behind a link or "
             f"larger than {LARGEST >> 20} MB; {REMEDY}"
         )
-    try:
-        return json.loads(path.read_bytes())
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}); {REMEDY}") from error
+    return files.read_json(path)
 
 
 def _is_plain(path: Path) -> bool:
@@ -147,12 +140,14 @@ def _metrics(folder: Path, trial_id: str) -> Metrics:
     found: Metrics = {}
     try:
         for name, metric in _json(path)["metrics"]["metrics"].items():
-            choose = {"min": min, "max": max}[metric["direction"]]
-            means = [fmean(seen["value"]) for seen in metric["observations"]]
+            means = (fmean(seen["value"]) for seen in metric["observations"])
             known = [mean for mean in means if not math.isnan(mean)]
+            choose = {"min": min, "max": max}[metric["direction"]]
             found[name] = (metric["direction"], choose(known, default=math.nan))
     except UNUSABLE as error:
-        raise InputError(f"{path} is not what Keras Tuner writes: {error!r}; {REMEDY}") from error
+        raise errors.InputError(
+            f"{path} is not what Keras Tuner writes: {error!r}; {REMEDY}"
+        ) from error
     return found
 
 
@@ -160,8 +155,8 @@ def _objective(
     folder: Path,
     tracked: list[tuple[float, Metrics]],
     name: str | None,
-    direction: Direction | None,
-) -> tuple[str, Direction]:
+    direction: ranking.Direction | None,
+) -> tuple[str, ranking.Direction]:
     """Return the objective: what is given, and the rest from the one metric whose best value is
     each trial's score; `tracked` holds the trials' scores and metrics.
     """
@@ -173,13 +168,15 @@ def _objective(
     ]
     if name is None and len(followed) != 1:
         candidates = ", ".join(f"{name} {known[name]}" for name in followed or known)
-        raise InputError(
+        raise errors.InputError(
             f"the objective of {folder} is in no file, and its trials do not tell it; pass "
             f"--objective NAME --direction min|max (candidates: {candidates or 'none'})"
         )
     chosen = name or followed[0]
     if chosen not in known:
-        raise InputError(f"{folder}: {unknown('metric', chosen, known)}; pass another --objective")
+        raise errors.InputError(
+            f"{folder}: {errors.unknown('metric', chosen, known)}; pass another --objective"
+        )
     return chosen, direction or known[chosen]
 
 
@@ -187,7 +184,7 @@ def _inferred_task(folder: Path, tracked: list[tuple[float, Metrics]]) -> str:
     names = sorted({name.lower() for _, metrics in tracked for name in metrics})
     tasks = [task for task, pattern in TASKS.items() if any(map(pattern.search, names))]
     if len(tasks) != 1:
-        raise InputError(
+        raise errors.InputError(
             f"the metrics of {folder} ({', '.join(names) or 'none'}) do not tell its task; pass "
             f"--task"
         )

@@ -13,12 +13,7 @@ from inspect import getdoc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from history.catalogue import History
-from history.entry import Entry
-from history.errors import ExperimentError, HistoryError, InputError, suggest
-from history.escape import printable
-from history.files import to_json, write_atomic
-from history.schema import STATUSES
+from history import Entry, History, errors, escape, files, schema
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -32,7 +27,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Raise InputError instead of printing the usage and exiting."""
-        raise InputError(f"{message}; see `{self.prog} --help`")
+        raise errors.InputError(f"{message}; see `{self.prog} --help`")
 
 
 def argument(*names: str, **options: Any) -> Argument:
@@ -48,8 +43,9 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
 
     def add(run: Run) -> Run:
         text = getdoc(run) or ""
-        help = text.partition("\n\n")[0]
-        own = subparsers.add_parser(run.__name__.rstrip("_"), help=help, description=text)
+        own = subparsers.add_parser(
+            run.__name__.rstrip("_"), help=text.partition("\n\n")[0], description=text
+        )
         own.set_defaults(run=run)
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
@@ -79,7 +75,7 @@ FILTERS = [
     argument(f"--{key}", metavar="NAME", help=f"only entries of this {key}")
     for key in ("experiment", "pipeline", "task")
 ]
-STATUS = argument("--status", choices=STATUSES, help="only entries of this status")
+STATUS = argument("--status", choices=schema.STATUSES, help="only entries of this status")
 JSON = argument("--json", action="store_true", help="print strict JSON and nothing else")
 YES = argument("--yes", action="store_true", help="do it without asking")
 
@@ -92,9 +88,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         args = parser.parse_args(argv)
         history = History(args.root)
         if not history.root.is_dir() and args.command != "import":  # which makes it
-            raise InputError(f"{history.root} is not there or no folder; name another with --root")
+            raise errors.InputError(
+                f"{history.root} is not there or no folder; name another with --root"
+            )
         write(args.run(history, args) or b"")
-    except ExperimentError as error:
+    except errors.ExperimentError as error:
         say(f"error: {error}")
         return error.exit_code
     except OSError as error:
@@ -113,7 +111,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     JSON,
     argument("--sort", metavar="KEY", help="smallest first; entries without it last"),
     argument("--reverse", action="store_true", help="newest or, with --sort, largest first"),
-    argument("--columns", metavar="KEY,...", help="the columns of the table"),
+    argument(
+        "--columns",
+        type=lambda keys: keys.replace(" ", "").split(","),
+        metavar="KEY,...",
+        help="the columns of the table",
+    ),
     argument(
         "--limit",
         type=int,
@@ -129,7 +132,7 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
     or best.values.model.dropout.
     """
     if args.limit < 1:
-        raise InputError("--limit must be above 0")
+        raise errors.InputError("--limit must be above 0")
     entries = _matching(history, args)
     if args.sort and entries:
         from history.view.pages import in_order
@@ -141,8 +144,7 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
         return _json([entry.document for entry in entries])
     from history.view.pages import COLUMNS, entry_list
 
-    columns = args.columns.replace(" ", "").split(",") if args.columns else COLUMNS
-    return _text(entry_list(entries, columns)) if entries else b""
+    return _text(entry_list(entries, args.columns or COLUMNS)) if entries else b""
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
@@ -200,14 +202,16 @@ def best(history: History, args: argparse.Namespace) -> bytes:
             else:
                 best[task] = (metric, places)
     if not best:
-        raise InputError(
+        raise errors.InputError(
             f"no complete entry in {history.root} matches and has the metric that is asked for"
-            f"{suggest(args.metric or '', known)} (known: {', '.join(known) or 'none'})"
+            f"{errors.suggest(args.metric or '', known)} (known: {', '.join(known) or 'none'})"
         )
     if args.json:
         (_, ranked), *others = best.values()
         if others:
-            raise InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
+            raise errors.InputError(
+                f"several tasks match; choose one with --task: {', '.join(best)}"
+            )
         return _json(ranked[0].entry.document)
     from history.view.pages import best_list
 
@@ -239,9 +243,11 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
     if args.entries:
         named = {history.get(name).id for name in args.entries}
         entries = [entry for entry in entries if entry.id in named]
+    if not entries:
+        raise errors.InputError("nothing to export: no entry matches; nothing was written")
     if args.as_experiment:
         if len(entries) != 1:
-            raise InputError("--experiment writes the pipeline of one entry: name one ID")
+            raise errors.InputError("--experiment writes the pipeline of one entry: name one ID")
         from history.config import experiment_yaml
 
         return experiment_yaml(entries[0]).encode()
@@ -249,23 +255,28 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
     if args.archive is None:
         from history.view.frame import to_csv
 
-        data = to_csv(entries) if args.csv else _json([entry.document for entry in entries])
+        data = (
+            to_csv(entries)
+            if args.csv
+            else files.to_json([entry.document for entry in entries], indent=True) + b"\n"
+        )
         if file == STDOUT:
-            return data
-    elif not entries:
-        raise InputError("an archive holds at least one entry; nothing was written")
+            return _shown(data)
     place = file.resolve()
     if not place.parent.is_dir() or (place.exists() and not place.is_file()):
-        raise InputError(f"cannot write {file}: it is not a file, or its folder does not exist")
-    database = place.parent == history.root and place.name.startswith("history.")
-    if database or place.is_relative_to(history.root / "entries"):
-        raise InputError(f"cannot write {file}: it would overwrite the history itself")
+        raise errors.InputError(
+            f"cannot write {file}: it is not a file, or its folder does not exist"
+        )
+    if place.is_relative_to(history.root / "entries") or (
+        place.parent == history.root and place.name.startswith("history.")
+    ):
+        raise errors.InputError(f"cannot write {file}: it would overwrite the history itself")
     if args.archive:
         from history.exchange.archive import write_archive
 
         write_archive(entries, file)
     else:
-        write_atomic(file, data)
+        files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
     return None
 
@@ -287,19 +298,22 @@ def import_(history: History, args: argparse.Namespace) -> None:
 
     An archive made by `export --archive`, or a Keras Tuner project folder (it holds oracle.json).
     """
-    if not args.path.exists():
-        raise InputError(f"there is nothing to import at {args.path.resolve()}")
+    if not (args.path.is_file() or args.path.is_dir()):
+        raise errors.InputError(f"there is nothing to import at {args.path.resolve()}")
     if args.path.is_dir():
         from history.exchange.keras_tuner import import_project, read_project
 
-        project = read_project(args.path, args.task, args.objective, args.direction)
-        taken = import_project(history, project)
+        taken = import_project(
+            history, read_project(args.path, args.task, args.objective, args.direction)
+        )
     else:
         from history.exchange.archive import read_archive
 
         if args.task or args.objective or args.direction:
-            what = "an archive says all itself; leave out --task, --objective and --direction"
-            raise InputError(f"{args.path}: {what}")
+            raise errors.InputError(
+                f"{args.path}: an archive says all itself; leave out --task, --objective and "
+                f"--direction"
+            )
         taken = read_archive(history, args.path)
     for entry in taken:
         say(f"{entry.id}: imported")
@@ -321,7 +335,7 @@ def remove(history: History, args: argparse.Namespace) -> None:
     if not args.yes:
         say("Remove with all files? [y/N]")
         if not sys.stdin.isatty() or sys.stdin.readline().strip().lower() not in ("y", "yes"):
-            raise InputError("nothing was removed; --yes removes without asking")
+            raise errors.InputError("nothing was removed; --yes removes without asking")
     for id, entry in entries.items():
         history.remove(entry)
         say(f"{id}: removed")
@@ -336,18 +350,18 @@ def doctor(history: History, args: argparse.Namespace) -> None:
 
     repaired, left = mend(history) if args.yes else ([], examine(history))
     for finding in repaired:
-        write(f"repaired: {finding.what}: {finding.repair}\n".encode())
+        write(f"repaired: {escape.printable(finding.what)}: {finding.repair}\n".encode())
     for finding in left:
-        how = f"--yes would {finding.repair}" if finding.repair else "cannot be repaired"
-        write(f"{finding.what}\n  {how}\n".encode())
-    if left:
-        raise HistoryError(f"findings in {history.root}: {len(left)}")
-    say(f"{history.root}: all is well")
+        unmended = "cannot be repaired" if finding.is_fault else "left as it is"
+        how = f"--yes would {finding.repair}" if finding.repair else unmended
+        write(f"{escape.printable(finding.what)}\n  {how}\n".encode())
+    if faults := sum(finding.is_fault for finding in left):
+        raise errors.HistoryError(f"findings in {history.root}: {faults}")
+    say(f"{history.root}: all {'else ' if left else ''}is well")
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
-    keys = ("experiment", "pipeline", "task", "status")
-    wanted = {key: getattr(args, key, None) for key in keys}
+    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     entries = history.entries(**wanted)
     if not entries:
         say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
@@ -355,7 +369,13 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
 
 
 def _json(value: object) -> bytes:
-    return to_json(value, indent=True) + b"\n"
+    return _shown(files.to_json(value, indent=True) + b"\n")
+
+
+def _shown(data: bytes) -> bytes:
+    """Return data as it goes to stdout: a terminal sees only characters to print, and lines."""
+    text = data.decode().replace("\r\n", "\n") if sys.stdout.isatty() else ""
+    return escape.printable(text, newlines=True).encode() or data
 
 
 def _text(content: "RenderableType") -> bytes:
@@ -372,4 +392,4 @@ def write(data: bytes) -> None:
 
 def say(message: str) -> None:
     """Write one line to stderr, in which a name out of a file cannot move the cursor."""
-    sys.stderr.write(f"{printable(' '.join(message.split()))}\n")
+    sys.stderr.write(f"{escape.printable(' '.join(message.split()))}\n")

@@ -7,14 +7,7 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from history.catalogue import History
-from history.entry import Entry
-from history.errors import ExperimentError, InputError, RegistryError, suggest
-from history.escape import printable
-from history.files import Json
-from history.ranking import Ranked
-from history.registry import manager_class
-from history.trees import flat
+from history import Entry, History, errors, escape, files, ranking, registry, trees
 from history.view.frame import columns_of
 from history.view.text import (
     EntryRows,
@@ -84,11 +77,13 @@ def in_order(entries: Sequence[Entry], column: str, reverse: bool) -> list[Entry
     """
     _check([column], entries)
     keys = {entry.id: _sort_key(entry, column) for entry in entries}
-    ordered = sorted(entries, key=lambda entry: keys[entry.id], reverse=reverse)
-    return sorted(ordered, key=lambda entry: not keys[entry.id])
+    return sorted(
+        sorted(entries, key=lambda entry: keys[entry.id], reverse=reverse),
+        key=lambda entry: not keys[entry.id],
+    )
 
 
-def best_list(best: Mapping[str, tuple[str, list[Ranked]]]) -> Group:
+def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Group:
     """Return the first of each task's ranked entries, then their values; `best` maps task to
     (metric, ranked).
     """
@@ -99,14 +94,16 @@ def best_list(best: Mapping[str, tuple[str, list[Ranked]]]) -> Group:
         shown = tied if len(tied) < 4 else [*tied[:3], f"{len(tied) - 3} more"]
         rows.append([*_row(entry, COLUMNS, metric), ", ".join(shown) or "-"])
         values[entry.id] = entry.value("best.values")
-    table = EntryRows((*COLUMNS, "tied with"), rows)
-    return Group(table, Text(), _page([("Best values", fact_list(values))]))
+    return Group(
+        EntryRows((*COLUMNS, "tied with"), rows),
+        Text(),
+        _page([("Best values", fact_list(values))]),
+    )
 
 
 def entry_page(history: History, entry: Entry) -> Group:
     """Return all that is known of one entry, in sections; what a failed entry lacks is left out."""
     facts = {key: entry.value(key) for key in IDENTITY} | {"created": local_time(entry.created)}
-    search = {key: entry.value(key) for key in SEARCH}
     metrics = [
         (name, measured(entry, "validation", name), measured(entry, "test", name))
         for name in entry.value("validation.metrics", {}) | entry.value("test.metrics", {})
@@ -120,7 +117,8 @@ def entry_page(history: History, entry: Entry) -> Group:
             ("Entry", fact_list(facts)),
             ("Error", fact_list(entry.value("error", {}))),
             ("Notes", indented("\n".join(map(str, entry.value("notes", []))))),
-            ("Search", fact_list(search)),
+            ("Warning", indented(str(entry.value("validation.warning", "")))),
+            ("Search", fact_list({key: entry.value(key) for key in SEARCH})),
             ("Best values", fact_list(entry.value("best.values", {}))),
             (
                 "Metrics",
@@ -133,7 +131,7 @@ def entry_page(history: History, entry: Entry) -> Group:
     )
 
 
-def comparison_page(one: Entry, other: Entry, found: Mapping[str, Json]) -> Group:
+def comparison_page(one: Entry, other: Entry, found: Mapping[str, files.Json]) -> Group:
     """Return what `compare` found of two entries, in sections."""
     notes = found["notes"]
     sections: list[Section] = [
@@ -142,20 +140,22 @@ def comparison_page(one: Entry, other: Entry, found: Mapping[str, Json]) -> Grou
     ]
     for part, metrics in found["metrics"].items():
         rows = [
-            (
-                name,
-                measured(one, part, name),
-                measured(other, part, name),
-                *_verdict(facts),
-            )
+            (name, measured(one, part, name), measured(other, part, name), *_verdict(facts))
             for name, facts in metrics.items()
         ]
-        columns = ("metric", "A", "B", "B - A ± error", "verdict")
-        sections.append((part.capitalize(), text_table(columns, rows)))
+        sections.append(
+            (
+                part.capitalize(),
+                text_table(("metric", "A", "B", "B - A ± error", "verdict"), rows),
+            )
+        )
     for section, keys in found["differs"].items():
         differing = [(key, pairs(a), pairs(b)) for key, (a, b) in keys.items()]
-        same = indented(notes.get(section, "nothing differs"))
-        body = text_table(("key", "A", "B"), differing) if differing else same
+        body = (
+            text_table(("key", "A", "B"), differing)
+            if differing
+            else indented(notes.get(section, "nothing differs"))
+        )
         sections.append((section.capitalize(), body))
     return _page(sections)
 
@@ -165,17 +165,18 @@ def _page(sections: Sequence[Section]) -> Group:
     parts: list[RenderableType] = []
     for title, body in sections:
         if body is not None and not (isinstance(body, Table) and not body.rows):
-            parts += [Text(printable(title), style="bold"), body, Text()]
+            parts += [Text(escape.printable(title), style="bold"), body, Text()]
     return Group(*parts)
 
 
 def _check(columns: Sequence[str], entries: Sequence[Entry]) -> None:
     for column in columns:
         if column not in COLUMNS and all(entry.value(column) is None for entry in entries):
-            keys = columns_of([flat(entry.document) for entry in entries[-100:]])
-            raise InputError(
-                f"no entry has a column {column!r}{suggest(column, [*COLUMNS, *keys])} (known: "
-                f"{', '.join(COLUMNS)}, and the dotted keys of entries, such as search.tuner)"
+            keys = columns_of([trees.flat(entry.document) for entry in entries[-100:]])
+            raise errors.InputError(
+                f"no entry has a column {column!r}{errors.suggest(column, [*COLUMNS, *keys])} "
+                f"(known: {', '.join(COLUMNS)}, and the dotted keys of entries, such as "
+                f"search.tuner)"
             )
 
 
@@ -192,22 +193,23 @@ def _cell(entry: Entry, column: str, metric: str | None) -> str:
         case "metric":
             value = measured(entry, "validation", metric or "")
             return value if value == "-" else f"{value} {metric}"
-        case "trials":
-            trials = entry.value("search.trials")
-            return f"{trials.get('completed', '?')}/{trials.get('total', '?')}" if trials else "-"
-        case "search":
-            seconds = entry.value("search.seconds")
-            return f"{seconds:.1f} s" if isinstance(seconds, int | float) else "-"
+        case "trials" if trials := entry.value("search.trials"):
+            return f"{trials.get('completed', '?')}/{trials.get('total', '?')}"
+        case "search" if isinstance(seconds := entry.value("search.seconds"), int | float):
+            return f"{seconds:.1f} s"
+        case "trials" | "search":
+            return "-"
     value = entry.value(column)
     return number(value) if isinstance(value, float) else pairs(value)
 
 
-def _sort_key(entry: Entry, column: str) -> tuple[Json, ...]:
+def _sort_key(entry: Entry, column: str) -> tuple[files.Json, ...]:
     """Return what numbers and then texts sort by; nothing for what is missing."""
-    if column == "metric":
-        value = entry.metric(_shown_metric(entry) or "")
-    else:
-        value = entry.value(SORTED_BY.get(column, column))
+    value = (
+        entry.metric(_shown_metric(entry) or "")
+        if column == "metric"
+        else entry.value(SORTED_BY.get(column, column))
+    )
     if value is None:
         return ()
     return (0, value) if isinstance(value, int | float) else (1, pairs(value))
@@ -218,9 +220,9 @@ def _shown_metric(entry: Entry) -> str | None:
     the manager is not installed, the first it has.
     """
     metrics = entry.value("validation.metrics", {})
-    with suppress(RegistryError):
-        if (ranking := manager_class(entry.manager or entry.task).ranking) in metrics:
-            return ranking
+    with suppress(errors.RegistryError):
+        if (own := registry.manager_class(entry.manager or entry.task).ranking) in metrics:
+            return own
     return next(iter(metrics), None)
 
 
@@ -229,19 +231,20 @@ def _report(history: History, entry: Entry) -> Section:
         return "Report", None
     try:
         report = history.manager_of(entry).report(entry)
-    except ExperimentError as error:
+    except errors.ExperimentError as error:
         return "Report", indented(f"not available: {error}")
-    rows = [[rounded(cell) for cell in row] for row in report.rows]
-    return report.title.capitalize(), text_table(report.columns, rows)
+    return report.title.capitalize(), text_table(
+        report.columns, ([*map(rounded, row)] for row in report.rows)
+    )
 
 
-def _verdict(facts: Mapping[str, Json]) -> tuple[str, str]:
+def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:
     """Return what `compare` says of a metric: the difference with its error, and in words."""
-    difference = facts["difference"]
-    if difference is None:
+    if (difference := facts["difference"]) is None:
         return "-", "-"
     error = "" if facts["error"] is None else f" ± {number(facts['error'])}"
-    verdict = VERDICTS[facts["within_noise"]]
-    if facts["better"]:
-        verdict = f"{facts['better'].upper()} better, {verdict}"
-    return f"{'+' if difference > 0 else ''}{number(difference)}{error}", verdict
+    better = f"{facts['better'].upper()} better, " if facts["better"] else ""
+    return (
+        f"{'+' if difference > 0 else ''}{number(difference)}{error}",
+        f"{better}{VERDICTS[facts['within_noise']]}",
+    )

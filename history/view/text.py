@@ -8,26 +8,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich import box
+from rich import box, padding, segment, style
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
-from rich.padding import Padding
-from rich.segment import Segment
-from rich.style import Style
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
-from history.entry import Entry
-from history.escape import printable
-from history.files import Json
-from history.ranking import measurement
+from history import Entry, escape, files, ranking
 
 
 def render(content: RenderableType) -> str:
     """Return the text as it looks in this terminal or, without one, as wide as it needs to be."""
-    fixed = sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal()
-    # Where nobody looks, a row is one line, to be searched and cut.
-    console = Console(width=None if fixed else 10_000, highlight=False, markup=False, emoji=False)
+    console = Console(
+        # Where nobody looks, a row is one line, to be searched and cut.
+        width=None if sys.stdout.isatty() or os.environ.get("COLUMNS", "").isdecimal() else 10_000,
+        highlight=False,
+        markup=False,
+        emoji=False,
+    )
     with console.capture() as captured:
         console.print(content, crop=False)
     return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))
@@ -44,8 +42,8 @@ def measured(entry: Entry, part: str, metric: str) -> str:
     """Return a metric's mean over the rows of a part, with its standard deviation where several
     repeats give one.
     """
-    found = measurement(entry, part, metric)
-    known = found.mean is not None and found.deviation is not None and found.repeats > 1
+    found = ranking.measurement(entry, part, metric)
+    known = None not in (found.mean, found.deviation) and found.repeats > 1
     return number(found.mean) + (f" ± {number(found.deviation)}" if known else "")
 
 
@@ -62,7 +60,7 @@ def local_time(created: str) -> str:
     return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def pairs(values: Json) -> str:
+def pairs(values: files.Json) -> str:
     """Return nested values on one line: `a=1, b=2`."""
     if isinstance(values, Mapping):
         return ", ".join(f"{key}={pairs(value)}" for key, value in values.items()) or "{}"
@@ -73,28 +71,31 @@ def pairs(values: Json) -> str:
 
 def text_table(columns: Iterable[str], rows: Iterable[Sequence[str]]) -> Table:
     """Return a table whose cells fold where the terminal is narrow."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for column in columns:
-        table.add_column(Text(printable(column)), overflow="fold")
+    table = Table(
+        *(Column(Text(escape.printable(column)), overflow="fold") for column in columns),
+        box=box.SIMPLE_HEAD,
+        show_edge=False,
+        pad_edge=False,
+    )
     for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
+        table.add_row(*(Text(escape.printable(cell)) for cell in row))
     return table
 
 
-def fact_list(facts: Mapping[str, Json]) -> Table:
+def fact_list(facts: Mapping[str, files.Json]) -> Table:
     """Return a row per fact that has a value (`-` is none)."""
     table = Table.grid(padding=(0, 2, 0, 0))
     for key, value in facts.items():
         if value not in (None, {}, [], "", "-"):
-            shown = printable(pairs(value), newlines=True)
-            table.add_row(*(Text(cell, overflow="fold") for cell in (f"  {printable(key)}", shown)))
+            cells = f"  {escape.printable(key)}", escape.printable(pairs(value), newlines=True)
+            table.add_row(*(Text(cell, overflow="fold") for cell in cells))
     return table
 
 
-def indented(text: str) -> Padding | None:
+def indented(text: str) -> padding.Padding | None:
     """Return paragraphs that are set in, a line each, or None for no text."""
-    lines = Text(printable(text, newlines=True), overflow="fold")
-    return Padding.indent(lines, 2) if text else None
+    shown = Text(escape.printable(text, newlines=True), overflow="fold")
+    return padding.Padding.indent(shown, 2) if text else None
 
 
 @dataclass(frozen=True)
@@ -111,10 +112,10 @@ class EntryRows:
         """Yield the header, a rule and the lines."""
         columns = []
         for column in zip(self.columns, *self.rows, strict=True):
-            cells = [printable(cell) for cell in column]
+            cells = [escape.printable(cell) for cell in column]
             width = max(map(cell_len, cells))
             columns.append([set_cell_size(cell, width) for cell in cells])
         header, *lines = map("   ".join, zip(*columns, strict=True))
         rule = ("-" if options.ascii_only else "─") * cell_len(header)
-        yield Segment(header, Style(bold=True))
-        yield Segment("\n".join(["", rule, *lines, ""]))
+        yield segment.Segment(header, style.Style(bold=True))
+        yield segment.Segment("\n".join(["", rule, *lines, ""]))

@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from history import registry
 from history.errors import unknown
+from runner.config import space, targets
 from runner.config.schema import (
     HYPERPARAMETERS,
     NAME,
@@ -24,12 +25,11 @@ from runner.config.schema import (
     SklearnData,
 )
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
-from runner.config.space import hyperparameters, settled
-from runner.config.targets import check_arguments, locate
 from runner.errors import ConfigError, Problem
 from runner.models import METRICS
 
 OURS = "runner.models"
+OF_TRAINING = "is of the rows that are trained on; the one of the validation rows is val_{}"
 
 S = TypeVar("S", bound=Section)
 
@@ -62,20 +62,28 @@ def read_experiment(name: str, tree: Mapping[str, Any], overrides: Sequence[str]
     for key, content in declared.items():
         where = f"pipelines.{key}"
         if not re.fullmatch(NAME, key):
-            what = "a name holds lower-case letters, digits and '-', and begins with a letter"
-            problems.append(Problem(where, what))
-        if made := _read(Pipeline, settled(content), where, problems):
+            problems.append(
+                Problem(
+                    where,
+                    "a name holds up to 100 lower-case letters, digits and '-', a letter first",
+                )
+            )
+        if made := _read(Pipeline, space.settled(content), where, problems):
             pipelines[key] = made
-            broken = [(at, what) for wrong, at, what in _rules(made) if wrong]
-            problems += [Problem(f"{where}.{at}", what) for at, what in broken]
+            problems += [
+                Problem(f"{where}.{at}", what) for wrong, at, what in _rules(made) if wrong
+            ]
     only = tree.get("only")
-    for key in only if isinstance(only, list) else ():
-        if str(key) not in declared:
-            problems.append(Problem("only", unknown("pipeline", str(key), declared)))
+    problems += [
+        Problem("only", unknown("pipeline", str(key), declared))
+        for key in (only if isinstance(only, list) else ())
+        if str(key) not in declared
+    ]
     if problems or run is None:
         raise ConfigError(problems)
-    pipelines = {key: pipelines[key] for key in run.only or pipelines}
-    return Experiment(name, run, pipelines, tuple(overrides))
+    return Experiment(
+        name, run, {key: pipelines[key] for key in run.only or pipelines}, tuple(overrides)
+    )
 
 
 def known_keys(section: str, content: object = None) -> set[str]:
@@ -86,13 +94,9 @@ def known_keys(section: str, content: object = None) -> set[str]:
         content: the section; its `kind` or `_target_` decides which keys it takes. Without one: all
             that any kind takes.
     """
-    named = {key for schema in schemas(section, content) for key in schema.known()}
-    return named | {str(key) for key in (content if isinstance(content, Mapping) else ())}
-
-
-def takes_arguments(section: str, content: object = None) -> bool:
-    """Say whether a section takes any key: the arguments of a `_target_`."""
-    return any(schema.model_config["extra"] == "allow" for schema in schemas(section, content))
+    return {key for schema in schemas(section, content) for key in schema.known()}.union(
+        map(str, content) if isinstance(content, Mapping) else ()
+    )
 
 
 def elsewhere(key: str, section: str) -> str:
@@ -118,8 +122,7 @@ def schemas(section: str, content: object = None) -> list[type[Section]]:
         for member in get_args(annotation) or [annotation]
         if isinstance(member, type) and issubclass(member, Section)
     ]
-    tagged = isinstance(content, Mapping) and [m for m in members if is_meant(m, content)]
-    return tagged or members
+    return [m for m in members if isinstance(content, Mapping) and is_meant(m, content)] or members
 
 
 def key_text(key: object) -> str:
@@ -152,15 +155,13 @@ def _usable(content: object, where: str, gone: list[Problem]) -> object:
     if isinstance(content, list):
         return [_usable(item, f"{where}[{index}]", gone) for index, item in enumerate(content)]
     if isinstance(content, Mapping):
-        kept = {}
-        for key, value in content.items():
-            text = key_text(key)
-            place = dotted(where, [text])
-            kept[text] = _usable(value, place, gone)
-            if not isinstance(key, str):
-                what = f"YAML reads this key as {text}, not as text: quote it"
-                gone.append(Problem(place, what))
-        return kept
+        told = {key_text(key): value for key, value in content.items()}
+        gone += [
+            Problem(dotted(where, [key]), f"YAML reads this key as {key}, not as text: quote it")
+            for key in told
+            if key not in content
+        ]
+        return {key: _usable(told[key], dotted(where, [key]), gone) for key in told}
     if content == "???":
         content = Unresolved("a value is missing; give one in the config or on the command line")
     if isinstance(content, Unresolved):
@@ -173,7 +174,7 @@ def _rules(pipeline: Pipeline) -> Iterator[Rule]:
     without data and without Keras.
     """
     task, data = pipeline.task.kind, pipeline.data
-    specs = hyperparameters({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args})
+    specs = space.hyperparameters({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args})
     ours = pipeline.model.target.rpartition(".")[0] == OURS
     if isinstance(pipeline.tuner, HyperbandTuner):
         yield (
@@ -216,8 +217,11 @@ def _space(specs: list[tuple[str, Mapping[str, object]]]) -> Iterator[Rule]:
             f"'{parent}' is conditional itself; Keras Tuner takes no chains of parent_name "
             "(a build(hp) can nest)",
         )
-        if path in conditional and parent not in paths:
-            yield True, f"{path}.parent_name", unknown("hyperparameter", parent, paths)
+        yield (
+            path in conditional and parent not in paths,
+            f"{path}.parent_name",
+            unknown("hyperparameter", parent, paths),
+        )
 
 
 def _manager(pipeline: Pipeline) -> Iterator[Rule]:
@@ -232,8 +236,9 @@ def _manager(pipeline: Pipeline) -> Iterator[Rule]:
         "manager",
         f"'{name}' keeps entries of the task {manager.task}, the task of this pipeline is {task}",
     )
-    made = {*registry.manager_class(task).artefacts, "history", "identity"}
-    lacking = sorted({*manager.artefacts} - made)
+    lacking = sorted(
+        {*manager.artefacts} - {*registry.manager_class(task).artefacts, "history", "identity"}
+    )
     yield (
         manager.task == task and bool(lacking),
         "manager",
@@ -251,22 +256,32 @@ def _our_model(pipeline: Pipeline) -> Iterator[Rule]:
     code is imported only when the run is planned.
     """
     try:
-        target = locate(pipeline.model.target, "model._target_")
-        check_arguments(target, pipeline.model.args, "model", filled=["facts"])
+        targets.check_arguments(
+            targets.locate(pipeline.model.target, "model._target_"),
+            pipeline.model.args,
+            "model",
+            filled=["facts"],
+        )
     except ConfigError as error:
-        for problem in error.problems:
-            yield True, problem.where, problem.what
+        yield from ((True, problem.where, problem.what) for problem in error.problems)
     reported = ("loss", *METRICS[pipeline.task.kind])
     known = [*reported, *(f"val_{name}" for name in reported)]
-    named = [("objective.name", pipeline.objective.name)]
+    objective = pipeline.objective.name
+    yield objective in reported, "objective.name", OF_TRAINING.format(objective)
+    named: dict[str, object] = {"objective.name": objective}
     for section, callbacks in (
         ("callbacks", pipeline.callbacks),
         ("validation.callbacks", pipeline.validation.callbacks or {}),
     ):
-        for name, callback in callbacks.items():
-            if callback:
-                named.append((f"{section}.{name}.monitor", callback.args.get("monitor", "loss")))
-    for key, metric in named:
-        if metric not in known:
-            what = unknown("metric", str(metric), known)
-            yield True, key, f"{what}; the model reports no other for this task"
+        named |= {
+            f"{section}.{name}.monitor": callback.args.get("monitor", "loss")
+            for name, callback in callbacks.items()
+            if callback
+        }
+    for key, metric in named.items():
+        offered = known[len(reported) :] if key == "objective.name" else known
+        yield (
+            metric not in known,
+            key,
+            f"{unknown('metric', str(metric), offered)}; the model reports no other for this task",
+        )

@@ -63,13 +63,14 @@ def groups() -> list[str]:
 
 def choices(group: str) -> dict[str, Path]:
     """Return the choices of a group and their files, in the order of their names; one in a
-    sub-folder is `sub/name`.
+    sub-folder is `sub/name`. What is hidden or leads nowhere, such as an editor's lock, is none,
+    nor is one whose name cannot be printed.
     """
-    tops = [folder / group for folder in reversed(folders())]
     files = {
-        path.relative_to(top).with_suffix("").as_posix(): path
-        for top in tops
-        for path in top.glob("**/*.yaml")
+        path.relative_to(folder / group).with_suffix("").as_posix(): path
+        for folder in reversed(folders())
+        for path in (folder / group).glob("**/[!.]*.yaml")
+        if path.is_file() and path.name.isprintable()
     }
     return dict(sorted(files.items()))
 
@@ -91,13 +92,25 @@ def answer(arguments: Sequence[str]) -> str | None:
         return (conf_folder() / "schema.json").read_text(encoding="utf-8").rstrip()
     if not {"--help", "-h"} & {*arguments}:
         return None
-    there = {group: ", ".join(choices(group)) for group in groups() if group != "experiment"}
-    listed = "\n".join(f"  {group:10}  {names}" for group, names in there.items())
-    return HELP.format(experiments=f"\nExperiments\n{experiments()}\n", choices=listed).rstrip()
+    return HELP.format(
+        experiments=f"\nExperiments\n{experiments()}\n",
+        choices="\n".join(
+            f"  {group:10}  {', '.join(choices(group))}"
+            for group in groups()
+            if group != "experiment"
+        ),
+    ).rstrip()
 
 
 def description(path: Path) -> str:
     """Return the first comment of a config that begins a line and is no directive."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         comments = (line.lstrip("# ").strip() for line in lines if line.startswith("#"))
-        return next((text for text in comments if text and not text.startswith(DIRECTIVES)), "")
+        return next(
+            (
+                text
+                for text in filter(str.isprintable, comments)
+                if text and not text.startswith(DIRECTIVES)
+            ),
+            "",
+        )

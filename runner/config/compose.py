@@ -6,20 +6,20 @@ sections, the preset `debug`, the command line's root sections, the command line
 All of it is merged unresolved, so that relative interpolations follow the pipeline they end up in.
 """
 
+import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, TypeAlias
 
-from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig, ListConfig, OmegaConf, errors
 
 from history.config import literal_yaml
 from history.errors import unknown
-from runner.config import check
-from runner.config.arguments import GIVEN, effect, parse
+from runner.config import arguments, check, secrets
 from runner.config.schema import SECTIONS, Experiment, Run
-from runner.config.secrets import redact
 from runner.errors import ConfigError, Problem
 
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
@@ -31,7 +31,7 @@ WHOLE = "objective"  # replaced, not merged: half an objective has the direction
 def said(config: DictConfig) -> Tree:
     """Return what Hydra composed as plain data, unresolved, without the command line's sections."""
     tree: Tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
-    return {key: value for key, value in tree.items() if key not in ("hydra", GIVEN)}
+    return {key: value for key, value in tree.items() if key not in ("hydra", arguments.GIVEN)}
 
 
 def experiment(
@@ -55,13 +55,24 @@ def experiment(
     problems: list[Problem] = []
     tree = {**tree, "pipelines": _merged(tree, overrides, problems)}
     try:
-        tree = tree if stored else _resolved(OmegaConf.create(tree))
-        made = check.read_experiment(name, tree, overrides)
+        made = check.read_experiment(
+            name, tree if stored else _resolved(OmegaConf.create(tree)), overrides
+        )
     except ConfigError as error:
         problems += error.problems
+    else:
+        problems += unwritable(made.root, "paths.root") or [
+            problem
+            for key, pipeline in made.pipelines.items()
+            if not stored  # where trials went then; they go below the root now
+            for problem in unwritable(
+                Path(pipeline.tuner.directory or made.root).resolve(),
+                f"pipelines.{key}.tuner.directory",
+                pipeline.tuner.project_name or f"{name}-{key}",
+            )
+        ]
     if problems:
         raise ConfigError(list(dict.fromkeys(problems)))
-    _try_to_write(made.root)
     return made
 
 
@@ -72,8 +83,8 @@ def run_settings(tree: Tree) -> Run:
     Raises:
         ConfigError: with every mistake that was found.
     """
-    resolved = _resolved(OmegaConf.create({**tree, "pipelines": None, "only": None}))
-    return check.read_experiment("", resolved, ()).run
+    alone = {**tree, "pipelines": None, "only": None}
+    return check.read_experiment("", _resolved(OmegaConf.create(alone)), ()).run
 
 
 def overlay(base: object, top: object) -> Any:
@@ -82,19 +93,11 @@ def overlay(base: object, top: object) -> Any:
     """
     if not (isinstance(base, Mapping) and isinstance(top, Mapping)):
         return top
-    another = any(top[key] != base.get(key) for key in IDENTITY if key in top)
-    if another and not base.keys().isdisjoint(IDENTITY):
+    if not base.keys().isdisjoint(IDENTITY) and any(
+        top[key] != base.get(key) for key in IDENTITY if key in top
+    ):
         return dict(top)
     return {**base, **{key: overlay(base.get(key), value) for key, value in top.items()}}
-
-
-class Layer(NamedTuple):
-    """A value that lies over those of pipelines."""
-
-    path: list[str]
-    value: object
-    added: bool = False  # whether a section takes the key or not
-    preset: bool = False
 
 
 def _lay(tree: Tree, path: Sequence[str], value: object) -> None:
@@ -113,120 +116,165 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
 
     Args:
         root: the root sections, `pipelines`, the preset, and `only`.
-        overrides: the command line's; those that set a section count.
+        overrides: the command line's; those that set a section, or choose one, count.
         problems: takes up what cannot be laid anywhere.
     """
-    layers = []
-    for section, values in (root.get(PRESET) or {}).items():
-        if section in SECTIONS and isinstance(values, Mapping):
-            layers += [Layer([section, key], value, preset=True) for key, value in values.items()]
-        else:
-            what = f"must be a mapping, and one of {', '.join(SECTIONS)}"
-            problems.append(Problem(f"{PRESET}.{section}", what))
-    given = [override for override in parse(overrides) if effect(override) == "section"]
-    for override in sorted(given, key=lambda each: each.key_or_group.startswith("pipelines")):
-        added = override.is_add() or override.is_force_add()
-        layers.append(Layer(override.key_or_group.split("."), override.value(), added))
+    preset = root.get(PRESET) or {}
+    wrong = [key for key in preset if key not in SECTIONS or not isinstance(preset[key], Mapping)]
+    problems += [
+        Problem(f"{PRESET}.{key}", f"must be a mapping, and one of {', '.join(SECTIONS)}")
+        for key in wrong
+    ]
+    preset = [(key, *item) for key in preset if key not in wrong for item in preset[key].items()]
+    declared = {str(name): own for name, own in (root.get("pipelines") or {}).items()}
+    for name in re.findall(r"^\+{1,2}pipelines\.([^.=]+)", "\n".join(overrides), re.MULTILINE):
+        declared.setdefault(name, {})
     trees: dict[str, Tree] = {}
-    declared = dict(root.get("pipelines") or {})
-    for layer in layers:
-        if layer.added and layer.path[0] == "pipelines" and len(layer.path) > 1:
-            declared.setdefault(layer.path[1], {})
+    inherits: dict[str, set[str]] = {}  # the sections that have something of the root's
     for name, own in (declared or {"main": {}}).items():
         if not isinstance(own or {}, Mapping):
             problems.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
             continue
-        tree = trees[str(name)] = {key: root[key] for key in SECTIONS if root.get(key)}
+        tree = trees[name] = {key: root[key] for key in SECTIONS if root.get(key)}
         for section, content in (own or {}).items():
             if content or section not in tree:
                 _lay(tree, [section], content)
+        inherits[name] = {key for key in tree if tree[key] != (own or {}).get(key)}
+        for section, key, value in preset:
+            below = tree.get(section)
+            # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
+            kept = section == "fit" and isinstance(below, Mapping) and below.get(key, "") is None
+            if key in check.known_keys(section, below) and not kept:
+                _lay(tree, [section, key], value)
+    problems += [
+        Problem(f"{PRESET}.{section}.{key}", _unknown(trees, section, key))
+        for section, key, _ in preset
+        if key not in _known(trees, section)
+    ]
     only = root.get("only")
-    running = trees.keys() & (only if isinstance(only, list) else trees)
-    for layer in layers:
-        section, *path = layer.path
-        if section != "pipelines":
-            problems += _lay_all(trees, layer, running)
-        elif not path:
-            what = "set keys of one of them: pipelines.NAME.fit.epochs=3"
-            problems.append(Problem("pipelines", what))
-        elif path[0] not in trees:
-            what = f"{unknown('pipeline', path[0], trees)}; +pipelines.{path[0]}... adds one"
-            problems.append(Problem(f"pipelines.{path[0]}", what))
-        else:
-            _lay(trees, path, layer.value)
+    running = [name for name in trees if not isinstance(only, list) or name in only]
+    for override in sorted(
+        arguments.parse(overrides), key=lambda o: o.key_or_group.startswith("pipelines")
+    ):
+        kind, (section, *path) = arguments.effect(override), override.key_or_group.split(".")
+        if kind == "section" and section != "pipelines":
+            problems += _lay_all(trees, override, running)
+        elif kind == "section" and not path:
+            problems += [Problem("pipelines", "set keys of one: pipelines.NAME.fit.epochs=3")]
+        elif kind == "section" and path[0] not in trees:
+            problems.append(
+                Problem(
+                    f"pipelines.{path[0]}",
+                    f"{unknown('pipeline', path[0], trees)}; +pipelines.{path[0]}... adds one",
+                )
+            )
+        elif kind == "section":
+            _lay(trees, path, override.value())
+        elif (
+            kind == "choice"
+            and (section in SECTIONS and root.get(section) and not override.package and running)
+            and not any(section in inherits[name] for name in running)
+        ):
+            line = str(override.input_line).lstrip("+")
+            problems.append(
+                Problem(
+                    section,
+                    "no pipeline takes it, each has its own; for one of them: "
+                    f"{section}@pipelines.{running[0]}.{line}",
+                    arguments.typed_at(line),
+                )
+            )
     return trees
 
 
-def _lay_all(trees: dict[str, Tree], layer: Layer, running: Set[str]) -> Iterator[Problem]:
-    """Lay a value over each pipeline whose section has the key."""
-    section, *path = layer.path
+def _lay_all(trees: dict[str, Tree], override: Override, running: list[str]) -> Iterator[Problem]:
+    """Lay a value of the command line over each pipeline whose section has the key, or over all
+    where it adds one.
+    """
+    section, *path = override.key_or_group.split(".")
     takers = [
         name
         for name, tree in trees.items()
-        if not path or layer.added or path[0] in check.known_keys(section, tree.get(section))
+        if not path
+        or str(override.input_line).startswith("+")
+        or path[0] in check.known_keys(section, tree.get(section))
     ]
     for name in takers:
-        own: Any = trees[name].get(section)
-        # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
-        kept = layer.preset and section == "fit" and isinstance(own, Mapping)
-        if not (kept and own.get(path[0], "") is None):
-            _lay(trees[name], layer.path, layer.value)
-    where = ".".join([PRESET, *layer.path] if layer.preset else layer.path)
-    if not takers and not (layer.preset and path[0] in check.known_keys(section)):
-        yield Problem(where, _unknown(trees, section, path[0]))
-    elif running and running.isdisjoint(takers) and not layer.preset:
-        what = f"only {', '.join(takers)} would take it, which `only` leaves out"
-        yield Problem(where, what)
+        _lay(trees[name], [section, *path], override.value())
+    if not takers:
+        yield Problem(override.key_or_group, _unknown(trees, section, path[0]))
+    elif running and not {*running} & {*takers}:
+        yield Problem(
+            override.key_or_group,
+            f"only {', '.join(takers)} would take it, which `only` leaves out",
+        )
+
+
+def _known(trees: dict[str, Tree], section: str) -> set[str]:
+    """Return the keys that a section takes in any pipeline, or of any kind."""
+    return check.known_keys(section).union(
+        *(check.known_keys(section, tree.get(section)) for tree in trees.values())
+    )
 
 
 def _unknown(trees: dict[str, Tree], section: str, key: str) -> str:
-    contents = [None, *(tree.get(section) for tree in trees.values())]
-    known = set().union(*(check.known_keys(section, content) for content in contents))
-    home = check.elsewhere(key, section) or "; no pipeline takes it"
-    takes = any(check.takes_arguments(section, content) for content in contents[1:])
-    more = f"; +{section}.{key}=... adds an argument" if takes else ""
-    return f"{unknown('key', key, sorted(known))}{home}{more}"
+    open_ended = any(
+        schema.model_config["extra"] == "allow"
+        for tree in trees.values()
+        for schema in check.schemas(section, tree.get(section))
+    )
+    more = f"; +{section}.{key}=... adds an argument" if open_ended else ""
+    return (
+        f"{unknown('key', key, sorted(_known(trees, section)))}"
+        f"{check.elsewhere(key, section) or '; no pipeline takes it'}{more}"
+    )
 
 
 def _resolved(node: object) -> Any:
     """Return a config without interpolations; one that leads nowhere is Unresolved in its place."""
-    if isinstance(node, DictConfig):
-        return {key: _value(node, key) for key in node}
-    if isinstance(node, ListConfig):
-        return [_value(node, index) for index in range(len(node))]
-    return node
+    if not isinstance(node, (DictConfig, ListConfig)):
+        return node
+    made: dict[Any, Any] = {}
+    for key in node if isinstance(node, DictConfig) else range(len(node)):
+        try:
+            made[key] = _resolved(node[key])  # type: ignore[index]
+        except errors.OmegaConfBaseException as error:
+            written = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
+            what = f"the interpolation {written} leads nowhere: {str(error).splitlines()[0]}"
+            made[key] = "???" if OmegaConf.is_missing(node, key) else check.Unresolved(what)
+    return made if isinstance(node, DictConfig) else list(made.values())
 
 
-def _value(node: DictConfig | ListConfig, key: Any) -> Any:
-    try:
-        return _resolved(node[key])
-    except OmegaConfBaseException as error:
-        if OmegaConf.is_missing(node, key):
-            return "???"
-        written = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
-        return check.Unresolved(
-            f"the interpolation {written} leads nowhere: {str(error).splitlines()[0]}"
-        )
-
-
-def _try_to_write(root: Path) -> None:
-    """Refuse a root that cannot be written to: permission bits do not tell (root, read-only
-    mounts), so it is tried in the nearest folder that is there. Leaves nothing behind.
+def unwritable(folder: Path, where: str, *names: str) -> list[Problem]:
+    """Return what keeps a folder from being written to, and from having folders of these names:
+    permission bits do not tell (root, read-only mounts), so it is tried in the nearest folder that
+    is there. Leaves nothing behind.
     """
-    nearest = next(path for path in (root, *root.parents) if path.exists())
     try:
+        nearest = next(path for path in (folder, *folder.parents) if path.exists())
+        for name in (*folder.relative_to(nearest).parts, *names):
+            with suppress(FileNotFoundError):
+                (nearest / name).lstat()
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
-        what = f"cannot write to {root}: {error.strerror}; name a folder that you may write to"
-        raise ConfigError.at("paths.root", what) from error
+        return [
+            Problem(
+                where,
+                f"cannot write to {folder}: {error.strerror}; name a folder that you may write to",
+            )
+        ]
+    return []
 
 
 def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:
     """Return the config as it was understood, as YAML: merged for each pipeline (or those named),
     resolved, defaults filled in, without secrets.
     """
-    pipelines = {
-        name: experiment.pipelines[name].model_dump() for name in only or experiment.pipelines
+    made = {
+        **experiment.run.model_dump(),
+        "experiment": experiment.name,
+        "pipelines": {
+            name: experiment.pipelines[name].model_dump() for name in only or experiment.pipelines
+        },
     }
-    root = {**experiment.run.model_dump(), "experiment": experiment.name, "pipelines": pipelines}
-    return literal_yaml(redact(root))
+    return literal_yaml(secrets.redact(made))

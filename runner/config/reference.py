@@ -2,19 +2,19 @@
 mark keys. `python -m runner.config.reference` writes both.
 """
 
-import ast
 import inspect
 import json
-from itertools import pairwise
+import re
 from typing import Any, get_args
 
 from pydantic.json_schema import models_json_schema
 
 from runner import models
-from runner.config import schema
-from runner.config.choices import conf_folder
+from runner.config import choices, schema
 
 Json = dict[str, Any]
+CLASS = re.compile(r"^class (\w+)(.*?)(?=^\S)", re.MULTILINE | re.DOTALL)
+FIELD = re.compile(r'^    (\w+): .*?^    """(.*?)"""', re.MULTILINE | re.DOTALL)
 HEAD = """\
 # Reference
 
@@ -37,13 +37,15 @@ def definitions() -> dict[str, Json]:
     common with others.
     """
     members = get_args(schema.SOURCES | schema.TUNERS | schema.HYPERPARAMETERS)
-    sections = (schema.File, *members)
-    _, made = models_json_schema([(section, "validation") for section in sections])
+    _, made = models_json_schema([(section, "validation") for section in (schema.File, *members)])
     found: dict[str, Json] = made["$defs"]
-    said = _docstrings()
+    # What the docstring below each key says, by class. Pydantic can read them too
+    # (`use_attribute_docstrings`), but does so at every start, which takes 20 ms.
+    said = {
+        name: dict(FIELD.findall(body)) for name, body in CLASS.findall(inspect.getsource(schema))
+    }
     for name, definition in found.items():
-        section = getattr(schema, name)
-        properties: Json = {}
+        section, properties = getattr(schema, name), dict[str, Json]()
         for owner in section.__mro__:
             for field, text in said.get(owner.__name__.partition("[")[0], {}).items():
                 key = section.model_fields[field].alias or field
@@ -52,39 +54,25 @@ def definitions() -> dict[str, Json]:
     return found
 
 
-def _docstrings() -> dict[str, dict[str, str]]:
-    """Return what the docstring below each key says, by class and field. Pydantic can read them
-    too (`use_attribute_docstrings`), but does so at every start, which takes 20 ms.
-    """
-    found: dict[str, dict[str, str]] = {}
-    for owner in ast.parse(inspect.getsource(schema)).body:
-        if isinstance(owner, ast.ClassDef):
-            for above, below in pairwise(owner.body):
-                match above, below:
-                    case ast.AnnAssign(ast.Name(field)), ast.Expr(ast.Constant(str(text))):
-                        found.setdefault(owner.name, {})[field] = text
-    return found
-
-
 def reference() -> str:
     """Return the text of REFERENCE.md."""
     found, parts = definitions(), [HEAD]
     for name in dict.fromkeys(["File", *vars(schema)]):
-        if name in found:
-            section = found[name]
-            parts += ["", f"## {name}", "", " ".join(section.get("description", "").split()), ""]
-            parts += ["| key | takes | default | meaning |", "|---|---|---|---|"]
+        if section := found.get(name):
+            parts += [
+                f"\n## {name}\n\n{' '.join(section.get('description', '').split())}\n",
+                "| key | takes | default | meaning |\n|---|---|---|---|",
+            ]
             for key, value in section["properties"].items():
                 default = json.dumps(value["default"]) if "default" in value else "required"
                 seen_there = "const" in value or {"$ref", "default"} <= value.keys()
-                shown = "" if seen_there else f"`{default}`"
-                parts += [f"| `{key}` | {_takes(value)} | {shown} | {value['description']} |"]
+                cells = (f"`{key}`", _takes(value), "" if seen_there else f"`{default}`")
+                parts += [f"| {' | '.join(cells)} | {value['description']} |"]
             if section["additionalProperties"]:
                 parts += ["| any other | anything |  | An argument. |"]
     for model in (models.linear, models.mlp, models.cnn, models.lstm):
-        name, signature = f"runner.models.{model.__name__}", inspect.signature(model)
-        parts += ["", f"## {name}", "", "```text", f"{name}{signature}", ""]
-        parts += [inspect.getdoc(model) or "", "```"]
+        name, text = f"runner.models.{model.__name__}", inspect.getdoc(model) or ""
+        parts += [f"\n## {name}\n\n```text\n{name}{inspect.signature(model)}\n\n{text}\n```"]
     return "\n".join(parts) + "\n"
 
 
@@ -154,7 +142,6 @@ def _loosened(node: Any) -> Any:
 
 
 if __name__ == "__main__":
-    shipped = conf_folder()
-    text = json.dumps(experiment_schema(), indent=1)
+    shipped, text = choices.conf_folder(), json.dumps(experiment_schema(), indent=1)
     (shipped / "schema.json").write_text(f"{text}\n", encoding="utf-8")
     (shipped.parent / "REFERENCE.md").write_text(reference(), encoding="utf-8")

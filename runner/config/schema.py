@@ -6,21 +6,21 @@ at which of them, and what is said then.
 Nothing here imports Keras: a config is checked before anything heavy is loaded.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
+from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError
 
+from history.config import DOTTED
 from history.errors import unknown
 from runner.config.section import Either, OneOf, Rule, Scalar, Section, fault, faults
 from runner.config.space import hyperparameters
 
-NAME = r"[a-z][a-z0-9-]*"  # of a pipeline
-DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
+NAME = r"[a-z][a-z0-9-]{0,99}"  # of a pipeline
 PARTS = ("train", "validation", "test")
 
 Count = Annotated[int, Field(ge=1)]
@@ -32,7 +32,9 @@ def _present(path: str) -> str:
     return path
 
 
-Existing = Annotated[str, AfterValidator(_present)]
+# Every path of a config is one of these: `~` in it is the home folder.
+Location = Annotated[str, Field(min_length=1), AfterValidator(expanduser)]
+Existing = Annotated[Location, AfterValidator(_present)]
 
 
 # --- search spaces: Keras Tuner's own hyperparameters and argument names
@@ -163,15 +165,17 @@ class Target(Section, extra="allow"):
         return self.model_extra or {}
 
     def rules(self) -> Iterable[Rule]:
-        what = f"'{self.target}' is not a dotted path such as my_package.my_module.name"
-        yield not DOTTED.fullmatch(self.target), "_target_", what
+        yield (
+            not DOTTED.fullmatch(self.target),
+            "_target_",
+            f"'{self.target}' is not a dotted path such as my_module.name",
+        )
         for path, spec in hyperparameters(self.args):
             yield from self.rules_of_space(path, spec)
 
     def rules_of_space(self, path: str, spec: object) -> Iterable[Rule]:
         """Return what is wrong with a hyperparameter among the arguments."""
-        what = "a hyperparameter (`hp`) may stand in the sections model and fit only"
-        return [(True, path, what)]
+        yield True, path, "a hyperparameter (`hp`) may stand in the sections model and fit only"
 
 
 class Model(Target):
@@ -181,8 +185,7 @@ class Model(Target):
         try:
             OneOf(HYPERPARAMETERS).read(spec)
         except ValidationError as error:
-            return [(True, *fault) for fault in faults(error, path)]
-        return []
+            yield from ((True, *fault) for fault in faults(error, path))
 
 
 class Task(Section):
@@ -393,7 +396,7 @@ class _Tuner(Section):
     """Trainings of each trial, over which its score is the mean."""
     max_consecutive_failed_trials: Count = 3
     """So many failures one after the other end the search."""
-    directory: str | None = None
+    directory: Location | None = None
     """Where trial data goes; null: trials/ below paths.root."""
     project_name: str | None = None
     """Its folder there; null: <experiment>-<pipeline>."""
@@ -447,8 +450,10 @@ LOWER = """loss mae mse rmse msle mape mean_absolute_error mean_squared_error
 HIGHER = """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
     precision recall f1_score r2_score"""
 # The direction of what goes by a name of Keras, with or without `val_`; others are not guessed.
-KNOWN: dict[str, Direction] = dict.fromkeys(LOWER.split(), "min")
-KNOWN |= dict.fromkeys(HIGHER.split(), "max")
+KNOWN: dict[str, Direction] = {
+    **dict.fromkeys(LOWER.split(), "min"),
+    **dict.fromkeys(HIGHER.split(), "max"),
+}
 
 
 class Objective(Section):
@@ -459,7 +464,6 @@ class Objective(Section):
 
     def rules(self) -> Iterable[Rule]:
         known = KNOWN.get(self.name.removeprefix("val_"))
-        better = "lower" if known == "min" else "higher"
         return [
             (
                 not (known or self.direction),
@@ -469,7 +473,7 @@ class Objective(Section):
             (
                 known and self.direction not in (None, known),
                 "direction",
-                f"{self.name} is better when {better}: {known}",
+                f"{self.name} is better when {'lower' if known == 'min' else 'higher'}: {known}",
             ),
         ]
 
@@ -505,6 +509,17 @@ class Validation(Section):
     """Refits, each with its own seed; several tell the noise."""
 
 
+class Fingerprint(Section):
+    """What counts for the identity of a pipeline beside its config, its code and its data."""
+
+    files: list[Existing] = Field(default=[])
+    """Files that its code reads, such as a base model: once one changes, nothing is reused."""
+
+    def rules(self) -> Iterable[Rule]:
+        for index, path in enumerate(self.files):
+            yield not Path(path).is_file(), f"files[{index}]", f"{path} is no file; name files"
+
+
 class Pipeline(Section):
     """One pipeline, with what it inherited."""
 
@@ -524,6 +539,8 @@ class Pipeline(Section):
     """The refit of the best hyperparameters; null is taken from the search."""
     callbacks: dict[str, Target | None] = Field(default={})
     """Keras callbacks of search and refit, by name; null takes one out."""
+    fingerprint: Fingerprint = Fingerprint()
+    """What counts for its identity beside config, code and data."""
     manager: str | None = None
     """The history manager, a name of the registry; null: the task."""
 
@@ -539,7 +556,7 @@ SECTIONS = tuple(Pipeline.model_fields)
 
 
 class Paths(Section):
-    root: Annotated[str, Field(min_length=1)] = "results"
+    root: Location = "results"
     """The folder that everything goes to; `.` is the current one."""
 
 
@@ -575,9 +592,9 @@ class Run(Section):
     """Its whole search too."""
     predict: str | None = None
     """An entry whose model is applied to `input`."""
-    input: str | None = None
+    input: Location | None = None
     """A file of rows: .csv, .parquet or .npz."""
-    output: str | None = None
+    output: Location | None = None
     """A file that the predictions go to, likewise."""
     trust: bool = False
     """Import what a stored config or model names."""
@@ -598,7 +615,6 @@ class Run(Section):
 
     def rules(self) -> Iterable[Rule]:
         given = {key for key, value in self if value}
-        needs = {"reproduce_search": "reproduce", "input": "predict", "output": "predict"}
         return [
             (
                 find_spec(self.backend) is None,
@@ -624,7 +640,11 @@ class Run(Section):
             ),
             *(
                 ({key, other} & given == {key}, key, f"needs {other}=ENTRY")
-                for key, other in needs.items()
+                for key, other in (
+                    ("reproduce_search", "reproduce"),
+                    ("input", "predict"),
+                    ("output", "predict"),
+                )
             ),
             ("predict" in given and not self.input, "predict", "needs input=FILE too"),
             ("predict" in given and not self.output, "predict", "needs output=FILE too"),

@@ -1,50 +1,65 @@
-"""Keeps secrets out of files: what a config took from the environment is recorded as where it came
-from, and a password in a URL as asterisks.
+"""Keeps secrets out of what is written: what a config took from the environment is recorded as
+where it came from, and a password in a URL as asterisks.
 """
 
-import logging
+import json
 import os
 import re
+from functools import partial
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
-from history.trees import texts
-from runner.config.arguments import as_typed
+from history import files, trees
+from runner.streams import Stream
 
-URL_PASSWORD = re.compile(r"(\w[\w+.-]*://[^/\s:@]*):[^/\s@]+@")
+URL_PASSWORD = re.compile(r"(\w[\w+.-]*://?[^/\s:@]*):[^/\s'\"]+@")
 TELLING = 6  # characters from which a value within a longer text is taken for the environment's
+# Keys of documents whose values something is found or computed by: they stay as they are.
+EXACT = re.findall(
+    r"\w+",
+    "id run_id experiment pipeline task manager status fingerprint tuner objective space oracle "
+    "best values asked hyperparameters trial_id environment artefacts classes open",
+)
 
 _taken: dict[str, str] = {}  # value → the name of the environment variable it was read from
 
 
-def remember_environment() -> None:
-    """Register `${oc.env:NAME,default}` anew, as OmegaConf has it, but remember what was read."""
+def guard() -> None:
+    """Let nothing be written with a secret: not as JSON or text by the history's files, not by
+    Hydra, not to the standard streams. `${oc.env:NAME,default}` is as OmegaConf has it, but what
+    was read is remembered.
+    """
 
     def read(name: str, *default: str | None) -> object:
         value = oc.env(name, *default)
         if value and name in os.environ:  # an empty one would be found in every text
-            _taken[value] = name
+            quoted = repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, ""), quote_plus(value)
+            _taken.update(dict.fromkeys((value, quote(value), *quoted), name))
         return value
 
+    def to_yaml(cfg: Any, **how: Any) -> str:
+        return without_secrets(plain(cfg, **how))
+
     OmegaConf.register_new_resolver("oc.env", read, replace=True)
+    plain, OmegaConf.to_yaml = OmegaConf.to_yaml, to_yaml  # type: ignore[method-assign]
+    files.clean, Stream.clean = partial(trees.texts, change=_leaf, exact=EXACT), without_secrets
 
 
 def redact(value: Any) -> Any:
-    """Return plain data as they may be written to a file."""
-    return texts(value, _without_secrets)
+    """Return what a config says as it may be recorded."""
+    return trees.texts(value, _leaf)
 
 
-def _without_secrets(text: str) -> str:
-    for secret, name in _taken.items():
-        if text == secret or (len(secret) >= TELLING and secret in text):
-            text = text.replace(secret, f"${{oc.env:{name}}}")
+def _leaf(text: str) -> str:
+    return f"${{oc.env:{_taken[text]}}}" if text in _taken else without_secrets(text)
+
+
+def without_secrets(text: str) -> str:
+    """Return a text as it may be written."""
+    for secret in sorted(_taken, key=len, reverse=True):  # one may be a part of another
+        if len(secret) >= TELLING:
+            text = text.replace(secret, f"${{oc.env:{_taken[secret]}}}")
     return URL_PASSWORD.sub(r"\1:***@", text)
-
-
-class Formatter(logging.Formatter):
-    """Formats what is logged without secrets; conf/config.yaml names it."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        return _without_secrets(as_typed(super().format(record)))

@@ -65,8 +65,9 @@ class Section(pydantic.BaseModel):
         try:
             made = handler(content)
         except ValidationError as error:
-            found = [(d["loc"], _in_words(d, cls.known()), d["type"]) for d in error.errors()]
-            raise refused(found) from None
+            raise refused(
+                (d["loc"], _in_words(d, cls.known()), d["type"]) for d in error.errors()
+            ) from None
         if broken := [(key, what) for wrong, key, what in made.rules() if wrong]:
             raise refused(((key,) if key else (), what, "rule") for key, what in broken)
         return made
@@ -109,9 +110,12 @@ class OneOf:
                 return member.model_validate(content)
         key, _ = tag_of(self.members[0])
         known = [value or "or the key _target_" for _, value in map(tag_of, self.members)]
-        if key in content:
-            raise refused([((key,), unknown(key, str(content[key]), known), key)])
-        raise refused([((key,), f"is required ({', '.join(known)})", key)])
+        what = (
+            unknown(key, str(content[key]), known)
+            if key in content
+            else f"is required ({', '.join(known)})"
+        )
+        raise refused([((key,), what, key)])
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: pydantic.GetCoreSchemaHandler
@@ -128,8 +132,9 @@ def _scalar(value: object, handler: pydantic.ValidatorFunctionWrapHandler) -> ob
     try:
         return handler(value)
     except ValidationError:
-        what = "may be text, a number or a boolean (Keras Tuner stores nothing else)"
-        raise fault(what) from None
+        raise fault(
+            "may be text, a number or a boolean (Keras Tuner stores nothing else)"
+        ) from None
 
 
 # What Keras Tuner can store.
@@ -139,12 +144,11 @@ V = TypeVar("V")
 M = TypeVar("M")
 
 
-def _shape(value: object) -> str:
-    return MAPPING if isinstance(value, (Mapping, Section)) else VALUE
-
-
 # A value, or, where a mapping stands, something else: each is then complained about as what it is.
-Either = Annotated[Annotated[V, Tag(VALUE)] | Annotated[M, Tag(MAPPING)], Discriminator(_shape)]
+Either = Annotated[
+    Annotated[V, Tag(VALUE)] | Annotated[M, Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if isinstance(value, (Mapping, Section)) else VALUE),
+]
 
 
 def fault(what: str, kind: str = "fault") -> PydanticCustomError:
@@ -156,18 +160,20 @@ def refused(found: Iterable[tuple[Steps, str, str]]) -> ValidationError:
     """Return the error of a section with its faults: the path within it, what is wrong there, and
     the type of error.
     """
-    details = [
-        InitErrorDetails(type=fault(what, kind), loc=path, input=None) for path, what, kind in found
-    ]
-    return ValidationError.from_exception_data("section", details)
+    return ValidationError.from_exception_data(
+        "section",
+        [
+            InitErrorDetails(type=fault(what, kind), loc=path, input=None)
+            for path, what, kind in found
+        ],
+    )
 
 
 def faults(error: ValidationError, where: str) -> Iterator[tuple[str, str]]:
-    """Yield (dotted key, what is wrong with it) of each fault of a section; its own path begins the
-    keys.
+    """Return (dotted key, what is wrong with it) of each fault of a section; its own path begins
+    the keys.
     """
-    for detail in error.errors(include_url=False):
-        yield dotted(where, detail["loc"]), detail["msg"]
+    return ((dotted(where, each["loc"]), each["msg"]) for each in error.errors(include_url=False))
 
 
 def dotted(where: str, steps: Iterable[int | str]) -> str:
@@ -185,12 +191,13 @@ def _in_words(error: ErrorDetails, keys: Iterable[str]) -> str:
     kind, given, context = error["type"], error["input"], error.get("ctx", {})
     if "what" in context:
         return error["msg"]  # in our words already
-    said = "null" if given is None else repr(given)
     if kind == UNKNOWN_KEY:
         return unknown("key", str(error["loc"][-1]), keys)
     if kind == "literal_error":
         return unknown("value", str(given), re.findall("'(.*?)'", context["expected"]))
-    what = WORDS.get(kind, "{msg}").format(given=said, msg=error["msg"], **context)
+    what = WORDS.get(kind, "{msg}").format(
+        given="null" if given is None else repr(given), msg=error["msg"], **context
+    )
     if kind == "list_type" and isinstance(given, str):
         what += f"; write [{given}]"
     if kind != "string_type" and isinstance(given, list) and error["loc"][-1] == VALUE:

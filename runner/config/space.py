@@ -6,17 +6,12 @@ importing it.
 """
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
     import keras_tuner
 
 Spec: TypeAlias = Mapping[str, Any]  # what the config says of a hyperparameter
-
-
-def is_hyperparameter(value: object) -> TypeGuard[Spec]:
-    """Say whether plain data is a hyperparameter."""
-    return isinstance(value, Mapping) and "hp" in value
 
 
 def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> Any:
@@ -27,11 +22,13 @@ def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> A
         path: the dotted path of the tree.
         value: makes it from path and spec.
     """
-    if is_hyperparameter(tree):
+    if isinstance(tree, Mapping) and "hp" in tree:
         return value(path, tree)
     if isinstance(tree, Mapping):
-        start = f"{path}." if path else ""
-        return {key: replaced(inner, f"{start}{key}", value) for key, inner in tree.items()}
+        return {
+            key: replaced(inner, f"{path}.{key}" if path else str(key), value)
+            for key, inner in tree.items()
+        }
     if isinstance(tree, list):
         return [replaced(inner, f"{path}[{index}]", value) for index, inner in enumerate(tree)]
     return tree
@@ -90,7 +87,6 @@ def sample(tree: object, hp: "keras_tuner.HyperParameters", path: str) -> Any:
 
     def draw(where: str, spec: Spec) -> object:
         given = {key: value for key, value in spec.items() if value is not None}
-        name = given.pop("name", where)
-        return getattr(hp, given.pop("hp"))(name, **given)
+        return getattr(hp, given.pop("hp"))(given.pop("name", where), **given)
 
     return replaced(tree, path, draw)

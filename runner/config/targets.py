@@ -31,14 +31,15 @@ def locate(path: str, where: str) -> Callable[..., Any]:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # the module is there, but something that it imports is not
             if not hasattr(found, part):
-                what = f"cannot import '{part}': no such module on the path or in this folder"
-                if owner:
-                    what = f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
-                raise ConfigError([Problem(where, what)]) from None
+                raise ConfigError.at(
+                    where,
+                    f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
+                    if owner
+                    else f"cannot import '{part}': no such module on the path or in this folder",
+                ) from None
             found = getattr(found, part)
     if not callable(found):
-        what = f"'{path}' is a {type(found).__name__}, which cannot be called"
-        raise ConfigError([Problem(where, what)])
+        raise ConfigError.at(where, f"'{path}' is a {type(found).__name__}, which cannot be called")
     return found
 
 
@@ -68,16 +69,21 @@ def check_arguments(
         for name in given
         if name not in names and not open_ended
     ]
-    missing = [p.name for p in named if p.default is p.empty and p.name not in (*given, *filled)]
-    problems += [Problem(where, f"{called} needs the argument '{name}'") for name in missing]
+    hint = (
+        "; if it is the hyperparameters, rename it to 'hp'" if "hp" in {*filled} - {*names} else ""
+    )
+    problems += [
+        Problem(where, f"{called} needs the argument '{p.name}'{hint}")
+        for p in named
+        if p.default is p.empty and p.name not in (*given, *filled)
+    ]
     if problems:
         raise ConfigError(problems)
 
 
 def wanted(target: Callable[..., Any], offered: Mapping[str, Any]) -> dict[str, Any]:
     """Return those of the offered arguments that a callable names among its parameters."""
-    names = [p.name for p in _parameters(target)]
-    return {name: value for name, value in offered.items() if name in names}
+    return {p.name: offered[p.name] for p in _parameters(target) if p.name in offered}
 
 
 def _parameters(target: Callable[..., Any]) -> list[inspect.Parameter]:

@@ -1,1 +1,5 @@
 """A source → a Dataset."""
+
+import logging
+
+log = logging.getLogger("runner")

@@ -4,9 +4,10 @@ into training, validation and test rows (Dataset), with the facts that a model i
 
 import functools
 import hashlib
+import itertools
 import math
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -14,7 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from runner.errors import DataError
+from runner.data import log
+from runner.errors import DataError, Faults
 
 if TYPE_CHECKING:
     import keras
@@ -46,13 +48,12 @@ class Part:
     @property
     def shape(self) -> tuple[int, ...]:
         """Rows first; those of a table with categories have as many values as it has columns."""
-        return (len(self.y), len(self.x)) if isinstance(self.x, dict) else self.x.shape
+        return len(self), *((len(self.x),) if isinstance(self.x, dict) else self.x.shape[1:])
 
     @property
     def arrays(self) -> list[tuple[str, Array]]:
         """All arrays with their names: those of the features, and the targets."""
-        named = self.x if isinstance(self.x, dict) else {"": self.x}
-        return [*named.items(), ("", self.y)]
+        return [*(self.x if isinstance(self.x, dict) else {"": self.x}).items(), ("", self.y)]
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -73,10 +74,12 @@ class Part:
             yield "\0".join(array).encode() if is_text(array) else np.ascontiguousarray(array).data
 
     def take(self, rows: Array | slice) -> "Part":
-        """Return some of its rows, given by their numbers or as a slice."""
-        x = self.x
-        taken = {k: v[rows] for k, v in x.items()} if isinstance(x, dict) else x[rows]
-        return Part(taken, self.y[rows])
+        """Return some of its rows, given by their numbers or as a slice; of a stream, of the first
+        batch.
+        """
+        if isinstance(x := self.x, dict):
+            return Part({name: column[rows] for name, column in x.items()}, self.y[rows])
+        return Part(x[rows], self.y[: len(x)][rows])
 
     def given(self) -> tuple[object, ...]:
         """Return what Keras' fit takes, by position and as `validation_data`."""
@@ -84,64 +87,122 @@ class Part:
 
     def predict(self, model: "keras.Model", batch_size: int) -> Array:
         """Return what a model predicts for each row."""
-        return np.asarray(model.predict(self.x, batch_size=batch_size, verbose=0))
+        return np.asarray(model.predict(self.given()[0], batch_size=batch_size, verbose=0))
+
+
+@dataclass(frozen=True)
+class Stream(Part):
+    """Rows of one part that come in batches and are never collected: `x` holds the first batch
+    alone, `y` the targets of all rows. Each training gets new ones, made after its seed was set: a
+    shuffle depends on that seed, and not on the passes before it.
+    """
+
+    x: Array
+    anew: Callable[[], Any]  # calls the user's function again: a tf.data.Dataset or PyDataset
+    digest: str
+    moments: tuple[list[float], list[float]]
+
+    @property
+    def statistics(self) -> tuple[list[float], list[float]]:
+        return self.moments
+
+    def content(self, name: str) -> Iterator[bytes]:
+        yield f"{name} stream {self.digest} ".encode()
+
+    def given(self) -> tuple[object, ...]:
+        return (self.anew(),)
 
 
 @dataclass(frozen=True)
 class Rows:
-    """What a reader gives: features that were checked, and targets as they are in the source.
+    """What a reader gives: rows as they are in the source.
 
-    `parts` are those that the source gives, or all rows under the name WHOLE. `classes` are names
-    of the classes, where the source has them, and `columns` a table's features: number or category.
-    `by` is what a split goes by, one value a row. `comparable` is false where equal rows of two
-    parts tell nothing, as in a series, or where rows are not kept.
+    `parts` are those that the source gives, or all rows under the name WHOLE. `where` they come
+    from, for messages; "": their features were checked. `classes` are names of the classes, where
+    the source has them, and `columns` a table's features: number or category. `by` is what a split
+    goes by, one value a row. `comparable` is false where equal rows of two parts tell nothing, as
+    in a series, or where rows are not kept.
     """
 
     parts: Mapping[str, Part]
+    where: str = ""
     classes: tuple[str, ...] | None = None
     columns: Mapping[str, str] | None = None
     by: Array | None = None
     comparable: bool = True
 
-    def numbered(self, task: str) -> tuple[dict[str, Part], tuple[str, ...] | None]:
-        """Return the parts with their targets as numbers, and the names of the classes; None for a
-        regression.
+    def checked(self, task: str) -> "Rows":
+        """Return them such that a model can be trained on them: targets as numbers, from 0 for
+        classes, whose names are then known.
 
         Raises:
-            DataError: the targets do not suit the task.
+            DataError: features are no finite numbers, do not fit the targets, or these do not suit
+                the task.
         """
-        y = np.concatenate([part.y for part in self.parts.values()])
-        classes = None
-        if task == "classification":
-            try:
-                values, found = np.unique(y, return_inverse=True)
-            except TypeError as error:
-                raise DataError("the targets are of several kinds, or some are None") from error
-            if len(values) < 2:
-                raise DataError(
-                    f"classification needs at least two classes; there is only {values.tolist()}"
-                )
-            if y.dtype.kind == "f":
-                numbers(y, "targets")
-                if not np.array_equal(values, np.round(values)):
-                    raise DataError(
-                        f"the targets are fractions ({values[:3].tolist()} ...); "
-                        "is this a regression?"
+        faults, parts, targets = Faults(), dict(self.parts), list[Array]()
+        for name, part in self.parts.items():
+            x: Any = part.x
+            with faults:
+                rows = len(np.atleast_1d(x)) if self.where else len(part)
+                targets.append(one_each(part.y, rows, self.where))
+            with faults:
+                parts[name] = replace(part, x=features(x, self.where) if self.where else x)
+        with faults:
+            if len(targets) == len(parts):
+                y, classes = _numbered(np.concatenate(targets), task)
+                by = None if self.by is None else one_each(self.by, len(y), "data.split.column")
+        faults.tell()
+        for name, part in parts.items():
+            parts[name], y = replace(part, y=y[: len(part)]), y[len(part) :]
+        shapes = {name: part.shape[1:] for name, part in parts.items()}
+        if len({*shapes.values()}) > 1:
+            raise DataError(f"the parts have rows of different shapes: {shapes}")
+        return replace(self, parts=parts, classes=classes and (self.classes or classes), by=by)
+
+    def say_what_is_alike(self) -> None:
+        """Log which classes, and words of a column, only the spaces around them tell apart."""
+        named = [(f"words of column {n!r}", c) for p in self.parts.values() for n, c in p.arrays]
+        words = {"classes": {*(self.classes or ())}}
+        for what, column in [*named, ("words that the split goes by", self.by)]:
+            if column is not None and column.dtype.kind in "OU":
+                words.setdefault(what, set()).update(column)
+        for what, given in words.items():
+            in_order = sorted(given, key=lambda word: (word.strip(), word))
+            for _, same in itertools.groupby(in_order, str.strip):
+                if len(alike := [*same]) > 1:
+                    log.warning(
+                        "the %s %s differ in the spaces around them alone; each counts by itself",
+                        what,
+                        ", ".join(map(repr, alike)),
                     )
-                values = values.astype("int64")
-            y = found
-            classes = self.classes or tuple(map(str, values.tolist()))
-        elif y.dtype.kind in "fiu":
-            y = numbers(y, "targets")
-        else:
+
+
+def _numbered(y: Array, task: str) -> tuple[Array, tuple[str, ...] | None]:
+    """Return targets as numbers, and what stands for each in the source; None for a regression."""
+    if task == "regression":
+        if y.dtype.kind not in "fiu":
             raise DataError(
                 f"regression needs numbers as targets, not {y.dtype}; is this a classification?"
             )
-        parts = {}
-        for name, part in self.parts.items():
-            parts[name] = replace(part, y=y[: len(part)])
-            y = y[len(part) :]
-        return parts, classes
+        return numbers(y, "targets"), None
+    if y.dtype.kind not in "biufUO":
+        raise DataError(f"classes are whole numbers or text, not {y.dtype}")
+    try:
+        values, found = np.unique(y, return_inverse=True)
+    except TypeError as error:
+        raise DataError("the targets are of several kinds, or some are None") from error
+    if len(values) < 2:
+        raise DataError(
+            f"classification needs at least two classes; there is only {values.tolist()}"
+        )
+    if y.dtype.kind == "f":
+        numbers(y, "targets")
+        if not np.array_equal(values, np.round(values)):
+            raise DataError(
+                f"the targets are fractions ({values[:3].tolist()} ...); is this a regression?"
+            )
+        values = values.astype("int64")
+    return found, tuple(map(str, values.tolist()))
 
 
 @dataclass(frozen=True)
@@ -204,18 +265,15 @@ class Dataset:
     @functools.cached_property
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
-        mean, variance = self.train.statistics
-        texts = [(name, array) for name, array in self.train.arrays if is_text(array)]
         y = self.train.y.astype("float64")
         scale = (0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)
         return Facts(
             self.train.shape[1:],
             None if self.classes is None else len(self.classes),
-            mean,
-            variance,
+            *self.train.statistics,
             *scale,
             columns=None if self.columns is None else tuple(self.columns),
-            categories={name: sorted(set(words)) for name, words in texts},
+            categories={n: sorted(set(words)) for n, words in self.train.arrays if is_text(words)},
             may_miss=self.source.get("missing") == "fill",
         )
 
@@ -243,42 +301,22 @@ def must_fit(size: int, what: str, remedy: str) -> None:
 
 def available() -> float:
     """Return the bytes of memory that are free; infinite where nothing says so."""
-    try:
-        said = re.search(r"MemAvailable:\s*(\d+) kB", Path("/proc/meminfo").read_text())
-    except OSError:
-        said = None
+    told = Path("/proc/meminfo")
+    said = re.search(r"MemAvailable:\s*(\d+) kB", told.read_text() if told.is_file() else "")
     return int(said[1]) * 1024 if said else math.inf
-
-
-def checked(pairs: Mapping[str, Sequence[object]], where: str) -> dict[str, Part]:
-    """Return arrays (x, y) as parts that a model can be trained on.
-
-    Args:
-        pairs: features (rows, ...) and targets (rows,), by part.
-        where: they come from, for messages.
-
-    Raises:
-        DataError: they do not fit each other, or features are no finite numbers.
-    """
-    parts: dict[str, Part] = {}
-    for name, (x, y) in pairs.items():
-        rows = features(x, where)
-        parts[name] = Part(rows, one_each(y, len(rows), where))
-    return parts
 
 
 def features(x: object, where: str) -> Array:
     """Return features of shape (rows, ...) as float32, or images as the bytes that they are."""
     array = np.asarray(x)
-    if array.ndim < 2 or not len(array):
+    if array.ndim < 2 or not array.size:
         raise DataError(
             f"{where}: the features have the shape {array.shape}; "
             "they need rows and at least one column"
         )
-    if array.dtype == "uint8" and array.ndim == 4:
-        # images: four times the size as float32, which Keras makes of them batch by batch
-        return array
-    return numbers(array, f"features of {where}")
+    # images would be four times the size as float32, which Keras makes of them batch by batch
+    images = array.dtype == "uint8" and array.ndim == 4
+    return array if images else numbers(array, f"features of {where}")
 
 
 def numbers(array: Array, what: str) -> Array:

@@ -8,24 +8,28 @@ where it is used.
 
 import csv
 import importlib
+import math
 import zipfile
-import zlib
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas
 
-from history.errors import suggest, unknown
-from history.files import atomic
-from runner.data.dataset import Array, is_text
-from runner.errors import DataError, short
+from history import errors, escape, files
+from runner.data.dataset import Array, is_text, must_fit
+from runner.errors import DataError, Problem, gathered, short
 
 PARQUET = (".parquet", ".pq")
 FORMATS = (".csv", *PARQUET, ".npz")
 # cells of a CSV that stand for a missing number
 NOTHING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
+# of arrays of plain numbers and text, by the version of their format
+HEADERS = {
+    (1, 0): np.lib.format.read_array_header_1_0,
+    (2, 0): np.lib.format.read_array_header_2_0,
+}
 # what pandas says of a column
 KINDS = {
     "integer": "number",
@@ -35,6 +39,14 @@ KINDS = {
     "string": "category",
     "categorical": "category",
 }
+# whether numbers, and words, are in the cells of a CSV
+OF_CELLS = {
+    (True, False): "number",
+    (False, True): "category",
+    (True, True): "mixed",
+    (False, False): "empty",
+}
+NO_WORDS = ("mixed", "bytes")  # it says so of lists and mappings, too
 
 
 class Table:
@@ -48,53 +60,56 @@ class Table:
         for name in frame.columns[frame.columns.duplicated()]:
             raise DataError(f"{path} has several columns '{name}'; rename or delete all but one")
 
-    def kind(self, name: str) -> str:
+    def parsed(self, name: str) -> tuple[str, Array, Array]:
         """Return what a column holds, as far as the content tells: number, category, mixed (numbers
-        among words), empty, or more.
-        """
-        found = pandas.api.types.infer_dtype(self.frame[name], skipna=True)
-        return KINDS.get(found, found)
-
-    def parsed(self, name: str) -> tuple[Array, Array]:
-        """Return a column as numbers, NaN where there is none; and which of its cells hold
-        something else.
+        among words), empty, or more; it as numbers, NaN where there is none; and which of its cells
+        hold something else.
         """
         column = self.frame[name]
-        if self.kind(name) == "number":
-            return column.to_numpy("float64", na_value=np.nan), np.zeros(len(column), bool)
-        return np.full(len(column), np.nan), np.ones(len(column), bool)
+        said = pandas.api.types.infer_dtype(column, skipna=True)
+        if KINDS.get(said) == "number":
+            return (
+                "number",
+                column.to_numpy("float64", na_value=np.nan),
+                np.zeros(len(column), bool),
+            )
+        return KINDS.get(said, said), np.full(len(column), np.nan), np.ones(len(column), bool)
 
-    def columns(self, kinds: Mapping[str, str]) -> dict[str, Array]:
+    def columns(
+        self, kinds: Mapping[str, str], whole: Collection[str | None] = (), remedy: str = ""
+    ) -> dict[str, Array]:
         """Return the columns asked for: numbers as float64, NaN where one is missing; categories as
         text, "" likewise.
 
         Raises:
-            DataError: a column of numbers holds something else; the first such cell is named.
+            DataError: columns of numbers hold something else, or something is missing in those that
+                must be `whole`; the first such cell of each is named.
         """
-        return {
-            name: self._texts(name) if kind == "category" else self._numbers(name)
-            for name, kind in kinds.items()
-        }
 
-    def require(self, names: Collection[str], key: str = "") -> None:
-        """Raise DataError where columns are not there that a key of the config asks for."""
-        if absent := [name for name in names if name not in self.names]:
-            raise DataError(
-                f"{self.path} has no column {', '.join(map(repr, absent))}"
-                f"{suggest(absent[0], self.names)} "
-                f"(it has: {', '.join(self.names)})",
-                key,
-            )
-
-    def require_values(self, columns: Mapping[str, Array], remedy: str = "") -> None:
-        """Raise DataError where something is missing in columns, naming the first place."""
-        for name, column in columns.items():
-            if (gaps := missing(column)).any():
+        def column(name: str) -> Array:
+            found = self._texts(name) if kinds[name] == "category" else self._numbers(name)
+            if name in whole and (gaps := missing(found)).any():
                 raise DataError(
                     f"{self.place(int(gaps.argmax()), name)}: "
-                    f"a {'word' if is_text(column) else 'number'} is missing, "
+                    f"a {'word' if is_text(found) else 'number'} is missing, "
                     f"the first of {gaps.sum()}{remedy}"
                 )
+            return found
+
+        return gathered(column, kinds)
+
+    def require(self, names: Mapping[str, Iterable[str]]) -> None:
+        """Raise DataError where columns are not there that keys of the config ask for."""
+        if problems := [
+            Problem(
+                key,
+                f"{self.path} has no column {', '.join(map(repr, absent))}"
+                f"{errors.suggest(absent[0], self.names)} (it has: {', '.join(self.names)})",
+            )
+            for key, asked in names.items()
+            if (absent := [name for name in asked if name not in self.names])
+        ]:
+            raise DataError(problems)
 
     def place(self, row: int, name: str) -> str:
         """Return where the cell of a row (from 0) stands, for messages."""
@@ -103,10 +118,15 @@ class Table:
 
     def _texts(self, name: str) -> Array:
         column = self.frame[name].astype(object)
+        if pandas.api.types.infer_dtype(column, skipna=True) in NO_WORDS:
+            raise DataError(
+                f"{self.path}: column '{name}' holds lists, structs or bytes; "
+                "store it as numbers or text, or leave it out (ignore)"
+            )
         return column.map(str).where(column.notna(), "").to_numpy(object)
 
     def _numbers(self, name: str) -> Array:
-        numbers, wrong = self.parsed(name)
+        _, numbers, wrong = self.parsed(name)
         for row in np.flatnonzero(wrong | (np.abs(numbers) > np.finfo("float32").max))[:1]:
             raise DataError(
                 f"{self.place(row, name)}: {short(repr(str(self.frame[name].iloc[row])))} "
@@ -137,26 +157,22 @@ class _Csv(Table):
         # the columns as pandas finds them: of numbers alone, or of text as it is written
         super().__init__(path, pandas.read_csv(path, **self._how).set_axis(names, axis=1), lines)
 
-    def kind(self, name: str) -> str:
-        numbers, wrong = self.parsed(name)
-        if wrong.any():
-            return "category" if np.isnan(numbers).all() else "mixed"
-        return "empty" if np.isnan(numbers).all() else "number"
-
-    def parsed(self, name: str) -> tuple[Array, Array]:
-        column = self.frame[name]
-        if column.dtype.kind in "if":
-            return column.to_numpy("float64"), np.zeros(len(column), bool)
-        texts = column.astype(str).str.strip().str.replace(self.decimal, ".", regex=False)
-        gaps = texts.isin(NOTHING)
+    def parsed(self, name: str) -> tuple[str, Array, Array]:
+        if self.frame[name].dtype.kind in "if":
+            return super().parsed(name)
+        texts = self.frame[name].astype(str).str.strip().str.replace(self.decimal, ".", regex=False)
+        gaps = texts.isin(NOTHING).to_numpy()
         numbers = pandas.to_numeric(texts.mask(gaps), errors="coerce").to_numpy("float64")
-        return numbers, np.isnan(numbers) & ~gaps.to_numpy()
+        there = ~np.isnan(numbers)
+        words = ~there & ~gaps
+        return OF_CELLS[bool(there.any()), bool(words.any())], numbers, words
 
     def _texts(self, name: str) -> Array:
         if self.frame[name].dtype.kind in "ifb":  # wanted as they are written: 01, TRUE
             place = self.names.index(name)
-            written = pandas.read_csv(self.path, **self._how, usecols=[place], dtype=str)
-            self.frame[name] = written[place]
+            self.frame[name] = pandas.read_csv(self.path, **self._how, usecols=[place], dtype=str)[
+                place
+            ]
         return super()._texts(name)
 
 
@@ -175,6 +191,7 @@ def open_table(path: Path, separator: str = ",", decimal: str = ".") -> Table:
     if kind not in FORMATS:
         raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
     try:
+        regular(path)
         if kind == ".csv":
             table: Table = _Csv(path, separator, decimal)
         elif kind == ".npz":
@@ -194,34 +211,54 @@ def load_arrays(path: Path, *names: str) -> dict[str, Array]:
     """Return the arrays of those names in an .npz file, or all of them where none is named.
 
     Raises:
-        DataError: it cannot be read, or has no such array. Nothing is unpickled.
+        DataError: it cannot be read, or has no such array. Nothing is unpickled, and no memory is
+            taken that is not free, or for more than there is in the file.
     """
     try:
-        with np.load(path, allow_pickle=False) as found:
-            for name in sorted({*names} - {*found}):
-                raise DataError(f"{path}: {unknown('array', name, found)}")
-            return {name: found[name] for name in names or found}
-    except (
-        OSError,
-        ValueError,
-        TypeError,  # a single array without a name
-        EOFError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-    ) as error:
+        with zipfile.ZipFile(regular(path)) as file:
+            members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
+            if absent := sorted({*names} - {*members}):
+                raise ValueError("; ".join(errors.unknown("array", n, members) for n in absent))
+            wanted = {name: members[name] for name in names or members}
+            must_fit(sum(info.file_size for info in wanted.values()), "they", "smaller file")
+            return {name: _array(file, info) for name, info in wanted.items()}
+    except Exception as error:  # a file that means harm finds more than those of its format
         raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
 
 
+def _array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+    with file.open(info) as member:
+        shape, _, dtype = HEADERS[np.lib.format.read_magic(member)](member)
+        size = info.file_size - member.tell()
+        if not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
+            raise ValueError(f"{info.filename} says that it holds {shape} of {dtype}: {size} bytes")
+        member.seek(0)
+        return np.lib.format.read_array(member, allow_pickle=False)
+
+
+def regular(path: Path) -> Path:
+    """Return the path of a file; raises DataError where something else is there, such as a FIFO,
+    which a reader would wait for.
+    """
+    if not path.is_file() and path.exists():
+        raise DataError(f"{path} is no regular file (but a folder, FIFO or device)")
+    return path
+
+
 def save_table(path: Path, columns: Mapping[str, Array]) -> None:
-    """Write columns of equal length (an .npz: arrays) in the format of the path's suffix.
+    """Write columns of equal length (an .npz: arrays) in the format of the path's suffix; in a CSV,
+    no text is a formula of a spreadsheet.
 
     The file is replaced whole, or left as it was; raises OSError.
     """
     kind = path.suffix.lower()
-    with atomic(path) as temporary:
+    with files.atomic(path) as temporary:
         if kind == ".csv":
-            pandas.DataFrame(columns).to_csv(temporary, index=False, lineterminator="\n")
+            cells = {
+                name: list(map(escape.spreadsheet_cell, cell)) if cell.dtype.kind == "U" else cell
+                for name, cell in columns.items()
+            }
+            pandas.DataFrame(cells).to_csv(temporary, index=False, lineterminator="\n")
         elif kind == ".npz":
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)

@@ -5,30 +5,36 @@ folders, a sub-folder for each class; they are read once, and stay the bytes tha
 """
 
 import functools
-import logging
+import hashlib
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
-from runner.config import schema
-from runner.config.targets import check_arguments, locate
-from runner.data import columns, streams
-from runner.data.dataset import WHOLE, Array, Dataset, Rows, checked, must_fit, one_each
-from runner.data.files import load_arrays
-from runner.data.split import refuse_leaks, split
-from runner.errors import DataError
-
-if TYPE_CHECKING:
-    import tensorflow
-
-log = logging.getLogger("runner")
+from runner.config import schema, targets
+from runner.data import columns, files, log, split
+from runner.data.dataset import (
+    WHOLE,
+    Array,
+    Dataset,
+    Part,
+    Rows,
+    Stream,
+    features,
+    moments,
+    must_fit,
+    numbers,
+    one_each,
+)
+from runner.errors import DataError, Faults, Problem, gathered, short
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
 FORMATS = ".bmp, .gif, .jpeg, .jpg, .png"  # of images, that Keras reads
+TOLD = 20  # problems of one source
 PART_NAMES = {"train", "validation", "valid", "val", "test"}
 
 
@@ -46,27 +52,25 @@ def load(settings: schema.Data, task: str) -> Dataset:
     clock = time.perf_counter()
     key, read = READERS[type(settings)]
     try:
-        rows = read(settings, task)
+        rows = read(settings, task).checked(task)
     except DataError as error:
-        [problem] = error.problems
-        raise DataError(problem.what, problem.where or key) from error
-    parts, classes = rows.numbered(task)
-    shapes = {name: part.shape[1:] for name, part in parts.items()}
-    if len({*shapes.values()}) > 1:
-        raise DataError(f"the parts have rows of different shapes: {shapes}", key)
+        problems = [replace(problem, where=problem.where or key) for problem in error.problems]
+        if more := problems[TOLD:]:
+            problems[TOLD:] = [Problem(key, f"{len(more)} more of such problems")]
+        raise DataError(problems) from error
+    rows.say_what_is_alike()
     source = settings.model_dump()
-    given = WHOLE not in parts
-    if given:
+    if given := WHOLE not in rows.parts:
         source["split"] = "given"
+        parts = {name: rows.parts[name] for name in schema.PARTS if name in rows.parts}
     else:
         del source["split"]
-        whole = parts[WHOLE]
-        chosen = split(whole.y, settings.split, rows.by, classes or ())
+        whole = rows.parts[WHOLE]
+        chosen = split.split(whole.y, settings.split, rows.by, rows.classes or ())
         parts = {name: whole.take(numbers) for name, numbers in chosen.items()}
-    parts = {name: parts[name] for name in schema.PARTS if name in parts}
     if rows.comparable:
-        refuse_leaks(parts, given=given or settings.split.kind == "given")
-    return Dataset(parts, classes, source, time.perf_counter() - clock, rows.columns)
+        split.refuse_leaks(parts, given=given or settings.split.kind == "given")
+    return Dataset(parts, rows.classes, source, time.perf_counter() - clock, rows.columns)
 
 
 def _sklearn(settings: schema.SklearnData, task: str) -> Rows:
@@ -77,19 +81,23 @@ def _sklearn(settings: schema.SklearnData, task: str) -> Rows:
         x, columns = bunch.images[..., np.newaxis], None
     else:
         x, columns = bunch.data, dict.fromkeys(map(str, bunch.feature_names), "number")
-    classes = tuple(map(str, bunch.target_names)) if "target_names" in bunch else None
-    return Rows(checked({WHOLE: (x, bunch.target)}, settings.name), classes, columns)
+    return Rows(
+        {WHOLE: Part(x, bunch.target)},
+        settings.name,
+        classes=tuple(map(str, bunch.get("target_names", ()))) or None,
+        columns=columns,
+    )
 
 
 def _npz(settings: schema.NpzData, task: str) -> Rows:
-    pairs, column = {}, settings.split.column
-    for part, path in settings.paths.items():
-        found = load_arrays(Path(path), settings.x, settings.y, *([column] if column else []))
-        pairs[part] = found[settings.x], found[settings.y]
-    where = ", ".join(settings.paths.values())
-    parts = checked(pairs, where)
-    by = one_each(found[column], len(parts[WHOLE]), where) if column else None
-    return Rows(parts, by=by)
+    paths, by = settings.paths, settings.split.column
+    names = {settings.x, settings.y, by or settings.y}
+    found = gathered(lambda part: files.load_arrays(Path(paths[part]), *names), paths)
+    return Rows(
+        {part: Part(arrays[settings.x], arrays[settings.y]) for part, arrays in found.items()},
+        ", ".join(paths.values()),
+        by=found[WHOLE][by] if by else None,
+    )
 
 
 def _function(settings: schema.FunctionData, task: str) -> Rows:
@@ -100,14 +108,15 @@ def _function(settings: schema.FunctionData, task: str) -> Rows:
         DataError: it returned something else, or what no model can be trained on.
     """
     target = settings.target
-    function = locate(target, "data._target_")
-    check_arguments(function, settings.args, "data")
-    call = functools.partial(function, **settings.args)
+    call = functools.partial(targets.locate(target, "data._target_"), **settings.args)
+    targets.check_arguments(call.func, settings.args, "data")
     given = call()
     if isinstance(given, tuple) and len(given) == 2:
-        return Rows(checked({WHOLE: given}, target))
+        return Rows({WHOLE: Part(*given)}, target)
     parts = given if isinstance(given, Mapping) else {}
-    streamed = all(map(streams.is_stream, parts.values()))
+    streamed = all(
+        hasattr(part, "cardinality") or hasattr(part, "num_batches") for part in parts.values()
+    )
     paired = all(isinstance(part, (tuple, list)) and len(part) == 2 for part in parts.values())
     if not ({"train", "validation"} <= {*parts} <= {*schema.PARTS} and (streamed or paired)):
         kinds = {name: type(part).__name__ for name, part in parts.items()}
@@ -115,7 +124,9 @@ def _function(settings: schema.FunctionData, task: str) -> Rows:
             f"{target} returned {kinds or type(given).__name__}; it must return (x, y), or a "
             "mapping of train, validation and perhaps test to such pairs, or of all to streams"
         )
-    return streams.read(call, target, task) if streamed else Rows(checked(parts, target))
+    if streamed:
+        return _streams(call, target, task)
+    return Rows({name: Part(*pair) for name, pair in parts.items()}, target)
 
 
 def _images(settings: schema.ImageData, task: str) -> Rows:
@@ -125,22 +136,23 @@ def _images(settings: schema.ImageData, task: str) -> Rows:
         DataError: the folders are not of such images, do not agree in their classes, or hold more
             than fits in memory.
     """
-    found = {part: _folder(Path(path), settings) for part, path in settings.paths.items()}
+    found = gathered(lambda part: _folder(Path(settings.paths[part]), settings), settings.paths)
     names = [{*dataset.class_names} for dataset in found.values()]
     if odd := set.union(*names) - set.intersection(*names):
         raise DataError(f"the classes of the parts differ: '{min(odd)}' is no folder of each")
     count = sum(len(dataset.file_paths) for dataset in found.values())
-    size = count * math.prod(settings.image_size) * CHANNELS[settings.color_mode]
-    must_fit(size, f"{count} images", "smaller image_size")
-    pairs = {part: _pixels(dataset, settings) for part, dataset in found.items()}
-    return Rows(checked(pairs, ", ".join(settings.paths.values())))
+    must_fit(
+        count * math.prod(settings.image_size) * CHANNELS[settings.color_mode],
+        f"{count} images",
+        "smaller image_size",
+    )
+    return Rows(gathered(lambda part: _pixels(found[part], settings), found))
 
 
-def _folder(folder: Path, settings: schema.ImageData) -> "tensorflow.data.Dataset":
+def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Dataset
     """Return Keras' dataset of a folder, which reads no image yet."""
     import keras
 
-    arguments = settings.model_dump(exclude={"kind", "path", "split"})
     try:
         dataset = keras.utils.image_dataset_from_directory(
             folder,
@@ -148,23 +160,26 @@ def _folder(folder: Path, settings: schema.ImageData) -> "tensorflow.data.Datase
             shuffle=False,
             data_format="channels_last",
             verbose=False,
-            **arguments,
+            **settings.model_dump(exclude={"kind", "path", "split"}),
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {folder} as a folder of classes: {error}") from error
-    names: list[str] = dataset.class_names
+    names = dataset.class_names
     if PART_NAMES.issuperset(names):
         raise DataError(
             f"{folder} has folders of parts ({', '.join(names)}), not of classes; "
             "write {train: ..., validation: ...} with the folder of each"
         )
     images = {*map(Path, dataset.file_paths)}
-    for name in sorted({*names} - {path.relative_to(folder).parts[0] for path in images}):
-        raise DataError(
+    if wrong := [
+        *(f"{path} is no regular file" for path in sorted(images) if not path.is_file()),
+        *(
             f"the class folder {folder / name} holds no image ({FORMATS}); delete it, or fill it"
-        )
-    files = {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()}
-    if others := files - images:
+            for name in sorted({*names} - {path.relative_to(folder).parts[0] for path in images})
+        ),
+    ]:
+        raise DataError([Problem("", what) for what in wrong])
+    if others := {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()} - images:
         log.warning(
             "data.path: left out as no images (%s): %d files, such as %s",
             FORMATS,
@@ -174,18 +189,101 @@ def _folder(folder: Path, settings: schema.ImageData) -> "tensorflow.data.Datase
     return dataset
 
 
-def _pixels(dataset: "tensorflow.data.Dataset", settings: schema.ImageData) -> tuple[Array, Array]:
-    count, channels = len(dataset.file_paths), CHANNELS[settings.color_mode]
+def _pixels(dataset: Any, settings: schema.ImageData) -> Part:
+    faults, count, channels = Faults(), len(dataset.file_paths), CHANNELS[settings.color_mode]
     images = np.empty((count, *settings.image_size, channels), "uint8")
     labels = np.empty(count, "int64")
     rows = iter(dataset)
     for row, path in enumerate(dataset.file_paths):
-        try:
-            image, labels[row] = next(rows)
-        except Exception as error:  # TensorFlow names no file, but gives the rows in their order
-            raise DataError(f"cannot read the image {path}; is it damaged?") from error
-        images[row] = np.rint(np.clip(image, 0, 255))
-    return images, np.array(dataset.class_names)[labels]
+        with faults:
+            try:
+                image, labels[row] = next(rows)
+            except Exception as error:  # TensorFlow names no file, but keeps to their order
+                raise DataError(f"cannot read the image {path}; is it damaged?") from error
+            images[row] = np.rint(np.clip(image, 0, 255))
+    faults.tell()
+    return Part(images, np.array(dataset.class_names)[labels])
+
+
+def _streams(function: Callable[[], Any], target: str, task: str) -> Rows:
+    """Return the parts, after a pass over each and another one over those held out.
+
+    Args:
+        function: the user's, with its arguments; it returns streams by part.
+        target: its dotted path, for messages.
+        task: classification or regression.
+
+    Raises:
+        DataError: the rows are not such that a model can be trained on them, or are others each
+            time.
+    """
+    import keras
+
+    def part(name: str) -> Stream:
+        where = f"the '{name}' part of {target}"
+        found = _pass(first[name], where, lambda: function()[name])
+        keras.utils.set_random_seed(1 if name == "train" else 2)
+        again = found.anew()
+        x, y = next(_batches(again, where))
+        alike = np.array_equal(x, found.x) and np.array_equal(y, found.y[: len(y)])
+        if name != "train":  # the first pass may be as it should, and not the second
+            getattr(again, "on_epoch_end", lambda: None)()
+            alike = _pass(again, where, found.anew).digest == found.digest
+        if not alike:
+            raise DataError(
+                f"{where} has other rows, or another order, each time; shuffle the training part "
+                "alone, and draw with a seed of your own, or of Keras"
+            )
+        return found
+
+    keras.utils.set_random_seed(1)
+    first = function()
+    parts = gathered(part, first)
+    values = np.unique(np.concatenate([part.y for part in parts.values()]))
+    if task == "classification" and not np.array_equal(values, np.arange(len(values))):
+        raise DataError(
+            f"the targets of {target} are {short(values.tolist())}; "
+            "classes of streams are numbered from 0"
+        )
+    return Rows(parts, comparable=False)
+
+
+def _pass(source: Any, where: str, anew: Callable[[], Any]) -> Stream:
+    """Return what one pass over a stream tells."""
+    digest, first, ys = hashlib.sha256(), list[Array](), list[Array]()
+
+    def rows() -> Iterator[Array]:
+        for x, y in _batches(source, where):
+            for array in (x, y):
+                digest.update(f"{array.dtype} {array.shape} ".encode())
+                digest.update(np.ascontiguousarray(array).data)
+            first[:] = first or [x]
+            ys.append(y)
+            yield x
+
+    found = moments(rows())
+    if not ys:
+        raise DataError(f"{where} holds no rows")
+    return Stream(first[0], np.concatenate(ys), anew, digest.hexdigest(), found)
+
+
+def _batches(source: Any, where: str) -> Iterator[tuple[Array, Array]]:
+    """Yield each batch: features of shape (rows, ...), targets of shape (rows,)."""
+    batches = source.cardinality() if hasattr(source, "cardinality") else source.num_batches
+    if batches is None or int(batches) == -1:
+        raise DataError(
+            f"{where} never ends; leave out repeat(), or say with num_batches where it does"
+        )
+    for number, batch in enumerate(source, 1):
+        at = f"{where}, batch {number}"
+        if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
+            raise DataError(f"{at}: is no pair (x, y)")
+        if isinstance(batch[0], (Mapping, tuple, list)) or len(batch[0].shape) < 2:
+            raise DataError(f"{at}: x is no array of rows of one shape; is batch() missing?")
+        features(batch[0], at)
+        y = one_each(batch[1], len(batch[0]), at)
+        numbers(y, f"targets of {at}")
+        yield np.asarray(batch[0]), y
 
 
 READERS: Mapping[type[object], tuple[str, Callable[[Any, str], Rows]]] = {

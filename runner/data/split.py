@@ -1,7 +1,6 @@
 """Holds rows out for validation and test."""
 
 import itertools
-import logging
 import math
 from collections.abc import Mapping, Sequence
 
@@ -10,10 +9,9 @@ import pandas
 
 from history.errors import unknown
 from runner.config.schema import PARTS, Split
+from runner.data import log
 from runner.data.dataset import Array, Part, is_text
 from runner.errors import DataError
-
-log = logging.getLogger("runner")
 
 SPLITTERS = {
     "random": "ShuffleSplit",
@@ -42,9 +40,21 @@ def split(
         DataError: a part would be empty, a class has too few rows to stand in every part, or the
             column does not hold what it must.
     """
+    numbers = np.zeros(0) if column is None or column.dtype.kind not in "fmM" else column
+    if len(gaps := np.flatnonzero(~np.isfinite(numbers))):
+        raise DataError(
+            f"{len(gaps)} of the {len(y)} values are missing or infinite, the first in row "
+            f"{gaps[0] + 1}",
+            "data.split.column",
+        )
     kind = settings.kind or ("stratified" if classes else "random")
     if kind == "given" and column is not None:
-        found = _given(column)
+        for row in np.flatnonzero(~np.isin(column, PARTS))[:1]:
+            raise DataError(
+                f"row {row + 1}: {unknown('part', str(column[row]), PARTS)}", "data.split.column"
+            )
+        named = PARTS if "test" in column else PARTS[:2]
+        found = {name: np.flatnonzero(column == name) for name in named}
     elif kind == "chronological":
         found = by_time(len(y), settings, column)
     else:
@@ -100,36 +110,23 @@ def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str
     Raises:
         DataError: the column holds something else than times.
     """
-    times = np.arange(rows) if column is None else _times(column)
+    times = np.arange(rows) if column is None else column
+    if times.dtype.kind not in "fiuM":
+        found = pandas.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
+        for row in np.flatnonzero(found.isna())[:1]:
+            raise DataError(
+                f"row {row + 1}: {times[row]!r:.60} is neither a number nor an ISO 8601 time such "
+                "as 2026-11-24",
+                "data.split.column",
+            )
+        times = found.asi8
     order = np.argsort(times, kind="stable")
     ends = np.searchsorted(times[order], times[order], side="right")  # of the rows of a time
     test = rows - _count(settings.test, rows)
-    middle = test - _count(settings.validation, rows)
-    borders = [ends[border - 1] if border > 0 else 0 for border in (middle, test)]
-    found = zip(PARTS, np.split(order, borders), strict=True)
-    return {name: numbers for name, numbers in found if name != "test" or settings.test}
-
-
-def _times(column: Array) -> Array:
-    """Return times as numbers that are in the same order."""
-    if column.dtype.kind in "fiuM":
-        return column
-    found = pandas.to_datetime(column, format="ISO8601", utc=True, errors="coerce")
-    for row in np.flatnonzero(found.isna())[:1]:
-        raise DataError(
-            f"row {row + 1}: {column[row]!r:.60} is neither a number nor an ISO 8601 time such as "
-            "2026-11-24",
-            "data.split.column",
-        )
-    return found.asi8
-
-
-def _given(column: Array) -> dict[str, Array]:
-    for row in np.flatnonzero(~np.isin(column, PARTS))[:1]:
-        what = unknown("part", str(column[row]), PARTS)
-        raise DataError(f"row {row + 1}: {what}", "data.split.column")
-    found = {name: np.flatnonzero(column == name) for name in PARTS}
-    return {name: rows for name, rows in found.items() if name != "test" or len(rows)}
+    starts = (test - _count(settings.validation, rows), test)
+    parts = np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts])
+    # without a share for test, the last one is empty
+    return dict(zip(PARTS if settings.test else PARTS[:2], parts, strict=False))
 
 
 def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:

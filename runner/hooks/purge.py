@@ -16,28 +16,29 @@ def purge(run: RunSummary) -> None:
     """Delete the trial data of every pipeline whose entry and artefacts have been read back and
     verified: all of them, before the first is deleted. A failed pipeline keeps its trial data.
     """
-    searched = [
-        (done, done.plan.place)
+    found = [
+        (done.name, done.plan.place, _why_it_stays(done, done.plan.place, run))
         for done in run.pipelines
         if done.plan is not None and done.plan.place.folder.is_dir()
     ]
-    doomed = []
-    for done, place in searched:
-        why = _why_it_stays(done, place, run)
-        if why is None:
-            doomed.append(place)
-        else:
-            log.warning("%s: trial data kept in %s: %s", done.name, place.folder, why)
-    freed = sum(delete_search(place) for place in doomed)
-    if doomed:
-        count = f"{len(doomed)} pipeline{'s' if len(doomed) > 1 else ''}"
-        log.info("purged the trial data of %s: %s freed", count, decimal(freed))
+    for name, place, why in found:
+        if why is not None:
+            log.warning("%s: trial data kept in %s: %s", name, place.folder, why)
+    if freed := [delete_search(place) for _, place, why in found if why is None]:
+        log.info(
+            "purged the trial data of %d pipeline%s: %s freed",
+            len(freed),
+            "s" if len(freed) > 1 else "",
+            decimal(sum(freed)),
+        )
 
 
 def _why_it_stays(done: Done, place: Place, run: RunSummary) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
-    there = len(list(place.folder.glob("trial_*")))
+    if warning := done.entry.value("validation.warning"):
+        return str(warning)
+    there = len(place.trial_ids())
     used = done.entry.value("search.trials.total", there)
     if there > used:
         return f"it has {there} trials, this run asked for {used}"

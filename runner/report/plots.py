@@ -22,13 +22,14 @@ def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> No
     number the rows.
     """
     counts = np.array(result.confusion)
-    shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     names = [_text(name) for name in result.classes]
     size = min(4 + 0.42 * len(names), 18)
     figure = Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
     legible = len(names) <= LEGIBLE
-    display = ConfusionMatrixDisplay(shares, display_labels=names)
+    display = ConfusionMatrixDisplay(
+        counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), display_labels=names
+    )
     display.plot(
         ax=axes,
         cmap="Blues",

@@ -1,6 +1,5 @@
 """The tables that a run, a sweep or a reproduction ends with, on stdout."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -45,25 +44,29 @@ def comparison(
             )
         )
     columns = ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry")
-    title = Text(f"{manager.task}, best first by {metric}", style="bold")
     noise = NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS)
-    return Group(title, EntryRows(columns, rows), Text(noise, style="dim"))
+    return Group(
+        Text(f"{manager.task}, best first by {metric}", style="bold"),
+        EntryRows(columns, rows),
+        Text(noise, style="dim"),
+    )
 
 
-def sweep(jobs: Sequence[tuple[str, Mapping[str, Any]]]) -> Group:
+def sweep(jobs: Mapping[str, Mapping[str, Any]]) -> Group:
     """Return a row for each job of a sweep: what it was given, how it ended, its entries."""
     rows = [
         (
             name,
             " ".join(result.get("overrides", [])),
             str(result["exit_code"]),
-            ", ".join(result.get("entries", {}).values()) or "-",
+            (", ".join(result.get("entries", {}).values()) or "-")
+            + (" (taken over)" if result.get("taken_over") else ""),
             str(result.get("error") or "-").splitlines()[0],
         )
-        for name, result in jobs
+        for name, result in jobs.items()
     ]
-    table = EntryRows(("job", "overrides", "exit code", "entries", "error"), rows)
-    return Group(Text("jobs of the sweep", style="bold"), table)
+    columns = ("job", "overrides", "exit code", "entries", "error")
+    return Group(Text("jobs of the sweep", style="bold"), EntryRows(columns, rows))
 
 
 def reproduction(verdict: "Verdict") -> Group:
@@ -72,19 +75,23 @@ def reproduction(verdict: "Verdict") -> Group:
     for part, name, then, now in verdict.metrics:
         gap = None if then is None or now is None else abs(now - then)
         rows.append((part, name, number(then), number(now), number(gap)))
-    lines = [f"compared: {verdict.compared}"]
-    if verdict.first is not None:
-        lines.append(f"first difference: {verdict.first}")
-    same = "environment, data and code are those of then"
-    lines.append("what differs from then" if verdict.differs else same)
+    said = {
+        "compared: ": verdict.compared,
+        "first difference: ": verdict.first,
+        "metrics of one side only, which decide nothing: ": ", ".join(verdict.apart) or None,
+        "as then: ": ", ".join(verdict.same) or "nothing",
+        "what differs from then": "" if verdict.differs else None,
+    }
+    lines = [f"{head}{text}" for head, text in said.items() if text is not None]
     changes = verdict.differs.items()
     lines += [f"  {key}: {short(before)} → {short(after)}" for key, (before, after) in changes]
-    title = Text(f"{verdict.reproduces}: {verdict.kind}", style="bold")
-    table = text_table(("part", "metric", "stored", "now", "difference"), rows)
-    return Group(table, title, *(Text(printable(line)) for line in lines))
+    return Group(
+        text_table(("part", "metric", "stored", "now", "difference"), rows),
+        Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
+        *(Text(printable(line)) for line in lines),
+    )
 
 
 def show(content: Group) -> None:
     """Print a table on stdout: everything that a run shows goes through here."""
-    sys.stdout.write(f"{render(content)}\n")
-    sys.stdout.flush()
+    print(render(content), flush=True)

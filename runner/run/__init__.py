@@ -4,6 +4,7 @@ experiment   a run: plans, pipelines, hooks, the table at its end
 plan         a pipeline before it starts: its data, identity and place, and what cannot work
 pipeline     a pipeline: search, refits, entry
 identity     fingerprints, hashes and keys: what makes two of a kind the same
+sources      the modules of a user's code, found by what they import
 rehearsal    mode=check: what a run would come to
 stored       an experiment from an entry
 reproduce    an entry run again, and compared

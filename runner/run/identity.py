@@ -1,7 +1,7 @@
 """Identities, each with a word of its own. This is the one module that makes them.
 
     data fingerprint     of the rows that were loaded (computed where they are, by runner.data)
-    source hash          of the code that a dotted path in a config names
+    code                 of the modules that a config names, or these import (runner.run.sources)
     search fingerprint   of all that decides a search's trials: names and marks its folder
     fingerprint          of all that decides a pipeline's result: that, the budget and the
                          validation; an entry with the same one can be reused
@@ -12,21 +12,18 @@ All but the first two are a `digest` of plain data.
 """
 
 import hashlib
-import inspect
 import json
-import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from runner import __version__
-from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run, Target
-from runner.config.targets import locate
+from history import config, files
+from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run
+from runner.run.sources import modules
 from runner.training import environment
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
 NOT_OF_A_SEARCH = (*BUDGETS, "max_consecutive_failed_trials", "directory", "project_name")
-DECISIVE = ("seed", "threads", "deterministic", "backend")  # of the root keys
 
 SEARCH_FORMAT = 2  # of how trials are drawn and kept: a search of another one is not continued
 
@@ -59,72 +56,59 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
         dtype: the policy that importing the model's module left behind.
     """
     plain = pipeline.model_dump()
-    tuner = plain["tuner"]
-    if isinstance(pipeline.tuner, HyperbandTuner):
-        del plain["fit"]["epochs"]  # Hyperband sets them
-    sources = _source_hashes("", {"model": pipeline.model, "data": pipeline.data})
+    validated = {"validation": plain.pop("validation")}
     of_search = {
         "format": SEARCH_FORMAT,
         "task": pipeline.task.kind,
         "data": dict(data),
         "model": plain["model"],
-        "tuner": {key: value for key, value in tuner.items() if key not in NOT_OF_A_SEARCH},
+        "tuner": {
+            key: value for key, value in plain["tuner"].items() if key not in NOT_OF_A_SEARCH
+        },
         "objective": {"name": pipeline.objective.name, "direction": pipeline.objective.sense},
-        "fit": plain["fit"],
+        "fit": {
+            key: value
+            for key, value in plain["fit"].items()
+            if key != "epochs" or not isinstance(pipeline.tuner, HyperbandTuner)  # which sets them
+        },
         "callbacks": plain["callbacks"],
-        "sources": sources | _source_hashes("callbacks.", pipeline.callbacks),
-        **{key: getattr(run, key) for key in DECISIVE},
+        "code": modules([pipeline.model.target, *config.foreign_code(plain)]),
+        "files": {path: files.sha256(Path(path)) for path in pipeline.fingerprint.files},
+        **{key: getattr(run, key) for key in config.DECIDING},
         "versions": environment.versions(run),
         "dtype": dtype,
     }
-    validation = {
-        "settings": plain["validation"],
-        "sources": _source_hashes("validation.callbacks.", pipeline.validation.callbacks or {}),
-        "manager": pipeline.manager_name,
-        "rank_by": pipeline.task.rank_by,
-    }
-    budget = {key: tuner.get(key) for key in BUDGETS}
-    return Identity(of_search, {**of_search, "budget": budget, "validation": validation})
+    return Identity(
+        of_search,
+        {
+            **of_search,
+            "budget": {key: plain["tuner"].get(key) for key in BUDGETS},
+            "validation": {
+                "settings": validated["validation"],
+                "code": modules(config.foreign_code(validated)),
+                "manager": pipeline.manager_name,
+                "rank_by": pipeline.task.rank_by,
+            },
+        },
+    )
 
 
 def run_key(experiment: Experiment) -> str:
     """Return what makes two commands the same run: the pipelines with their budgets, and what the
     run adds to a result.
     """
-    decisive = [getattr(experiment.run, key) for key in DECISIVE]
-    pipelines = {name: pipeline.model_dump() for name, pipeline in experiment.pipelines.items()}
-    return digest([experiment.name, decisive, pipelines])
-
-
-def source_hash(path: str, target: object) -> str | None:
-    """Return what identifies the code at a dotted path: our version for ours; for the user's,
-    SHA-256 of the file of the module that the path names and of the file that defines the target
-    behind its decorators; None for a package's, whose version the environment records.
-    """
-    defined_in = getattr(inspect.unwrap(target), "__module__", None)  # type: ignore[arg-type]
-    modules = [name for name in (path.rpartition(".")[0], defined_in) if name]
-    packages = {name.partition(".")[0] for name in modules}
-    if packages <= {"runner"}:
-        return f"runner {__version__}"
-    if packages <= {"keras", "sklearn", "keras_tuner"}:
-        return None
-    files = {getattr(sys.modules.get(name), "__file__", None) for name in modules}
-    contents = [Path(f).read_bytes() for f in sorted(filter(None, files)) if Path(f).is_file()]
-    return hashlib.sha256(b"".join(contents)).hexdigest() if contents else None
+    return digest(
+        [
+            experiment.name,
+            [getattr(experiment.run, key) for key in config.DECIDING],
+            {name: pipeline.model_dump() for name, pipeline in experiment.pipelines.items()},
+        ]
+    )
 
 
 def digest(content: object) -> str:
     """Return SHA-256 of plain data. The order of keys counts: it is the order of layers, and that
     in which hyperparameters are drawn.
     """
-    text = json.dumps(content, separators=(",", ":"))  # unlike strict JSON, it tells inf from null
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
-def _source_hashes(section: str, named: Mapping[str, object]) -> dict[str, str | None]:
-    """Return the source hash of each part of a section that names code, by its dotted key."""
-    targets = {f"{section}{name}": one for name, one in named.items() if isinstance(one, Target)}
-    return {
-        key: source_hash(one.target, locate(one.target, f"{key}._target_"))
-        for key, one in targets.items()
-    }
+    # unlike strict JSON, it tells inf from null
+    return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()

@@ -8,22 +8,16 @@ from pathlib import Path
 
 import keras_tuner
 
-from history.entry import Entry
-from history.errors import ExperimentError, HistoryError
-from history.files import JsonObject, to_json
+from history import Entry, errors, files, oracle
 from history.manager import HistoryManager
-from history.oracle import SearchRecord, read_search
-from runner.config.compose import effective
+from runner.config import compose, secrets
 from runner.config.schema import Experiment, Pipeline
-from runner.config.secrets import redact
-from runner.errors import machine_is_at_fault
+from runner.errors import machine_is_at_fault, message_of
 from runner.run.identity import digest
-from runner.run.plan import Plan, say_what_changed, say_why_not
+from runner.run.plan import Plan, say_what_changed
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import Place
-from runner.training import environment
-from runner.training.build import bench
-from runner.training.refit import Ranking, Refit, Validated, validate
+from runner.training import build, environment, refit
 
 log = logging.getLogger("runner")
 
@@ -48,51 +42,23 @@ class Draft:
     """
 
     folder: Path  # of the artefacts
-    document: JsonObject
+    document: files.JsonObject
     stage: str = "plan"  # then search, validation, history
     files: dict[str, Path] = field(default_factory=dict)
 
-    def keep(self, name: str, file: str, content: bytes) -> None:
+    def keep(self, name: str, file: str, content: bytes | str) -> None:
         """Write an artefact."""
+        if isinstance(content, str):
+            content = str(files.clean(content)).encode("utf-8", "surrogateescape")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.files[name] = self.folder / file
         self.files[name].write_bytes(content)
 
-    def searched(self, record: SearchRecord) -> None:
+    def searched(self, record: oracle.SearchRecord) -> None:
         """Take what a search came to, or how far it came."""
         self.document["search"] |= record.summary()
-        self.keep("trials", "trials.json", to_json(record.trials))
-        self.keep("oracle", "oracle.json", to_json(record.oracle))
-
-
-def in_history(plan: Plan, manager: HistoryManager, run_id: str | None) -> Entry | None:
-    """Return the newest entry that makes running a pipeline needless: complete, with the pipeline's
-    fingerprint, and its artefacts whole. With `reuse=true` it may be of any run; where there is
-    none, it is logged which keys differ.
-
-    Args:
-        plan: the pipeline.
-        manager: of its entries.
-        run_id: of the run that is continued, if one is: its own entries are taken over.
-    """
-    same = manager.entries(status="complete", fingerprint=plan.identity.fingerprint)
-    for entry in reversed(same):
-        own = entry.run_id == run_id and entry.pipeline == plan.name
-        if not (own or plan.run.reuse):
-            continue
-        try:
-            manager.verify(entry)
-        except HistoryError as error:
-            log.warning("%s: %s is not taken from the history: %s", plan.name, entry.id, error)
-        else:
-            how = "taken over" if own else "reused"
-            log.info(
-                "%s: %s from the history: %s, stored %s", plan.name, how, entry.id, entry.created
-            )
-            return entry
-    if plan.run.reuse:
-        say_why_not(plan, manager.entries(status="complete", pipeline=plan.name))
-    return None
+        self.keep("trials", "trials.json", files.to_json(record.trials))
+        self.keep("oracle", "oracle.json", files.to_json(record.oracle))
 
 
 def run_pipeline(
@@ -123,15 +89,14 @@ def run_pipeline(
             "task": pipeline.task.kind,
             "seed": experiment.run.seed,
             "environment": environment.describe(experiment.run),
-            "overrides": redact(list(experiment.overrides)),
+            "overrides": list(experiment.overrides),
             "config_hash": digest(pipeline.model_dump()),
         },
     )
     try:
-        draft.keep("config", "config.yaml", effective(experiment, only=[name]).encode())
-        if changes := environment.uncommitted():
-            diff = redact(changes).encode("utf-8", "surrogateescape")
-            draft.keep("changes", "changes.diff", diff)
+        draft.keep("config", "config.yaml", compose.effective(experiment, only=[name]))
+        if changes := environment.uncommitted(experiment.root):
+            draft.keep("changes", "changes.diff", changes)
         if isinstance(planned, Exception):
             raise planned
         done.plan = planned
@@ -139,10 +104,10 @@ def run_pipeline(
         draft.stage = "history"
         done.entry = manager.add({**draft.document, "status": "complete"}, draft.files)
     except Exception as error:
-        done.error = str(error) or type(error).__name__
-        known = (ExperimentError, keras_tuner.errors.FatalError)
-        if isinstance(error, known) or machine_is_at_fault(error):
-            log.error("%s failed in %s: %s", name, draft.stage, error)
+        done.error = message_of(error)
+        known = isinstance(error, errors.ExperimentError | keras_tuner.errors.FatalError)
+        if known or machine_is_at_fault(error):
+            log.error("%s failed in %s: %s", name, draft.stage, done.error)
         else:  # a code error, ours or the user's: its trace is the message
             log.exception("%s failed in %s", name, draft.stage)
         _record_failure(done, draft, error)
@@ -162,18 +127,24 @@ def search_step(plan: Plan, place: Place, marker: Mapping[str, object]) -> Outco
     def say(done: Progress) -> None:
         head = f"{plan.name}: trial {done.ended}{f'/{done.budget}' if done.budget else ''}"
         if done.score is None:
-            cause = (done.result.message or "no message").strip().splitlines()[-1]
-            log.warning("%s failed: %s", head, cause)
+            message = (done.result.message or "no message").strip()
+            log.warning("%s failed: %s", head, message.splitlines()[-1])
         elif plan.run.progress:
-            values = f"{plan.pipeline.objective.name} {done.score:.5g} (best {done.best:.5g})"
-            log.info("%s  %s  %.1f s", head, values, done.result.seconds)
+            log.info(
+                "%s  %s %.5g (best %.5g)  %.1f s",
+                head,
+                plan.pipeline.objective.name,
+                done.score,
+                done.best,
+                done.result.seconds,
+            )
 
     return search(plan.run, plan.pipeline, place, {"pipeline": plan.name, **marker}, say)
 
 
 def refit_step(
-    plan: Plan, hyperparameters: Mapping[str, object], ranked: Ranking, folder: Path
-) -> Validated:
+    plan: Plan, hyperparameters: Mapping[str, object], ranked: refit.Ranking, folder: Path
+) -> refit.Validated:
     """Refit and evaluate a pipeline's model, and log each refit.
 
     Args:
@@ -183,28 +154,35 @@ def refit_step(
         folder: of the artefacts.
     """
 
-    def say(repeat: int, refit: Refit) -> None:
+    def say(repeat: int, row: files.JsonObject) -> None:
         if plan.run.progress:
-            value = refit.metrics["validation"][ranked.metric]
-            told = "%s: refit %d  %s %.5g  %.1f s"
-            log.info(told, plan.name, repeat + 1, ranked.metric, value, refit.seconds)
+            log.info(
+                "%s: refit %d  %s %.5g  %.1f s",
+                plan.name,
+                repeat + 1,
+                ranked.metric,
+                row["validation"][ranked.metric],
+                row["seconds"],
+            )
 
-    return validate(plan.run, bench(plan.pipeline), hyperparameters, ranked, folder, say)
+    return refit.validate(
+        plan.run, build.bench(plan.pipeline), hyperparameters, ranked, folder, say
+    )
 
 
-def ranked_by(pipeline: Pipeline, manager: HistoryManager) -> Ranking:
+def ranked_by(pipeline: Pipeline, manager: HistoryManager) -> refit.Ranking:
     """Return what a pipeline's entries and refits are ranked by."""
     metric = pipeline.task.rank_by or manager.ranking
-    return Ranking(metric, manager.metrics[metric])
+    return refit.Ranking(metric, manager.metrics[metric])
 
 
-def _work(plan: Plan, ranked: Ranking, experiment: str, draft: Draft) -> None:
+def _work(plan: Plan, ranked: refit.Ranking, experiment: str, draft: Draft) -> None:
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
     objective, document = plan.pipeline.objective, draft.document
     document |= {
-        "data": redact(plan.data),
+        "data": plan.data,
         "fingerprint": plan.identity.fingerprint,
         "search": {
             "tuner": plan.pipeline.tuner.kind,
@@ -212,14 +190,20 @@ def _work(plan: Plan, ranked: Ranking, experiment: str, draft: Draft) -> None:
             "objective": {"name": objective.name, "direction": objective.sense},
         },
     }
-    draft.keep("identity", "identity.json", to_json(redact(plan.identity.of_pipeline)))
+    draft.keep(
+        "identity", "identity.json", files.to_json(secrets.redact(plan.identity.of_pipeline))
+    )
     shapes = plan.data["shapes"]
-    rows = ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items())
-    log.info("%s: %s rows of shape %s", plan.name, rows, tuple(shapes["train"][1:]))
+    log.info(
+        "%s: %s rows of shape %s",
+        plan.name,
+        ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items()),
+        tuple(shapes["train"][1:]),
+    )
 
     draft.stage = "search"
     say_what_changed(plan)
-    marker = {"experiment": experiment, "parts": redact(plan.identity.of_search)}
+    marker = {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)}
     outcome = search_step(plan, plan.place, marker)
     draft.searched(outcome.record)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
@@ -229,6 +213,9 @@ def _work(plan: Plan, ranked: Ranking, experiment: str, draft: Draft) -> None:
     draft.files |= validated.files
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"] |= {"repeats": len(validated.refits), "kept": validated.kept}
+    if doubt := validated.doubt(objective, outcome.best):
+        document["validation"]["warning"] = doubt
+        log.warning("%s: %s", plan.name, doubt)
     document["timings"] = {
         "preparation": plan.preparation,
         "search": document["search"]["seconds"],
@@ -242,9 +229,10 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
         "error": {"type": type(error).__name__, "message": done.error, "stage": draft.stage},
     }
     try:
-        draft.keep("trace", "trace.txt", "".join(traceback.format_exception(error)).encode())
+        trace = "".join(traceback.format_exception(error))  # with what the user put into it
+        draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
         if done.plan is not None and (done.plan.place.folder / "oracle.json").is_file():
-            draft.searched(read_search(done.plan.place.folder))
+            draft.searched(oracle.read_search(done.plan.place.folder))
         done.entry = done.manager.add(draft.document, draft.files)
-    except (HistoryError, OSError) as unstored:
+    except (errors.HistoryError, OSError) as unstored:
         log.error("%s: its failure cannot be recorded: %s", done.name, unstored)

@@ -4,8 +4,6 @@
 between, the caller sets up the process (environment.prepare).
 """
 
-import logging
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,21 +11,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from history.catalogue import History
+from history import catalogue, errors, model_file, trees
 from history.entry import Entry
-from history.errors import UntrustedCode
-from history.model_file import foreign_code, load_model
-from history.trees import lookup
-from runner.config.targets import locate
-from runner.data import files
-from runner.data.columns import StoredData, read_new
-from runner.data.dataset import Array, Features
-from runner.errors import ExperimentError, InputError, ModelError
+from runner.config import compose, targets
+from runner.data import columns, dataset, files, log
+from runner.errors import ConfigError, ExperimentError, InputError, ModelError
 
 if TYPE_CHECKING:
     import keras
-
-log = logging.getLogger("runner")
 
 BATCH = 256  # rows predicted at a time, as in a validation: results depend on it in the last digit
 
@@ -38,8 +29,10 @@ class Prediction:
 
     entry: Entry
     model: Path
-    maker: str  # what built the model, where it must be imported for the model to load; else ""
-    rows: Features
+    # what built the model, if only importing that can register what the model names without saying
+    # where it is; else ""
+    maker: str
+    rows: dataset.Features
     ignored: list[str]  # columns of the input that the model does not take
     classes: tuple[str, ...] | None  # None: regression
     output: Path
@@ -47,7 +40,12 @@ class Prediction:
 
 
 def plan(
-    history: History, reference: str, input: str | None, output: str | None, *, trust: bool
+    history: catalogue.History,
+    reference: str,
+    input: str | None,
+    output: str | None,
+    *,
+    trust: bool,
 ) -> Prediction:
     """Check that an entry's model can be applied, and read the rows; import nothing heavy and write
     nothing.
@@ -66,7 +64,7 @@ def plan(
     entry = history.get(reference)
     model = entry.verified("model")
     try:
-        data = StoredData.model_validate(entry.value("data", {}))
+        data = columns.StoredData.model_validate(entry.value("data", {}))
         if data.classes is None and entry.task != "regression":
             raise ValueError
     except ValueError as error:
@@ -74,12 +72,17 @@ def plan(
             f"predict: entry {entry.id} does not say which shape its rows have, or which classes "
             "there are, so none can be read"
         ) from error
-    maker = _untrusted(entry, model, trust=trust)
+    names = model_file.foreign_code(model)
+    maker = str(trees.lookup(entry.identity(), "model._target_") or "")
+    if maker.startswith(("runner.", "keras.")) or all("." in n and ">" not in n for n in names):
+        maker = ""
+    if names and not trust:
+        raise errors.UntrustedCode(
+            f"predict: loading the model of {entry.id}", filter(None, [*names, maker])
+        )
     source, target = Path(input or ""), Path(output or "")
-    if target.resolve() == source.resolve():
-        raise InputError(f"output: {target} is the input; name another file")
-    _refuse_output(target, history.root)
-    rows, ignored = read_new(source, data)
+    _refuse_output(target, source, history.root)
+    rows, ignored = columns.read_new(source, data)
     return Prediction(entry, model, maker, rows, ignored, data.classes, target, trust)
 
 
@@ -96,16 +99,15 @@ def predict(plan: Prediction) -> int:
             ", ".join(plan.ignored),
         )
     if plan.maker:
-        locate(plan.maker, f"the model of {plan.entry.id}")
-    model = load_model(plan.model, trust=plan.trust)
+        targets.locate(plan.maker, f"the model of {plan.entry.id}")
+    model = model_file.load_model(plan.model, trust=plan.trust)
     predicted = np.asarray(model.predict(plan.rows, batch_size=BATCH, verbose=0))
     for row in np.argwhere(~np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))[:1, 0]:
         raise ModelError(
             f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input"
         )
-    columns = _columns(model, predicted, plan)
     try:
-        files.save_table(plan.output, columns)
+        files.save_table(plan.output, _columns(model, predicted, plan))
     except OSError as error:
         raise ExperimentError(
             f"cannot write {plan.output}: {error.strerror or error}; it is as it was"
@@ -113,44 +115,32 @@ def predict(plan: Prediction) -> int:
     return len(predicted)
 
 
-def _untrusted(entry: Entry, model: Path, *, trust: bool) -> str:
-    """Return what built the model, if only importing that can register what the model names without
-    saying where it is; else "".
-    """
-    names = foreign_code(model)
-    maker = str(lookup(entry.identity(), "model._target_") or "")
-    nowhere = any(">" in name or "." not in name for name in names)
-    if not nowhere or maker.startswith(("runner.", "keras.")):
-        maker = ""
-    if names and not trust:
-        needed = filter(None, [*names, maker])
-        raise UntrustedCode(f"predict: loading the model of {entry.id}", needed)
-    return maker
-
-
-def _refuse_output(target: Path, root: Path) -> None:
+def _refuse_output(target: Path, source: Path, root: Path) -> None:
     """Raise InputError where a file of predictions cannot be written, or not in that format."""
-    if target.suffix.lower() not in files.FORMATS:
-        raise InputError(
-            f"output: {target} is of no known format; its name must end in "
-            f"{', '.join(files.FORMATS)}"
-        )
-    if target.suffix.lower() in files.PARQUET:
+    kind, folder = target.suffix.lower(), target.resolve().parent
+    for wrong, what in (
+        (target.resolve() == source.resolve(), "is the input; name another file"),
+        (
+            kind not in files.FORMATS,
+            f"is of no known format; its name must end in {', '.join(files.FORMATS)}",
+        ),
+        (
+            not folder.is_dir() or (target.exists() and not target.is_file()),
+            "must name a file, in a folder that exists",
+        ),
+        (folder.is_relative_to(root / "entries"), "belongs to the history; name a file elsewhere"),
+    ):
+        if wrong:
+            raise InputError(f"output: {target} {what}")
+    if problems := compose.unwritable(folder, "output"):
+        raise ConfigError(problems)
+    if kind in files.PARQUET:
         files.parquet(target)
-    folder = target.resolve().parent
-    if not folder.is_dir() or target.is_dir():
-        raise InputError(f"output: {target} must name a file, in a folder that exists")
-    if folder.is_relative_to(root / "entries"):
-        raise InputError(f"output: {folder} belongs to the history; name a file elsewhere")
-    try:
-        tempfile.TemporaryFile(dir=folder).close()
-    except OSError as error:
-        raise InputError(
-            f"output: cannot write in {folder}: {error.strerror or error}; name another"
-        ) from error
 
 
-def _columns(model: "keras.Model", predicted: Array, plan: Prediction) -> Mapping[str, Array]:
+def _columns(
+    model: "keras.Model", predicted: dataset.Array, plan: Prediction
+) -> Mapping[str, dataset.Array]:
     """Return what is written, by name."""
     from runner.training import evaluate  # loads scikit-learn and matplotlib
 
@@ -163,5 +153,5 @@ def _columns(model: "keras.Model", predicted: Array, plan: Prediction) -> Mappin
     guess = names[probabilities.argmax(axis=1)]
     if plan.output.suffix.lower() == ".npz":
         return {"class": guess, "classes": names, "probabilities": probabilities}
-    each = zip(plan.classes, probabilities.T, strict=True)
-    return {"class": guess} | {f"probability_{name}": column for name, column in each}
+    by_class = zip(plan.classes, probabilities.T, strict=True)
+    return {"class": guess, **{f"probability_{name}": column for name, column in by_class}}

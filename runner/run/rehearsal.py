@@ -4,21 +4,15 @@ to.
 
 import sys
 import traceback
-from dataclasses import dataclass
 
-import keras
-from rich.console import Group
-from rich.filesize import decimal
-from rich.text import Text
+from rich import console, filesize, text
 
-from history import registry
 from history.store import Store
 from history.view.text import EntryRows
 from runner.config.schema import BayesianTuner, Experiment, HyperbandTuner, Run
 from runner.report.terminal import show
 from runner.run.experiment import open_run
-from runner.run.pipeline import in_history
-from runner.run.plan import Plan, plan_all, preflight
+from runner.run.plan import Plan, plan_all
 from runner.search.oracles import Oracle, new_oracle, populate
 from runner.search.state import RESULT, Values
 from runner.training.build import Bench, bench
@@ -41,15 +35,6 @@ COLUMNS = (
 )
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What a search comes to, with the default model, as far as its space is known."""
-
-    trials: int
-    epochs: int | None  # of all trials and executions; None: a HyperModel with its own fit decides
-    disk: int  # bytes at the peak, the stored model included
-
-
 def rehearse(experiment: Experiment) -> int:
     """Print what a run of the experiment would do, and return the exit code.
 
@@ -60,47 +45,45 @@ def rehearse(experiment: Experiment) -> int:
     sys.dont_write_bytecode = True  # of the user's own modules
     Store(experiment.root).all()
     rows, verdict, code = [], "nothing is wrong", 0
-    _, continued = open_run(experiment)
-    for planned in plan_all(experiment).values():
+    for planned in plan_all(experiment, open_run(experiment)["run_id"]).values():
         if not isinstance(planned, Plan):
             traceback.print_exception(planned)
             verdict, code = "not all of it can run", 2  # as nothing was started
             continue
-        pipeline, shapes = planned.pipeline, planned.data["shapes"]
-        ready = bench(pipeline)
-        model = preflight(ready)
-        found = forecast(experiment.run, ready, model)
-        manager = registry.manager(pipeline.manager_name, experiment.root)
-        entry = in_history(planned, manager, continued)
+        pipeline, shapes, size = planned.pipeline, planned.data["shapes"], planned.size
+        ready, nothing = bench(pipeline), (0, 0, 0)  # what is taken from the history costs nothing
+        trials, epochs, disk = forecast(experiment.run, ready, size[1]) if size else nothing
+        parts = " + ".join(str(shape[0]) for shape in shapes.values())
         ended = len(list(planned.place.folder.glob(f"trial_*/{RESULT}")))
         state = f"{ended} trials are there already" if ended else "new"
-        parts = " + ".join(str(shape[0]) for shape in shapes.values())
         rows.append(
             (
                 planned.name,
                 pipeline.task.kind,
                 f"{parts} rows of {tuple(shapes['train'][1:])}",
-                f"{model.count_params():,}",
+                f"{size[0]:,}" if size else "-",
                 pipeline.tuner.kind,
-                f"{found.trials:,}{' or more' if found.trials == MOST else ''}",
-                "?" if found.epochs is None else f"{found.epochs:,}",
-                str(pipeline.validation.repeats),
-                decimal(found.disk),
-                f"taken from the history: {entry.id}" if entry else state,
+                f"{trials:,}{' or more' if trials == MOST else ''}",
+                "?" if epochs is None else f"{epochs:,}",
+                str(pipeline.validation.repeats if size else 0),
+                filesize.decimal(disk),
+                f"taken from the history: {planned.known.id}" if planned.known else state,
             )
         )
-    title = f"{experiment.name}: {verdict}; a run comes to about this"
-    show(Group(Text(title, style="bold"), EntryRows(COLUMNS, rows)))
+    head = text.Text(f"{experiment.name}: {verdict}; a run comes to about this", style="bold")
+    show(console.Group(head, EntryRows(COLUMNS, rows)))
     return code
 
 
-def forecast(run: Run, bench: Bench, model: "keras.Model") -> Forecast:
-    """Return what a pipeline's search comes to.
+def forecast(run: Run, bench: Bench, weights: int) -> tuple[int, int | None, int]:
+    """Return what a pipeline's search comes to, with the default model, as far as its space is
+    known: trials; epochs of all of them, None where a HyperModel with its own fit decides; and
+    bytes on disk at the peak, the stored model included.
 
     Args:
         run: the settings.
         bench: the pipeline's.
-        model: the default model, compiled.
+        weights: of the default model, in bytes.
     """
     tuner, oracle = bench.pipeline.tuner, new_oracle(run, bench.pipeline)
     populate(oracle, bench)
@@ -112,12 +95,11 @@ def forecast(run: Run, bench: Bench, model: "keras.Model") -> Forecast:
     epochs, kept = longest and trials * longest, 2  # checkpoints: the best, the newest
     if isinstance(tuner, HyperbandTuner):  # it goes on from checkpoints
         kept = trials
-        spent = [int(one["tuner/epochs"]) - int(one["tuner/initial_epoch"]) for one in asked]
-        epochs = sum(spent)
-    return Forecast(
-        trials=trials,
-        epochs=epochs and epochs * tuner.executions_per_trial,
-        disk=(kept + STORED) * 4 * model.count_params() + trials * RECORD,
+        epochs = sum(int(a["tuner/epochs"]) - int(a["tuner/initial_epoch"]) for a in asked)
+    return (
+        trials,
+        epochs and epochs * tuner.executions_per_trial,
+        (kept + STORED) * weights + trials * RECORD,
     )
 
 

@@ -15,23 +15,28 @@ from pathlib import Path
 import h5py
 import orjson
 
-from history import registry
-from history.errors import IntegrityError
-from history.files import Json, JsonObject, read_json, to_json
-from history.ranking import PARTS
-from history.trees import differences
+from history import Entry, errors, files, ranking, registry, trees
+from history.files import Json, JsonObject
 from runner.config.secrets import redact
 from runner.errors import short
-from runner.run.pipeline import ranked_by, refit_step, search_step
-from runner.run.plan import plan
-from runner.run.stored import Reproduction
+from runner.run import pipeline, plan, stored
 from runner.search.state import Place, delete_search
-from runner.training import environment
+from runner.training import build, environment
 
 # Each metric of each repeat may differ by so much and be within tolerance.
 RELATIVE, ABSOLUTE = 1e-2, 1e-6
 OF_WEIGHTS = "weights of the stored model"
 WEIGHTS = "model.weights.h5"  # in a .keras file
+DEEPEST = 100  # levels of groups in it
+
+# What is compared beside the numbers, by the key of an identity that stands for it.
+BESIDE = {
+    "model": "the model's settings",
+    "data": "the data's rows",
+    "code": "all modules of the code",
+    "files": "the files of fingerprint.files",
+    "environment": "packages and machine",
+}
 
 
 @dataclass(frozen=True)
@@ -39,18 +44,20 @@ class Verdict:
     """What came of it."""
 
     reproduces: str  # the entry's id
-    kind: str  # identical, within tolerance or diverged
     compared: str  # what was
+    kind: str  # identical, within tolerance or diverged
     first: str | None  # where the two differ first
-    metrics: list[tuple[Json, ...]]  # part, name, mean stored and now
-    differs: dict[str, tuple[object, object]]  # beside the numbers: dotted key → (then, now)
+    apart: list[str]  # metrics that only one of the two has: they decide nothing
+    metrics: list[tuple[str, str, float | None, float | None]]  # part, name, mean stored and now
+    same: list[str]  # what is as it was, of all that was compared beside the numbers
+    differs: dict[str, tuple[object, object]]  # what is not: dotted key → (then, now)
 
     @property
     def exit_code(self) -> int:
         return 3 if self.kind == "diverged" else 0
 
 
-def reproduce(task: Reproduction, folder: Path) -> Verdict:
+def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     """Rebuild data and model, refit with the stored hyperparameters and seeds, evaluate, compare.
 
     Args:
@@ -63,79 +70,132 @@ def reproduce(task: Reproduction, folder: Path) -> Verdict:
         ExperimentError: the training fails.
     """
     entry, experiment = task.entry, task.experiment
-    [name] = experiment.pipelines
-    planned = plan(experiment, name)
-    parts, of_now = entry.identity(), redact(planned.identity.of_pipeline)
-    # Older entries hold less.
-    differs = differences(parts, {key: of_now.get(key) for key in parts})
-    machine = environment.describe(planned.run)
-    differs |= differences(entry.value("environment", {}), machine, "environment")
-
-    then, now = JsonObject(), JsonObject()
-    space, values = entry.value("search.space", []), entry.value("best.values", {})
-    hyperparameters: Mapping[str, object] = {"space": space, "values": values}
-    repeats = f"{entry.repeats} refit{'s' if entry.repeats != 1 else ''}"
-    compared = f"every epoch and metric of {repeats}, the stored model's weights"
+    then, hyperparameters = _stored(entry, search=experiment.run.reproduce_search)
+    planned, now = plan.plan(experiment, *experiment.pipelines), JsonObject()
     if experiment.run.reproduce_search:
         # Beside all others; an interrupted one continues, and its trial data is deleted at its end.
         fingerprint = planned.identity.search_fingerprint
-        beside = experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16]
-        place = Place(beside, fingerprint, experiment.root / ".locks")
-        outcome = search_step(planned, place, {"reproduces": entry.id})
+        place = Place(
+            experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16],
+            fingerprint,
+            experiment.root / ".locks",
+        )
+        outcome = pipeline.search_step(planned, place, {"reproduces": entry.id})
         delete_search(place)
         hyperparameters = outcome.hyperparameters
-        then |= _trials(read_json(entry.verified("trials")))
-        now |= _trials(orjson.loads(to_json(outcome.record.trials)))
-        compared += f", and every epoch of {entry.value('search.trials.total')} trials"
-    else:
-        compared += "; reproduce_search=true repeats the search too"
+        now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
     with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage:
         manager = registry.manager(planned.pipeline.manager_name, experiment.root)
-        ranked = ranked_by(planned.pipeline, manager)
-        again = refit_step(planned, hyperparameters, ranked, Path(stage))
-        then |= {**_refits(entry.refits()), OF_WEIGHTS: weights(entry.verified("model"))}
+        again = pipeline.refit_step(
+            planned, hyperparameters, pipeline.ranked_by(planned.pipeline, manager), Path(stage)
+        )
         now |= {
-            **_refits(read_json(again.files["history"])),
+            **_refits(files.read_json(again.files["history"])),
             OF_WEIGHTS: weights(again.files["model"]),
         }
-    kind, first = compare(then, now)
-    old = {part: entry.value(f"{part}.metrics", {}) for part in PARTS}
-    new = {part: again.summary(part)["metrics"] for part in again.parts}
-    means = [(*place, before, after) for place, before, after in pairs(old, new)]
-    return Verdict(entry.id, kind, compared, first, means, differs)
+    means = {part: again.summary(part)["metrics"] for part in again.parts}
+    metrics = [
+        (part, name, entry.metric(name, part), means.get(part, {}).get(name))
+        for part in ranking.PARTS
+        for name in dict.fromkeys([*entry.value(f"{part}.metrics", {}), *means.get(part, {})])
+    ]
+    searched = (
+        f", and every epoch of {entry.value('search.trials.total')} trials"
+        if experiment.run.reproduce_search
+        else "; reproduce_search=true repeats the search too"
+    )
+    compared = (
+        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}, the stored "
+        f"model's weights{searched}"
+    )
+    return Verdict(
+        entry.id,
+        compared,
+        *compare(then, now),
+        metrics,
+        *besides(
+            {**entry.identity(), "environment": entry.value("environment", {})},
+            {
+                **redact(planned.identity.of_pipeline),
+                "environment": environment.describe(planned.run),
+            },
+        ),
+    )
 
 
-def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None]:
-    """Say whether two trees of numbers are the same, and where they differ first.
+def besides(old: JsonObject, new: JsonObject) -> tuple[list[str], dict[str, tuple[object, object]]]:
+    """Return what is the same of two identities and environments, in words, and what differs.
+
+    Args:
+        old: as stored. Of an older release, it holds less, and other things: what only one of the
+            two has is neither.
+        new: of now.
+    """
+    known = [key for key in old if key in new]
+    return (
+        [word for key, word in BESIDE.items() if old.get(key) and old[key] == new.get(key)],
+        trees.differences({key: old[key] for key in known}, {key: new[key] for key in known}),
+    )
+
+
+def _stored(entry: Entry, *, search: bool) -> tuple[JsonObject, Mapping[str, object]]:
+    """Return the numbers that an entry holds, and its hyperparameters. It may be from elsewhere.
+
+    Raises IntegrityError: that is not what a run stores.
+    """
+    hyperparameters = {
+        "space": entry.value("search.space", []),
+        "values": entry.value("best.values", {}),
+    }
+    try:
+        build.values_of(hyperparameters)
+        rows = files.read_json(entry.verified("trials")) if search else []
+        return {
+            **_trials(rows),
+            **_refits(entry.refits()),
+            OF_WEIGHTS: weights(entry.verified("model")),
+        }, hyperparameters
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise errors.IntegrityError(
+            f"entry {entry.id} does not hold what a run stores: {type(error).__name__}: {error}"
+        ) from error
+
+
+def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[str]]:
+    """Say whether two trees of numbers are the same, where they differ first, and which metrics of
+    the repeats only one of them has: these decide nothing, unless none is left.
 
     Args:
         then, now: what was computed, in the order of time: the repeats' metrics by part, such as
             `repeat 1` → `test` → `accuracy`, decide; all else may differ within tolerance.
     """
-    found = [(place, before, after) for place, before, after in pairs(then, now) if before != after]
-    if not found:
-        return "identical", None
-    place, before, after = found[0]
-    first = f"{', '.join(place)}: {short(before)} → {short(after)}"
-    near = [is_near(before, after) for place, before, after in found if place[1] in PARTS]
-    return "within tolerance" if all(near) else "diverged", first
+    places = [{place for place, *_ in pairs(tree, tree)} for tree in (then, now)]
+    shared = {place[:-1] for place in places[0] & places[1] if place[0].startswith("repeat ")}
+    apart = {place for place in places[0] ^ places[1] if place[:-1] in shared}
+    found = [each for each in pairs(then, now) if each[1] != each[2] and each[0] not in apart]
+    near = all(is_near(*values) for place, *values in found if place[1] in ranking.PARTS)
+    kind = "diverged" if not near else "within tolerance" if found else "identical"
+    told = (f"{', '.join(at)}: {short(before)} → {short(after)}" for at, before, after in found)
+    return kind, next(told, None), sorted({place[-1] for place in apart})
 
 
 def pairs(then: Json, now: Json, *place: str) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
     """Yield each place of two trees, and both values there; what is missing on one side is None."""
     if isinstance(then, Mapping) or isinstance(now, Mapping):
-        one, other = then or {}, now or {}
+        one, other = (tree if isinstance(tree, Mapping) else {} for tree in (then, now))
         for name in dict.fromkeys([*one, *other]):
             yield from pairs(one.get(name), other.get(name), *place, name)
     else:
         yield place, then, now
 
 
-def is_near(then: object, now: object) -> bool:
-    """Say whether a metric is what it was, within tolerance."""
-    if isinstance(then, int | float) and isinstance(now, int | float):
-        return math.isclose(then, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
-    return then == now
+def is_near(then: Json, now: Json) -> bool:
+    """Say whether a metric that differs is within tolerance of what it was."""
+    return (
+        isinstance(then, float)  # an integer may be too large for it
+        and isinstance(now, float)
+        and math.isclose(then, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    )
 
 
 def _trials(rows: Sequence[JsonObject]) -> JsonObject:
@@ -153,14 +213,19 @@ def _trials(rows: Sequence[JsonObject]) -> JsonObject:
 
 def _refits(rows: Sequence[JsonObject]) -> JsonObject:
     return {
-        f"repeat {number}": {**_by_epoch(row["history"]), **{part: row.get(part) for part in PARTS}}
+        f"repeat {number}": {
+            **_by_epoch(row["history"]),
+            **{part: row.get(part) for part in ranking.PARTS},
+        }
         for number, row in enumerate(rows, start=1)
     }
 
 
 def _by_epoch(curves: Mapping[str, Sequence[float]]) -> JsonObject:
-    epochs = enumerate(itertools.zip_longest(*curves.values()), start=1)
-    return {f"epoch {number}": dict(zip(curves, values, strict=True)) for number, values in epochs}
+    return {
+        f"epoch {number}": dict(zip(curves, values, strict=True))
+        for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)
+    }
 
 
 def weights(path: Path) -> dict[str, str]:
@@ -170,15 +235,13 @@ def weights(path: Path) -> dict[str, str]:
     Raises:
         IntegrityError: the file cannot be read, or does not hold its arrays as Keras stores them.
     """
-    found: dict[str, str] = {}
+    arrays: dict[str, h5py.Dataset] = {}
 
     def note(name: str, node: h5py.HLObject) -> None:
+        if name.count("/") > DEEPEST:
+            raise ValueError(f"{name[:60]}... lies too deep")
         if isinstance(node, h5py.Dataset):
-            # Neither in another file, nor said to be larger than what was written of it.
-            if node.size and node.id.get_offset() is None:
-                raise ValueError(f"{name} is not stored as Keras stores weights")
-            hashed = hashlib.sha256(node[...].tobytes()).hexdigest()
-            found[name] = f"{node.dtype} {node.shape} {hashed[:16]}"
+            arrays[name] = node
 
     try:
         with zipfile.ZipFile(path) as archive:
@@ -187,6 +250,22 @@ def weights(path: Path) -> dict[str, str]:
             content = archive.read(WEIGHTS)
         with h5py.File(io.BytesIO(content), "r") as file:
             file.visititems(note)
-    except (OSError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile) as error:
-        raise IntegrityError(f"{path} holds no weights that can be compared: {error}") from error
-    return found
+            # Plain numbers, neither in another file nor said to be more than was written of them,
+            # nor the same bytes again and again.
+            odd = [
+                name
+                for name, array in arrays.items()
+                if array.size != 0 and (array.id.get_offset() is None or array.dtype.hasobject)
+            ]
+            if odd or sum(array.nbytes for array in arrays.values()) > len(content):
+                raise ValueError(
+                    f"{', '.join(odd) or 'it all'} is not stored as Keras stores weights"
+                )
+            return {
+                name: f"{array.dtype} {array.shape} {hashlib.sha256(array[...]).hexdigest()[:16]}"
+                for name, array in arrays.items()
+            }
+    except Exception as error:  # a parser of foreign bytes has many
+        raise errors.IntegrityError(
+            f"{path} holds no weights that can be compared: {error}"
+        ) from error

@@ -5,13 +5,10 @@ nothing that the entry names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history.catalogue import History
-from history.config import SURROUNDINGS, stored_config
+from history import catalogue, config, errors
 from history.entry import Entry
-from history.errors import InputError, UntrustedCode
 from runner.config import arguments, compose
 from runner.config.schema import Experiment, Run
-from runner.config.trust import foreign_code
 from runner.errors import ConfigError, Problem
 
 NEEDED = ("model", "config", "history")  # artefacts that there is nothing to compare without
@@ -39,27 +36,33 @@ def reproduction(run: Run, overrides: Sequence[str]) -> Reproduction:
             own word.
         IntegrityError: its config is not what was stored.
     """
-    entry = History(run.paths.root).get(str(run.reproduce))
+    entry = catalogue.History(run.paths.root).get(str(run.reproduce))
     if entry.status == "failed":
-        raise InputError(f"entry {entry.id} cannot be reproduced: it failed")
+        raise errors.InputError(f"entry {entry.id} cannot be reproduced: it failed")
     if any(name not in entry.value("artefacts", {}) for name in NEEDED):
-        raise InputError(
+        raise errors.InputError(
             f"entry {entry.id} cannot be reproduced: it was imported without its config or model"
         )
-    keys, name, sections = stored_config(entry)
-    changes, problems = [], []
-    for override in arguments.parse(overrides):
-        key = override.key_or_group
-        if arguments.effect(override) == "section":
-            changes.append(str(override.input_line))
-        elif key.split(".")[0] not in SURROUNDINGS:
-            what = "comes from the history; only keys of sections (data.path=...) can differ"
-            problems.append(Problem(key, what))
-    if problems:
+    keys, name, sections = config.stored_config(entry)
+    own = {key: value for key, value in run.model_dump().items() if key not in config.DECIDING}
+    given = [(each, arguments.effect(each) == "section") for each in arguments.parse(overrides)]
+    if problems := [
+        Problem(
+            each.key_or_group,
+            "comes from the history; only keys of sections (data.path=...) can differ",
+        )
+        for each, of_section in given
+        if not of_section and each.key_or_group.split(".")[0] not in own
+    ]:
         raise ConfigError(problems)
-    if (foreign := foreign_code(sections)) and not run.trust:
-        raise UntrustedCode(f"reproducing {entry.id}", foreign)
-    keys |= {key: value for key, value in run.model_dump().items() if key in SURROUNDINGS}
-    tree = {**keys, "pipelines": {name: sections}}
-    experiment = compose.experiment(entry.experiment, tree, changes, stored=True)
-    return Reproduction(entry, experiment)
+    if (foreign := config.foreign_code(sections)) and not run.trust:
+        raise errors.UntrustedCode(f"reproducing {entry.id}", foreign)
+    return Reproduction(
+        entry,
+        compose.experiment(
+            entry.experiment,
+            {**keys, **own, "pipelines": {name: sections}},
+            [str(each.input_line) for each, of_section in given if of_section],
+            stored=True,
+        ),
+    )

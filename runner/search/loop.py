@@ -6,13 +6,14 @@ An interrupted search is resumed by the same loop: what has ended is told as it 
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import takewhile
 
 from history.files import held
 from history.oracle import SearchRecord, best_trial, read_search
 from runner.config.schema import HyperbandTuner, Pipeline, Run
 from runner.errors import SearchError
 from runner.search.oracles import Oracle, new_oracle, populate
-from runner.search.state import Place, TrialResult
+from runner.search.state import ORACLE, TRIAL, Place, TrialResult
 from runner.search.trial import run_trial
 from runner.training.build import bench
 
@@ -73,35 +74,39 @@ def search(
                 len(results),
                 place.folder,
             )
-        oracle = new_oracle(run, pipeline, {r.trial_id: r.asked for r in results.values()})
+        # what follows a trial that runs again with another outcome is drawn anew
+        recorded = takewhile(lambda result: not result.again, results.values())
+        oracle = new_oracle(run, pipeline, {r.trial_id: r.asked for r in recorded})
         populate(oracle, bench(pipeline))
         while len(oracle.end_order) != budget and not _failed_in_a_row(pipeline, oracle):
             trial = oracle.ask()
             if trial is None:
-                if budget is not None:
-                    log.info("the space is exhausted after %d trials", len(oracle.end_order))
+                log.info("nothing is left to try after %d trials", len(oracle.end_order))
                 break
-            result = results.get(trial.trial_id)
-            is_new = result is None or not result.answers(trial)
-            if result is None or is_new:
-                config = trial.hyperparameters.get_config()
-                result = run_trial(run, pipeline, place, trial.trial_id, config)
+            known = results.get(trial.trial_id)
+            result = (
+                known
+                if known is not None and known.answers(trial, place)
+                else run_trial(
+                    run, pipeline, place, trial.trial_id, trial.hyperparameters.get_config()
+                )
+            )
             oracle.tell(trial, result)
-            place.save_trial(trial)
-            if is_new:
+            place.write(TRIAL, trial.get_state(), trial.trial_id)
+            if result is not known:
                 _settle(pipeline, oracle, place)
-                best = oracle.best().score
-                notify(Progress(result, trial.score, best, len(oracle.end_order), budget))
+                told = len(oracle.end_order)
+                notify(Progress(result, trial.score, oracle.best().score, told, budget))
         _settle(pipeline, oracle, place)
         record = read_search(place.folder)
     if _failed_in_a_row(pipeline, oracle):
         last = oracle.trials[oracle.end_order[-1]]
-        cause = str(last.message or "unknown").strip().splitlines()[-1]
         raise SearchError(
             f"{pipeline.tuner.max_consecutive_failed_trials} trials failed one after the other "
-            f"(tuner.max_consecutive_failed_trials), the last one, {last.trial_id}, with: {cause}; "
-            f"every trace stands in {place.folder}. A changed model or config starts a new search; "
-            "a higher limit goes on with this one"
+            f"(tuner.max_consecutive_failed_trials), the last one, {last.trial_id}, with: "
+            f"{str(last.message or 'unknown').strip().splitlines()[-1]}; every trace stands in "
+            f"{place.folder}. A changed model or config starts a new search; a higher limit goes "
+            "on with this one"
         )
     best = best_trial(record.trials, pipeline.objective.sense)
     if best is None:
@@ -111,7 +116,7 @@ def search(
 
 def _settle(pipeline: Pipeline, oracle: Oracle, place: Place) -> None:
     """Write the oracle, and delete the checkpoints that nobody needs any more."""
-    place.save_oracle(oracle)
+    place.write(ORACLE, {"search": place.fingerprint, **oracle.get_state()})
     # Hyperband starts later trials from checkpoints of earlier ones
     if oracle.end_order and not isinstance(pipeline.tuner, HyperbandTuner):
         for trial_id in {*oracle.end_order} - {oracle.best().trial_id}:
@@ -123,5 +128,5 @@ def _failed_in_a_row(pipeline: Pipeline, oracle: Oracle) -> bool:
     count is right after a restart too.
     """
     limit = pipeline.tuner.max_consecutive_failed_trials
-    last = [oracle.trials[trial_id].status for trial_id in oracle.end_order[-limit:]]
-    return last == ["FAILED"] * limit
+    last = oracle.end_order[-limit:]
+    return [oracle.trials[trial_id].status for trial_id in last] == ["FAILED"] * limit

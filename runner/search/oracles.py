@@ -8,7 +8,7 @@ not depend on the budget, so that a raised budget continues the same search.
 
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,8 +25,6 @@ from runner.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
-
-UNLIMITED = 2**31  # failures are counted by the loop, whose count survives a restart
 
 
 class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no types
@@ -51,8 +49,9 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
         trial.status, trial.message = result.status, result.message
         if result.status == "COMPLETED":
             for name in result.metrics:  # Keras Tuner would guess directions, and fails at some
-                direction = self.objective.direction if name == self.objective.name else "min"
-                trial.metrics.register(name, direction)
+                trial.metrics.register(
+                    name, self.objective.direction if name == self.objective.name else "min"
+                )
             self.update_trial(trial.trial_id, result.metrics, step=result.best_step)
         self.end_trial(trial)
 
@@ -70,7 +69,35 @@ class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ign
 
 
 class GridOracle(Oracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """Keras Tuner's own."""
+    """In the order of Keras Tuner's own, but without a list of all values: there may be billions
+    of them.
+    """
+
+    def _get_next_combination(self, values: Values) -> Values | None:
+        hp = self.get_space()
+        hp.values = dict(values)
+        for one in reversed(hp.space):  # a condition's value after those below it
+            rest = _in_order(one)
+            known = hp.is_active(one) and hp.values[one.name] in rest  # what is left comes after it
+            if known and (value := next(rest, None)) is not None:
+                hp.values[one.name] = value
+                hp.ensure_active_values()
+                return dict(hp.values)
+            hp.values[one.name] = one.default
+        return None
+
+    def _compare(self, a: Values, b: Values) -> int:
+        for one in self.get_space().space:
+            if one.name in a and a[one.name] != b[one.name]:
+                pair = a[one.name], b[one.name]
+                return -1 if next(v for v in _in_order(one) if v in pair) == pair[0] else 1
+        return 0
+
+
+def _in_order(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> Iterator[object]:
+    """Yield the values of a hyperparameter as a grid takes them: the default first."""
+    yield hp.default
+    yield from (value for value in hp.values if value != hp.default)
 
 
 class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
@@ -109,7 +136,7 @@ def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}
     oracle = ORACLES[pipeline.tuner.kind](
         objective=keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense),
         seed=derive_seed(run.seed, "oracle"),
-        max_consecutive_failed_trials=UNLIMITED,
+        max_consecutive_failed_trials=2**31,  # the loop counts them, over restarts too
         **pipeline.tuner.model_dump(include=ARGUMENTS),
     )
     oracle.max_trials = None
@@ -146,5 +173,5 @@ def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str
     sought = keras_tuner.Objective(objective.name, objective.sense)
     tuner_utils.validate_trial_results(list(returned), sought, "HyperModel.fit()")
     metrics = tuner_utils.convert_to_metrics_dict(list(returned), sought)
-    found = {name: float(value) for name, value in metrics.items()}
-    return found, int(tuner_utils.get_best_step(list(returned), sought))
+    best_step = int(tuner_utils.get_best_step(list(returned), sought))
+    return {name: float(value) for name, value in metrics.items()}, best_step

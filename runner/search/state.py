@@ -9,22 +9,24 @@
 
 A search is resumed from the results alone: oracles are deterministic, so that a new one that is
 told them asks for what comes next. A trial whose result is lost or damaged runs again, to the same
-result. Keras Tuner's files are for whoever reads such a folder; nothing here reads them. All are
-written by the json module: NaN comes back as NaN, a bare word, as Keras Tuner reads it.
+result; so does one with a checkpoint that is not as its result states, by size and hash. Keras
+Tuner's files are for whoever reads such a folder; nothing here reads them. All are written by the
+json module: NaN comes back as NaN, a bare word, as Keras Tuner reads it.
 """
 
-import contextlib
-import dataclasses
+import errno
 import json
 import logging
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from history import files
 from history.errors import HistoryError
-from history.files import TEMPORARY, held, make_folder, read_json, to_json, write_atomic
-from runner.errors import InputError, short
+from runner.errors import InputError
 
 if TYPE_CHECKING:
     import keras_tuner
@@ -37,6 +39,9 @@ RESULT = "result.json"
 TRIAL = "trial.json"
 CHECKPOINT = "checkpoint.weights.h5"
 
+SHOWN = 20  # of what a purge has kept
+
+Stated = dict[str, int | str]  # of a file: bytes and sha256
 Values = dict[str, int | float | str | bool]  # of hyperparameters, by name
 
 
@@ -48,8 +53,11 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)  # at the best epoch, mean of executions
     best_step: int = 0  # that epoch, from 0
     message: str | None = None  # why it failed
+    again: bool = False  # it failed for want of memory: another start tries it again
     # for each training its seed, and its history: the value of each metric after each epoch
     executions: list[dict[str, object]] = field(default_factory=list)
+    # the files that it began from, or that later trials do: size and hash, by the trial's id
+    checkpoints: dict[str, Stated] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,35 +70,37 @@ class TrialResult(Trained):
     started: str  # ISO 8601
     seconds: float
 
-    def answers(self, trial: "keras_tuner.engine.trial.Trial") -> bool:
-        """Say whether it is the result of a trial as it is asked for now; if not, log that."""
-        same = (self.trial_id, self.asked) == (trial.trial_id, trial.hyperparameters.values)
-        if not same:
-            what = "the result of trial %s is one of other values; the trial runs again"
-            log.warning(what, trial.trial_id)
-        return same
+    def answers(self, trial: "keras_tuner.engine.trial.Trial", place: "Place") -> bool:
+        """Say whether it stands for a trial as it is asked for now, with the files that it states;
+        if not, log why.
+        """
+        faults = {
+            "it ran out of memory": self.again,
+            "its result is one of other values": self.asked != trial.hyperparameters.values,
+            **{
+                f"{place.checkpoint(name)} is not what was written": place.stated(name) != was
+                for name, was in self.checkpoints.items()
+            },
+        }
+        if found := [fault for fault, is_there in faults.items() if is_there]:
+            log.warning("trial %s runs again: %s", self.trial_id, "; ".join(found))
+        return not found
 
-    def write(self, folder: Path) -> None:
-        """Write it to the trial's folder; raises OSError."""
-        make_folder(folder)
-        write_atomic(folder / RESULT, json.dumps(dataclasses.asdict(self)).encode())
 
-
-def read_marker(folder: Path) -> dict[str, object] | None:
-    """Return what a search's marker says, at least its fingerprint; None where there is no marker
-    or it cannot be read.
+def read_marker(folder: Path) -> dict[str, object]:
+    """Return what a search's marker says, at least its fingerprint; nothing where there is no
+    marker or it cannot be read.
     """
-    with contextlib.suppress(HistoryError):
-        marker = read_json(folder / MARKER)
-        return marker if isinstance(marker, dict) and "fingerprint" in marker else None
-    return None
+    with suppress(HistoryError):
+        marker = files.read_json(folder / MARKER)
+        return marker if isinstance(marker, dict) and "fingerprint" in marker else {}
+    return {}
 
 
 @dataclass(frozen=True)
 class Place:
     """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock
-    stands, which must outlive the folder: a lock file that is deleted while somebody waits for it
-    locks nobody out.
+    stands, which must outlive the folder.
     """
 
     folder: Path
@@ -107,46 +117,73 @@ class Place:
         Raises:
             InputError: the folder is marked as another search's.
         """
-        path, found = self.folder / MARKER, read_marker(self.folder)
-        if found is None:
-            make_folder(self.folder)
-            write_atomic(path, to_json({"fingerprint": self.fingerprint, **content}, indent=True))
-        elif found["fingerprint"] != self.fingerprint:
-            raise InputError(f"{self.folder} belongs to another search ({path}); move it away")
+        marker = read_marker(self.folder)
+        if not marker:
+            self.write(MARKER, {"fingerprint": self.fingerprint, **content})
+        elif marker["fingerprint"] != self.fingerprint:
+            raise InputError(f"{self.folder} belongs to another search; move it away")
 
     def trial(self, trial_id: str) -> Path:
         """Return the folder of a trial."""
         return self.folder / f"trial_{trial_id}"
 
+    def trial_ids(self) -> list[str]:
+        """Return the ids of the trials that have a folder, in their order."""
+        named = (path.name.removeprefix("trial_") for path in self.folder.glob("trial_*"))
+        return sorted(filter(str.isdecimal, named))
+
     def checkpoint(self, trial_id: str) -> Path:
         return self.trial(trial_id) / CHECKPOINT
 
-    def results(self) -> dict[str, TrialResult]:
-        """Return what stands in the folders of trials that have ended, by the trial's id."""
-        found = {}
-        for path in sorted(self.folder.glob(f"trial_*/{RESULT}")):
-            try:
-                found[path.parent.name.removeprefix("trial_")] = TrialResult(**read_json(path))
-            except (HistoryError, TypeError) as error:
-                log.warning("%s cannot be used (%s); the trial runs again", path, error)
+    def stated(self, trial_id: str) -> Stated:
+        """Return what a result states of a checkpoint: its size and hash; nothing where there is
+        none that can be read.
+        """
+        with suppress(OSError):
+            path = self.checkpoint(trial_id)
+            return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
+        return {}
+
+    def intact(self, trial_id: str) -> Stated:
+        """Return what is stated of a checkpoint that is to be read; raises OSError where that is
+        not what its trial stated.
+        """
+        found, result = self.stated(trial_id), self.result(trial_id)
+        if result is None or result.checkpoints.get(trial_id, found) != found:
+            what = "damaged; the same command makes it again"
+            raise OSError(errno.EIO, what, str(self.checkpoint(trial_id)))
         return found
 
-    def save_trial(self, trial: "keras_tuner.engine.trial.Trial") -> None:
-        """Write a trial that has been told, unless it is there."""
-        path, content = self.trial(trial.trial_id) / TRIAL, json.dumps(trial.get_state()).encode()
-        if not path.is_file() or path.read_bytes() != content:
-            write_atomic(path, content)
+    def result(self, trial_id: str) -> TrialResult | None:
+        """Return what stands in a trial's folder, if it has ended."""
+        path = self.trial(trial_id) / RESULT
+        try:
+            return TrialResult(**files.read_json(path)) if path.exists() else None
+        except (HistoryError, TypeError) as error:
+            log.warning("%s cannot be used (%s); the trial runs again", path, error)
+            return None
 
-    def save_oracle(self, oracle: "keras_tuner.Oracle") -> None:
-        """Write an oracle, for whoever reads the folder."""
-        state = json.dumps({"search": self.fingerprint, **oracle.get_state()})
-        write_atomic(self.folder / ORACLE, state.encode())
+    def results(self) -> dict[str, TrialResult]:
+        """Return the results of the trials that have ended, by the trial's id."""
+        return {result.trial_id: result for result in map(self.result, self.trial_ids()) if result}
+
+    def write(self, name: str, content: object, trial_id: str | None = None) -> None:
+        """Write a file of the search, or of a trial, unless it is there as it is to be; what is not
+        bytes as JSON. Raises OSError.
+        """
+        path = (self.folder if trial_id is None else self.trial(trial_id)) / name
+        if not isinstance(content, bytes):
+            content = json.dumps(files.clean(content)).encode()
+        if not path.is_file() or path.read_bytes() != content:
+            files.make_folder(path.parent)
+            files.write_atomic(path, content)
 
 
 def delete_search(place: Place) -> int:
     """Delete what a search wrote: its own files, by their names, and the folders that are then
     empty. Whatever else lies there is kept, and named in the log, as is a folder that cannot be
-    deleted: one that is reached through a link, does not carry this search's marker, or is in use.
+    deleted: one that is reached through a link or a mount, does not carry this search's marker, or
+    is in use.
 
     A kill in between leaves a search that is still marked, whose lost trials would run again.
 
@@ -155,35 +192,53 @@ def delete_search(place: Place) -> int:
     """
     folder, freed = place.folder, 0
     try:
-        with held(place.lock, f"the search in {folder}", timeout=0):
-            marker = read_marker(folder) or {"fingerprint": None}
-            is_mine = marker["fingerprint"] == place.fingerprint and folder.resolve() == folder
-            if not is_mine and any(folder.glob("*")):
-                raise HistoryError("it is reached by a link, or lacks this search's marker")
-            for path in _own_files(folder):
-                for found in (*path.parent.glob(f".{path.name}.*{TEMPORARY}"), path):
-                    if found.is_file() and found.resolve() == found:
-                        freed += found.stat().st_size
-                        found.unlink()
-                with contextlib.suppress(OSError):  # something else is in it
+        with files.held(place.lock, f"the search in {folder}", timeout=0):
+            is_own = (
+                folder.resolve() == folder
+                and _is_plain(folder)
+                and read_marker(folder).get("fingerprint") == place.fingerprint
+            )
+            if not is_own and folder.exists():
+                raise HistoryError("it is a link, a mount, or lacks this search's marker")
+            for path in _own_files(place):
+                with suppress(OSError):  # it may not be deleted, or more is in its folder
+                    for found in (*path.parent.glob(f".{path.name}.*{files.TEMPORARY}"), path):
+                        if found.is_file() and not found.is_symlink():
+                            size = found.stat().st_size
+                            found.unlink()
+                            freed += size
                     path.parent.rmdir()
     except HistoryError as error:
         log.warning("trial data kept in %s: %s", folder, error)
         return 0
     if folder.exists():
-        others = ", ".join(str(path.relative_to(folder)) for path in sorted(folder.rglob("*")))
-        log.warning("kept in %s, because no search wrote it: %s", folder, short(others))
+        log.warning(
+            "kept in %s, because no search wrote it or it may not be deleted: %s",
+            folder,
+            ", ".join(sorted(str(p.relative_to(folder)) for p in islice(folder.rglob("*"), SHOWN))),
+        )
     for parent in (folder.parent, folder.parent.parent):
-        with contextlib.suppress(OSError):  # other searches are in it
+        with suppress(OSError):  # other searches are in it
             parent.rmdir()
     return freed
 
 
-def _own_files(folder: Path) -> Iterator[Path]:
+def _own_files(place: Place) -> Iterator[Path]:
     """Yield the files that a search writes in the order in which they may go: without its
     checkpoint, a trial has to run again; without its marker, the folder is nobody's.
     """
-    yield folder / ORACLE
-    for trial in sorted(folder.glob("trial_*")):
+    yield place.folder / ORACLE
+    for trial in filter(_is_plain, map(place.trial, place.trial_ids())):
         yield from (trial / RESULT, trial / TRIAL, trial / CHECKPOINT)
-    yield folder / MARKER
+    yield place.folder / MARKER
+
+
+def _is_plain(folder: Path) -> bool:
+    """Say whether it is a folder with something in it, and no link or mount; one that is empty
+    goes. How the system refuses to delete it tells even `mount --bind`, which nothing else does.
+    """
+    try:
+        folder.rmdir()
+    except OSError as error:
+        return error.errno in (errno.ENOTEMPTY, errno.EEXIST)
+    return False

@@ -1,23 +1,32 @@
 """Executes one trial: from plain settings to a plain result, wherever the executor runs it."""
 
 import datetime
+import re
 import time
 import traceback
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 
 import keras
 import keras_tuner
 import numpy as np
 
 from history.ranking import merit
-from runner.config.schema import Objective, Pipeline, Run
+from runner.config.schema import HyperbandTuner, Objective, Pipeline, Run
 from runner.errors import ConfigError, machine_is_at_fault
 from runner.search.oracles import measured
-from runner.search.state import Place, Trained, TrialResult
+from runner.search.state import CHECKPOINT, RESULT, Place, Trained, TrialResult
 from runner.training.build import bench, curves, new_callbacks, values_of
+from runner.training.memory import saved
 from runner.training.seeds import derive_seed
+
+# what a trace says where memory ran out: Python's, TensorFlow's and PyTorch's exceptions by name,
+# and the words of JAX, of CUDA and of the system
+OUT_OF_MEMORY = re.compile(
+    r"^[\w.]*(Memory|ResourceExhausted)Error\b|RESOURCE_EXHAUSTED"
+    r"|(?i:out of memory|allocate memory)",
+    re.MULTILINE,
+)
 
 
 def run_trial(
@@ -41,23 +50,24 @@ def run_trial(
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     hp = values_of(hyperparameters)
-    asked = dict(hp.values)
     try:
         trained = _train(run, pipeline, place, trial_id, hp)
+    except (ConfigError, keras_tuner.errors.FatalError):
+        raise
     except Exception as error:
-        hopeless = isinstance(error, ConfigError | keras_tuner.errors.FatalError)
-        if hopeless or machine_is_at_fault(error):
+        if machine_is_at_fault(error):
             raise
-        trained = Trained(status="FAILED", message=traceback.format_exc())
+        trace = traceback.format_exc()
+        trained = Trained(status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace)))
     result = TrialResult(
         trial_id=trial_id,
-        asked=asked,
+        asked=dict(values_of(hyperparameters).values),
         hyperparameters=hp.get_config(),
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
         **vars(trained),
     )
-    result.write(place.trial(trial_id))
+    place.write(RESULT, vars(result), trial_id)
     return result
 
 
@@ -66,29 +76,44 @@ def _train(
 ) -> Trained:
     objective, ready = pipeline.objective, bench(pipeline)
     best = BestEpoch(objective)
-    overrides = {}
-    if "tuner/initial_epoch" in hp.values:
-        overrides["initial_epoch"] = hp.values["tuner/initial_epoch"]
-    parent = hp.values.get("tuner/trial_id")
+    overrides = (
+        {"initial_epoch": hp.values["tuner/initial_epoch"]}
+        if "tuner/initial_epoch" in hp.values
+        else {}
+    )
+    begun = {n: place.intact(n) for name, n in hp.values.items() if name == "tuner/trial_id"}
+    seeds = [derive_seed(run.seed, trial_id, n) for n in range(pipeline.tuner.executions_per_trial)]
     returned = []
-    executions: list[dict[str, object]] = []
-    for execution in range(pipeline.tuner.executions_per_trial):
-        seed = derive_seed(run.seed, trial_id, execution)
+    for seed in seeds:
         model = ready.build(hp, seed)
-        if parent is not None:
+        for parent in begun:
             with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
                 model.load_weights(place.checkpoint(parent))
-        callbacks = [*new_callbacks(pipeline.callbacks, "callbacks"), best]
-        given = ready.train(model, hp, callbacks, overrides)
-        returned.append(given)
-        executions.append({"seed": seed, "history": curves(given)})
+        callbacks = new_callbacks(pipeline.callbacks, "callbacks")
+        returned.append(ready.train(model, hp, [*callbacks, best], overrides))
+    executions: list[dict[str, object]] = [
+        {"seed": seed, "history": curves(given)}
+        for seed, given in zip(seeds, returned, strict=True)
+    ]
     metrics, best_step = measured(returned, objective)
     if not np.isfinite(metrics[objective.name]):
-        message = f"the objective {objective.name} is {metrics[objective.name]}"
-        return Trained(status="FAILED", message=message, executions=executions)
-    best.save(model, place.checkpoint(trial_id))
-    return Trained(status="COMPLETED", metrics=metrics, best_step=best_step, executions=executions)
+        return Trained(
+            status="FAILED",
+            message=f"the objective {objective.name} is {metrics[objective.name]}",
+            executions=executions,
+        )
+    place.write(CHECKPOINT, best.saved(model), trial_id)
+    return Trained(
+        status="COMPLETED",
+        metrics=metrics,
+        best_step=best_step,
+        executions=executions,
+        # only Hyperband goes on from them
+        checkpoints={**begun, trial_id: place.stated(trial_id)}
+        if isinstance(pipeline.tuner, HyperbandTuner)
+        else {},
+    )
 
 
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
@@ -108,12 +133,11 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         if value is None or self.weights is None or found > self.highest:
             self.highest, self.weights = found, self.model.get_weights()
 
-    def save(self, model: "keras.Model", path: Path) -> None:
-        """Write the kept weights, without the optimizer's state: three times the size, and never
-        read.
+    def saved(self, model: "keras.Model") -> bytes:
+        """Return a file of the kept weights, without the optimizer's state: three times the size,
+        and never read.
         """
         if self.weights is not None:
             model.set_weights(self.weights)
         model.optimizer = None
-        path.parent.mkdir(parents=True, exist_ok=True)
-        model.save_weights(path)
+        return saved(model.save_weights, CHECKPOINT)

@@ -12,17 +12,17 @@ import keras
 import keras_tuner
 
 from history.errors import unknown
+from runner.config import space, targets
 from runner.config.schema import Pipeline, Target
-from runner.config.space import declare, hyperparameters, sample
-from runner.config.targets import check_arguments, locate, wanted
-from runner.data.dataset import Dataset
+from runner.data.dataset import Dataset, Stream
 from runner.data.sources import load
-from runner.data.streams import Stream
-from runner.errors import ConfigError, ModelError, Problem
+from runner.errors import ConfigError, ModelError
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
 
 DEFAULT_EPOCHS = 10
+KERAS = ("keras.", "keras_tuner.")  # modules whose `classes` are a number
+ONE_HOT = "categorical_crossentropy"  # a loss that is the same, of classes by number, when sparse
 KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come
 
 _datasets: dict[str, Dataset] = {}
@@ -42,9 +42,11 @@ class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_t
         self.sections = {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
 
     def build(self, hp: "keras_tuner.HyperParameters") -> object:
-        declare(self.sections, hp)
-        filled = wanted(self.target, {"hp": hp, **self.offered})
-        return self.target(**filled, **sample(self.sections["model"], hp, "model"))
+        space.declare(self.sections, hp)
+        return self.target(
+            **targets.wanted(self.target, {"hp": hp, **self.offered}),
+            **space.sample(self.sections["model"], hp, "model"),
+        )
 
 
 @dataclass(frozen=True)
@@ -76,6 +78,8 @@ class Bench:
         built = self.hypermodel.build(hp)
         if not isinstance(built, keras.Model):
             raise ModelError(f"built no Keras model, but {built!r:.60}; is a `return` missing?")
+        if built.compiled and built.loss == ONE_HOT:
+            built.compile_from_config({**built.get_compile_config(), "loss": f"sparse_{ONE_HOT}"})
         if not built.compiled and not self.has_own_fit:
             raise ModelError("built a model that is not compiled; give it a loss and metrics")
         return built
@@ -87,21 +91,17 @@ class Bench:
             ConfigError: a class to weigh does not exist.
         """
         fit = self.pipeline.fit.model_dump()
-        declare({"fit": fit}, hp)
-        arguments = {k: v for k, v in sample(fit, hp, "fit").items() if v is not None}
+        space.declare({"fit": fit}, hp)
+        arguments = {k: v for k, v in space.sample(fit, hp, "fit").items() if v is not None}
         if not self.has_own_fit:
             arguments.setdefault("epochs", DEFAULT_EPOCHS)
         if "tuner/epochs" in hp.values:
             arguments["epochs"] = hp.values["tuner/epochs"]
-        if "class_weight" in arguments:
+        if weights := arguments.get("class_weight"):
             classes = self.dataset.classes or ()
-            for name in arguments["class_weight"]:
-                if name not in classes:
-                    raise ConfigError(
-                        [Problem("fit.class_weight", unknown("class", name, classes))]
-                    )
-            weights = arguments["class_weight"].items()
-            arguments["class_weight"] = {classes.index(name): weight for name, weight in weights}
+            for name in sorted({*weights} - {*classes}):
+                raise ConfigError.at("fit.class_weight", unknown("class", name, classes))
+            arguments["class_weight"] = {classes.index(name): weights[name] for name in weights}
         return arguments
 
     def train(
@@ -120,12 +120,16 @@ class Bench:
             overrides: fit arguments in place of the pipeline's own.
         """
         arguments = {**self.fit_arguments(hp), "callbacks": callbacks, **overrides}
-        rows, held_out = self.dataset.train.given(), self.dataset.validation.given()
         with warnings.catch_warnings():
             # shuffle=True, the default, is not for streams
             warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
             return self.hypermodel.fit(
-                hp, model, *rows, validation_data=held_out, verbose=0, **arguments
+                hp,
+                model,
+                *self.dataset.train.given(),
+                validation_data=self.dataset.validation.given(),
+                verbose=0,
+                **arguments,
             )
 
 
@@ -142,22 +146,26 @@ def bench(pipeline: Pipeline) -> Bench:
     """
     source = repr((pipeline.task.kind, pipeline.data))
     if source not in _datasets:
+        # a data function that sets no seed draws the same rows, whatever came before it
+        keras.utils.set_random_seed(1)
         _datasets[source] = load(pipeline.data, pipeline.task.kind)
         while len(_datasets) > 1 and sum(dataset.bytes for dataset in _datasets.values()) > KEPT:
             _datasets.pop(next(iter(_datasets)))
     dataset = _datasets[source]
     for section, own in (("fit", pipeline.fit), ("validation", pipeline.validation)):
         if isinstance(dataset.train, Stream) and own.batch_size is not None:
-            what = "the data comes in batches of its own; set it to null here, and batch there"
-            raise ConfigError([Problem(f"{section}.batch_size", what)])
+            raise ConfigError.at(
+                f"{section}.batch_size",
+                "the data comes in batches of its own; set it to null here, and batch there",
+            )
     key = repr((source, pipeline.model, pipeline.fit))
     if key not in _hypermodels:
-        _hypermodels[key] = _hypermodel(pipeline, dataset)
+        _hypermodels[key] = new_hypermodel(pipeline, dataset)
     return Bench(pipeline, dataset, *_hypermodels[key])
 
 
-def _hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.HyperModel", str]:
-    """Return the pipeline's HyperModel and the dtype policy that its module set when it was
+def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.HyperModel", str]:
+    """Return a new HyperModel of the pipeline and the dtype policy that its module set when it was
     imported: a module's choice is its own, not that of pipelines that come after it.
 
     Facts of the data that the target names among its parameters are passed by name.
@@ -166,23 +174,25 @@ def _hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.Hype
     module = settings.target.rpartition(".")[0]
     if module not in _policies and module not in sys.modules:
         keras.config.set_dtype_policy(_usual)
-    target = locate(settings.target, "model._target_")
+    target = targets.locate(settings.target, "model._target_")
     dtype = _policies.setdefault(module, keras.config.dtype_policy().name)
+    # whose parameters they are: a class may have inherited them
+    author = (target.__init__ if inspect.isclass(target) else target).__module__ or ""
     offered = {
         "facts": facts,
         "input_shape": facts.input_shape,
         "num_classes": facts.num_classes,
-        "classes": dataset.classes,
+        "classes": facts.num_classes if author.startswith(KERAS) else dataset.classes,
         "columns": facts.columns,
         "task": pipeline.task.kind,
     }
     offered = {name: value for name, value in offered.items() if name not in settings.args}
-    check_arguments(target, settings.args, "model", filled=["hp", *offered])
+    targets.check_arguments(target, settings.args, "model", filled=["hp", *offered])
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
         return ConfigHyperModel(target, pipeline, offered), dtype
-    for path, _ in hyperparameters(settings.args, "model"):
-        raise ConfigError([Problem(path, "a HyperModel declares its own; pass it plain values")])
-    return target(**wanted(target, offered), **settings.args), dtype
+    for path, _ in space.hyperparameters(settings.args, "model"):
+        raise ConfigError.at(path, "a HyperModel declares its own; pass it plain values")
+    return target(**targets.wanted(target, offered), **settings.args), dtype
 
 
 def new_callbacks(
@@ -200,8 +210,8 @@ def new_callbacks(
     made = []
     for name, target in section.items():
         if target is not None:
-            kind = locate(target.target, f"{where}.{name}._target_")
-            check_arguments(kind, target.args, f"{where}.{name}")
+            kind = targets.locate(target.target, f"{where}.{name}._target_")
+            targets.check_arguments(kind, target.args, f"{where}.{name}")
             made.append(kind(**target.args))
     return made
 
@@ -213,5 +223,7 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
 
 def curves(returned: object) -> Curves:
     """Return the metrics of every epoch, where a fit returned them."""
-    history = getattr(returned, "history", {})
-    return {name: [float(v) for v in values] for name, values in history.items()}
+    return {
+        name: [float(value) for value in values]
+        for name, values in getattr(returned, "history", {}).items()
+    }

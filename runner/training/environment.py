@@ -8,39 +8,54 @@ import os
 import platform
 import re
 import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from runner import __version__
+from history.files import sha256
+from runner import __version__, errors
 from runner.config.schema import Run
-from runner.errors import InputError
 
 # and the backend's packages: a search does not go on with another version of these
 COMPUTE = ("keras", "keras-tuner")
 PACKAGES = {"tensorflow": ("tensorflow",), "jax": ("jax", "jaxlib"), "torch": ("torch",)}
 RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf", "tinydb")
-# backend, threads and determinism that this process was set up with
-_prepared: set[tuple[str, int, bool]] = set()
+HASHED, LISTED = 2**20, 1000  # bytes of an untracked file, and so many of them
+# whatever the user's settings of git are
+DIFF = (
+    *("-c", "diff.relative=false", "diff", "--binary", "--no-color", "--no-ext-diff"),
+    *("--no-textconv", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "HEAD"),
+)
+# backend, threads and determinism that this process is for
+_claimed: set[tuple[str, int, bool]] = set()
+
+
+def claim(run: Run) -> None:
+    """Take this process for one backend, threads and determinism.
+
+    Raises:
+        InputError: it was taken for others.
+    """
+    wanted = (run.backend, run.threads, run.deterministic)
+    if _claimed and wanted not in _claimed:
+        raise errors.InputError(
+            "one process has one backend, threads and deterministic: start a run each"
+        )
+    _claimed.add(wanted)
 
 
 def prepare(run: Run) -> None:
     """Set backend, threads and determinism. Must come before anything imports Keras in this
     process.
     """
-    wanted = (run.backend, run.threads, run.deterministic)
-    if _prepared and wanted not in _prepared:
-        raise InputError("one process has one backend, threads and deterministic: start a run each")
-    _prepared.add(wanted)
+    claim(run)
     os.environ["KERAS_BACKEND"] = run.backend
-    hushed = contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _hushed()
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     for noisy in ("tensorflow", "jax", "matplotlib", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
     # not every column can name an input
     warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
-    with hushed:
+    with contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _hushed():
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow as tf  # under every backend: Keras seeds it too
 
         match run.backend:
@@ -55,8 +70,9 @@ def prepare(run: Run) -> None:
                 # `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10).
                 os.environ["PJRT_NPROC"] = str(run.threads)
                 if run.deterministic:
-                    flags = os.environ.get("XLA_FLAGS", "")
-                    os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true"
+                    os.environ["XLA_FLAGS"] = (
+                        f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
+                    )
             case "torch":
                 import torch
 
@@ -75,7 +91,6 @@ def _hushed() -> Iterator[None]:
     """Drop TensorFlow's start-up notices, which would bury ours: its C++ writes them to stderr
     before any log level holds. An import that fails says so by its exception.
     """
-    sys.stderr.flush()
     kept = os.dup(2)
     with Path(os.devnull).open("wb") as nowhere:
         os.dup2(nowhere.fileno(), 2)
@@ -88,11 +103,13 @@ def _hushed() -> Iterator[None]:
 
 def versions(run: Run, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
     """Return the installed versions of packages, and of the backend."""
-    found = dict.fromkeys((*names, *PACKAGES[run.backend]), "not installed as a package")
-    for name in found:
-        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
-            found[name] = importlib.metadata.version(name)
-    return found
+    return {
+        name: next(
+            (found.version for found in importlib.metadata.distributions(name=name)),
+            "not installed as a package",
+        )
+        for name in (*names, *PACKAGES[run.backend])
+    }
 
 
 @functools.cache
@@ -111,24 +128,37 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
-def uncommitted() -> str | None:
-    """Return how tracked files of the working tree differ from the commit, as `git apply` takes it;
-    None without a difference or a repository.
+@functools.cache
+def uncommitted(root: Path) -> str | None:
+    """Return what the working tree adds to the commit, as `git apply` takes it: how tracked files
+    differ and, in lines before that, untracked ones outside `root` by name, size and hash: one may
+    be a secret. None where there is nothing, or no repository.
     """
-    return _git("diff", "--binary", "--no-color", "--no-ext-diff", "HEAD") or None
+    lines = []
+    others = (_git("ls-files", "-z", "--others", "--exclude-standard", ":/") or "").split("\0")
+    for path in map(Path, others[:LISTED]):
+        if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
+            with contextlib.suppress(OSError):  # gone by now, or not ours to read
+                size = path.stat().st_size
+                lines.append(
+                    f"untracked: {str(path)!r}, {size} bytes"
+                    f"{f', SHA-256 {sha256(path)}' if size <= HASHED else ''}\n"
+                )
+    return "".join([*lines, _git(*DIFF) or ""]) or None
 
 
 def describe(run: Run) -> dict[str, object]:
     """Return the environment as an entry records it."""
     status, commit = _git("status", "--porcelain"), (_git("rev-parse", "HEAD") or "").strip()
-    devices = _devices(run)
+    devices, cpus = _devices(run), Path("/proc/cpuinfo")  # which is Linux's own
+    named = re.search(r"model name\s*: (.+)", cpus.read_text("utf-8") if cpus.exists() else "")
     return {
         "python": platform.python_version(),
         "packages": {**versions(run, RECORDED), "runner": __version__},
         "git": {"commit": commit or None, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": _processor(),
+        "processor": named[1] if named else platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "accelerator": None if devices.startswith("cpu") else devices,
         "threads": run.threads,
@@ -145,11 +175,3 @@ def _devices(run: Run) -> str:
     import keras
 
     return ", ".join(keras.distribution.list_devices())
-
-
-def _processor() -> str:
-    with contextlib.suppress(OSError):  # it is Linux's own
-        named = re.search(r"model name\s*: (.+)", Path("/proc/cpuinfo").read_text("utf-8"))
-        if named:
-            return named[1]
-    return platform.processor() or platform.machine()

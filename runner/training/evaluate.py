@@ -36,7 +36,7 @@ def evaluate(
     if not np.isfinite(predicted).all():
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
     if classes is None:
-        return _regression(truth, values(predicted, len(truth)))
+        return _regression(np.asarray(truth, "float64"), values(predicted, len(truth)))
     rows = probabilities(predicted, len(classes), logits=logits)
     return _classification(truth, rows, tuple(classes))
 
@@ -62,9 +62,7 @@ def gives_logits(model: "keras.Model") -> bool:
     """Say whether a model's output is a linear dense layer: what it predicts may look like
     probabilities, and is none.
     """
-    if not getattr(model, "outputs", None):
-        return False
-    layer = model.outputs[0]._keras_history.operation
+    layer = model.outputs[0]._keras_history.operation if getattr(model, "outputs", None) else None
     return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
 
 
@@ -74,8 +72,8 @@ def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Ar
     up to one.
     """
     rows = _columns(predicted)
+    logits = logits or not ((rows >= 0) & (rows <= 1)).all()
     if rows.shape[1] == 1 and classes == 2:
-        logits = logits or not bool(((rows >= 0) & (rows <= 1)).all())
         # the sigmoid, which does not overflow so
         positive = np.exp(-np.logaddexp(0, -rows)) if logits else rows
         return np.hstack([1 - positive, positive])
@@ -84,7 +82,6 @@ def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Ar
             f"the model predicts the shape {predicted.shape}; for {classes} classes it must have "
             f"{classes} outputs{' or one' if classes == 2 else ''} a row"
         )
-    logits = logits or bool((rows < 0).any() or (rows > 1).any())
     if logits or not np.allclose(rows.sum(axis=1), 1, atol=0.05):  # bfloat16 is coarse
         rows = np.exp(rows - rows.max(axis=1, keepdims=True))
     # also where only float32 rounding is off: scikit-learn wants a sum of one
@@ -113,20 +110,19 @@ def _classification(
     report = metrics.classification_report(
         truth, guess, labels=labels, output_dict=True, zero_division=0
     )
-    rows = [(name, report[str(label)]) for label, name in enumerate(classes)]
-    rows += [(average, report[average]) for average in ("macro avg", "weighted avg")]
-    with warnings.catch_warnings():
-        # a class that is missing from the rows is left out of this, and has no area: NaN
-        warnings.simplefilter("ignore")
-        balanced = metrics.balanced_accuracy_score(truth, guess)
-        area = metrics.roc_auc_score(np.eye(len(classes))[truth], probabilities)
-    found = {
-        "accuracy": report["accuracy"],
-        "balanced_accuracy": balanced,
-        "f1_macro": report["macro avg"]["f1-score"],
-        "log_loss": metrics.log_loss(truth, probabilities, labels=labels),
-        "roc_auc": area,
-    }
+    rows = [
+        *((name, report[str(label)]) for label, name in enumerate(classes)),
+        *((average, report[average]) for average in ("macro avg", "weighted avg")),
+    ]
+    # a class that is missing from the rows is left out of this, and has no area: NaN
+    with warnings.catch_warnings(action="ignore"):
+        found = {
+            "accuracy": report["accuracy"],
+            "balanced_accuracy": metrics.balanced_accuracy_score(truth, guess),
+            "f1_macro": report["macro avg"]["f1-score"],
+            "log_loss": metrics.log_loss(truth, probabilities, labels=labels),
+            "roc_auc": metrics.roc_auc_score(np.eye(len(classes))[truth], probabilities),
+        }
     return ClassificationResult(
         metrics={name: float(value) for name, value in found.items()},
         classes=classes,
@@ -139,10 +135,7 @@ def _classification(
 
 
 def _regression(truth: Array, values: Array) -> RegressionResult:
-    truth = np.asarray(truth, dtype="float64")
     residuals = values - truth
-    quantiles = {f"q{q:02}": np.quantile(residuals, q / 100) for q in (5, 25, 50, 75, 95)}
-    spread = {"mean": residuals.mean(), "deviation": residuals.std(), **quantiles}
     measures: dict[str, Callable[[Array, Array], float]] = {
         "mae": metrics.mean_absolute_error,
         "mse": metrics.mean_squared_error,
@@ -153,5 +146,9 @@ def _regression(truth: Array, values: Array) -> RegressionResult:
     }
     return RegressionResult(
         metrics={name: float(measure(truth, values)) for name, measure in measures.items()},
-        residuals={name: float(value) for name, value in spread.items()},
+        residuals={
+            "mean": float(residuals.mean()),
+            "deviation": float(residuals.std()),
+            **{f"q{q:02}": float(np.quantile(residuals, q / 100)) for q in (5, 25, 50, 75, 95)},
+        },
     )

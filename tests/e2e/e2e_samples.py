@@ -45,7 +45,9 @@ def _interruptible() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def start(folder: Path, *arguments: object, module: str = "runner") -> "subprocess.Popen[str]":
+def start(
+    folder: Path, *arguments: object, module: str = "runner", **environment: str
+) -> "subprocess.Popen[str]":
     """`python -m runner ...` in a folder."""
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
@@ -61,6 +63,7 @@ def start(folder: Path, *arguments: object, module: str = "runner") -> "subproce
             "PYTHONPATH": str(REPOSITORY),
             "PYTHONIOENCODING": "utf-8",
             "COLUMNS": "300",
+            **environment,
         },
     )
 
@@ -70,8 +73,8 @@ def finish(process: "subprocess.Popen[str]") -> Done:
     return Done(process.returncode, out, err)
 
 
-def run(folder: Path, *arguments: object) -> Done:
-    return finish(start(folder, *arguments))
+def run(folder: Path, *arguments: object, **environment: str) -> Done:
+    return finish(start(folder, *arguments, **environment))
 
 
 def run_both(one: "subprocess.Popen[str]", other: "subprocess.Popen[str]") -> tuple[Done, Done]:

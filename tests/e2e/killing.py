@@ -283,3 +283,32 @@ def leftovers(root: Path) -> list[str]:
         for path in root.glob("trials/*/*")
         if path.is_dir() and ".locks" not in path.parts
     ]
+
+
+def disk(root: Path) -> dict[str, Any]:
+    """What is whole on disk of each pipeline's search, of entries, and of the run."""
+    found: dict[str, Any] = {
+        "stored": [entry["pipeline"] for entry in entries(root)],
+        "folders": sorted(path.name.rpartition("-")[0] for path in root.glob("entries/[a-z]*")),
+        "parts": sorted(path.name for path in root.glob("entries/.*/*")),
+        "staged": sorted(path.name for path in root.glob("runs/*/stage/*/*")),
+    }
+    for search in root.glob("trials/all-*/*"):
+        files = {p.relative_to(search).as_posix(): p for p in search.rglob("*") if p.is_file()}
+        whole = {name: _whole(path) for name, path in files.items() if name.endswith(".json")}
+        trials = sorted(path.name.removeprefix("trial_") for path in search.glob("trial_*"))
+        found[search.parent.name.removeprefix("all-")] = {
+            "files": sorted(files),
+            "weights": [t for t in trials if f"trial_{t}/checkpoint.weights.h5" in files],
+            "returned": [t for t in trials if whole.get(f"trial_{t}/result.json")],
+            "told": [t for t in trials if whole.get(f"trial_{t}/trial.json")],
+            "oracle": (whole.get("oracle.json") or {}).get("end_order", []),
+        }
+    return found
+
+
+def _whole(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text())
+    except ValueError:
+        return None

@@ -4,15 +4,19 @@ nothing had been is in test_killed.py, for every tuner.
 
 import functools
 import json
+import os
 import signal
 from pathlib import Path
 
 import pytest
-from e2e_samples import entries, run, start, stop, trials, wait_until, write
+from e2e_samples import REPOSITORY, entries, run, start, stop, trials, wait_until, write
 
 pytestmark = pytest.mark.e2e
 
+RESUMES = "interrupted; finished trials are kept: re-run the same command to resume"
 CODE = """
+import os
+import signal
 import time
 
 import keras
@@ -23,6 +27,35 @@ class Slow(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         time.sleep(0.1)
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+
+
+class Twice(keras.callbacks.Callback):
+    '''Gets a second Ctrl-C while it cleans up after the first.'''
+
+    def on_epoch_end(self, epoch, logs=None):
+        try:
+            interrupt()
+        finally:
+            try:
+                open("no such file")
+            except OSError:
+                os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.SIGINT)
+
+
+class Compiled(keras.callbacks.Callback):
+    '''Does what compiled code does with any exception of Python's.'''
+
+    def on_epoch_end(self, epoch, logs=None):
+        try:
+            interrupt()
+        except BaseException as error:
+            raise RuntimeError("initialization failed") from error
 
 
 def build(num_classes, units, rate):
@@ -83,3 +116,43 @@ def test_a_signal_ends_a_search_at_once_and_the_same_command_finishes_it(tmp_pat
     rows = {row["trial_id"]: row["started"] for row in trials(tmp_path, entry)}
     assert before.items() <= rows.items()
     assert not (tmp_path / "results" / "trials").exists()
+
+
+STOPPER = """
+import importlib.abc, os, signal, sys
+
+class Stopper(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, *_):
+        if name == os.environ["STOP_AT"]:
+            os.kill(os.getpid(), signal.SIGINT)
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+sys.meta_path.insert(0, Stopper())
+"""
+
+
+@pytest.mark.parametrize(
+    "module", ["runner.config.choices", "hydra", "runner.cli", "tensorflow.python.framework.ops"]
+)
+def test_a_signal_while_something_is_imported_is_told_in_a_sentence(
+    tmp_path: Path, module: str
+) -> None:
+    """Of the door itself, or of TensorFlow, whose compiled code makes another error of it."""
+    write(tmp_path, site__sitecustomize_py=STOPPER)
+    path = os.pathsep.join([str(tmp_path / "site"), str(REPOSITORY)])
+    folder = tmp_path / "user"
+    done = run(folder, "+experiment=digits", "debug=false", PYTHONPATH=path, STOP_AT=module)
+    assert (done.exit_code, done.out, done.err.splitlines()) == (130, "", [RESUMES])
+
+
+@pytest.mark.parametrize("name", ["Twice", "Compiled"])
+def test_a_signal_ends_a_run_whatever_becomes_of_the_exception(tmp_path: Path, name: str) -> None:
+    """A second one while it cleans up changes nothing; nothing is recorded as failed."""
+    text = EXPERIMENT.replace("my_code.Slow", f"my_code.{name}")
+    write(tmp_path, my_code_py=CODE, conf__experiment__slow_yaml=text)
+    done = run(tmp_path, "+experiment=slow")
+    assert (done.exit_code, done.err.splitlines()[-1]) == (130, RESUMES)
+    assert "Traceback" not in done.err
+    assert "failed" not in done.err
+    assert started(tmp_path) == {}
+    assert not (tmp_path / "results" / "history.json").exists()

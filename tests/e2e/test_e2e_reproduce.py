@@ -20,7 +20,10 @@ Path("imported.txt").write_text("yes")
 
 
 def build(hp, num_classes):
-    layers = [keras.layers.Dense(hp.Int("first", 4, 8), activation="relu")]
+    from my_helpers import activation  # which a change of this file alone does not show
+
+    assert Path("base.txt").read_text()
+    layers = [keras.layers.Dense(hp.Int("first", 4, 8), activation=activation)]
     deep = hp.Boolean("deep")
     with hp.conditional_scope("deep", [True]):
         if deep:
@@ -44,6 +47,7 @@ pipelines:
   own:
     data: {_target_: my_code.rows, split: {test: 0.2}}
     model: {_target_: my_code.build}
+    fingerprint: {files: [base.txt]}
   shipped:
     data: {kind: sklearn, name: iris, split: {test: 0.2}}
     model:
@@ -64,9 +68,10 @@ def make_rows(folder: Path, seed: int) -> None:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An experiment has run: a pipeline of own code and one of ours; then its YAML is lost."""
     folder = tmp_path_factory.mktemp("reproduce")
-    write(folder, my_code_py=MODELS, conf__experiment__pair_yaml=PAIR)
+    own = {"my_code_py": MODELS, "my_helpers_py": "activation = 'relu'", "base_txt": "then"}
+    write(folder, **own, conf__experiment__pair_yaml=PAIR)
     make_rows(folder, 1)
-    done = run(folder, "+experiment=pair")
+    done = run(folder, "+experiment=pair", "hooks.purge=null")
     assert done.exit_code == 0, done.err
     (folder / "conf").rename(folder / "conf.lost")
     (folder / "imported.txt").unlink()
@@ -132,6 +137,31 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
     assert "validation.settings.repeats: 2 → 1" in done.out
     results = (elsewhere / "results" / "runs").glob("*/result.json")
     assert "diverged" in [json.loads(path.read_bytes()).get("kind") for path in results]
+
+
+def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
+    folder: Path, tmp_path: Path
+) -> None:
+    """A module that one's own imports, and a file of `fingerprint`: no old result is reused, no
+    search goes on with other code, and a reproduction says what it is that changed.
+    """
+    changed, own = tmp_path / "changed", entries(folder)["own"]["id"]
+    shutil.copytree(folder, changed)
+    (changed / "conf.lost").rename(changed / "conf")
+    write(changed, my_helpers_py="activation = 'tanh'", base_txt="now")
+    verdict, done = run_both(
+        start(changed, f"reproduce={own}", "trust=true"),
+        start(changed, "+experiment=pair", "only=[own]", "reuse=true"),
+    )
+    assert done.exit_code == 0, done.err
+    assert f"own: not reused; from {own}, the nearest, differs:" in done.err
+    assert "own: a new search beside" in done.err
+    for said in (verdict.out, done.err):
+        assert "  code.my_helpers: " in said
+        assert "  files.base.txt: " in said
+        assert "code.my_code" not in said
+    assert "first difference: repeat 1, epoch 1," in verdict.out
+    assert "as then: the model's settings, the data's rows, packages and machine\n" in verdict.out
 
 
 def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Wrong input: exit code 2, one clear message, nothing started, nothing left."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -73,17 +74,44 @@ def test_wrong_input_is_refused_before_anything_is_started(
     assert sorted(path.name for path in tmp_path.iterdir()) == ["conf", "file"]
 
 
-@pytest.mark.parametrize("output", [[], ["hydra.run.dir=kept"], ["hydra.run.dir=kept/new"]])
+@pytest.mark.parametrize(
+    "subdir", [[], ["hydra.output_subdir=.hydra"], ["hydra.output_subdir=a/b"]]
+)
+@pytest.mark.parametrize("output", [[], ["hydra.run.dir=kept"], ["hydra.run.dir=kept/new/er"]])
 def test_a_mistake_that_only_the_data_shows_leaves_no_output_folder(
-    tmp_path: Path, output: list[str]
+    tmp_path: Path, output: list[str], subdir: list[str]
 ) -> None:
     """Nothing was started, though Hydra had made one; what was there before stays."""
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
-    (tmp_path / "kept").mkdir()
+    (tmp_path / "kept" / ".hydra").mkdir(parents=True)
+    (tmp_path / "kept" / ".hydra" / "mine.yaml").write_text("mine")
     (tmp_path / "kept" / "run.log").write_text("mine")
     table = "data={kind: table, path: rows.csv, target: c}"
-    done = run(tmp_path, DIGITS, "only=[mlp]", table, *output)
+    done = run(tmp_path, DIGITS, "only=[mlp]", table, *output, *subdir)
     assert done.exit_code == 2
     assert "has no column 'c'" in done.err
     assert not (tmp_path / "results" / "runs").exists()
-    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["run.log"]
+    kept = [path.relative_to(tmp_path / "kept") for path in (tmp_path / "kept").rglob("*")]
+    assert sorted(map(str, kept)) == [".hydra", ".hydra/mine.yaml", "run.log"]
+    assert (tmp_path / "kept" / "run.log").read_text() == "mine"
+
+
+@pytest.mark.parametrize("mode", ["run", "check"])
+def test_all_that_is_wrong_with_the_data_of_all_pipelines_is_told_at_once(
+    tmp_path: Path, mode: str
+) -> None:
+    """A run and mode=check say the same: each column, each file, what is no file."""
+    (tmp_path / "rows.csv").write_text("a,b\n1,2\n2,zz\n3,4\n4,5\n")
+    os.mkfifo(tmp_path / "pipe.csv")
+    table = "data={kind: table, path: rows.csv, target: c, columns: {d: number}}"
+    other = "+pipelines.cnn.data={path: pipe.csv}"
+    done = run(tmp_path, DIGITS, table, other, f"mode={mode}")
+    assert (done.exit_code, done.out) == (2, "")
+    for words in (
+        "rows.csv has no column 'c'",
+        "rows.csv has no column 'd'",
+        "column 'b': 'zz' stands among numbers",
+        "pipe.csv is no regular file",
+    ):
+        assert done.err.count(words) == 1
+    assert not (tmp_path / "results" / "runs").exists()

@@ -1,31 +1,99 @@
 """A run that is killed, wherever, and started again ends as one that nobody killed."""
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import killing
 import pytest
 
+import history
+from history.doctor import mend
+
 pytestmark = pytest.mark.e2e
 
+HYPERBAND = ["0000", "0001", "0002", "0003", "0004"]
+
 # One kill in each phase, in the order of the work; each start of the same command is killed at the
-# next of them. Kills at every trial, without training: tests/unit/runner/test_runner_search.py;
-# anywhere: tests/soak.
-PHASES = [
-    ("during a trial", "before:-hyperband/.*trial_0001/result.json"),
-    ("after a trial returned, before it is told", "after:-hyperband/.*trial_0001/result.json"),
-    ("between the two writes of a told trial", "before:-hyperband/.*/oracle.json"),
-    ("in the first repeat of the validation", "after:hyperband/classification_report.csv"),
-    ("while the entry's files are linked", "after:part/model.keras"),
-    ("after the folder is there, before the document", "before:killed/history.json$"),
-    ("between two pipelines", "after:killed/history.json$"),
-    ("in the search at random", "after:-random/.*/trial_0001/result.json"),
-    ("in the search of a grid", "before:-grid/.*/trial_0002/result.json"),
-    ("after the first guess", "after:-bayesian/.*/trial_0003/result.json"),
-    ("when the purge has begun", "after:-hyperband/.*/oracle.json$"),
-    ("in the middle of the purge", "after:trial_0000$#3"),  # two are in vain: it is not empty yet
+# next of them, and what is on disk then says that it was in that phase. Kills at every trial,
+# without training: tests/unit/runner/test_runner_search.py; anywhere: tests/soak.
+PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
+    (
+        "during a trial",
+        "before:-hyperband/.*trial_0001/result.json",
+        lambda disk: searching(disk, "hyperband", weights=2, returned=1, told=1, oracle=1),
+    ),
+    (
+        "after a trial returned, before it is told",
+        "after:-hyperband/.*trial_0001/result.json",
+        lambda disk: searching(disk, "hyperband", weights=2, returned=2, told=1, oracle=0),
+    ),
+    (
+        "between the two writes of a told trial",
+        "before:-hyperband/.*/oracle.json",
+        lambda disk: searching(disk, "hyperband", weights=3, returned=3, told=3, oracle=0),
+    ),
+    (
+        "in the first repeat of the validation",
+        "after:hyperband/classification_report.csv",
+        lambda disk: (
+            disk["hyperband"]["oracle"] == HYPERBAND and "history.json" not in disk["staged"]
+        ),
+    ),
+    (
+        "while the entry's files are linked",
+        "after:part/model.keras",
+        lambda disk: "model.keras" in disk["parts"] and disk["folders"] == [],
+    ),
+    (
+        "after the folder is there, before the document",
+        "before:killed/history.json$",
+        lambda disk: (disk["folders"], disk["stored"], disk["parts"]) == (["hyperband"], [], []),
+    ),
+    (
+        "between two pipelines",
+        "after:killed/history.json$",
+        lambda disk: disk["stored"] == ["hyperband"] and "random" not in disk,
+    ),
+    (
+        "in the search at random",
+        "after:-random/.*/trial_0001/result.json",
+        lambda disk: searching(disk, "random", weights=2, returned=2, told=1, oracle=1),
+    ),
+    (
+        "in the search of a grid",
+        "before:-grid/.*/trial_0002/result.json",
+        lambda disk: searching(disk, "grid", weights=2, returned=2, told=2, oracle=2),
+    ),
+    (
+        "after the first guess",
+        "after:-bayesian/.*/trial_0003/result.json",
+        lambda disk: searching(disk, "bayesian", weights=2, returned=4, told=3, oracle=3),
+    ),
+    (
+        "when the purge has begun",
+        "after:-hyperband/.*/oracle.json$",
+        lambda disk: (
+            "oracle.json" not in disk["hyperband"]["files"]
+            and disk["hyperband"]["returned"] == HYPERBAND
+        ),
+    ),
+    (
+        "in the middle of the purge",
+        "after:trial_0000$#4",  # three are in vain: it is not empty yet
+        lambda disk: (
+            disk["hyperband"]["returned"] == HYPERBAND[1:]
+            and "search.json" in disk["hyperband"]["files"]
+        ),
+    ),
 ]
+
+
+def searching(disk: dict[str, Any], pipeline: str, **counts: int) -> bool:
+    """Whether a search has so many of each kind of file; of the oracle, so many trials in it."""
+    found = {key: len(disk[pipeline][key]) for key in counts}
+    return found == counts and pipeline not in disk["stored"]
 
 
 def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Path) -> None:
@@ -34,9 +102,11 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Pa
     code, output = killing.finish(folder, "reference", arguments)
     assert code == 0, output
     seen: dict[str, Any] = {}
-    for phase, place in PHASES:
+    for phase, place, is_there in PHASES:
         code, output = killing.finish(folder, "killed", arguments, kill_at=place)
         assert code == -9, f"it was to be killed {phase} and ended with {code}: {output}"
+        disk = killing.disk(folder / "killed")
+        assert is_there(disk), f"it was to be killed {phase}, and on disk is {disk}"
         now = killing.ended_trials(folder / "killed")
         assert all(now[trial] == seen[trial] for trial in seen if trial in now), phase
         seen |= now
@@ -47,7 +117,11 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Pa
     assert "taken over from the history" in output
     assert killing.picture(folder / "killed") == killing.picture(folder / "reference")
     assert killing.leftovers(folder / "killed") == []
+    assert [*folder.glob("killed/.locks/*")] == []
     assert killing.has_ended(folder / "killed")
+    found = [finding.what for part in mend(history.open(folder / "killed")) for finding in part]
+    # No result is there twice.
+    assert [what for what in found if "left of a write that did not end" not in what] == []
     rows = 0
     for entry in killing.entries(folder / "killed"):
         for row in killing.trials(folder / "killed", entry):

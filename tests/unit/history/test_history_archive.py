@@ -253,12 +253,13 @@ def test_a_wrong_hash_is_refused(entries: list[Entry], other: History, path: Pat
     ("content", "what"),
     [
         (None, r"entry\.json is missing"),
-        *((content, "JSONDecodeError") for content in (b"{", b"", b"\xff", b"[" * 10_000)),
+        *((content, "JSONDecodeError") for content in (b"{", b"", b"\xff", b"[" * 1_040)),
         (b"[1]", "is not the document of an entry"),
         (json.dumps(document(schema_version=99)).encode(), "schema version 99"),
-        (bytes(2**26 + 1), "larger than"),
+        (json.dumps(document(schema_version=True)).encode(), "schema version True"),
+        (bytes(2**26 + 1), "more than an archive may"),
     ],
-    ids=["missing", "cut", "empty", "binary", "deep", "list", "newer", "large"],
+    ids=["missing", "cut", "empty", "binary", "deep", "list", "newer", "true", "large"],
 )
 def test_a_document_that_is_missing_or_no_document_is_refused(
     other: History, path: Path, content: bytes | None, what: str
@@ -303,6 +304,77 @@ def test_an_archive_that_announces_too_much_is_refused(
     pack(path)
     monkeypatch.setattr(f"history.exchange.archive.{limit}", value)
     is_refused(other, path, match="more than an archive may")
+
+
+def test_documents_that_unfold_to_more_than_memory_holds_are_refused(
+    other: History, path: Path
+) -> None:
+    """Each may be large; their sum may not, and none of them is read first."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for number in range(3):
+            text = json.dumps(document(id=f"mlp-{number}", artefacts={}))
+            archive.writestr(f"mlp-{number}/entry.json", text + " " * 30 * 2**20)
+    is_refused(other, path, match="more than an archive may .*67,108,864 of documents")
+
+
+def test_a_document_of_millions_of_lists_is_refused_unread(other: History, path: Path) -> None:
+    """Each takes two letters, and memory for thirty times as much."""
+    lists = json.dumps(document(artefacts={}))[:-1] + ', "pad": [' + "[]," * 10**6 + "[]]}"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(f"{ID}/entry.json", lists)
+    is_refused(other, path, match="holds more lists and mappings than text")
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_file_that_is_packed_as_no_archive_of_ours_is_refused(
+    other: History, path: Path, method: int
+) -> None:
+    """A byte of these may unfold to a million."""
+    with zipfile.ZipFile(path, "w", method) as archive:
+        archive.writestr(f"{ID}/entry.json", json.dumps(document()))
+        archive.writestr(f"{ID}/model.keras", MODEL)
+    is_refused(other, path, match=f"'{ID}/entry.json' is no file of an entry")
+
+
+@pytest.mark.parametrize("key", ["run_id", "experiment", "pipeline", "task", "manager", "created"])
+def test_a_name_of_several_lines_is_refused(other: History, path: Path, key: str) -> None:
+    """And one with control characters; a time may hold neither."""
+    for odd in ("2026-01-01\n10:00:00", "2026-01-01\x1b10:00:00", "2026-01-01\u202810:00:00"):
+        pack(path, document(**{key: odd}))
+        is_refused(other, path, match=f"entry.json.*{key} is ")
+
+
+def with_config(path: Path, content: bytes) -> None:
+    """Write an archive by hand of an entry with this config."""
+    config = {
+        "path": f"entries/{ID}/config.yaml",
+        "bytes": len(content),
+        "sha256": hashlib.sha256(content).hexdigest(),
+    }
+    files = {f"{ID}/config.yaml": content}
+    pack(path, document(artefacts={"config": config}), files)
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        (b'pipelines: {mlp: {model: {a: [{"x\\nhooks": 1}]}}}', "key 'x.nhooks' is not printable"),
+        (b'pipelines: {"m\\u2028p": {}}', "key 'm.u2028p' is not printable"),
+        (b"a: &x [1]\nb: *x", "aliases"),
+        (b"#" * (2**20 + 1), "larger than 1,048,576 bytes"),
+        (b"a: [", "not find expected node content"),
+        (b"\xff", "decode"),
+    ],
+)
+def test_a_config_that_no_run_writes_is_refused(
+    other: History, path: Path, content: bytes, what: str
+) -> None:
+    """Keys that are no printable line, at any depth; aliases, what is too large, and no YAML."""
+    with_config(path, b"pipelines: {mlp: {model: {a: 1}}}")
+    assert [entry.id for entry in read_archive(other, path)] == [ID]
+    other.remove(other.get(ID))
+    with_config(path, content)
+    is_refused(other, path, match=what)
 
 
 def test_an_encrypted_file_is_refused(other: History, path: Path) -> None:

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import pytest
 from history_samples import REPOSITORY, Add, Cli, python
+from omegaconf import OmegaConf
+from tinydb import where
 
 import history
 from history.entry import Entry
+from history.store import Store
 from history.view.text import EntryRows, render
 
 Failed = Callable[[], Entry]
@@ -207,6 +210,25 @@ def test_control_characters_of_a_name_do_not_reach_the_terminal(add: Add, cli: C
         assert r"\x1b[31mred\u202e" in text
 
 
+@pytest.mark.parametrize("form", [["export", "--csv"], ["export", "--json"], ["list", "--json"]])
+def test_what_is_for_programs_does_not_steer_a_terminal(
+    add: Add, root: Path, form: list[str]
+) -> None:
+    """In a file and through a pipe, every letter of it is as it was."""
+    add(experiment="\x9b31mred")
+    command = [sys.executable, "-m", "history", "--root", str(root), *form]
+    ours, theirs = os.openpty()
+    subprocess.run(command, stdout=theirs, check=True, cwd=REPOSITORY)
+    os.close(theirs)
+    shown = os.read(ours, 100_000)
+    os.close(ours)
+    assert rb"\x9b31mred" in shown
+    assert shown.decode().replace("\r", "").replace("\n", "").isprintable()
+    piped = subprocess.run(command, capture_output=True, check=True, cwd=REPOSITORY).stdout
+    assert "\x9b31mred" in piped.decode()
+    assert piped.count(b"\n") == shown.count(b"\n")
+
+
 # The best
 
 
@@ -264,7 +286,6 @@ def test_export_writes_what_was_asked_for(
     assert ids(cli, "export", "--json") == [first, second, broken]
     assert ids(cli, "export", "@-1", first, first[:-1], "--json") == [first, broken]
     assert ids(cli, "export", "--status", "failed", "--json") == [broken]
-    assert ids(cli, "export", first, "--status", "failed", "--json") == []
     for kind in ("csv", "json"):
         path = tmp_path / f"out.{kind}"
         assert cli("export", f"--{kind}", path) == ("", f"entries in {path}: 3\n")
@@ -278,6 +299,41 @@ def test_export_does_not_overwrite_the_history(add: Add, root: Path, cli: Cli, p
     before = (root / "history.json").read_bytes()
     assert "overwrite the history" in cli("export", "--json", root / place, exit_code=2).err
     assert (root / "history.json").read_bytes() == before
+
+
+def test_an_export_of_nothing_writes_nothing(add: Add, cli: Cli, tmp_path: Path) -> None:
+    """Neither a file nor a line: an entry that is named must match the filters as well."""
+    id, file = add("classification").id, tmp_path / "out"
+    for form in ("--csv", "--json", "--archive"):
+        written = cli("export", id, "--task", "regression", form, file, exit_code=2)
+        assert "nothing to export" in written.err.splitlines()[-1]
+    assert cli("export", "--status", "failed", "--json", exit_code=2).out == ""
+    assert not file.exists()
+
+
+def test_an_exported_experiment_says_and_runs_nothing_of_its_own(add: Add, cli: Cli) -> None:
+    """What an entry from elsewhere holds stays a comment or a value, whatever is in it, and of its
+    root keys only those that decide a result remain; the code that it would import is named.
+    """
+    config = {
+        **{"seed": 7, "threads": 1, "backend": "jax", "deterministic": True},
+        **{"hooks": {"a": {"_target_": "os.abort"}}, "trust": True, "paths": {"root": "/"}},
+        **{"defaults": ["/hooks: theirs"], "hydra": {"run": {"dir": "/"}}, "mode": "check"},
+        "pipelines": {
+            "m\nhooks: {}": {
+                "model": {"_target_": "runner.models.mlp", "a\nhooks: {}": "${oc.env:A}"},
+                "data": {"_target_": "their_data.rows", "x": [{"function": "os.system"}]},
+            }
+        },
+    }
+    text = cli("export", add(config=json.dumps(config)).id, "--experiment").out
+    comments = [line for line in text.splitlines() if line.startswith("#")]
+    assert text.startswith("\n".join([*comments, ""]))
+    assert "# It imports and runs: their_data.rows, os.system" in comments
+    assert any(r"to be set here: model.a\nhooks: {}" in line for line in comments)
+    content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
+    kept = ("seed", "threads", "backend", "deterministic")
+    assert content == {key: config[key] for key in kept} | {"pipelines": config["pipelines"]}
 
 
 # Errors
@@ -304,7 +360,8 @@ def test_export_does_not_overwrite_the_history(add: Add, root: Path, cli: Cli, p
         ("export nope --csv", "no entry 'nope'"),
         ("export --csv /no/such/folder/x.csv", "its folder does not exist"),
         ("export --csv pipe", "it is not a file"),
-        ("export --status failed --archive none.zip", "at least one entry"),
+        ("export --status failed --archive none.zip", "nothing to export"),
+        ("import pipe", "nothing to import at"),
         ("remove @0", "nothing was removed; --yes"),
         ("lst", "invalid choice"),
         ("", "COMMAND"),
@@ -329,6 +386,25 @@ def test_an_empty_root_is_no_error(root: Path, cli: Cli) -> None:
     assert cli("list") == ("", f"no entries in {root}\n")
     assert ids(cli, "list", "--json") == []
     assert list(root.iterdir()) == []
+
+
+def test_entries_of_a_newer_release_are_named_once_and_the_others_are_there(
+    add: Add, root: Path
+) -> None:
+    """One line of a command, however often it reads: it lists, shows and removes the others."""
+    newer = [add(pipeline=name).document for name in ("new-a", "new-b")]
+    other, last = add(), add()
+    store = Store(root)
+    with store.changing() as table:
+        table.update({"schema_version": 99}, where("pipeline").one_of(["new-a", "new-b"]))
+    commands = (["list"], ["show", other.id], ["compare", other.id, last.id], ["best"])
+    for command in (*commands, ["remove", other.id, last.id, "--yes"]):
+        done = python("-m", "history", "--root", root, *command)
+        assert done.returncode == 0
+        assert done.stderr.count("has the schema version 99") == 1
+        for document in newer:
+            assert done.stderr.count(f"'{document['id']}'") >= 1
+    assert [row["id"] for row in store.all()] == [document["id"] for document in newer]
 
 
 def test_a_reader_that_stops_early_is_no_error(add: Add, root: Path) -> None:

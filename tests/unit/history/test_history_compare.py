@@ -192,7 +192,7 @@ def test_what_led_to_the_results_is_compared_section_by_section(root: Path) -> N
             },
             "git": {"commit": "c1", "dirty": True},
         },
-        identity={"sources": {"model": "h2"}},
+        identity={"code": {"model": "h2"}},
     )
     assert compare(history.open(root), a, b)["differs"] == {
         "config": {},

@@ -10,7 +10,14 @@ from history_samples import Add
 import history
 from history import registry
 from history.entry import Entry, new_id, select
-from history.errors import HistoryError, InputError, IntegrityError, UnknownEntry
+from history.errors import (
+    ExperimentError,
+    HistoryError,
+    InputError,
+    IntegrityError,
+    UnknownEntry,
+    UntrustedCode,
+)
 from history.files import sha256
 from history.ranking import rank
 
@@ -39,6 +46,18 @@ def test_values_are_read_by_dotted_key() -> None:
     ):
         assert entry.value(key, default) == expected
     assert (entry.metric("accuracy"), entry.repeats) == (None, 0)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [10**400, -(10**400), float("nan"), float("inf"), "x", [1]],
+    ids=lambda value: str(value)[:5],
+)
+def test_a_metric_is_a_finite_number_or_none(tmp_path: Path, value: object) -> None:
+    """Whatever a document from elsewhere has in its place."""
+    document = {"validation": {"metrics": {"accuracy": value, "loss": 1}}}
+    entry = Entry(document, tmp_path)
+    assert (entry.metric("accuracy"), entry.metric("loss")) == (None, 1.0)
 
 
 def test_what_the_fingerprint_is_made_of_is_an_artefact(add: Add, root: Path) -> None:
@@ -164,3 +183,39 @@ def test_what_cannot_be_an_entry_is_refused(root: Path, tmp_path: Path) -> None:
             manager.add(document, files)
     assert all(path.exists() for path in paths.values())
     assert not root.exists()
+
+
+def test_a_message_shows_control_characters_of_a_name_and_obeys_none() -> None:
+    """Whatever it quotes, a column, a folder or another error, of any kind of error; its own lines
+    stay lines.
+    """
+    name = "\x1b[31mred\u202e\udcff\rx"
+    for error in (ExperimentError(f"a\n{name}"), UntrustedCode(name, [name])):
+        assert r"\x1b[31mred\u202e\udcff\rx" in f"{error}"
+        assert "\n" in str(error)
+        assert str(error).replace("\n", "").isprintable()
+
+
+@pytest.mark.parametrize("content", [b"5", b"[5]", b"[{}]", b'{"a": 1}', b"[[1]]", b"null"])
+def test_refits_that_are_none_are_damage(tmp_path: Path, content: bytes) -> None:
+    """An entry from elsewhere may hold anything there; its document says two refits."""
+    entry = Entry({"id": "mlp-1", "validation": {"runs": [{}, {}]}}, tmp_path)
+    (tmp_path / "history.json").write_bytes(content)
+    entry.document["artefacts"] = {
+        "history": {
+            "path": "history.json",
+            "bytes": len(content),
+            "sha256": sha256(tmp_path / "history.json"),
+        }
+    }
+    with pytest.raises(IntegrityError, match="no list of refits"):
+        entry.refits()
+
+
+def test_what_is_left_out_is_named_in_letters_to_print(caplog: pytest.LogCaptureFixture) -> None:
+    """Whatever the folder and the row are called."""
+    root = Path("/\x1b[31m")
+    assert select([{"id": "\x1b[2J"}, {"id": "b"}], root) == []
+    [said] = caplog.messages
+    assert said.isprintable()
+    assert r"left out of the history in /\x1b[31m: '\x1b[2J', 'b'" in said

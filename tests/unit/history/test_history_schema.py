@@ -158,6 +158,7 @@ def test_a_document_of_a_release_to_come_is_named_and_left_out(
     Store(root).insert(document(schema_version=version))
     before = tree(root)
     assert [entry.id for entry in history.open(root).entries()] == ["old"]
+    assert [entry.id for entry in history.open(root).entries()] == ["old"]
     [said] = caplog.messages
     assert f"entry 'mlp-1' has the schema version {version!r}; this release reads 1 to" in said
     assert "install the release that wrote it" in said

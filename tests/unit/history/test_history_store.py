@@ -5,7 +5,10 @@ import math
 import multiprocessing
 import os
 import random
+import signal
+import stat
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -14,6 +17,7 @@ import pytest
 from history_killing import (
     Check,
     Said,
+    Say,
     Writer,
     add_entries,
     insert_documents,
@@ -22,10 +26,14 @@ from history_killing import (
     wrong_after_mending,
     wrong_in_the_database,
 )
-from history_samples import Add, python, tree
+from history_samples import Add, artefacts, python, tree
 from tinydb import TinyDB
 
+import history
+from history import registry
+from history.doctor import mend
 from history.errors import HistoryError, UnknownEntry
+from history.files import held
 from history.store import Store, read_tables
 
 
@@ -52,10 +60,27 @@ def test_what_is_inserted_is_read_back(store: Store) -> None:
 
 def test_what_json_cannot_say_is_refused(store: Store) -> None:
     """The message tells what it was, and the history stays empty."""
-    for value in (object(), {1, 2}, 1 + 2j, {(1, 2): 3}, 2**70, b"bytes"):
-        with pytest.raises(HistoryError, match=r"JSON|set|bytes|complex|object|64-bit|key"):
+    for value in (object(), {1, 2}, 1 + 2j, {(1, 2): 3}, b"bytes"):
+        with pytest.raises(HistoryError, match=r"JSON|set|bytes|complex|object|key"):
             store.insert({"id": "mlp-1", "value": value})
     assert store.all() == []
+
+
+def test_what_json_has_no_number_or_letter_for_is_written_as_text(store: Store) -> None:
+    """An integer beyond 64 bits, and half a surrogate pair, such as stands in the name of a file
+    that is not UTF-8: in values, keys, lists, paths and arrays.
+    """
+    odd = {"id": "mlp-1", "big": [2**70, -(2**64)], "text": "a\udcff", "\ud800": {2**70: (2**64,)}}
+    store.insert({**odd, "path": Path("a\udcff"), "array": np.array([2**70, "b\udcff"], object)})
+    [found] = store.all()
+    assert found == {
+        "id": "mlp-1",
+        "big": [str(2**70), str(-(2**64))],
+        "text": r"a\udcff",
+        r"\ud800": {str(2**70): [str(2**64)]},
+        "path": r"a\udcff",
+        "array": [str(2**70), r"b\udcff"],
+    }
 
 
 def test_what_is_not_there_is_not_removed(store: Store) -> None:
@@ -117,8 +142,36 @@ def test_the_generation_before_is_kept(
         before = path.read_bytes()
         store.insert({"id": id})
         assert previous.read_bytes() == before
-    names = {"history.json", "history.previous.json", ".history.lock"}
+    names = {"history.json", "history.previous.json"}
     assert {file.name for file in path.parent.iterdir()} == names
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_whom_the_user_lets_read_is_kept(
+    store: Store, links: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The database keeps its mode through every change, and the generation before has it too; while
+    it is written nobody else may read it.
+    """
+    if not links:
+        monkeypatch.setattr(os, "link", mock.Mock(side_effect=OSError(1, "not permitted")))
+    seen = []
+    fsync = os.fsync
+
+    def record(descriptor: int) -> None:
+        seen.append(stat.filemode(os.fstat(descriptor).st_mode))
+        fsync(descriptor)
+
+    store.insert({"id": "a"})
+    store.insert({"id": "b"})
+    assert store.path.stat().st_mode & 0o044  # nobody has asked for less
+    store.path.chmod(0o600)
+    monkeypatch.setattr(os, "fsync", record)
+    for id in "cd":
+        store.insert({"id": id})
+        for path in (store.path, store.previous):
+            assert stat.filemode(path.stat().st_mode) == "-rw-------"
+    assert {mode for mode in seen if mode.startswith("-")} == {"-rw-------"}
 
 
 # Kills and writers at once
@@ -141,9 +194,67 @@ def test_a_kill_loses_nothing_that_was_acknowledged(
         assert check(root, said) == []
 
 
+def test_a_result_that_is_stored_again_after_a_kill_is_one_entry(root: Path) -> None:
+    """Killed as its folder is whole and the database not yet replaced, the run stores it again; the
+    doctor finds nothing to put back. What fails again, and what another run found, stands beside.
+    """
+    same = {"run_id": "r1", "pipeline": "mlp", "fingerprint": "f" * 64, "status": "complete"}
+
+    def store(root: Path, **keys: str) -> str:
+        manager = registry.manager("regression", root)
+        return manager.add({**same, **keys}, artefacts(manager, root.parent / "made")).id
+
+    def is_killed(root: Path, _: random.Random, __: Say) -> None:
+        replace = Path.replace
+        end = partial(os.kill, os.getpid(), signal.SIGKILL)
+        with mock.patch.object(
+            Path, "replace", lambda a, b: end() if b.name == "history.json" else replace(a, b)
+        ):
+            store(root)
+
+    kill(is_killed, root, random.Random(), Said(), longest=1)
+    [unacknowledged] = (root / "entries").iterdir()
+    assert Store(root).all() == []
+    id = store(root)
+    assert unacknowledged.name == id
+    repaired, left = mend(history.open(root))
+    assert [finding.what for finding in (*repaired, *left) if "write" not in finding.what] == []
+    assert [entry.id for entry in history.open(root).entries()] == [id]
+    others = [store(root, status="failed") for _ in range(2)] + [store(root, run_id="r2")]
+    assert len({id, *others}) == 4
+    assert mend(history.open(root)) == ([], [])
+
+
 def test_processes_lose_no_insert(root: Path) -> None:
     """Four writers with 25 inserts each leave 100 documents, each writer's in its order."""
     assert write_at_once(root, 4, 25) == []
+
+
+def test_a_lock_is_gone_with_its_holder_and_lets_one_in_at_a_time(tmp_path: Path) -> None:
+    """Four processes that take it in turns never meet, although each deletes the file that the
+    others wait for; nested, it stays until the outermost has ended.
+    """
+    lock, inside = tmp_path / "locks" / "a.lock", tmp_path / "inside"
+    with held(lock, "it"), held(lock, "it"):
+        pass
+    with multiprocessing.get_context("fork").Pool(4) as pool:
+        assert pool.starmap(take_turns, [(lock, inside)] * 4) == [40] * 4
+    with held(lock, "it"):
+        with held(lock, "it"):
+            pass
+        assert lock.read_text().startswith(f"process {os.getpid()} ")
+    assert [*lock.parent.iterdir()] == []
+
+
+def take_turns(lock: Path, inside: Path) -> int:
+    """Return how often this process was inside alone."""
+    alone = 0
+    for _ in range(40):
+        with held(lock, "it"):
+            inside.mkdir()  # fails where another is inside
+            alone += 1
+            inside.rmdir()
+    return alone
 
 
 def test_readers_need_no_lock_and_see_whole_files(root: Path) -> None:
@@ -207,7 +318,7 @@ except HistoryError as error:
     assert "history.json" in done.stdout
     assert "File too large" in done.stdout
     assert [document["id"] for document in Store(root).all()] == ["old"]
-    assert {path.name for path in root.iterdir()} <= {"history.json", ".history.lock"}
+    assert {path.name for path in root.iterdir()} == {"history.json"}
 
 
 @pytest.mark.parametrize(

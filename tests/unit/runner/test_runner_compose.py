@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import hydra
 import pytest
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
@@ -10,6 +11,9 @@ from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, probl
 from history import registry
 from history.config import _unescaped, literal_yaml
 from history.trees import lookup, texts
+from runner import cli
+from runner.config.arguments import for_hydra
+from runner.config.choices import conf_folder
 from runner.config.compose import effective, overlay
 from runner.config.schema import HyperbandTuner, RandomTuner, Target
 
@@ -204,6 +208,33 @@ def test_a_root_that_cannot_be_written_to_is_found_by_trying(tmp_path: Path) -> 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "results"]
 
 
+def test_a_folder_for_trials_that_cannot_be_written_to_is_found_by_trying(tmp_path: Path) -> None:
+    """A file in its place, a name that the file system does not take, a folder of the kernel's;
+    and names of pipelines that would make such a name. All of them at once, and nothing is left.
+    """
+    (tmp_path / "file").touch()
+    given = {
+        "file": {"tuner": {"directory": "file"}},
+        "below": {"tuner": {"directory": "file/trials"}},
+        "long": {"tuner": {"directory": "deep/" + "x" * 300}},
+        "project": {"tuner": {"project_name": "x" * 300}},
+        "kernel": {"tuner": {"directory": "/proc/trials"}},
+        "right": {"tuner": {"directory": "deep/er"}},
+    }
+    found = problems(lambda: from_files({**SECTIONS, "pipelines": given}))
+    assert {key.split(".")[1] for key in found} == given.keys() - {"right"}
+    assert {key.split(".", 2)[2] for key in found} == {"tuner.directory"}
+    assert "Not a directory" in found["pipelines.file.tuner.directory"]
+    assert "File name too long" in found["pipelines.project.tuner.directory"]
+    assert (
+        "letters"
+        in problems(lambda: from_files({**SECTIONS, "pipelines": {"x" * 101: {}}}))[
+            f"pipelines.{'x' * 101}"
+        ]
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
 def test_the_effective_config_is_whole_and_composes_to_the_same() -> None:
     """It says what each pipeline inherited, and nothing is left to resolve."""
     made = from_files({**TWO, "seed": 3})
@@ -275,6 +306,14 @@ def test_data_are_chosen_by_group_or_given_whole(given: str, data: dict[str, Any
     """Nothing of the replaced section is left, as in a file."""
     made = from_hydra("experiment=digits", "only=[mlp]", f"data={given}").pipelines["mlp"]
     assert made.data == from_files({**SECTIONS, "data": data}).pipelines["main"].data
+
+
+def test_a_choice_that_is_empty_takes_something_away(tmp_path: Path) -> None:
+    """So no pipeline can have anything of it, and none is refused for that."""
+    (tmp_path / "conf" / "callbacks").mkdir(parents=True)
+    (tmp_path / "conf" / "callbacks" / "none.yaml").write_text("{}")
+    found = from_files({**SECTIONS, "callbacks": {}}, "callbacks=none")
+    assert found.pipelines["main"].callbacks == {}
 
 
 def test_callbacks_and_hooks_are_chosen_and_taken_out_by_name() -> None:
@@ -352,3 +391,32 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes(
 
     found = problems(lambda: from_files({**SECTIONS, "manager": "of_plots"}))
     assert "plot_of_mine, which a run does not make" in found["pipelines.main.manager"]
+
+
+def test_a_tilde_on_the_command_line_is_the_home_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unquoted too, which Hydra's grammar refuses, in lists and mappings, and of the run's own
+    output; what is quoted stays as it is.
+    """
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    typed = [
+        "paths.root=~/r",
+        "data.path={train: ~/a b.csv, test: ~/c}",
+        "~fit",
+        "-cd=~",
+        "a='~,~'",
+    ]
+    assert for_hydra(typed[:1]) == ["paths.root='~/r'"]
+    assert [for_hydra([each], values=False)[0].lstrip("+") for each in typed[1:]] == [
+        "data.path={train: '~/a b.csv', test: '~/c'}",
+        "~fit",
+        "-cd=~",
+        "a='~,~'",
+    ]
+    cli.register()
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        given = for_hydra(["+experiment=digits", "paths.root=~/r"])
+        composed = hydra.compose("config", given, return_hydra_config=True)
+        cli.Check().on_run_start(composed)
+        assert composed.hydra.run.dir.startswith(f"{tmp_path}/home/r/runs/")

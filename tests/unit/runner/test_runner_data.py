@@ -2,7 +2,10 @@
 
 import importlib
 import io
+import os
 import sys
+import tracemalloc
+import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +16,7 @@ from numpy.typing import NDArray
 from runner_samples import data, read
 
 from runner.config.schema import PARTS, Data, Split
+from runner.data import dataset
 from runner.data.dataset import Dataset, Part
 from runner.data.split import refuse_leaks, split
 from runner.errors import ConfigError, DataError
@@ -20,6 +24,7 @@ from runner.errors import ConfigError, DataError
 pyarrow: Any = importlib.import_module("pyarrow")  # has no types
 parquet: Any = importlib.import_module("pyarrow.parquet")
 
+DICTIONARY = pyarrow.array([b"x", b"y"]).dictionary_encode()
 X = np.arange(200, dtype="float32").reshape(100, 2)
 Y = np.repeat([0, 1], [80, 20])
 CLASSES = ("a", "b")
@@ -263,6 +268,88 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(content: bytes, tmp_
         data(kind="npz", path=str(tmp_path / "rows.npz"))
 
 
+def with_header(header: bytes) -> bytes:
+    """An .npz file whose array `x` says of itself what is not so."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as made:
+        made.writestr("x.npy", npy(header))
+        made.writestr("y.npy", saved(np.save, Y))
+    return file.getvalue()
+
+
+def npy(header: bytes, content: bytes = bytes(100)) -> bytes:
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + content
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (10000000000000, 2)}\n",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (2000000000, 2)}\n",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (5,)}\n",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (-5, -5)}\n",
+        b"{'descr': '<U0', 'fortran_order': False, 'shape': (10000000000000, 2)}\n",
+        b"{'descr': '<f4', 'fortran_order': False, 'shape': (" + b"-" * 9000 + b"5,)}\n",
+        b"no header",
+    ],
+    ids=["vast", "large", "short", "negative", "weightless", "deep", "none"],
+)
+def test_a_header_is_believed_if_the_array_is_as_large_as_it_says(
+    header: bytes, tmp_path: Path
+) -> None:
+    """Before any memory is taken for it."""
+    (tmp_path / "rows.npz").write_bytes(with_header(header))
+    tracemalloc.start()
+    with pytest.raises(DataError, match=r"^data\.path: cannot read .*rows\.npz as an \.npz"):
+        data(kind="npz", path=str(tmp_path / "rows.npz"))
+    assert tracemalloc.get_traced_memory()[1] < 2e7
+    tracemalloc.stop()
+
+
+def test_arrays_that_do_not_fit_into_memory_are_not_read(
+    npz: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However small the file is."""
+    section = npz(x=X, y=Y)
+    monkeypatch.setattr(dataset, "available", lambda: 2000)
+    with pytest.raises(DataError, match=r"cannot read .*rows\.npz .*: they take .* GB of memory"):
+        data(**section)
+
+
+def test_a_path_may_begin_at_home(
+    npz: Callable[..., dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of all rows, or of a part."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    npz(x=X, y=Y)
+    assert len(data(kind="npz", path="~/rows.npz").train) == 80
+    paths = {"train": "~/rows.npz", "validation": "~/other.npz"}
+    np.savez(tmp_path / "other.npz", x=-X, y=Y)
+    assert len(data(kind="npz", path=paths).validation) == 100
+
+
+@pytest.mark.parametrize("missing", [np.nan, np.inf, np.datetime64("NaT")])
+def test_rows_of_no_time_are_not_the_newest(
+    npz: Callable[..., dict[str, Any]], missing: Any
+) -> None:
+    """Nor a group of their own: how many there are is said."""
+    times = np.arange(100).astype("datetime64[s]" if str(missing) == "NaT" else "float64")
+    times[[7, 8]] = missing
+    words = r"data\.split\.column: 2 of the 100 values are missing or infinite, the first in row 8"
+    for kind in ("chronological", "grouped"):
+        with pytest.raises(DataError, match=words):
+            data(**npz(x=X, y=Y, t=times), split={"kind": kind, "column": "t"})
+
+
+@pytest.mark.parametrize("name", ["rows.npz", "rows.csv", "rows.parquet"])
+def test_what_is_no_regular_file_is_not_opened(name: str, tmp_path: Path) -> None:
+    """A FIFO would keep the run waiting for ever."""
+    os.mkfifo(tmp_path / name)
+    kind = {"kind": "npz"} if name == "rows.npz" else {"kind": "table", "target": "y"}
+    with pytest.raises(DataError, match=rf"^data\.path: .*{name} is no regular file"):
+        data(**kind, path=str(tmp_path / name))
+
+
 @pytest.mark.parametrize(
     ("x", "y", "task", "words"),
     [
@@ -294,9 +381,12 @@ def test_a_file_that_is_no_npz_file_is_an_error_of_the_data(content: bytes, tmp_
         (X, np.zeros(100, int), "classification", "at least two classes; there is only \\[0\\]"),
         (X, Y + 0.5, "classification", "is this a regression"),
         (X, Y.astype(str), "regression", "is this a classification"),
+        (X, Y.astype("S1"), "classification", "classes are whole numbers or text, not \\|S1"),
+        (X, Y.astype("M8[s]"), "classification", "whole numbers or text, not datetime64"),
         (X, Y[:-1], "regression", "100 rows of features, but targets of shape \\(99,\\)"),
         (X, np.stack([Y, Y], axis=1), "regression", "targets of shape \\(100, 2\\)"),
         (X[:, 0], Y, "regression", "at least one column"),
+        (X[:, :0], Y, "regression", r"shape \(100, 0\); they need rows and at least one column"),
         (X.astype(str), Y, "regression", "a model takes numbers"),
     ],
 )
@@ -655,6 +745,18 @@ def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
             {"columns": {}, "name": "rows.parquet"},
             r"column 'when' is of type datetime64: say columns: \{when: ignore\}",
         ),
+        *(
+            ({"a": made, "price": [1, 2]}, {"name": "rows.parquet", **keys}, words)
+            for made in ([[1], [2]], [{"b": 1}, None], [b"x", b"y"], DICTIONARY)
+            for words, keys in (
+                (r"column 'a' ", {"columns": {}}),
+                (r"column 'a' holds lists, structs or bytes", {"columns": {"a": "category"}}),
+                (
+                    r"column 'a' holds lists, structs or bytes",
+                    {"columns": {"price": "number"}, "target": "a", "task": "classification"},
+                ),
+            )
+        ),
         ("a,price\n1,2\n", {"columns": {}}, r"data\.split"),
         ("a,price\n", {"columns": {}}, "holds no rows"),
         ("", {}, "is empty"),
@@ -666,6 +768,77 @@ def test_a_table_that_cannot_be_used_says_why(
     """With the key or the file, the row and the column, and what to do."""
     with pytest.raises(DataError, match=words):
         loaded(text, **keys)
+
+
+def test_words_that_differ_in_spaces_alone_are_said(
+    loaded: Load, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of classes, categories and the column of a split; each is a word of its own."""
+    rows = [(*row, n) for n in range(9) for row in [("Bern", "a"), ("Bern ", "a "), ("Rom", "b")]]
+    text = "city,kind,n\n" + "".join(f"{city},{kind},{n}\n" for city, kind, n in rows)
+    keys = {"columns": {}, "target": "kind", "task": "classification"}
+    made = loaded(text, **keys)
+    assert made.classes == ("a", "a ", "b")
+    differ = "differ in the spaces around them alone; each counts by itself"
+    assert caplog.messages[0] == f"the classes 'a', 'a ' {differ}"
+    assert caplog.messages[1] == f"the words of column 'city' 'Bern', 'Bern ' {differ}"
+    caplog.clear()
+    loaded(text, **keys, split={"kind": "grouped", "column": "city", "validation": 0.5})
+    assert f"the words that the split goes by 'Bern', 'Bern ' {differ}" in caplog.messages
+
+
+def told(load: Callable[[], object]) -> list[str]:
+    """The problems of an error of the data, with their keys."""
+    with pytest.raises(DataError) as caught:
+        load()
+    return [str(problem) for problem in caught.value.problems]
+
+
+def test_all_that_is_wrong_with_a_table_is_told_at_once(loaded: Load, tmp_path: Path) -> None:
+    """Names, columns and cells, of each file."""
+    text = "a,b,c,d\n" + "".join(f"{n},w{n},{n},{n}\n" for n in range(9)) + "x,w9,9,9\n"
+    columns = {"d": "number", "ee": "ignore"}
+    found = told(lambda: loaded(text.replace("3,3\n", "3,?\n"), columns=columns, target="cc"))
+    assert [line.partition(": ")[0] for line in found] == ["data.columns.ee", "data.target"] + [
+        "data.path"
+    ] * 3
+    assert "'x' stands among numbers" in found[2]
+    assert "column 'b' has 10 different texts" in found[3]
+    assert "column 'd': '?' is no finite number" in found[4]
+    (tmp_path / "other.csv").write_text("a,b\n1,\n")
+    paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
+    found = told(
+        lambda: loaded("a,b\n1,2\n,\n", path=paths, target="b", columns={}, missing="error")
+    )
+    assert ["rows.csv, row 2 (line 3), column 'a'" in found[0], "column 'b'" in found[1]] == [
+        True
+    ] * 2
+    assert "other.csv, row 1 (line 2), column 'b': a number is missing" in found[2]
+
+
+def test_all_that_is_wrong_with_arrays_is_told_at_once(
+    npz: Callable[..., dict[str, Any]],
+) -> None:
+    """Features and targets alike; and arrays that are not there."""
+    found = told(lambda: data(**npz(x=np.where(X == 7, np.nan, X), y=Y + 0.5)))
+    assert ["NaN or infinite" in found[0], "the targets are fractions" in found[1]] == [True, True]
+    assert told(lambda: data(**npz(xx=X, yy=Y)))[0].count("unknown array") == 2
+
+
+def test_a_name_is_told_as_text(loaded: Load) -> None:
+    """Whatever it would have a terminal do; in a key, a message and the list of what there is."""
+    found = told(lambda: loaded("a\x1b[2J,b\n1,2\n", target="b", columns={"c\x1b[2J": "number"}))
+    assert found[0].startswith(r"data.columns.c\x1b[2J: ")
+    assert all(line.isprintable() for line in found)
+
+
+def test_a_thousand_problems_are_counted(loaded: Load) -> None:
+    """A message stays one that can be read."""
+    names = [f"c{n}" for n in range(1000)]
+    rows = "".join(",".join([f"w{row}"] * 1000) + f",{row}\n" for row in range(9))
+    found = told(lambda: loaded(f"{','.join(names)},price\n{rows}", columns={}))
+    assert len(found) == 21
+    assert found[-1] == "data.path: 980 more of such problems"
 
 
 HERE = str(Path(__file__).parent)

@@ -1,6 +1,7 @@
 """Hooks: the order in which they run; what a purge deletes, and all that it does not."""
 
 import json
+import subprocess
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from runner.run.experiment import RunSummary, run_hooks
 from runner.run.identity import Identity
 from runner.run.pipeline import Done
 from runner.run.plan import Plan
-from runner.search.state import Place, delete_search
+from runner.search.state import CHECKPOINT, Place, delete_search
 
 FINGERPRINT = "f" * 64
 
@@ -196,10 +197,52 @@ def test_what_no_search_writes_stays_and_is_named(
     kept = {"notes.txt": b"mine", "trial_0000": None, "trial_0000/curve.png": b"mine"}
     assert tree(place.folder) == kept
     assert caplog.messages == [
-        f"kept in {place.folder}, because no search wrote it: {', '.join(sorted(kept))}"
+        f"kept in {place.folder}, because no search wrote it or it may not be deleted: "
+        f"{', '.join(sorted(kept))}"
     ]
     assert tree(other) == before
     assert (place.folder.parent / "notes.txt").is_file()
+
+
+@pytest.mark.parametrize("mounted", ["trial_0000", "trial_0000/trial.json", "."])
+def test_nothing_is_deleted_through_a_mount(
+    root: Path, mounted: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A folder of another search, and a file, that stand in this one by `mount --bind`: they stay,
+    all that is no mount goes, and the next pipeline is purged too.
+    """
+    outside, place, other = search(root, "elsewhere").folder, search(root), search(root, "other")
+    before, there = tree(outside), place.folder / mounted
+    binding = ["mount", "--bind", str(outside / mounted), str(there)]
+    if subprocess.run(binding, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount")
+    try:
+        assert purged(root, done(root, place), done(root, other, "other")).failures == []
+        assert there.exists()
+        assert f"in {place.folder}" in caplog.text
+        assert mounted in caplog.text
+    finally:
+        subprocess.run(["umount", "-l", there], check=True)
+    assert tree(outside) == before
+    assert (place.folder / "oracle.json").exists() == (mounted == ".")
+    assert not other.folder.exists()
+
+
+def test_what_is_in_the_way_of_the_purge_stays_and_the_purge_goes_on(root: Path) -> None:
+    """Folders where files are expected, files where folders are, names that are almost ours."""
+    place, other = search(root), search(root, "other")
+    strays = {".oracle.json.purge", "oracle.json.purge", "trial_0001/result.json", "trial_mine"}
+    for stray in strays:
+        (place.folder / stray).mkdir(parents=True)
+    (place.folder / "trial_mine" / "result.json").write_text("mine")
+    (place.folder / "trial_0002").write_text("mine")
+    place.folder.with_name(f"{place.folder.name}.purge").mkdir()
+    ended = [done(root, place), done(root, other, "other")]
+    assert purged(root, *ended).failures == []
+    kept = {*strays, "trial_0001", "trial_0002", "trial_mine/result.json"}
+    assert set(tree(place.folder)) == kept
+    assert place.folder.with_name(f"{place.folder.name}.purge").is_dir()
+    assert not other.folder.exists()
 
 
 @pytest.mark.parametrize("left", [["search.json", "trial_0000/trial.json"], ["search.json"], []])
@@ -213,6 +256,36 @@ def test_what_an_interrupted_purge_left_goes_with_the_next_one(root: Path, left:
         (place.folder / "trial_0000").rmdir()
     delete_search(place)
     assert not (root / "trials").exists()
+
+
+def test_a_purge_killed_at_any_file_leaves_a_search_that_can_go_on(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is left is still marked, and no result is there without its checkpoint."""
+    real, left = Path.unlink, 0
+
+    def killed(path: Path, missing_ok: bool = False) -> None:
+        nonlocal left
+        if path.is_relative_to(root / "trials"):
+            left -= 1
+            if left < 0:
+                raise KeyboardInterrupt  # stands for SIGKILL
+        real(path, missing_ok)
+
+    for count in range(5):
+        place = search(root)
+        files = [place.folder / "trial_0000" / name for name in ("result.json", CHECKPOINT)]
+        for path in files:
+            path.write_text("x")
+        left = count
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", killed)
+            with pytest.raises(KeyboardInterrupt):
+                delete_search(place)
+        assert (place.folder / "search.json").is_file()
+        assert files[1].is_file() or not files[0].is_file()
+        delete_search(place)
+        assert not place.folder.exists()
 
 
 def test_a_search_that_another_process_works_in_is_not_deleted_under_it(root: Path) -> None:

@@ -3,7 +3,6 @@
 import hashlib
 import importlib
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +13,9 @@ import runner.run.identity
 from history import registry
 from runner import __version__
 from runner.config.schema import Run
-from runner.models import mlp
-from runner.run.identity import Identity, digest, identify, source_hash
-from runner.run.pipeline import in_history
-from runner.run.plan import Plan
+from runner.run.identity import Identity, digest, identify
+from runner.run.plan import Plan, in_history
+from runner.run.sources import modules
 from runner.search.state import Place
 from runner.training import environment
 from runner.training.seeds import derive_seed
@@ -31,7 +29,7 @@ def identity(
     """Of a pipeline with these sections, this source of its code and these versions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "versions", lambda run: versions)
-        patch.setattr(runner.run.identity, "source_hash", lambda path, target: source)
+        patch.setattr(runner.run.identity, "modules", lambda paths: {"own": source})
         return identify(run or Run(), pipeline(**sections), {"content": data}, "float32")
 
 
@@ -108,35 +106,121 @@ def test_a_digest_depends_on_every_value_and_on_the_order_of_keys() -> None:
     assert 1 <= min(seeds) < max(seeds) < 2**31
 
 
+PROJECT = {
+    "own/__init__.py": "from .models import build",
+    "own/models.py": "import scaling\nfrom . import layers\ndef build(hp): from lib.late import f",
+    "own/layers/__init__.py": "from .dense import *\nfrom ...beyond import nothing",
+    "own/layers/dense.py": "import keras, history.files, runner.models\nfrom .. import rates",
+    "own/rates.py": "import own.models  # in a circle",
+    "scaling.py": "try:\n import absent, unsaid\nexcept ImportError: ...\nelse: import json.tool",
+    "unsaid.py": "not Python",
+    "lib/late.py": "",
+    "own/unused.py": "",
+    "unused.py": "",
+}
+
+
 @pytest.fixture
-def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """The file of a user's importable module."""
+def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A user's code, on the path."""
     monkeypatch.syspath_prepend(str(tmp_path))
-    path = tmp_path / "users_own_model.py"
-    yield path
-    sys.modules.pop("users_own_model", None)
+    for name, text in PROJECT.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    return tmp_path
 
 
-def test_a_users_source_file_has_a_hash_that_its_content_decides(module: Path) -> None:
-    """SHA-256, of the file of the module that the config names: a change behind a decorator or a
-    partial is seen.
+def test_every_module_that_a_target_imports_counts_and_no_other(project: Path) -> None:
+    """However it is imported, in a function too, from a folder that is no package; packages are not
+    followed, and nothing is imported for it.
     """
-    module.write_text(
-        "import functools\ndef build(hp): ...\nten = functools.partial(build, n=10)\n"
-    )
-    found = importlib.import_module("users_own_model")
-    named = {f"users_own_model.{name}": getattr(found, name) for name in ("build", "ten")}
-    first = {path: source_hash(path, target) for path, target in named.items()}
-    assert first["users_own_model.build"] == hashlib.sha256(module.read_bytes()).hexdigest()
-    module.write_text("def build(hp): return 1\n")
-    for path, target in named.items():
-        assert source_hash(path, target) != first[path]
+    loaded = set(sys.modules)
+    before = modules(["own.build"])
+    used = [name for name in PROJECT if "unused" not in name]
+    names = [name.removesuffix(".py").replace("/", ".").removesuffix(".__init__") for name in used]
+    assert before.pop("runner") == __version__
+    assert list(before) == sorted(names)
+    assert before["lib.late"] == hashlib.sha256(b"").hexdigest()
+    for file, name in zip(used, names, strict=True):
+        (project / file).write_text(f"{PROJECT[file]}\n")
+        after = modules(["own.build"])
+        assert {key for key in before if before[key] != after[key]} == {name}
+        (project / file).write_text(PROJECT[file])
+    (project / "unused.py").write_text("x = 1")
+    assert modules(["own.build"]).items() >= before.items()
+    assert set(sys.modules) == loaded
 
 
-def test_our_own_models_are_named_by_our_version() -> None:
-    """A package's have none: the environment records its version."""
-    assert source_hash("runner.models.mlp", mlp) == f"runner {__version__}"
-    assert source_hash("builtins.len", len) is None
+def test_a_module_that_is_loaded_is_where_it_was_loaded_from(project: Path) -> None:
+    """An editable installation need not be on the path: an import hook finds it."""
+    (project / "hooked").mkdir()
+    for name in ("__init__", "late"):
+        (project / "hooked" / f"{name}.py").write_text("def f(): import hooked.late")
+    importlib.import_module("hooked")
+    sys.path.remove(str(project))
+    try:
+        assert list(modules(["hooked.f"])) == ["hooked", "hooked.late"]
+    finally:
+        del sys.modules["hooked"]
+
+
+def test_a_module_edited_while_it_is_loaded_counts_as_the_code_that_runs(project: Path) -> None:
+    """A later job of a sweep runs in the same process, and imports nothing again."""
+    file = project / "edited.py"
+    file.write_text("K = 1")
+    before = modules(["edited.K"])
+    importlib.import_module("edited")
+    file.write_text("K = 2")
+    try:
+        assert modules(["edited.K"]) == before
+    finally:
+        del sys.modules["edited"]
+    assert modules(["edited.K"]) != before
+
+
+def test_a_packages_module_counts_where_the_config_names_it(project: Path) -> None:
+    """Not what it imports; of Keras and scikit-learn the environment records the version."""
+    installed = project / "site-packages"
+    for name in ("named", "other", "keras"):
+        (installed / name).mkdir(parents=True)
+        (installed / name / "__init__.py").write_text("import other")
+    sys.path.insert(0, str(installed))
+    try:
+        assert list(modules(["named.build", "keras.Model", "os.path", "builtins.len"])) == ["named"]
+    finally:
+        sys.path.remove(str(installed))
+
+
+def test_code_that_an_argument_names_decides_the_identity_too(project: Path) -> None:
+    """A user's function may import what a text names."""
+    model = {"_target_": "runner.models.mlp", "loss": "scaling.loss"}
+    found: Any = identify(Run(), pipeline(model=model), {"content": "d"}, "float32").of_search
+    assert list(found["code"]) == ["runner", "scaling", "unsaid"]
+
+
+def test_code_that_only_the_validation_names_does_not_change_the_search(project: Path) -> None:
+    """But the result, so that an entry of before is not reused; a search's callbacks do both."""
+    found = []
+    for change in ("", "x = 1"):
+        (project / "lib" / "late.py").write_text(change)
+        for where in ("validation", "search"):
+            named = {"callbacks": {"own": {"_target_": "lib.late.Callback"}}}
+            sections = {"validation": named} if where == "validation" else named
+            found.append(identify(Run(), pipeline(**sections), {"content": "d"}, "float32"))
+    assert found[0].search_fingerprint == found[2].search_fingerprint
+    assert found[0].fingerprint != found[2].fingerprint
+    assert found[1].search_fingerprint != found[3].search_fingerprint
+
+
+def test_a_file_that_the_code_reads_decides_the_identity_by_its_content(tmp_path: Path) -> None:
+    """Where the config names it; not when it was written."""
+    base, found = tmp_path / "base.keras", []
+    for content in ("one", "one", "two"):
+        base.write_text(content)
+        found.append(identity(fingerprint={"files": [str(base)]}))
+    assert found[0].search_fingerprint == found[1].search_fingerprint
+    assert found[0].search_fingerprint != found[2].search_fingerprint
+    assert found[0].of_search["files"] == {str(base): hashlib.sha256(b"one").hexdigest()}
 
 
 PARTS: dict[str, Any] = {"data": "rows", "fit": {"epochs": 3}}

@@ -21,8 +21,8 @@ from runner import models
 from runner.data import dataset
 from runner.data.dataset import Array, Dataset, Facts, Part, moments
 from runner.errors import ConfigError, DataError
-from runner.run.plan import preflight
 from runner.training.build import bench
+from runner.training.preflight import preflight
 
 
 def rows(part: Part) -> Array:
@@ -166,6 +166,36 @@ def test_files_that_are_no_images_are_left_out_and_counted(
     ]
 
 
+def test_what_is_no_regular_file_is_no_image(photos: Path) -> None:
+    """A FIFO, or a link to a device, would keep the run waiting for ever: it is named."""
+    os.mkfifo(photos / "dark" / "pipe.png")
+    with pytest.raises(DataError, match=r"^data\.path: .*dark.pipe\.png is no regular file"):
+        data(kind="images", path=str(photos), image_size=[4, 4])
+
+
+def test_all_that_is_wrong_with_images_is_told_at_once(photos: Path) -> None:
+    """Damaged ones, and nothing of those beside them; and before these are read, folders without
+    images, and what is no file.
+    """
+    for name in ("2.png", "3.png"):
+        os.truncate(photos / "light" / name, 60)
+
+    def told() -> list[str]:
+        with pytest.raises(DataError) as caught:
+            data(kind="images", path=str(photos), image_size=[4, 4])
+        return [problem.what.rpartition("photos/")[2] for problem in caught.value.problems]
+
+    assert told() == [f"light/{number}.png; is it damaged?" for number in (2, 3)]
+    (photos / "dim").mkdir()
+    (photos / "dusk").mkdir()
+    os.mkfifo(photos / "dark" / "pipe.png")
+    assert [text.partition(" (")[0] for text in told()] == [
+        "dark/pipe.png is no regular file",
+        "dim holds no image",
+        "dusk holds no image",
+    ]
+
+
 @pytest.mark.parametrize("free", [1920, 1919])
 def test_images_that_do_not_fit_into_memory_are_not_loaded(
     photos: Path, monkeypatch: pytest.MonkeyPatch, free: int
@@ -291,6 +321,18 @@ def test_a_series_that_does_not_suffice_is_refused(
         data("regression", **{**section, **more})
 
 
+def test_all_that_is_wrong_with_a_series_is_told_at_once(
+    series: Callable[..., dict[str, Any]],
+) -> None:
+    """Names first, then the first wrong cell of each column."""
+    section = {**series(t=["x", *COUNT[1:]], gap=["", *COUNT[1:]]), "sequence_length": 3}
+    with pytest.raises(DataError) as caught:
+        data("regression", **section, target="tt", features=["gapp"])
+    assert [problem.where for problem in caught.value.problems] == ["data.target", "data.features"]
+    with pytest.raises(DataError, match=r"(?s)'t': 'x' is no finite .*\n.* 'gap': a number is mis"):
+        data("regression", **section, target="t", features=["gap"])
+
+
 @pytest.mark.parametrize("free", [4800, 4799])
 def test_windows_that_do_not_fit_into_memory_are_not_made(
     series: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, free: int
@@ -343,6 +385,7 @@ MAKERS = {
     "mixed": lambda: both(HELD, (X, Y)),
     "alone": lambda: {"train": HELD},
     "unbatched": lambda: both(ROWS),
+    "neither": lambda: both(ROWS.take(0).batch(4), HELD.repeat()),
     "empty": lambda: both(ROWS.take(0).batch(4)),
     "repeated": lambda: both(HELD.repeat()),
     "endless": lambda: both(Endless()),
@@ -455,6 +498,15 @@ def test_a_stream_that_cannot_be_trained_on_is_refused(name: str, words: str) ->
     """With the part, the batch, and what to do."""
     with pytest.raises(DataError, match=words):
         streamed("make", kind=name)
+
+
+@pytest.mark.usefixtures("streams")
+def test_each_part_of_streams_is_told_of() -> None:
+    """Not the first one alone."""
+    with pytest.raises(
+        DataError, match=r"'validation' part .* never ends.*\n.*'train' part .* no rows"
+    ):
+        streamed("make", kind="neither")
 
 
 # --- models

@@ -1,6 +1,7 @@
 """What is relied on in Keras Tuner's private parts: a new version that differs fails here first."""
 
 import inspect
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import keras_tuner
 import pytest
 from runner_samples import pipeline
 
-from runner.config.schema import Objective, Run
+from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
 from runner.search.oracles import Oracle, measured, new_oracle
 from runner.search.state import TrialResult
@@ -23,9 +24,12 @@ TUNERS: dict[str, dict[str, Any]] = {
 RATE = {"hp": "Float", "min_value": 0.1, "max_value": 0.5}
 
 
+def settings(tuner: str) -> Pipeline:
+    return pipeline(tuner=TUNERS[tuner], objective={"name": "score", "direction": "max"})
+
+
 def new(tuner: str, recorded: Any = ()) -> Oracle:
-    objective = {"name": "score", "direction": "max"}
-    oracle = new_oracle(Run(), pipeline(tuner=TUNERS[tuner], objective=objective), dict(recorded))
+    oracle = new_oracle(Run(), settings(tuner), dict(recorded))
     space = oracle.get_space()
     declare({"model": {"rate": RATE}}, space)
     oracle.update_space(space)
@@ -97,3 +101,60 @@ def test_what_a_training_returned_is_measured_at_its_best_epoch() -> None:
     for wrong in (None, "text", {"other": 1.0}):
         with pytest.raises(keras_tuner.errors.FatalError):
             measured([wrong], objective)
+
+
+def grid(oracle: keras_tuner.oracles.GridSearchOracle, space: dict[str, Any]) -> list[Any]:
+    """What a grid asks for, up to 60 trials."""
+    hp = oracle.get_space()
+    declare({"model": space}, hp)
+    oracle.update_space(hp)
+    asked: list[Any] = []
+    while len(asked) < 60:
+        trial = oracle.create_trial("slot0")
+        if trial.status != "RUNNING":
+            return asked
+        asked.append(dict(trial.hyperparameters.values))
+        trial.status = "COMPLETED" if len(asked) % 3 else "FAILED"
+        if trial.status == "COMPLETED":
+            oracle.update_trial(trial.trial_id, {"score": 1.0})
+        oracle.end_trial(trial)
+    return asked
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"a": {"hp": "Int", "min_value": 1, "max_value": 5, "default": 3}},
+        {"a": {"hp": "Float", "min_value": 0.0, "max_value": 0.5, "step": 0.1, "default": 0.25}},
+        {"a": RATE, "b": {"hp": "Boolean"}},
+        {"a": {"hp": "Int", "min_value": 1, "max_value": 64, "sampling": "log", "step": 2}},
+        {
+            "a": {"hp": "Choice", "values": ["x", "y", "z"], "default": "y"},
+            "b": {"hp": "Int", "min_value": 1, "max_value": 3, "step": 2},
+            "c": {
+                "hp": "Choice", "values": [1, 2],
+                "parent_name": "model.a", "parent_values": ["x", "z"],
+            },
+            "d": {"hp": "Fixed", "value": 7},
+        },
+    ],
+)  # fmt: skip
+def test_a_grid_has_the_order_of_keras_tuners(space: dict[str, Any], tmp_path: Path) -> None:
+    """Also where trials fail, and below conditions."""
+    objective = keras_tuner.Objective("score", "max")
+    theirs = keras_tuner.oracles.GridSearchOracle(
+        objective=objective, max_consecutive_failed_trials=99
+    )
+    theirs._set_project_dir(str(tmp_path), "theirs")
+    assert grid(new_oracle(Run(), settings("grid")), space) == grid(theirs, space)
+
+
+def test_a_grid_of_a_hundred_million_values_is_not_listed() -> None:
+    """Its first trials cost what those of a small one do."""
+    large = {"a": {"hp": "Int", "min_value": 1, "max_value": 10**8, "default": 3}}
+    tracemalloc.start()
+    asked = grid(new_oracle(Run(), settings("grid")), large)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert [values["model.a"] for values in asked[:4]] == [3, 1, 2, 4]
+    assert peak < 10**7

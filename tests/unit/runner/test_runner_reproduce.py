@@ -21,12 +21,15 @@ from history import registry
 from history.config import experiment_yaml
 from history.entry import Entry
 from history.errors import InputError, IntegrityError, UntrustedCode
+from history.view.text import render
 from runner.config.schema import Experiment, Paths, Pipeline, Run
 from runner.errors import ConfigError
-from runner.run.reproduce import compare, weights
+from runner.report.terminal import reproduction as verdict_page
+from runner.run.reproduce import BESIDE, Verdict, besides, compare, reproduce, weights
 from runner.run.stored import reproduction
 
 MLP = SECTIONS["model"]
+MODULES = BESIDE["code"]
 
 
 def store(root: Path, **sections: Any) -> Entry:
@@ -146,9 +149,9 @@ THEN = {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": {"f1": 0.9}}, "weights": 
             "repeat 1, epoch 1, loss: 0.5 → 0.4",
         ),
         (
-            {"repeat 1": {"epoch 1": {"loss": 0.5, "new": 1}, "test": {"f1": 0.9}}},
-            "within tolerance",
-            "repeat 1, epoch 1, new: nothing → 1",
+            {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": {"new": 0.9}}},
+            "diverged",
+            "repeat 1, test, f1: 0.9 → nothing",
         ),
         (
             {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": None}},
@@ -164,7 +167,68 @@ def test_the_first_difference_is_told_with_its_place(
     """In the order of time; what is on one side only is a difference too. Metrics of the held-out
     rows decide whether it is within tolerance.
     """
-    assert compare(THEN, {**THEN, **now}) == (kind, said)
+    assert compare(THEN, {**THEN, **now})[:2] == (kind, said)
+
+
+def test_metrics_of_one_side_only_are_named_and_decide_nothing() -> None:
+    """So that entries of before the next metric is added, or one is dropped, still reproduce."""
+    more = {"epoch 1": {"loss": 0.5, "rate": 1}, "test": {"f1": 0.9, "auc": 0.8}}
+    assert compare(THEN, {**THEN, "repeat 1": more}) == ("identical", None, ["auc", "rate"])
+    assert compare({**THEN, "repeat 1": more}, THEN) == ("identical", None, ["auc", "rate"])
+    verdict = Verdict("a", "identical", "all", None, ["auc"], [("test", "auc", None, 0.8)], [], {})
+    shown = render(verdict_page(verdict))
+    assert "metrics of one side only, which decide nothing: auc" in shown
+
+
+def test_only_what_was_compared_is_said_to_be_as_then() -> None:
+    """Of an entry of another release or of unknown making, that is what both have."""
+    new = {"model": {"a": 1}, "data": {"content": "d"}, "code": {"own": "x"}, "files": {}}
+    assert besides(new, new) == (["the model's settings", "the data's rows", MODULES], {})
+    old: dict[str, Any] = {"sources": 3, "model": [1], "data": None, "code": "x", "unknown": {}}
+    same, differs = besides(old, new)
+    assert same == []
+    assert list(differs) == ["model", "data", "code"]
+    assert besides({}, new) == ([], {})
+    shown = render(verdict_page(Verdict("a", "diverged", "all", None, [], [], [], {})))
+    assert "as then: nothing" in shown
+
+
+CURVES = '[{"seed": 1, "history": {"loss": [0.5]}, "validation": {"f1": 0.9}}]'
+
+
+@pytest.mark.parametrize(
+    ("refits", "trials", "document"),
+    [
+        ("[3]", "[]", {}),
+        ('{"a": 1}', "[]", {}),
+        ("[{}]", "[]", {}),
+        ('[{"history": [1]}]', "[]", {}),
+        ('[{"history": {"loss": 3}}]', "[]", {}),
+        (CURVES, "[{}]", {}),
+        (CURVES, '[{"trial_id": "0", "values": {}, "history": 3}]', {}),
+        (CURVES, "[]", {"search": {"space": [3]}}),
+        (CURVES, "[]", {"validation": {"runs": [{}, {}]}}),
+    ],
+)
+def test_an_entry_that_no_run_stored_is_refused_before_anything_is_trained(
+    tmp_path: Path, refits: str, trials: str, document: dict[str, Any]
+) -> None:
+    """Whatever its numbers look like."""
+    config = yaml.safe_dump({"pipelines": {"mlp": SECTIONS}})
+    files = {"history": refits, "trials": trials, "config": config, "model": "m", "oracle": "{}"}
+    paths = {name: tmp_path / f"{name}.txt" for name in files}
+    for name, path in paths.items():
+        path.write_text(files[name])
+    manager = registry.manager("classification", tmp_path)
+    parts = {"search": {"space": []}, "best": {"values": {}}, **document}
+    manager.add({"pipeline": "mlp", "status": "complete", "origin": {"kind": "x"}, **parts}, paths)
+    keys: dict[str, Any] = {
+        "reproduce": "@-1",
+        "reproduce_search": True,
+        "paths": Paths(root=str(tmp_path)),
+    }
+    with pytest.raises(IntegrityError, match=r"does not hold|is no list of refits"):
+        reproduce(reproduction(Run(**keys), []), tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -176,6 +240,7 @@ def test_the_first_difference_is_told_with_its_place(
         (0.0, 1e-6, True),
         (0.0, 2e-6, False),
         (None, 0.5, False),
+        (10**400, 0.5, False),
         (0.5, None, False),
     ],
 )
@@ -193,6 +258,13 @@ def archived(path: Path, fill: Callable[[h5py.File], object]) -> Path:
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("model.weights.h5", content.getvalue())
     return path
+
+
+def virtual(file: h5py.File) -> None:
+    """An array whose numbers are in another file."""
+    layout = h5py.VirtualLayout((9,), "f4")
+    layout[:] = h5py.VirtualSource("/etc/hosts", "x", (9,))
+    file.create_virtual_dataset("other", layout)
 
 
 def test_weights_are_told_apart_by_every_bit(tmp_path: Path) -> None:
@@ -217,6 +289,11 @@ def test_weights_are_told_apart_by_every_bit(tmp_path: Path) -> None:
             lambda file: file.create_dataset("out", (9,), "uint8", external=[("/etc/hosts", 0, 9)]),
             None,
         ),
+        (lambda file: file.create_dataset("null", data=h5py.Empty("f4")), None),
+        (lambda file: file.create_dataset("texts", data=["a"], dtype=h5py.string_dtype()), None),
+        (lambda file: file.create_dataset("links", data=[file.ref], dtype=h5py.ref_dtype), None),
+        (lambda file: file.create_group("/a" * 200).create_dataset("x", data=[1.0]), None),
+        (virtual, None),
         (lambda file: None, -60),
     ],
 )
@@ -228,3 +305,24 @@ def test_weights_that_are_not_in_the_file_are_refused(
     path.write_bytes(path.read_bytes()[:end])
     with pytest.raises(IntegrityError, match=r"m\.keras holds no weights"):
         weights(path)
+
+
+def test_weights_that_are_many_times_the_same_bytes_are_refused(tmp_path: Path) -> None:
+    """A small file could take for ever to read: its arrays may not be more than it holds."""
+    content, numbers = io.BytesIO(), np.ones(1000)
+    with h5py.File(content, "w") as file:
+        arrays = [file.create_dataset(f"a{n}", (1000,), "float64") for n in range(40)]
+        for array in arrays:
+            array[...] = numbers
+        first, *others = [int(array.id.get_offset() or 0) for array in arrays]
+    raw = content.getvalue()
+    for offset in others:
+        raw = raw.replace(offset.to_bytes(8, "little"), first.to_bytes(8, "little"))
+    end = first + numbers.nbytes
+    raw = raw[:40] + end.to_bytes(8, "little") + raw[48:end]  # what a superblock says of its end
+    with h5py.File(io.BytesIO(raw), "r") as file:
+        assert all((file[name][...] == 1).all() for name in file)
+    with zipfile.ZipFile(tmp_path / "m.keras", "w") as archive:
+        archive.writestr("model.weights.h5", raw)
+    with pytest.raises(IntegrityError, match=r"is not stored as Keras stores weights"):
+        weights(tmp_path / "m.keras")

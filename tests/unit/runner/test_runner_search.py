@@ -11,14 +11,14 @@ import keras_tuner
 import pytest
 from runner_samples import pipeline, read
 
-from runner.config.schema import Hyperparameter, Pipeline, Run
-from runner.config.space import declare, hyperparameters, is_hyperparameter, sample
+from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
+from runner.config.space import declare, hyperparameters, sample
 from runner.errors import InputError, SearchError
 from runner.search import loop
 from runner.search.loop import search
 from runner.search.oracles import Oracle
-from runner.search.state import Place, TrialResult
-from runner.training.refit import Refit, Validated
+from runner.search.state import Place, TrialResult, read_marker
+from runner.training.refit import Validated
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random", "max_trials": 8},
@@ -44,6 +44,7 @@ class Trials:
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.kill: tuple[str, int] = ("never", 0)  # before or after the result of a trial is there
+        self.starved: int | None = None  # the trial with this number runs out of memory
 
     def __call__(
         self, _: Run, __: Pipeline, where: Place, trial_id: str, config: dict[str, Any]
@@ -53,7 +54,8 @@ class Trials:
         values = config["values"]
         score = math.sin(values["model.units"] * 3.7) + values["model.rate"]
         score += values.get("tuner/epochs", 0) / 10
-        failed = int(trial_id) == FAILING
+        starved = int(trial_id) == self.starved
+        failed = int(trial_id) == FAILING or starved
         result = TrialResult(
             trial_id=trial_id,
             asked=values,
@@ -61,10 +63,11 @@ class Trials:
             status="FAILED" if failed else "COMPLETED",
             message="on purpose" if failed else None,
             metrics={} if failed else {"score": score},
+            again=starved,
             started="2026-01-01T00:00:00+00:00",
             seconds=0.0,
         )
-        result.write(where.trial(trial_id))
+        where.write("result.json", vars(result), trial_id)
         if not failed:
             where.checkpoint(trial_id).touch()
         self._perhaps("after", trial_id)
@@ -200,7 +203,7 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(
     trials.ran.clear()
     assert run(tmp_path, tuner) == expected
     assert trials.ran == ["0001"]
-    assert "the result of trial 0001" in caplog.text
+    assert "trial 0001 runs again: its result is one of other values" in caplog.text
 
 
 def test_a_replay_fits_no_gaussian_process(
@@ -210,6 +213,24 @@ def test_a_replay_fits_no_gaussian_process(
     expected = run(tmp_path, "bayesian")
     monkeypatch.delattr(keras_tuner.oracles.BayesianOptimizationOracle, "populate_space")
     assert run(tmp_path, "bayesian") == expected
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_trial_that_ran_out_of_memory_counts_as_failed_until_the_next_start(
+    tuner: str, trials: Trials, tmp_path: Path
+) -> None:
+    """Then all is as if the memory had been there, whatever was asked for after it meanwhile."""
+    expected = run(tmp_path / "whole", tuner)
+    trials.starved, first = 1, len(expected[0])
+    rows = run(tmp_path / "short", tuner)[0]
+    assert [row["trial_id"] for row in rows if row["status"] == "FAILED"] == ["0001", "0002"]
+    trials.starved = None
+    del trials.ran[:]
+    assert run(tmp_path / "short", tuner) == expected
+    assert trials.ran[0] == "0001"
+    assert len(trials.ran) < first
+    assert run(tmp_path / "short", tuner) == expected
+    assert trials.ran.count("0001") == 1
 
 
 def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
@@ -273,7 +294,7 @@ def test_hyperparameters_are_named_by_their_path() -> None:
         "model.blocks[0].rate",
         "model.own",
     ]
-    assert [is_hyperparameter(v) for v in (SPACE["units"], NESTED, {}, "hp", ["hp"])] == [
+    assert [len(hyperparameters(v)) == 1 for v in (SPACE["units"], NESTED, {}, "hp", ["hp"])] == [
         True,
         False,
         False,
@@ -402,8 +423,7 @@ def test_what_passes_the_check_is_taken_and_drawn_by_keras_tuner() -> None:
 
 
 def validated(*rows: dict[str, float]) -> Validated:
-    refits = [Refit(seed, {"validation": row}, {}, 0.0) for seed, row in enumerate(rows)]
-    return Validated(tuple(refits), 0, {}, 0.0)
+    return Validated([{"validation": row, "history": {}} for row in rows], [], 0, {}, 0.0)
 
 
 def test_a_summary_is_the_mean_and_the_sample_deviation() -> None:
@@ -418,3 +438,55 @@ def test_a_summary_is_the_mean_and_the_sample_deviation() -> None:
     }
     one = {"metrics": {"rmse": 1.0}, "deviation": {}}
     assert validated({"rmse": 1.0}).summary("validation") == one
+
+
+@pytest.mark.parametrize(
+    ("objective", "trial", "reached", "own", "words"),
+    [
+        ("val_accuracy", [0.7, 0.95], [0.91, 0.9, 0.93], None, None),
+        ("val_accuracy", [0.7, 0.95], [0.4], None, "in the best trial"),
+        ("val_accuracy", [0.7, 0.95], [0.4, 0.95, 0.3], None, None),  # as unlike as these are
+        ("val_accuracy", [0.7, 0.95], [0.45, 0.41, 0.43], None, "in the best trial"),
+        ("val_accuracy", [], [0.2], None, "in the best trial"),  # of a fit that reports a number
+        ("val_accuracy", [0.7, 0.95], [0.8], 0.95, "in their own training"),
+        ("val_accuracy", [0.7, 0.95], [0.98], 0.95, None),
+        ("val_accuracy", [0.7, 0.95], [None], 0.95, None),
+        ("val_loss", [0.6, 0.3, 1.1], [1.2], None, None),  # both went on after the best epoch
+        ("val_loss", [0.6, 0.3], [1.2], None, "in the best trial"),
+    ],
+)
+def test_refits_are_doubted_where_no_noise_explains_them(
+    objective: str,
+    trial: list[float],
+    reached: list[float | None],
+    own: float | None,
+    words: str | None,
+) -> None:
+    """Far worse than the trial was from its best epoch on, or than their training reported."""
+    sought = Objective(name=objective)
+    best = min(trial, default=0.95) if sought.sense == "min" else max(trial, default=0.95)
+    row = {"score": best, "history": [{objective: trial}] if trial else [{}], "best_epoch": 1}
+    curves = {} if own is None else {objective: [own]}
+    refits = [{"validation": {}, "history": curves} for _ in reached]
+    doubt = Validated(refits, reached, 0, {}, 0.0).doubt(sought, row)
+    assert doubt is None if words is None else words in str(doubt)
+
+
+def test_no_value_and_no_message_is_beyond_a_file(tmp_path: Path, trials: Trials) -> None:
+    """Integers of more than 64 bits, and letters that UTF-8 does not have."""
+    odd = {"big": -(2**70), "\udc80": ["\ud800", 2**64]}
+    place(tmp_path).mark({"pipeline": "main", "parts": odd})
+    values: dict[str, int | float | str | bool] = {"big": 2**80, "odd": "\udc80"}
+    result = TrialResult(
+        trial_id="0000",
+        asked=values,
+        hyperparameters={"space": [], "values": values},
+        status="FAILED",
+        message="\udc80",
+        metrics={"score": 2**70},
+        started="",
+        seconds=0.0,
+    )
+    place(tmp_path).write("result.json", vars(result), "0000")
+    assert place(tmp_path).results() == {"0000": result}
+    assert read_marker(place(tmp_path).folder) is not None

@@ -1,5 +1,6 @@
 """What each section takes, and what is wrong between its keys."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from runner.config.schema import (
     Fit,
     Hyperparameter,
     Model,
+    NpzData,
     Objective,
+    Pipeline,
     Run,
     Split,
     Target,
@@ -146,7 +149,6 @@ def test_what_is_wrong_is_one_problem_at_its_key(
         ("val_loss", None, "min"),
         ("val_accuracy", None, "max"),
         ("val_accuracy", "max", "max"),
-        ("loss", "min", "min"),
         ("val_mean_iou", "max", "max"),
         ("val_r2_score", None, "max"),
         ("val_sparse_categorical_crossentropy", None, "min"),
@@ -170,3 +172,33 @@ def test_the_manager_of_a_pipeline_defaults_to_its_task() -> None:
     assert pipeline().manager_name == "classification"
     assert pipeline(manager="regression").manager_name == "regression"
     assert pipeline(model=MLP).model.args["hidden"] == MLP["hidden"]
+
+
+def test_a_tilde_is_the_home_folder_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody's shell does it behind a `=`, nor in a file."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "a.npz").touch()
+    made = pipeline(
+        data={"kind": "npz", "path": {"train": "~/a.npz", "validation": "~/a.npz"}},
+        tuner={"kind": "random", "directory": "~/trials"},
+        fingerprint={"files": ["~/a.npz"]},
+    )
+    assert isinstance(made.data, NpzData)
+    assert made.data.paths["train"] == made.fingerprint.files[0] == str(tmp_path / "a.npz")
+    assert made.tuner.directory == str(tmp_path / "trials")
+    run, found = read(
+        {"paths": {"root": "~/r"}, "predict": "@-1", "input": "~/a.csv", "output": "~/b.csv"}, Run
+    )
+    assert (run.paths.root, found) == (str(tmp_path / "r"), [])
+    assert (run.input, run.output) == (str(tmp_path / "a.csv"), str(tmp_path / "b.csv"))
+
+
+def test_a_file_that_code_reads_must_be_there(tmp_path: Path) -> None:
+    """It counts for what can be reused, so a folder, whose content nobody reads, is none."""
+    for path, words in (("no.keras", "there is no "), (str(tmp_path), "is no file")):
+        given = {**SECTIONS, "fingerprint": {"files": [__file__, path]}}
+        [problem] = read(given, Pipeline)[1]
+        assert problem.where == "here.fingerprint.files[1]"
+        assert words in problem.what

@@ -82,6 +82,7 @@ def test_an_error_inside_a_module_keeps_its_own_trace(
 
 
 def given(hp: Any, units: int, *, rate: float = 0.1) -> None: ...
+def named_otherwise(params: Any) -> None: ...
 def open_ended(units: int, **others: Any) -> None: ...
 def positional_only(units: int, /) -> None: ...
 
@@ -117,6 +118,13 @@ def test_wrong_and_missing_arguments_are_all_reported() -> None:
         ("model", "given needs the argument 'hp'"),
         ("model", "given needs the argument 'units'"),
     ]
+
+
+def test_a_build_function_is_told_that_its_hyperparameters_come_as_hp() -> None:
+    """By that name alone; where it takes them, what else it needs is something else."""
+    for target, hint in ((named_otherwise, "rename it to 'hp'"), (given, "the argument 'units'$")):
+        with pytest.raises(ConfigError, match=hint):
+            check_arguments(target, [], "model", filled=["hp", "columns"])
 
 
 def test_only_what_a_callable_names_is_offered_to_it() -> None:

@@ -6,9 +6,13 @@ validation rows x = 2, y = 14 want w = 7: val_loss is 4 (w - 7)², thus 16, 1 an
 best of three epochs is the one in the middle.
 """
 
+import errno
+import json
 import math
+import shutil
+import subprocess
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +20,15 @@ import keras
 import keras_tuner
 import numpy as np
 import pytest
+import tensorflow as tf
 from runner_samples import pipeline
 
 from history.files import held
 from runner.config.schema import Pipeline, Run
-from runner.errors import SearchError
+from runner.errors import ConfigError, Problem, SearchError, message_of
+from runner.search import loop
 from runner.search.loop import Progress, search
+from runner.search.oracles import populate
 from runner.search.state import Place
 from runner.training.build import bench
 from runner.training.refit import Ranking, validate
@@ -133,6 +140,173 @@ def test_hyperband_goes_on_from_the_parents_checkpoint(tmp_path: Path) -> None:
     for trial in trials:
         begun = 1 - 2 * trial["values"]["model.rate"] if trial in promoted else 1
         assert trial["history"][0]["loss"][0] == pytest.approx(100 * begun**2, rel=1e-4)
+        epochs = trial["values"]["tuner/epochs"] - trial["values"]["tuner/initial_epoch"]
+        assert len(trial["history"][0]["loss"]) == epochs
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-100]),
+    "empty": lambda path: path.write_bytes(b""),
+    "gone": lambda path: path.unlink(),
+    "other": lambda path: path.write_bytes(path.read_bytes().replace(b"\x00\x00", b"\x00\x01")),
+    "another's": lambda path: path.write_bytes(kept(path.parents[2])[0].read_bytes()),
+}
+HALVING: dict[str, Any] = {
+    "model": {"_target_": f"{__name__}.line", "start": "random", "rate": RATES},
+    "tuner": {"kind": "hyperband", "max_epochs": 3, "factor": 3},
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_checkpoint_is_made_again_before_anything_depends_on_it(
+    damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In a search that was interrupted before the first promotion, and in one that has ended."""
+    expected, whole = searched(tmp_path, **HALVING), [path.read_bytes() for path in kept(tmp_path)]
+    promoted = [row["values"].get("tuner/trial_id") for row in expected]
+    first = next(number for number, parent in enumerate(promoted) if parent is not None)
+    path = place(tmp_path).checkpoint(promoted[first])
+    for left in (first, len(expected)):
+        for row in expected[left:]:
+            shutil.rmtree(place(tmp_path).trial(row["trial_id"]))
+        DAMAGES[damage](path)
+        told: list[Progress] = []
+        found = searched(tmp_path, told=told, **HALVING)
+        ran = [progress.result.trial_id for progress in told]
+        assert ran == [promoted[first], *(row["trial_id"] for row in expected[left:])]
+        assert [{**row, "seconds": 0, "started": ""} for row in found] == [
+            {**row, "seconds": 0, "started": ""} for row in expected
+        ]
+        assert [path.read_bytes() for path in kept(tmp_path)] == whole
+        assert f"{path.parent.name}/{path.name} is not what was written" in caplog.text
+
+
+def test_what_depended_on_a_file_that_was_made_otherwise_runs_again(tmp_path: Path) -> None:
+    """As on a machine that computes otherwise: each result states what it began from."""
+    expected = searched(tmp_path, **HALVING)
+    [(child, parent), *_] = [
+        (row["trial_id"], row["values"]["tuner/trial_id"])
+        for row in expected
+        if "tuner/trial_id" in row["values"]
+    ]
+    path = place(tmp_path).trial(child) / "result.json"
+    stated = json.loads(path.read_text())
+    stated["checkpoints"][parent]["sha256"] = "0" * 64
+    path.write_text(json.dumps(stated))
+    told: list[Progress] = []
+    searched(tmp_path, told=told, **HALVING)
+    assert [progress.result.trial_id for progress in told] == [child]
+
+
+def test_a_checkpoint_that_is_damaged_while_the_search_runs_stops_it(tmp_path: Path) -> None:
+    """It is no trial's failure: the next start makes it again."""
+    expected = searched(tmp_path / "whole", **HALVING)
+    told: list[Progress] = []
+
+    def damaging(progress: Progress) -> None:
+        told.append(progress)
+        for path in kept(tmp_path):
+            path.write_bytes(path.read_bytes()[:-100])
+
+    made = settings(**HALVING)
+    with pytest.raises(OSError, match=r"the same command makes it again: '.*weights\.h5'"):
+        search(Run(), made, place(tmp_path), {"pipeline": "main"}, damaging)
+    found = searched(tmp_path, **HALVING)
+    assert [row["score"] for row in found] == [row["score"] for row in expected]
+    assert all(progress.result.status == "COMPLETED" for progress in told)
+
+
+def numpy_error() -> Exception:
+    """What numpy raises."""
+    try:
+        np.empty(2**60, np.int8)
+    except MemoryError as error:
+        return error
+    raise AssertionError("so much memory there is")
+
+
+SHORTAGES: dict[str, Callable[[], Exception]] = {
+    "python": lambda: MemoryError("no room"),
+    "numpy": lambda: numpy_error(),
+    "system": lambda: OSError(errno.ENOMEM, "Cannot allocate memory"),
+    "tensorflow": lambda: tf.errors.ResourceExhaustedError(None, None, "when allocating a tensor"),
+    "torch": lambda: type("OutOfMemoryError", (RuntimeError,), {})("Tried to allocate 9 GiB"),
+    "torch's processor": lambda: RuntimeError("DefaultCPUAllocator: can't allocate memory: 9 GB"),
+    "jax": lambda: type("JaxRuntimeError", (RuntimeError,), {})("RESOURCE_EXHAUSTED: 9 bytes"),
+    "cuda": lambda: RuntimeError("CUDA error: out of memory"),
+}
+shortage: list[Exception] = []  # what the model function meets
+
+
+def hungry(rate: float) -> keras.Model:
+    """A model function that may not get its memory."""
+    if shortage:
+        raise shortage.pop()
+    return line(rate=rate)
+
+
+@pytest.mark.parametrize("kind", SHORTAGES)
+def test_a_trial_that_ran_out_of_memory_runs_again_at_the_next_start(
+    kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In this run it has failed, and the others go on; then it alone is tried again, once."""
+    own: dict[str, Any] = {
+        "model": {"_target_": f"{__name__}.hungry", "rate": RATES},
+        "tuner": {"kind": "random", "max_trials": 3},
+    }
+    told: list[Progress] = []
+    searched(tmp_path, **own)
+    shutil.rmtree(place(tmp_path).trial("0001"))
+    real = SHORTAGES[kind]()
+
+    def starved(*given: Any) -> None:
+        populate(*given)
+        shortage.append(real)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loop, "populate", starved)
+        search(Run(), settings(**own), place(tmp_path), {"pipeline": "main"}, told.append)
+    assert [(p.result.trial_id, p.result.status) for p in told] == [("0001", "FAILED")]
+    assert type(real).__name__ in str(told[0].result.message)
+    again: list[Progress] = []
+    rows = searched(tmp_path, told=again, **own)
+    assert [(p.result.trial_id, p.result.status) for p in again] == [("0001", "COMPLETED")]
+    assert [row["status"] for row in rows] == ["COMPLETED"] * 3
+    assert "memory" in caplog.text
+    assert searched(tmp_path, told=again, **own) == rows
+    assert len(again) == 1
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Iterator[Path]:
+    """A folder on a disk of its own with room for 8 kB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8k", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode != 0:
+        pytest.skip("only root may mount a disk")
+    yield folder
+    subprocess.run(["umount", "-l", folder], check=True)
+
+
+def test_a_full_disk_ends_no_trial_and_leaves_no_part_of_a_file(full: Path, tmp_path: Path) -> None:
+    """HDF5, which may crash Python's end when its file cannot be written, never writes to it."""
+    elsewhere, ours = tmp_path / "elsewhere", full / "trial_0000"
+    elsewhere.mkdir()
+    place(elsewhere).mark({"pipeline": "main"})
+    place(elsewhere).trial("0000").symlink_to(ours)
+    ours.mkdir()
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        searched(elsewhere)
+    assert message_of(caught.value).endswith("; make room and re-run the same command")
+    assert [*ours.iterdir()] == []
+    made, best = settings(), keras_tuner.HyperParameters().get_config()
+    with pytest.raises(OSError, match="No space left on device"):
+        validate(Run(), bench(made), best, Ranking("rmse", "min"), full, lambda *_: None)
+    assert [*full.iterdir()] == [ours]
+    subprocess.run(["mount", "-o", "remount,size=9m", full], check=True)
+    [trial] = searched(elsewhere)
+    assert trial["status"] == "COMPLETED"
 
 
 @pytest.mark.parametrize(("start", "value"), [("nan", "nan"), ("1e30", "inf")])
@@ -145,6 +319,23 @@ def test_a_trial_whose_objective_is_not_finite_has_failed(
         searched(tmp_path, told=told, model={"_target_": f"{__name__}.line", "start": start})
     [result] = [progress.result for progress in told]
     assert (result.status, result.message) == ("FAILED", f"the objective val_loss is {value}")
+
+
+WRONG: Any = [Problem("model", "wrong for all")]
+
+
+@pytest.mark.parametrize("error", [ConfigError, keras_tuner.errors.FatalError])
+def test_what_no_trial_would_escape_ends_the_search_and_fails_no_trial(
+    error: Callable[[Any], Exception], tmp_path: Path
+) -> None:
+    """Once it is mended, the same search has nothing to forget."""
+    own: dict[str, Any] = {"model": {"_target_": f"{__name__}.hungry", "rate": 0.25}}
+    ends = pytest.raises((ConfigError, keras_tuner.errors.FatalError))
+    with pytest.MonkeyPatch.context() as patch, ends:
+        patch.setattr(loop, "populate", lambda *_: shortage.append(error(WRONG)))
+        searched(tmp_path, **own)
+    assert place(tmp_path).results() == {}
+    assert [row["status"] for row in searched(tmp_path, **own)] == ["COMPLETED"]
 
 
 def test_a_search_waits_for_the_one_that_holds_its_lock(tmp_path: Path) -> None:
@@ -169,6 +360,46 @@ def test_class_weights_go_by_the_names_of_the_classes(tmp_path: Path) -> None:
     assert trial["history"][0]["loss"] == pytest.approx([(3 * 1 + 5) / 4 * math.log(2)])
 
 
+class Narrow(keras_tuner.applications.HyperXception):  # type: ignore[misc]  # has no types
+    """A HyperModel that is built on one of Keras Tuner's own, with its arguments."""
+
+    def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
+        layer = keras.layers.Dense(self.classes, activation="softmax")
+        model = keras.Sequential([keras.Input(self.input_shape), keras.layers.Flatten(), layer])
+        model.compile("sgd", loss="categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+
+class Named(Narrow):
+    """One with arguments of its own."""
+
+    def __init__(self, input_shape: tuple[int, ...], classes: tuple[str, ...]) -> None:
+        super().__init__(input_shape=input_shape, classes=len(classes))
+        self.names = classes
+
+
+DIGITS: dict[str, Any] = {
+    "task": {"kind": "classification"},
+    "data": {"kind": "sklearn", "name": "digits"},
+}
+
+
+@pytest.mark.parametrize(
+    "target", ["keras_tuner.applications.HyperResNet", f"{__name__}.Narrow", f"{__name__}.Named"]
+)
+def test_keras_own_models_get_the_number_of_the_classes(target: str) -> None:
+    """And other ones their names, where both call it `classes`."""
+    made = bench(settings(**DIGITS, model={"_target_": target})).hypermodel
+    assert (made.classes, getattr(made, "names", tuple("0123456789"))) == (10, tuple("0123456789"))
+
+
+def test_a_loss_of_one_hot_rows_takes_numbered_classes(tmp_path: Path) -> None:
+    """As Keras Tuner's own models are compiled; the metrics stay."""
+    model = {"_target_": f"{__name__}.Narrow"}
+    [trial] = searched(tmp_path, **DIGITS, model=model, fit={"epochs": 1})
+    assert 0 < trial["history"][0]["val_accuracy"][0] < 1
+
+
 @pytest.mark.parametrize(("own", "epochs"), [({}, 3), ({"epochs": 2}, 2)])
 def test_refits_train_for_all_epochs_and_the_best_is_kept(
     own: dict[str, Any], epochs: int, tmp_path: Path
@@ -179,8 +410,8 @@ def test_refits_train_for_all_epochs_and_the_best_is_kept(
     best = keras_tuner.HyperParameters().get_config()
     ranking = Ranking("rmse", "min")
     found = validate(Run(), bench(made), best, ranking, tmp_path, lambda *_: None)
-    losses = [refit.curves["val_loss"] for refit in found.refits]
-    errors = [refit.metrics["validation"]["rmse"] for refit in found.refits]
+    losses = [refit["history"]["val_loss"] for refit in found.refits]
+    errors = [refit["validation"]["rmse"] for refit in found.refits]
     assert [len(loss) for loss in losses] == [epochs] * 3
     assert errors == pytest.approx([math.sqrt(loss[-1]) for loss in losses])
     assert len({*errors}) == 3

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from runner.config.trust import OURS, foreign_code
+from history.config import OURS, foreign_code
 
 CONF = Path(importlib.import_module("runner").__file__ or "").parents[1] / "conf"
 

@@ -14,12 +14,18 @@ from pathlib import Path
 import pytest
 from runner_samples import REPOSITORY
 
+from runner.config.bounds import bound
 from runner.config.choices import conf_folder
+from runner.errors import ConfigError
 
 pytestmark = pytest.mark.xdist_group("wrong configs")  # one process answers all
 
 WRONG = Path(__file__).parent / "wrong_configs"
 ANSWERS: dict[str, list[str]] = {  # line, key and what to do
+    "alias_bomb": [
+        " with its aliases it comes to more than 10,000 values, or 50 levels; what is so large is data: "
+        "keep it in a file that `data` names",
+    ],
     "bracket": [
         "4: expected ',' or '}', but got ':'",
     ],
@@ -64,7 +70,7 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
         "5: model.hiden: mlp takes no argument 'hiden'; did you mean 'hidden'?",
     ],
     "names": [
-        "4: pipelines.MLP_Big: a name holds lower-case letters, digits and '-', and begins with a letter",
+        "4: pipelines.MLP_Big: a name holds up to 100 lower-case letters, digits and '-', a letter first",
         "5: pipelines.small: must be a mapping of sections",
         "6: only: unknown pipeline 'smal'",
     ],
@@ -144,11 +150,32 @@ TYPED: list[tuple[list[str], list[str]]] = [
     ]),
     (["--seed", "3"], ["--seed on the command line: keys have no dashes; write seed=VALUE"]),
     (["pipelines=x", "fit=3", "paths.root="], [
-        "pipelines=x on the command line: set keys of one of them: pipelines.NAME.fit.epochs=3",
+        "pipelines=x on the command line: set keys of one: pipelines.NAME.fit.epochs=3",
         "paths.root= on the command line: must have at least 1 character, not ''",
         "fit=3 on the command line: must be a mapping, not 3",
     ]),
+    (["debug=True", "seed=x"], ["seed=x on the command line: must be a whole number, not 'x'"]),
     (["debug=false", "threads=0"], ["threads=0 on the command line: must be at least 1, not 0"]),
+    (["+experiment=mixed"], [
+        "experiment=mixed on the command line: experiment=digits is chosen already; leave one out (-m takes several)",
+    ]),
+    (["tuner@pipelines.mlp.tuner=grid", "tuner@pipelines.mlp.tuner=random"], [
+        "tuner@pipelines.mlp.tuner=random on the command line: tuner@pipelines.mlp.tuner=grid is chosen already; "
+        "leave one out (-m takes several)",
+    ]),
+    (["model=cnn", "fit.epochs=0"], [
+        "model=cnn on the command line: no pipeline takes it, each has its own; "
+        "for one of them: model@pipelines.mlp.model=cnn",
+        "fit.epochs=0 on the command line: must be at least 1, not 0",
+    ]),
+    (["tuner=grid", "only=[cnn]"], [
+        "tuner=grid on the command line: no pipeline takes it, each has its own; "
+        "for one of them: tuner@pipelines.cnn.tuner=grid",
+    ]),
+    (["objective.name=accuracy"], [
+        "objective.name=accuracy on the command line: is of the rows that are trained on; "
+        "the one of the validation rows is val_accuracy",
+    ]),
     (["mode=check", "predict=x"], [
         "mode=check on the command line: check looks at an experiment; reproduce and predict check what they need "
         "by themselves",
@@ -158,6 +185,8 @@ TYPED: list[tuple[list[str], list[str]]] = [
 ]  # fmt: skip
 
 HYDRAS: list[tuple[list[str], str]] = [  # in its words, in one line
+    (["-m", "+experiment=digits", "seed=1,2", "hydra/launcher=joblib"], "; pip install hydra-joblib-launcher"),
+    (["-m", "+experiment=digits", "seed=1,2", "hydra/sweeper=optuna"], "; pip install hydra-optuna-sweeper"),
     (["+experiment=group_without_slash"], "Could not find 'experiment/task/classification'"),
     (["+experiment=interpolation_unclosed"], "'${validation.epochs' full_key: fit.epochs"),
     (["+experiment=list_of_pipelines"], "In 'experiment/list_of_pipelines': ConfigTypeError"),
@@ -188,6 +217,13 @@ SWEPT: list[tuple[list[str], list[str]]] = [
     (["-m", "+experiment=digits", "tuner@pipelines.mlp.tuner=grid,rndom"], [
         "In 'config': Could not find 'tuner/rndom': unknown tuner 'rndom'; did you mean 'random'? (in 1 of 2 jobs: tuner@pipelines.mlp.tuner=rndom)",
     ]),
+    (["-m", "+experiment=digits", "threads=2,1", "seed=1,2"], [
+        "one process has one backend, threads and deterministic: start a run each (in 2 of 4 jobs, the first: threads=1 seed=1)",
+    ]),
+    (["-m", "+experiment=digits", "backend=tensorflow", "deterministic=false,true"], [
+        "one process has one backend, threads and deterministic: start a run each (in 1 of 2 jobs: deterministic=True)",
+    ]),
+    (["-m", "+experiment=digits", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
 ]  # fmt: skip
 
 EACH = """
@@ -223,6 +259,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Told:
         stdout=subprocess.PIPE,
         text=True,
         check=True,
+        timeout=600,
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
     )
@@ -276,3 +313,36 @@ def test_what_hydra_says_is_passed_on(arguments: list[str], words: str, told: To
     (line,) = told(*arguments)
     assert words in line
     assert "_given_" not in line
+
+
+def nested(levels: int) -> str:
+    """Each level an alias of the one below it."""
+    return "\n".join(f"k{i}: &a{i} {{x: {f'*a{i - 1}' if i else 1}}}" for i in range(levels))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x: [" + "0," * 300_000 + "]",
+        "x: " + "[" * 300_000,
+        "x: &a [1, *a]",
+        "x: &a [" + "0," * 150 + "]\ny: [" + "*a," * 100 + "]",
+        nested(52),
+    ],
+)
+def test_a_config_file_that_unfolds_to_too_much_is_refused_unread(
+    text: str, tmp_path: Path
+) -> None:
+    """However it does: long, deep, of itself, or by aliases."""
+    file = tmp_path / "large.yaml"
+    file.write_text(text)
+    with pytest.raises(ConfigError, match=r"large\.yaml: with its aliases it comes to more than"):
+        bound(file)
+
+
+@pytest.mark.parametrize("text", ["x: [" + "0," * 9_000 + "]", nested(40), "x: *no", "x: [", "\0"])
+def test_what_is_within_the_bounds_is_left_to_hydra(text: str, tmp_path: Path) -> None:
+    """With all that is wrong with it otherwise."""
+    (tmp_path / "a.yaml").write_text(text)
+    bound(tmp_path / "a.yaml")
+    bound(tmp_path / "missing.yaml")

@@ -1,0 +1,120 @@
+"""What can be known of a model before its first trial: the default one is built, trained on a few
+rows, stored, loaded back and compared, as trials and refits will do it.
+"""
+
+import math
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import keras_tuner
+import numpy as np
+
+from history.errors import unknown
+from runner.config import check
+from runner.data.dataset import Dataset, Part, Stream
+from runner.errors import ConfigError, ModelError
+from runner.training import build, evaluate, refit
+
+# That the default model is tried on, up to twice as many: by Keras' own fit, and by another, which
+# may count whole steps of rows; of none, Keras trains without end.
+ROWS, OF_OWN_FIT = 32, 512
+
+
+def preflight(bench: build.Bench) -> tuple[int, int]:
+    """Try the default model, and return how many parameters it has, and the bytes that they take.
+
+    Raises:
+        ConfigError: no model is built that could be trained, evaluated, stored and loaded back; a
+            callback does not exist or does not take its arguments; or the objective is not among
+            what the training reports.
+        Exception: whatever the user's own code raises.
+    """
+    pipeline, target = bench.pipeline, bench.pipeline.model.target
+    build.new_callbacks(pipeline.callbacks, "callbacks")  # made, not used: one may write files
+    build.new_callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")
+    few = {
+        name: _few(part, OF_OWN_FIT if bench.has_own_fit else ROWS)
+        for name, part in bench.dataset.parts.items()
+    }
+    # A HyperModel may keep what it is told of these rows: it is another one than the search's.
+    hypermodel, _ = build.new_hypermodel(pipeline, bench.dataset)
+    tried = replace(bench, dataset=replace(bench.dataset, parts=few), hypermodel=hypermodel)
+    hp = keras_tuner.HyperParameters()
+    try:
+        # of another model: Keras keeps what it compiled to predict, though a layer is adapted then
+        _check_outputs(tried, tried.build(hp, seed=1))
+        model = tried.build(hp, seed=1)
+        # A stream cannot be cut short, and a fit of one's own may want nothing else.
+        if not (bench.has_own_fit and isinstance(bench.dataset.train, Stream)):
+            # its author may call the default values a failed trial; others may do
+            with suppress(keras_tuner.errors.FailedTrialError):
+                _train(tried, model, hp, bench.dataset)
+        with tempfile.TemporaryDirectory() as folder:
+            refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
+    except ModelError as error:
+        raise ConfigError.at("model._target_", f"{target}: {error}") from error
+    except (TypeError, ValueError, AttributeError) as error:
+        if target.rpartition(".")[0] != check.OURS:
+            raise  # the user's own code keeps its trace
+        raise ConfigError.at(
+            "model", f"an argument is not as it must be: {error}".partition("\n")[0]
+        ) from error
+    counts = [(math.prod(each.shape), np.dtype(each.dtype).itemsize) for each in model.weights]
+    return sum(count for count, _ in counts), sum(count * size for count, size in counts)
+
+
+def _few(part: Part, most: int) -> Part:
+    """Return copies of rows from all over a part, so that all classes are likely to be among them;
+    of a stream, of its first batch.
+    """
+    count = len(part.x) if isinstance(part, Stream) else len(part)
+    return part.take(np.arange(0, count, max(1, count // most)))
+
+
+def _check_outputs(bench: build.Bench, model: "keras.Model") -> None:
+    """Raise ModelError where a model predicts something else than its task."""
+    try:
+        predicted = model.predict(bench.dataset.validation.x, verbose=0)
+    except Exception:
+        if bench.has_own_fit:  # which may have to prepare the model first
+            return
+        raise
+    if not isinstance(predicted, np.ndarray):
+        raise ModelError(
+            f"the model predicts a {type(predicted).__name__} of {len(predicted)} outputs; it must "
+            "predict one array"
+        )
+    evaluate.evaluate(  # its shape alone
+        bench.dataset.validation.y, np.zeros(predicted.shape), bench.dataset.classes
+    )
+
+
+def _train(
+    bench: build.Bench, model: "keras.Model", hp: "keras_tuner.HyperParameters", whole: Dataset
+) -> None:
+    """Train a model as trials do it, but for the epochs, and look at what that reports."""
+    dataset, sought = bench.dataset, bench.pipeline.objective.name
+    before = dataset.fingerprint
+    told = bench.pipeline.tuner.kind == "hyperband" or "epochs" in bench.fit_arguments(hp)
+    overrides, returned = {"epochs": 1} if told else {}, None
+    with suppress(Exception):  # a fit of one's own may need more rows: for whole steps, say
+        returned = bench.train(model, hp, [], overrides)
+    if dataset.fingerprint != before:
+        raise ModelError("its `fit` changes the rows that it is given; it must work on copies")
+    if returned is None:
+        returned = replace(bench, dataset=whole).train(model, hp, [], overrides)
+    reported = getattr(returned, "history", returned)
+    if isinstance(reported, Mapping):
+        if sought not in reported:
+            raise ConfigError.at("objective.name", unknown("metric", sought, reported))
+        if f"val_{sought}" in reported:
+            raise ConfigError.at("objective.name", check.OF_TRAINING.format(sought))
+    elif not isinstance(reported, int | float | np.floating | list):
+        raise ModelError(
+            f"its `fit` returned {reported!r:.60}; it must return the objective's value, a mapping "
+            "of metrics, or what model.fit returned"
+        )
