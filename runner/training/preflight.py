@@ -22,6 +22,7 @@ from runner.training import build, evaluate, refit
 # That the default model is tried on, up to twice as many: by Keras' own fit, and by another, which
 # may count whole steps of rows; of none, Keras trains without end.
 ROWS, OF_OWN_FIT = 32, 512
+NOTHING: object = object()  # what a fit returned that raised; one that is wrong may return None
 
 
 def preflight(bench: build.Bench) -> tuple[int, int]:
@@ -100,12 +101,12 @@ def _train(
     dataset, sought = bench.dataset, bench.pipeline.objective.name
     before = dataset.fingerprint
     told = bench.pipeline.tuner.kind == "hyperband" or "epochs" in bench.fit_arguments(hp)
-    overrides, returned = {"epochs": 1} if told else {}, None
+    overrides, returned = {"epochs": 1} if told else {}, NOTHING
     with suppress(Exception):  # a fit of one's own may need more rows: for whole steps, say
         returned = bench.train(model, hp, [], overrides)
     if dataset.fingerprint != before:
         raise ModelError("its `fit` changes the rows that it is given; it must work on copies")
-    if returned is None:
+    if returned is NOTHING:
         returned = replace(bench, dataset=whole).train(model, hp, [], overrides)
     reported = getattr(returned, "history", returned)
     if isinstance(reported, Mapping):

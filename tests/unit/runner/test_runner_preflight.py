@@ -308,6 +308,14 @@ def test_a_fit_that_needs_more_rows_gets_them(most: int, monkeypatch: pytest.Mon
     assert len(Loop.seen) == 1
 
 
+def test_a_fit_that_returns_nothing_is_not_tried_again_on_all_rows() -> None:
+    """It did not need more of them."""
+    Loop.seen.clear()
+    with pytest.raises(ConfigError, match="returned None"):
+        checked("Loop", returns="nothing")
+    assert len(Loop.seen) == 1
+
+
 class Stepping(Loop):
     """Counts steps of 64 rows."""
 
