@@ -1,13 +1,12 @@
 """The history under one root: all entries of all tasks, and how to name one."""
 
 import re
-from contextlib import suppress
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from history import errors, registry, store
+from history import errors, manager, registry, store, trees
 from history.entry import Entry, select
-from history.manager import HistoryManager
 
 if TYPE_CHECKING:
     import pandas
@@ -33,18 +32,24 @@ class History:
         match.
         """
         entries = self.entries()
-        if re.fullmatch(r"@-?[0-9]{1,9}", reference):
-            with suppress(IndexError):
-                return entries[int(reference[1:])]
+        is_position = re.fullmatch(r"@-?[0-9]{1,9}", reference)
+        if is_position and -len(entries) <= int(reference[1:]) < len(entries):
+            return entries[int(reference[1:])]
         ids = {entry.id: entry for entry in entries}
-        matches = [id for id in ids if reference and id.startswith(reference)]
-        if reference in ids or len(matches) == 1:
-            return ids.get(reference) or ids[matches[0]]
+        return ids[self.one_of("entry", reference, ids)]
+
+    def one_of(self, noun: str, reference: str, names: Collection[str]) -> str:
+        """Return the one of these names that is meant, by itself or a unique prefix of it; raises
+        UnknownEntry where none or several are.
+        """
+        matches = [name for name in names if reference and name.startswith(reference)]
+        if reference in names or len(matches) == 1:
+            return reference if reference in names else matches[0]
         if matches:
-            raise errors.UnknownEntry(f"{reference!r} names several entries: {', '.join(matches)}")
+            raise errors.UnknownEntry(f"{reference!r} names several: {', '.join(matches)}")
         raise errors.UnknownEntry(
-            f"no entry {reference!r} among the {len(ids)} in {self.root}"
-            f"{errors.suggest(reference, ids)} (see `python -m history list`; --root DIR, or "
+            f"no {noun} {reference!r} among the {len(names)} in {self.root}"
+            f"{errors.suggest(reference, names)} (see `python -m history list`; --root DIR, or "
             f"paths.root=DIR, names another root)"
         )
 
@@ -57,14 +62,20 @@ class History:
         self.store.remove(entry.id)
 
     def to_frame(self, **wanted: str | None) -> "pandas.DataFrame":
-        """Return the entries as a table, a row each; nested keys are joined by dots (as
-        `frame.to_frame` says).
+        """Return the entries as a table, a row each; nested keys are joined by dots, as in the CSV,
+        and `created` is a time in UTC.
         """
-        from history.view.frame import to_frame
+        import pandas
 
-        return to_frame(self.entries(**wanted))
+        rows = [trees.flat(entry.document) for entry in self.entries(**wanted)]
+        frame = pandas.DataFrame(rows, columns=trees.columns_of(rows))
+        return frame.assign(
+            created=pandas.to_datetime(
+                frame["created"], format="ISO8601", utc=True, errors="coerce"
+            )
+        )
 
-    def manager_of(self, entry: Entry) -> HistoryManager:
+    def manager_of(self, entry: Entry) -> manager.HistoryManager:
         """Return the history manager that stored the entry; raises RegistryError if it is not
         installed.
         """

@@ -48,8 +48,11 @@ def stored_config(entry: Entry) -> tuple[dict[str, files.Json], str, dict[str, f
             OmegaConf.to_container(OmegaConf.create(_text(path)), resolve=False), _unescaped
         )
         ((name, sections),) = stored["pipelines"].items()
-        root = {key: stored[key] for key in DECIDING if key in stored}
-        return root, str(name), schema.upgrade_config(sections)
+        return (
+            {key: stored[key] for key in DECIDING if key in stored},
+            str(name),
+            schema.upgrade_config(sections),
+        )
     except Exception as error:  # YAML and OmegaConf have many
         raise errors.IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
 
@@ -86,9 +89,10 @@ def experiment_yaml(entry: Entry) -> str:
     so is the code that the pipeline imports.
     """
     root, name, sections = stored_config(entry)
-    taken = [key for key, value in trees.flat(sections).items() if "${oc.env:" in str(value)]
     named = {
-        "Taken from the environment then, and to be set here": taken,
+        "Taken from the environment then, and to be set here": [
+            key for key, value in trees.flat(sections).items() if "${oc.env:" in str(value)
+        ],
         "It imports and runs": foreign_code(sections),
     }
     head = [

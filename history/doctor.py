@@ -3,17 +3,12 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from secrets import token_hex
 
-from history import Entry, History, errors, files, schema
-from history.store import DOCUMENT, Store, Tables, delete, read_tables
-
-RESTORE = "restore the generation before, if it can be read; a copy of the file stays beside it"
+from history import Entry, History, errors, files, schema, store
 
 # What a kill leaves of a folder; earlier releases called it .removed on its way out.
 HALF = re.compile(rf"\.{schema.ID.pattern}\.(part|removed)")
@@ -36,22 +31,29 @@ def examine(history: History) -> list[Finding]:
 
     While the database cannot be read, that is all that is found.
     """
-    store = history.store
     found = [
         Finding(
             f"{path} is left of a write that did not end", "delete it", partial(path.unlink, True)
         )
-        for path in sorted(store.root.glob(f".history*.json.{'[0-9a-f]' * 16}{files.TEMPORARY}"))
+        for path in sorted(history.root.glob(f".history*.json.{'[0-9a-f]' * 16}{files.TEMPORARY}"))
     ]
     try:
-        documents = store.all()
+        documents = history.store.all()
     except errors.HistoryError as error:
-        return [*found, Finding(str(error), RESTORE, partial(_restore, store))]
+        return [
+            *found,
+            Finding(
+                str(error),
+                "restore the generation before, if it can be read; "
+                "a copy of the file stays beside it",
+                partial(_restore, history.store),
+            ),
+        ]
     entries = {document["id"]: document for document in documents}
     return [
         *found,
-        *_repeated(store, documents),
-        *chain.from_iterable(_entry(history, document) for document in entries.values()),
+        *_repeated(history.store, documents),
+        *(finding for document in entries.values() for finding in _entry(history, document)),
         *_folders(history, entries),
     ]
 
@@ -74,33 +76,34 @@ def mend(history: History) -> tuple[list[Finding], list[Finding]]:
     return repaired, found
 
 
-def _restore(store: Store) -> None:
+def _restore(kept: store.Store) -> None:
     """Begin with the generation before, or with nothing; whole folders are put back next."""
-    before: Tables = {}
-    with suppress(errors.HistoryError):
-        before = read_tables(store.previous) or {}
-    for path in (store.path, store.previous):
+    try:
+        before = store.read_tables(kept.previous) or {}
+    except errors.HistoryError:
+        before = {}
+    for path in (kept.path, kept.previous):
         if path.exists():
             files.link(path, path.with_name(f"{path.name}.damaged-{token_hex(4)}"))
-    files.write_atomic(store.path, files.to_json(before))
+    files.write_atomic(kept.path, files.to_json(before))
 
 
-def _repeated(store: Store, documents: list[files.JsonObject]) -> Iterator[Finding]:
+def _repeated(kept: store.Store, documents: list[files.JsonObject]) -> Iterator[Finding]:
     """Find rows of one id."""
     distinct = {files.to_json(document): document for document in documents}.values()
     if copies := len(documents) - len(distinct):
         yield Finding(
-            f"{store.path} holds {copies} rows that are copies of others",
+            f"{kept.path} holds {copies} rows that are copies of others",
             "take them out",
-            partial(_take_out_copies, store, distinct),
+            partial(_take_out_copies, kept, distinct),
         )
     for id, times in Counter(document["id"] for document in distinct).items():
         if times > 1:
             yield Finding(f"{id} is in the database {times} times, each saying something else")
 
 
-def _take_out_copies(store: Store, distinct: Iterable[files.JsonObject]) -> None:
-    with store.changing() as table:
+def _take_out_copies(kept: store.Store, distinct: Iterable[files.JsonObject]) -> None:
+    with kept.changing() as table:
         table.remove(lambda row: isinstance(row.get("id"), str))
         table.insert_multiple(distinct)
 
@@ -111,14 +114,14 @@ def _entry(history: History, document: files.JsonObject) -> Iterator[Finding]:
         Entry(schema.read_document(document, f"entry {document['id']!r}"), history.root).verify()
     except (errors.HistoryError, OSError) as error:
         yield Finding(str(error), is_fault=not isinstance(error, errors.NewerSchema))
-        return
-    path = history.store.entries / document["id"] / DOCUMENT
-    if path.parent.is_dir() and not path.parent.is_symlink() and not path.exists():
-        yield Finding(
-            f"{path} is missing",
-            "write it from the database",
-            partial(files.write_atomic, path, files.to_json(document, indent=True)),
-        )
+    else:
+        path = history.store.entries / document["id"] / store.DOCUMENT
+        if path.parent.is_dir() and not path.parent.is_symlink() and not path.exists():
+            yield Finding(
+                f"{path} is missing",
+                "write it from the database",
+                partial(files.write_atomic, path, files.to_json(document, indent=True)),
+            )
 
 
 def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
@@ -126,15 +129,13 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
     is left alone.
     """
     whole = []
-    for path in sorted(history.store.entries.glob("*")):
+    for path in sorted(path for path in history.store.entries.glob("*") if path.name not in ids):
         is_folder = path.is_dir() and not path.is_symlink()
         if is_folder and HALF.fullmatch(path.name):
             yield Finding(
-                f"{path} is half written or half removed", "delete it", partial(delete, path)
+                f"{path} is half written or half removed", "delete it", partial(store.delete, path)
             )
-        elif path.name in ids:
-            continue
-        elif is_folder and (path / DOCUMENT).is_file():
+        elif is_folder and (path / store.DOCUMENT).is_file():
             try:  # its entry was never acknowledged, or the database is older
                 whole.append(_whole(path))
             except (errors.HistoryError, OSError) as error:
@@ -144,7 +145,8 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
                 )
         else:
             yield Finding(
-                f"{path} is none of the history's: no entry has its name, and it has no {DOCUMENT}",
+                f"{path} is none of the history's: no entry has its name, and it has no "
+                f"{store.DOCUMENT}",
                 is_fault=False,
             )
     if whole:
@@ -159,9 +161,8 @@ def _whole(folder: Path) -> files.JsonObject:
     """Return the document in an entry's folder as it was written; raises HistoryError or OSError
     unless it is that entry's and all its artefacts are as stored.
     """
-    document: files.JsonObject = files.read_json(folder / DOCUMENT)
-    entry = Entry(schema.read_document(document, "its document"), folder.parent.parent)
-    entry.verify()
-    if entry.id != folder.name:
-        raise errors.IntegrityError(f"its document is that of {entry.id!r}")
+    document: files.JsonObject = files.read_json(folder / store.DOCUMENT)
+    Entry(schema.read_document(document, "its document"), folder.parent.parent).verify()
+    if document["id"] != folder.name:
+        raise errors.IntegrityError(f"its document is that of {document['id']!r}")
     return document

@@ -145,9 +145,11 @@ class Entry:
         It is an artefact, as documents are to stay small; older entries have it in their document.
         Raises IntegrityError when it is not what was stored.
         """
-        if "identity" not in self.value("artefacts", {}):
-            return dict(self.value("identity", {}))
-        found = files.read_json(self.verified("identity"))
+        found = (
+            files.read_json(self.verified("identity"))
+            if "identity" in self.value("artefacts", {})
+            else self.value("identity")
+        )
         return found if isinstance(found, dict) else {}
 
     def refits(self) -> list[files.JsonObject]:
@@ -195,8 +197,10 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
         except errors.IntegrityError as error:
             left_out[repr(row["id"])] = error
     if left_out:
-        first, *_ = left_out.values()
         _warn_once(
-            escape.printable(f"{first}; left out of the history in {root}: {', '.join(left_out)}")
+            escape.printable(
+                f"{next(iter(left_out.values()))}; left out of the history in {root}: "
+                f"{', '.join(left_out)}"
+            )
         )
     return sorted(chosen, key=lambda entry: entry.created)

@@ -11,11 +11,16 @@ def printable(value: object, newlines: bool = False) -> str:
     Arguments: `newlines`, whether line breaks stay, and tabs.
     """
     text = str(value)
-    shown = (
-        letter if letter.isprintable() or (newlines and letter in "\n\t") else repr(letter)[1:-1]
-        for letter in text
+    return (
+        text
+        if text.isprintable()
+        else "".join(
+            letter
+            if letter.isprintable() or (newlines and letter in "\n\t")
+            else repr(letter)[1:-1]
+            for letter in text
+        )
     )
-    return text if text.isprintable() else "".join(shown)
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -9,7 +9,7 @@ import os
 import platform
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePath
 from typing import Any
@@ -24,8 +24,6 @@ JsonObject = dict[str, Json]
 
 TEMPORARY = ".tmp"
 PATIENCE = 1.0  # seconds; a wait for a lock that is over sooner is not worth a message
-
-log = logging.getLogger(__name__)
 
 
 def clean(value: Any) -> Any:
@@ -165,23 +163,27 @@ def read_json(path: Path) -> Any:
 
 
 @contextmanager
-def held(path: Path, what: str, timeout: float = -1) -> Iterator[None]:
+def held(
+    path: Path, what: str, timeout: float = -1, waiting: Callable[[], object] = bool
+) -> Iterator[None]:
     """Hold a lock between processes, which the kernel releases when its owner dies; wait for the
     process that holds it, saying which. May be nested in one thread.
 
     Arguments: `path`, of the lock file, whose folder is made; the file is gone with its holder, as
     far as the system deletes what is open: who waits for it sees that, and makes another. `what` is
-    locked, for messages. `timeout` in seconds; negative: wait for ever. Raises HistoryError when
-    the lock cannot be had.
+    locked, for messages. `timeout` in seconds; negative: wait for ever. `waiting` is called while
+    another has it, once. Raises HistoryError when the lock cannot be had.
     """
     lock = FileLock(path, is_singleton=True)  # one object for each path, which counts its holders
-    nested = lock.is_locked
     try:
         make_folder(path.parent)
         try:
             lock.acquire(timeout=PATIENCE)
         except Timeout:
-            log.info("%s is in use by %s; waiting for it", what, _holder(path))
+            logging.getLogger(__name__).info(
+                "%s is in use by %s; waiting for it", what, _holder(path)
+            )
+            waiting()
             lock.acquire(timeout=timeout)
     except OSError as error:  # a Timeout, too
         raise HistoryError(
@@ -193,7 +195,8 @@ def held(path: Path, what: str, timeout: float = -1) -> Iterator[None]:
             path.write_text(f"process {os.getpid()} on {platform.node()}", encoding="utf-8")
         yield
     finally:
-        if not nested:  # filelock takes no lock on a file that is gone, and leaves deleting to us
+        if lock.lock_counter == 1:
+            # filelock takes no lock on a file that is gone, and leaves deleting to us
             with suppress(OSError):
                 path.unlink()
         lock.release()

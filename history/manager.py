@@ -75,23 +75,22 @@ class HistoryManager:
         result = [plain.get(key) for key in ("run_id", "fingerprint", "pipeline", "status")]
         made = (new_id(pipeline, f"{result} {n}" if all(result) else "") for n in count())
         id = next(id for id in made if id not in taken)
-        given: JsonObject = {
-            "id": id,
-            "schema_version": schema.SCHEMA_VERSION,
-            "created": datetime.now(UTC).isoformat(timespec="seconds"),
-            "task": self.task,
-            "manager": self.name,
-            "artefacts": {},
-        }
-        # What is given stands first, and wins.
-        stored = {**given, "origin": {"kind": "run"}, **plain, **given}
 
         def fill(_: JsonObject, folder: Path) -> None:
             for path in files.values():
                 link(path, folder / path.name)
 
         try:
-            stored["artefacts"] = {name: store.facts(path, id) for name, path in files.items()}
+            given: JsonObject = {
+                "id": id,
+                "schema_version": schema.SCHEMA_VERSION,
+                "created": datetime.now(UTC).isoformat(timespec="seconds"),
+                "task": self.task,
+                "manager": self.name,
+                "artefacts": {name: store.facts(path, id) for name, path in files.items()},
+            }
+            # What is given stands first, and wins.
+            stored = {**given, "origin": {"kind": "run"}, **plain, **given}
             entry = Entry(schema.read_document(stored, "it"), self.root)
             self._check(entry)
             if len({store.DOCUMENT, *(path.name for path in files.values())}) <= len(files):

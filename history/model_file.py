@@ -16,12 +16,9 @@ import re
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from history import errors, escape, files
-
-if TYPE_CHECKING:
-    import keras
 
 LIMIT = 64 * 2**20  # bytes of config.json; those of large models have a few MB
 REASON = 1000  # letters that are kept of what Keras says, the last ones
@@ -73,8 +70,8 @@ def foreign_code(path: Path) -> list[str]:
     return sorted(map(escape.printable, found))
 
 
-def load_model(path: Path, trust: bool = False) -> "keras.Model":
-    """Return the model in the .keras file; always in Keras' safe mode.
+def load_model(path: Path, trust: bool = False) -> Any:
+    """Return the keras.Model in the .keras file; always in Keras' safe mode.
 
     Arguments: `trust`, import the modules of one's own that the file names, so that they register
     what it needs. Raises UntrustedCode when there is foreign code and no trust, InputError when the
@@ -113,8 +110,9 @@ def reason(error: Exception) -> str:
     """Return what Keras says in one line, without the configs of whole objects that it puts before
     the cause.
     """
-    told = re.sub(r"(Full object config: |\bconfig=)\{.*", "", str(error))
-    return " ".join(told.split())[-REASON:]
+    return " ".join(re.sub(r"(Full object config: |\bconfig=)\{.*", "", str(error)).split())[
+        -REASON:
+    ]
 
 
 def _foreign(node: files.JsonObject) -> Iterator[str]:
@@ -137,5 +135,5 @@ def _foreign(node: files.JsonObject) -> Iterator[str]:
 
 def is_keras(path: str, *, function: bool) -> bool:
     """Say whether a dotted path is known by its name to be a part of a Keras model."""
-    known = (_FUNCTIONS if function else _PARTS).fullmatch(path)
-    return known is not None and not _CARRIERS.fullmatch(path)
+    known = _FUNCTIONS if function else _PARTS
+    return bool(known.fullmatch(path) and not _CARRIERS.fullmatch(path))

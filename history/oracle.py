@@ -60,7 +60,7 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     Arguments: `read`, what reads a JSON file, with more care in a folder from elsewhere.
     Raises HistoryError naming the file that cannot be read.
     """
-    with _as_written(folder / "oracle.json", read) as oracle:
+    with as_written(folder / "oracle.json", read) as oracle:
         space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
         plain = (name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name))
         if order != list(dict.fromkeys(plain)) or not isinstance(space, list):
@@ -72,7 +72,7 @@ def _trial(
     folder: Path, trial_id: str, read: Callable[[Path], files.Json]
 ) -> dict[str, files.Json]:
     result = read(ours) if os.path.lexists(ours := folder / "result.json") else {}
-    with _as_written(folder / "trial.json", read) as trial:
+    with as_written(folder / "trial.json", read) as trial:
         row = {
             "trial_id": trial["trial_id"],
             "status": trial["status"],
@@ -90,7 +90,7 @@ def _trial(
 
 
 @contextmanager
-def _as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
+def as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
     """Give what the file holds; what goes wrong with that is the file's mistake."""
     try:
         yield read(path)

@@ -56,10 +56,11 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     """Return the entries best first; failed ones and those without a finite mean last, in the order
     given.
     """
-    places = [
-        Ranked(**vars(measurement(each, "validation", metric)), entry=each) for each in entries
-    ]
-    places.sort(key=lambda place: merit(place.mean, direction), reverse=True)
+    places = sorted(
+        (Ranked(**vars(measurement(each, "validation", metric)), entry=each) for each in entries),
+        key=lambda place: merit(place.mean, direction),
+        reverse=True,
+    )
     ties = [indistinguishable(places[0], place) for place in places]
     if places and ties[0]:  # with itself, where its noise is known
         ties[0] = any(ties[1:])

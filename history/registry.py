@@ -8,9 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from history.errors import RegistryError, unknown
+from history import errors, tasks
 from history.manager import HistoryManager
-from history.tasks import ClassificationManager, RegressionManager
 
 GROUP = "history.managers"
 
@@ -18,7 +17,7 @@ M = TypeVar("M", bound=type[HistoryManager])
 
 # An entry point stands for its class until that is asked for.
 _classes: dict[str, type[HistoryManager] | EntryPoint] = {
-    manager.task: manager for manager in (ClassificationManager, RegressionManager)
+    manager.task: manager for manager in (tasks.ClassificationManager, tasks.RegressionManager)
 }
 
 
@@ -36,7 +35,7 @@ def register(name: str) -> Callable[[M], M]:
             or not hasattr(manager, "task")
             or getattr(manager, "ranking", None) not in getattr(manager, "metrics", ())
         ):
-            raise RegistryError(
+            raise errors.RegistryError(
                 f"history manager {name!r}, {manager!r}, must be a subclass of HistoryManager that "
                 f"sets task, metrics, and ranking, which is one of the metrics"
             )
@@ -59,14 +58,14 @@ def manager_class(name: str) -> type[HistoryManager]:
     manager.
     """
     if name not in names():
-        raise RegistryError(unknown("history manager", name, names()))
+        raise errors.RegistryError(errors.unknown("history manager", name, names()))
     found = _classes[name]
     if not isinstance(found, EntryPoint):
         return found
     try:
         loaded: type[HistoryManager] = found.load()
     except Exception as error:  # a plug-in's import can fail in any way
-        raise RegistryError(
+        raise errors.RegistryError(
             f"the history manager {name!r} cannot be loaded from {found.value}: "
             f"{type(error).__name__}: {error}"
         ) from error
@@ -90,7 +89,7 @@ def _put(name: str, new: type[HistoryManager] | EntryPoint) -> None:
     old = _classes.get(name, new)
     if _origin(old) != _origin(new):
         known = [f"{key} = {_origin(_classes[key])}" for key in sorted(_classes)]
-        raise RegistryError(
+        raise errors.RegistryError(
             f"history manager {name!r} is registered twice, as {_origin(old)} and as "
             f"{_origin(new)}; rename one. Registered: {', '.join(known)}"
         )

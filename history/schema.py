@@ -10,7 +10,6 @@ A document is brought up to date whenever it is read; what is on disk stays as i
 """
 
 import re
-from collections.abc import Callable
 from datetime import datetime
 from functools import reduce
 from types import NoneType
@@ -19,7 +18,7 @@ from history import errors, escape, files, trees
 
 SCHEMA_VERSION = 2
 ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override
-NAMES = ("run_id", "experiment", "pipeline", "task", "manager")
+NAMES = ("run_id", "sweep", "experiment", "pipeline", "task", "manager")
 STATUSES = ("complete", "failed", "budget")
 
 # Tuples, as unions of types take isinstance several times as long.
@@ -81,7 +80,7 @@ def _to_2(document: files.JsonObject) -> files.JsonObject:
 
 
 # The first leads from schema 1.
-_STEPS: list[Callable[[files.JsonObject], files.JsonObject]] = [_to_2]
+_STEPS = [_to_2]
 
 
 def _misfit(document: files.JsonObject) -> str | None:

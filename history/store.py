@@ -9,9 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 
 import orjson
-from tinydb import TinyDB
-from tinydb.middlewares import CachingMiddleware
-from tinydb.storages import Storage
+from tinydb import Storage, TinyDB, middlewares
 from tinydb.table import Table
 
 from history import errors, files, schema
@@ -146,7 +144,7 @@ class Store(Storage):
         with (
             self.locked(),
             _collector_paused(),
-            TinyDB(storage=CachingMiddleware(lambda: self)) as database,  # type: ignore[no-untyped-call]
+            TinyDB(storage=middlewares.CachingMiddleware(lambda: self)) as database,  # type: ignore[no-untyped-call]
         ):
             yield database.table(TABLE)
 

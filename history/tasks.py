@@ -4,8 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from history.files import to_csv
-from history.manager import HistoryManager
+from history import files, manager
 from history.ranking import Direction
 
 
@@ -25,7 +24,9 @@ class ClassificationResult:
 
     def csv(self) -> str:
         """Return `per_class` as CSV with a header."""
-        return to_csv([("class", "precision", "recall", "f1", "support"), *self.per_class], "\n")
+        return files.to_csv(
+            [("class", "precision", "recall", "f1", "support"), *self.per_class], "\n"
+        )
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class RegressionResult:
 
     def csv(self) -> str:
         """Return the metrics, then the residuals as `residual_<name>`, as CSV with a header."""
-        return to_csv(
+        return files.to_csv(
             [
                 ("quantity", "value"),
                 *self.metrics.items(),
@@ -51,7 +52,7 @@ class RegressionResult:
         )
 
 
-class ClassificationManager(HistoryManager):
+class ClassificationManager(manager.HistoryManager):
     """Entries of classification: ranked by accuracy, reported per class."""
 
     task = "classification"
@@ -66,7 +67,7 @@ class ClassificationManager(HistoryManager):
     artefacts = ("classification_report", "confusion_matrix")
 
 
-class RegressionManager(HistoryManager):
+class RegressionManager(manager.HistoryManager):
     """Entries of regression: ranked by the root mean squared error, reported with their
     residuals.
     """

@@ -5,7 +5,6 @@ class TestMyManager(ManagerContract):
     def content(self, name): return {"my_report": b"..."}.get(name, b"x")
 """
 
-import math
 from pathlib import Path
 
 import pytest
@@ -79,7 +78,7 @@ class ManagerContract:
 
     def test_the_best_ranks_first_and_failures_last(self, manager: HistoryManager) -> None:
         """By the ranking metric and its direction; what has no finite value has no rank."""
-        failed, nan = self.add(manager, status="failed"), self.add(manager, math.nan)
+        failed, nan = self.add(manager, status="failed"), self.add(manager, float("nan"))
         ranked = [self.add(manager, 0.2), self.add(manager, 0.9)]
         if manager.metrics[manager.ranking] == "max":
             ranked.reverse()

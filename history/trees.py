@@ -1,6 +1,6 @@
 """Plain data (mappings, lists, texts, numbers, None) as trees whose leaves have dotted keys."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 
 from history.files import Json, to_json
 
@@ -29,6 +29,15 @@ def flat(document: Mapping[str, Json], path: str = "") -> dict[str, Json]:
         elif key not in LEFT_OUT:
             found[key] = to_json(value).decode() if isinstance(value, list) else value
     return found
+
+
+def columns_of(rows: Iterable[Mapping[str, Json]]) -> list[str]:
+    """Return the keys of all rows, which `flat` made, as they come: `id` and `created` first and
+    those of one section together.
+    """
+    keys = dict.fromkeys(["id", "created", *(key for row in rows for key in row)])
+    sections = list(dict.fromkeys(key.partition(".")[0] for key in keys))
+    return sorted(keys, key=lambda key: sections.index(key.partition(".")[0]))
 
 
 def differences(old: Json, new: Json, path: str = "") -> dict[str, tuple[Json, Json]]:

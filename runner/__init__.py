@@ -1,8 +1,11 @@
 """A config-driven experiment runner for hyperparameter search over Keras models."""
 
+import signal
 from typing import ClassVar
 
 __version__ = "0.3.0"
+
+STOPS = (signal.SIGINT, signal.SIGTERM, getattr(signal, "SIGHUP", signal.SIGTERM))  # end a run
 
 
 class Interrupted(BaseException):

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner import Interrupted, streams
+from runner import STOPS, Interrupted, streams
 
-STOPS = (signal.SIGINT, signal.SIGTERM)
+# The last is the end of the terminal, which Windows has no signal for.
 
 
 def main() -> int:
@@ -45,8 +45,7 @@ def _stop(number: int, _: object) -> None:
 def _answer() -> int:
     from runner.config.choices import answer
 
-    said = answer(sys.argv[1:])
-    if said is not None:
+    if (said := answer(sys.argv[1:])) is not None:
         print(said, flush=True)
         return 0
     gc.disable()  # what is loaded is no garbage: looking for some takes a fifth of the time
@@ -66,8 +65,10 @@ def _answer() -> int:
 def _how_to_resume(given: Sequence[str]) -> str:
     if {each for each in given if each.startswith("debug=")} - {"debug=false", "debug=null"}:
         return ""  # it starts anew each time
-    without = " without fresh=true" if "fresh=true" in given else ""
-    return f"; finished trials are kept: re-run the same command{without} to resume"
+    return (
+        "; finished trials are kept: re-run the same command"
+        f"{' without fresh=true' * ('fresh=true' in given)} to resume"
+    )
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Behind the door: arguments in, messages and exit codes out. Hydra does the rest.
 
 Exit codes: 0 done; 1 something failed while running, what was done is kept; 2 the input is wrong,
-nothing was started; 3 a reproduction diverged; 130 and 143 interrupted (Ctrl-C, SIGTERM).
+nothing was started; 3 a reproduction diverged; 129, 130 and 143 interrupted (SIGHUP, Ctrl-C,
+SIGTERM).
 """
 
 import logging
@@ -18,9 +19,10 @@ import hydra
 from hydra.core import config_search_path, config_store, global_hydra, hydra_config, plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from history import errors, files
+from runner import streams
 from runner.config import arguments, bounds, choices, compose, secrets
 from runner.config.schema import SECTIONS, Experiment, Run
 from runner.errors import (
@@ -66,32 +68,62 @@ class Check(Callback):
     leaving: ClassVar[ExitStack] = ExitStack()
     # Ends what Hydra has done, with an exit code; without a start, Hydra has answered by itself.
     finish: ClassVar[partial[int]] = partial(int)
+    open_sweep: ClassVar[Path] = Path()  # the file that says so, if one does
 
     def on_run_start(self, config: DictConfig, **_: object) -> None:
-        folder = self._start(config, "run")
+        folder = self._start(config, "run")[0]
         hydras = folder / (config.hydra.output_subdir or ".")
-        left = [hydras / name for name in HYDRAS] + [folder / name for name in OURS]
-        left += [hydras, *hydras.parents, folder, *folder.parents]
+        root = Path(os.path.expanduser(config.paths.root))  # noqa: PTH111 - keeps ~nobody
+        left = [
+            *(hydras / name for name in HYDRAS),
+            *(folder / name for name in OURS),
+            *(hydras, *hydras.parents, folder, *folder.parents),
+            *(root / ".locks", root / "runs", root),
+        ]
         Check.finish = partial(_end_run, folder, [path for path in left if not path.exists()])
 
     def on_multirun_start(self, config: DictConfig, **_: object) -> None:
-        Check.finish = partial(_end_sweep, self._start(config, "sweep"))
+        folder, jobs = self._start(config, "sweep")
+        Check.finish = partial(_end_sweep, folder, jobs)
+        _share_cores(config.hydra, len(jobs))
 
-    def _start(self, config: DictConfig, key: str) -> Path:
-        """Check all jobs, and return the folder that their output goes to."""
+    def _start(self, config: DictConfig, key: str) -> tuple[Path, list[list[str]]]:
+        """Check all jobs, and return the folder that their output goes to, and their arguments."""
         try:
-            _check(config, sweeps=key == "sweep")
+            jobs = _check(config, sweeps=key == "sweep")
             folder = os.path.expanduser(config.hydra[key].dir)  # noqa: PTH111 - keeps ~nobody
             if _checked and all(run.mode == "check" or run.predict for run, _ in _checked.values()):
                 # It leaves nothing but its output, and the root may be read-only, or another's.
                 folder = self.leaving.enter_context(tempfile.TemporaryDirectory(prefix="runner-"))
+            elif key == "sweep":
+                folder = self._open(folder, jobs)
         except Exception as error:
             complaint = isinstance(error, arguments.COMPLAINTS)  # over the folder's name
             sys.exit(_told(ConfigError(arguments.problems(error)) if complaint else error))
         config.hydra[key].dir = folder
-        quoted = folder.replace("'", r"\'")  # for the jobs of a sweep
-        config.hydra.overrides.hydra.append(f"hydra.{key}.dir='{quoted}'")
-        return Path(folder)
+        # for the jobs of a sweep
+        config.hydra.overrides.hydra.append(
+            "hydra.{}.dir='{}'".format(key, folder.replace("'", r"\'"))
+        )
+        return Path(folder), jobs
+
+    def _open(self, folder: str, jobs: list[list[str]]) -> str:
+        """Return the folder of a sweep of the same runs that this command goes on with, or else the
+        one given; leave where another process has ended it while this one waited.
+        """
+        from runner.run import identity, opened
+
+        runs = [work for _, work in _checked.values() if isinstance(work, Experiment)]
+        if not runs or len(runs) < len(_checked):
+            return folder
+        key = identity.digest([identity.run_key(run) for run in runs])
+        Check.open_sweep = opened.path_of(runs[0].root, f"sweep-{key}")
+        now, _, ended = self.leaving.enter_context(
+            opened.opened(Check.open_sweep, "this sweep", folder, fresh=runs[0].run.fresh)
+        )
+        if ended:
+            sys.exit(_end_sweep(Path(now), jobs))
+        return now
 
 
 def main() -> int:
@@ -105,7 +137,12 @@ def main() -> int:
             *before, last = os.environ["COMP_LINE"].split(" ")  # the last word as it is
             os.environ["COMP_LINE"] = " ".join([*map(arguments.without_plus, before), last])
         with Check.leaving:
-            hydra.main(str(choices.conf_folder()), "config", version_base="1.3")(_job)()
+            try:
+                hydra.main(str(choices.conf_folder()), "config", version_base="1.3")(_job)()
+            except Exception as error:
+                if Check.finish.func is not _end_sweep:
+                    raise
+                log.error("the launcher failed: %s", str(error).partition("\n")[0])
             return Check.finish()
     except (InputError, *arguments.COMPLAINTS) as error:
         return _told(ConfigError(arguments.problems(error)))
@@ -115,62 +152,81 @@ def main() -> int:
 
 def _end_run(folder: Path, new: list[Path]) -> int:
     """Return the exit code; where nothing was started, take away what is new, each by its name."""
-    code: int = _result(folder)["exit_code"]
+    result = folder / RESULT
+    code: int = files.read_json(result)["exit_code"] if result.is_file() else 1
     for path in new if code == 2 else ():
         with suppress(OSError):  # it holds what is not ours
             (path.rmdir if path.is_dir() else path.unlink)()
     return code
 
 
-def _end_sweep(folder: Path) -> int:
+def _end_sweep(folder: Path, jobs: list[list[str]]) -> int:
     """Show the table of all jobs of a sweep, and return the worst exit code among them; where all
     have ended well, the same command is a new sweep.
     """
     from runner.report import terminal
+    from runner.run import sweep
 
-    begun = {path.parent for path in folder.glob("**/*") if path.name in (LOG, RESULT)}
-    results = {
-        str(job.relative_to(folder)): _result(job)
-        for job in sorted(begun, key=lambda job: (len(job.name), job.name))
-    }
-    terminal.show(terminal.sweep(results))
-    worst = max((int(result["exit_code"]) for result in results.values()), default=1)
-    for path in [Path(result.get("open", "")) for result in results.values() if not worst]:
-        if path.suffix == ".open":  # a file of results may be anybody's
+    result = sweep.came_to(folder, jobs)
+    terminal.show(terminal.sweep(result))
+    files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
+    code = int(result["exit_code"])
+    for path in [Check.open_sweep, *(Path(job.get("open", "")) for job in result["jobs"])]:
+        if not code and path.suffix == ".open":  # a file of results may be anybody's
             path.unlink(missing_ok=True)
-    return worst
+    return code
+
+
+def _share_cores(about: DictConfig, jobs: int) -> None:
+    """Let jobs that a launcher starts at once on this machine each take its share of the cores: it
+    is what `executor.workers=auto` counts then.
+    """
+    if (launcher := about.runtime.choices["hydra/launcher"]) in ("joblib", "submitit_local"):
+        from joblib import cpu_count, effective_n_jobs
+
+        most = effective_n_jobs(about.launcher.get("n_jobs", jobs or 1))
+        at_once = min(jobs or most, most)
+        if launcher == "joblib":
+            about.launcher.n_jobs = at_once  # it would count the share
+        os.environ["LOKY_MAX_CPU_COUNT"] = str(max(1, cpu_count() // at_once))
 
 
 def _job(config: DictConfig) -> None:
     """Do one job, for Hydra. Never raises: the result is written beside the job's output."""
+    from runner.run import sweep
+
     about = hydra_config.HydraConfig.get()
     folder = Path(about.runtime.output_dir)
     overrides = list(map(arguments.as_typed, arguments.of_task(about)))
-    result: dict[str, Any] = {"overrides": overrides, "entries": {}, "error": None}
-    try:
-        # Not checked: a plugin made the job up, or started a process.
-        known = _checked.pop(tuple(overrides), None)
-        run, work = known or _work(config, about.runtime.choices.get("experiment"), overrides)
-        environment.prepare(run)  # before the imports that bring Keras
-        result |= _do(work, folder)
-    except Exception as error:
-        if isinstance(error, InputError):  # what names code, or needs the data
-            error = ConfigError(arguments.problems(error, str(about.job.config_name), overrides))
-        kind = "" if isinstance(error, ExperimentError) else f"{type(error).__name__}: "
-        result |= {"exit_code": _told(error), "error": f"{kind}{error}"}
-    try:
-        files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
-    except OSError as error:
-        _told(error)
+    result: files.JsonObject = {
+        "job": None if OmegaConf.is_missing(about.job, "num") else about.job.num,  # of a sweep
+        "overrides": overrides,
+        **sweep.BEGUN,
+    }
+    with ExitStack() as alone:
+        try:
+            alone.enter_context(files.held(folder / sweep.LOCK, "this job"))
+            files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
+            if streams.Stream.clean is str:  # a launcher has started this process
+                streams.guard()
+                secrets.guard()
+            # Not checked: a plugin made the job up, or started a process.
+            known = _checked.pop(tuple(overrides), None)
+            run, work = known or _work(config, about.runtime.choices.get("experiment"), overrides)
+            result |= {"error": None, **_do(run, work, folder)}
+        except Exception as error:
+            if isinstance(error, InputError):  # what names code, or needs the data
+                name = str(about.job.config_name)
+                error = ConfigError(arguments.problems(error, name, overrides))
+            kind = "" if isinstance(error, ExperimentError) else f"{type(error).__name__}: "
+            result |= {"exit_code": _told(error), "error": f"{kind}{error}"}
+        try:
+            files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
+        except OSError as error:
+            _told(error)
 
 
-def _result(job: Path) -> dict[str, Any]:
-    """Return what is kept of a job."""
-    lost = {"exit_code": 1, "error": "did not end"}
-    return dict(files.read_json(job / RESULT) if (job / RESULT).is_file() else lost)
-
-
-def _do(work: Work, folder: Path) -> dict[str, Any]:
+def _do(run: Run, work: Work, folder: Path) -> dict[str, Any]:
     """Do what was asked for, and return what is kept of it."""
     from runner.report import terminal
     from runner.run import experiment, predict, rehearsal, reproduce, stored
@@ -180,36 +236,42 @@ def _do(work: Work, folder: Path) -> dict[str, Any]:
         terminal.show(terminal.reproduction(verdict))
         return {"exit_code": verdict.exit_code, **asdict(verdict)}
     if not isinstance(work, Experiment):
+        environment.prepare(run)  # here, and before the import of Keras
         rows = predict.predict(work)
         log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
         return {"exit_code": 0, "rows": rows}
     if work.run.mode == "check":
         return {"exit_code": rehearsal.rehearse(work)}
     (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
-    sweep = str(hydra_config.HydraConfig.get().mode) == "RunMode.MULTIRUN"
-    new_id = f"{folder.parent.name}-{folder.name}" if sweep else folder.name
-    done = experiment.run(work, new_id, in_sweep=sweep)
+    about = hydra_config.HydraConfig.get()
+    sweep = None if OmegaConf.is_missing(about.job, "num") else Path(about.sweep.dir).name
+    done = experiment.run(work, f"{sweep}-{about.job.num}" if sweep else folder.name, sweep)
     return {
         "exit_code": done.exit_code,
         "open": experiment.open_file(work),
         "entries": done.entries,
+        "scores": done.scores,
+        "error": "; ".join(done.failures) or None,
         "taken_over": done.taken_over,
     }
 
 
-def _check(config: DictConfig, *, sweeps: bool) -> None:
-    """Check every job before the first one starts; a mistake that several make is told once."""
+def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
+    """Check every job before the first one starts; a mistake that several make is told once. Return
+    the arguments of each.
+    """
     _checked.clear()
     loader = global_hydra.GlobalHydra.instance().config_loader()
     jobs = arguments.jobs(config.hydra, loader) if sweeps else [arguments.of_task(config.hydra)]
     typed = [list(map(arguments.as_typed, job)) for job in jobs]
     found: dict[Problem, list[list[str]]] = {}
+    here = config.hydra.runtime.choices["hydra/launcher"] == "basic"  # all jobs in this process
     for job, overrides in zip(jobs, typed, strict=True):
         try:
             composed = loader.load_sweep_config(config, job) if sweeps else config
             choice = composed.hydra.runtime.choices.get("experiment")
             _checked[tuple(overrides)] = _work(composed, choice, overrides)
-            if config.hydra.runtime.choices["hydra/launcher"] == "basic":  # all in this process
+            if here:
                 environment.claim(_checked[tuple(overrides)][0])
         except (InputError, *arguments.COMPLAINTS) as error:
             for problem in arguments.problems(error, str(config.hydra.job.config_name), overrides):
@@ -218,6 +280,12 @@ def _check(config: DictConfig, *, sweeps: bool) -> None:
         raise ConfigError(
             [replace(p, what=p.what + _in_jobs(having, typed)) for p, having in found.items()]
         )
+    for run, _ in _checked.values():
+        if here and run.executor.kind == "processes" and not run.predict:
+            from runner.search import executors
+
+            executors.serve(run)  # while the rest is loaded
+    return typed
 
 
 def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
@@ -253,8 +321,9 @@ def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) ->
                 "no experiment was given; add +experiment=NAME. Experiments:\n"
                 f"{choices.experiments()}\n--help says what else can be given"
             )
-        name = str(choice or "main").removesuffix(".yaml")
-        experiment = compose.experiment(name, tree, overrides)
+        experiment = compose.experiment(
+            str(choice or "main").removesuffix(".yaml"), tree, overrides
+        )
         return experiment.run, experiment
     run = compose.run_settings(tree)
     if choice is not None:
@@ -301,14 +370,13 @@ def register(*, values: bool = True) -> None:
 
 def _told(error: Exception) -> int:
     """Say what went wrong, and return the exit code."""
-    disk = machine_is_at_fault(error)
     if isinstance(error, ExperimentError):
         for text in map(str, error.problems if isinstance(error, ConfigError) else [error]):
             print(
                 "error:", secrets.without_secrets(text).replace("\n", "\n       "), file=sys.stderr
             )
         return error.exit_code
-    if disk:
+    if machine_is_at_fault(error):
         print(
             f"error: {error}; what was acknowledged is kept: make room and re-run the same command",
             file=sys.stderr,

@@ -5,6 +5,7 @@ ExperimentError              exit code 1
 │   └── ConfigError          one or more problems of the config, all of them listed
 │       └── DataError        a data source is missing, unreadable or unusable
 ├── SearchError              a search ended without a usable trial
+├── WorkerDied               a task was the end of several workers
 └── ModelError               a trained model cannot be saved, or not loaded back
 """
 
@@ -34,52 +35,52 @@ class Problem:
 
     def __str__(self) -> str:
         named = self.place is not None and self.place.startswith(f"{self.where}=")
-        parts = filter(None, (self.place, "" if named else self.where, self.what))
-        return printable(": ".join(parts), newlines=True)
+        return printable(
+            ": ".join(filter(None, (self.place, "" if named else self.where, self.what))),
+            newlines=True,
+        )
 
 
 class ConfigError(InputError):
-    """The config is wrong; the message lists every problem that was found."""
+    """The config is wrong; the message lists every problem that was found.
 
-    def __init__(self, problems: Sequence[Problem]) -> None:
-        self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, problems)))
+    Args:
+        what: is wrong, and what to do; or several problems.
+        key: of the config, dotted, that is at fault; "" where none is known.
+        place: that says so.
+    """
 
-    @classmethod
-    def at(cls, where: str, what: str, place: str | None = None) -> "ConfigError":
-        """Return the error of one problem."""
-        return ConfigError([Problem(where, what, place)])
+    def __init__(
+        self, what: str | Sequence[Problem], key: str = "", place: str | None = None
+    ) -> None:
+        self.problems = (Problem(key, what, place),) if isinstance(what, str) else tuple(what)
+        super().__init__("\n".join(map(str, self.problems)))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return type(self), (self.problems,)
 
 
 class DataError(ConfigError):
-    """A data source is missing, unreadable or unusable.
-
-    Args:
-        what: is wrong, where in the source, and what to do; or several problems.
-        key: of the config, dotted, that is at fault; "" where none is known.
-    """
-
-    def __init__(self, what: str | Sequence[Problem], key: str = "") -> None:
-        super().__init__([Problem(key, what)] if isinstance(what, str) else what)
+    """A data source is missing, unreadable or unusable."""
 
 
 class Faults(list[Problem]):
-    """Gathers what is wrong with a source, so that it is told at once: what is done `with` it may
-    fail, and the next thing is done all the same.
+    """Gathers what is wrong with a config or a source, so that it is told at once: what is done
+    `with` it may fail, and the next thing is done all the same.
     """
 
     def __enter__(self) -> None:
         """Begin something that may be wrong."""
 
     def __exit__(self, kind: object, error: object, trace: object) -> bool:
-        if isinstance(error, DataError):
+        if isinstance(error, ConfigError):
             self.extend(error.problems)
-        return isinstance(error, DataError)
+        return isinstance(error, ConfigError)
 
-    def tell(self) -> None:
-        """Raise DataError if anything was wrong."""
+    def tell(self, kind: type[ConfigError] = DataError) -> None:
+        """Raise an error of that kind if anything was wrong, each thing once."""
         if self:
-            raise DataError(self)
+            raise kind(list(dict.fromkeys(self)))
 
 
 def gathered(make: Callable[[str], V], items: Iterable[str]) -> dict[str, V]:
@@ -96,6 +97,10 @@ class SearchError(ExperimentError):
     """A search ended without a trial to refit."""
 
 
+class WorkerDied(ExperimentError):  # noqa: N818 - what happened
+    """A task was the end of several workers, or took too long several times."""
+
+
 class ModelError(ExperimentError):
     """A trained model cannot be saved, or does not load back as it was."""
 
@@ -106,7 +111,7 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else f"{text[:57]}..."
 
 
-def message_of(error: Exception) -> str:
+def message_of(error: BaseException) -> str:
     """Return an error's message, or what there is in its place: an exception of the user's may have
     one that is empty, or that cannot be made. That of a full disk says what to do.
     """
@@ -118,7 +123,7 @@ def message_of(error: Exception) -> str:
     )
 
 
-def machine_is_at_fault(error: Exception) -> bool:
+def machine_is_at_fault(error: BaseException) -> bool:
     """Say whether an error is a full, read-only or damaged disk: no code is wrong, and nothing that
     was tried has failed. After a signal, no error is to be believed.
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 Sizes = Mapping[str, int | None] | Sequence[int]
 
-# what the models report beside the loss
+# what the models minimise, and what they report beside it
+LOSSES = {"classification": "sparse_categorical_crossentropy", "regression": "mse"}
 METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}
 
 
@@ -43,9 +44,13 @@ def linear(
     """
     import keras
 
-    # that of classes is 1
-    penalty = keras.regularizers.L2(l2 * facts.target_deviation**2)
-    return _model(facts, [keras.layers.Flatten()], learning_rate, optimizer, penalty)
+    return _model(
+        facts,
+        [keras.layers.Flatten()],
+        learning_rate,
+        optimizer,
+        keras.regularizers.L2(l2 * facts.target_deviation**2),  # that of classes is 1
+    )
 
 
 def mlp(
@@ -142,9 +147,9 @@ def inputs(
     import keras
 
     if facts.categories and keras.backend.backend() != "tensorflow":
-        raise ConfigError.at(
-            "backend",
+        raise ConfigError(
             f"only tensorflow has text, and the columns {', '.join(facts.categories)} hold words",
+            "backend",
         )
     kinds = {kind.lower() for kind in dir(keras.layers)}
     columns: dict[str, keras.KerasTensor] = {}
@@ -164,15 +169,18 @@ def inputs(
     flows = []
     if numbers:
         flow = keras.layers.Concatenate()(numbers) if len(numbers) > 1 else numbers[0]
-        # what never varied may do so in new rows
-        variance = [value or 1.0 for value in facts.feature_variance]
-        flow = keras.layers.Normalization(mean=facts.feature_mean, variance=variance)(flow)
+        flow = keras.layers.Normalization(
+            mean=facts.feature_mean,
+            # what never varied may do so in new rows
+            variance=[value or 1.0 for value in facts.feature_variance],
+        )(flow)
         flows.append(keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow)
     for name, words in facts.categories.items():
-        one_hot = keras.layers.StringLookup(
-            vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot"
+        flows.append(
+            keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")(
+                columns[name]
+            )
         )
-        flows.append(one_hot(columns[name]))
     return columns or numbers[0], keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
 
 
@@ -203,7 +211,7 @@ def lstm(
     _check_axes(facts, 2, "lstm takes rows of shape (steps, features)")
     sizes = _in_order(units)
     if not sizes:
-        raise ConfigError.at("model.units", "at least one layer is needed")
+        raise ConfigError("at least one layer is needed", "model.units")
     layers: list[keras.Layer | None] = []
     for place, size in enumerate(sizes, 1):
         # the last one gives its last step alone
@@ -217,7 +225,7 @@ def lstm(
 
 def _check_axes(facts: "Facts", count: int, what: str) -> None:
     if len(facts.input_shape) != count:
-        raise ConfigError.at("model._target_", f"{what}; their shape is {facts.input_shape}")
+        raise ConfigError(f"{what}; their shape is {facts.input_shape}", "model._target_")
 
 
 def _in_order(sizes: Sizes) -> list[int]:
@@ -242,34 +250,31 @@ def _model(
 
     chosen = dict[str, object]({"name": optimizer} if isinstance(optimizer, str) else optimizer)
     if learning_rate is not None and chosen.get("learning_rate") is not None:
-        raise ConfigError.at(
-            "model.optimizer.learning_rate",
-            "is given by model.learning_rate too; set one to null",
+        raise ConfigError(
+            "is given by model.learning_rate too; set one to null", "model.optimizer.learning_rate"
         )
     if learning_rate is not None:
         chosen["learning_rate"] = learning_rate
     # without a learning rate it has Keras' own
     config = {key: value for key, value in chosen.items() if value is not None and key != "name"}
-    if facts.num_classes is None:
-        output = [
-            keras.layers.Dense(1, kernel_regularizer=regularizer),
-            keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean),
-        ]
-        loss, metrics = "mse", METRICS["regression"]
-    else:
-        output = [
-            keras.layers.Dense(
-                facts.num_classes, activation="softmax", kernel_regularizer=regularizer
-            )
-        ]
-        loss, metrics = "sparse_categorical_crossentropy", METRICS["classification"]
+    task = "regression" if facts.num_classes is None else "classification"
+    output = [
+        keras.layers.Dense(
+            facts.num_classes or 1,
+            activation="softmax" if facts.num_classes else None,
+            kernel_regularizer=regularizer,
+        ),
+        None
+        if facts.num_classes
+        else keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean),
+    ]
     given, flow = inputs(facts)
     for layer in filter(None, [*layers, *output]):
         flow = layer(flow)
     model = keras.Model(given, flow)
     model.compile(
         keras.optimizers.get({"class_name": str(chosen.get("name")), "config": config}),
-        loss,
-        metrics=metrics,
+        LOSSES[task],
+        metrics=METRICS[task],
     )
     return model

@@ -36,13 +36,14 @@ class Stream(io.TextIOWrapper):
 
 
 def guard() -> None:
-    """Put a Stream in the place of stdout and stderr. One that is closed leads nowhere: what is
-    opened next must not take its number.
+    """Put a Stream in the place of stdout and stderr. One that is closed leads nowhere, in the
+    processes that this one starts too: what is opened next must not take its number.
     """
     for number, name in enumerate(("stdin", "stdout", "stderr")):
         old = getattr(sys, name)
         if old is None:
             setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w", errors="replace"))
+            os.set_inheritable(number, True)
         elif number:
             pipe = io.BufferedWriter(Pipe(number, "w", closefd=False))
             setattr(sys, name, Stream(pipe, old.encoding, "backslashreplace", line_buffering=True))

@@ -1,6 +1,12 @@
 """What holds for every test."""
 
+import signal
+from contextlib import suppress
+
 import pytest
+
+with suppress(ValueError):  # not the main thread's import
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # runs that are tested inherit it: under nohup too
 
 LONGEST = (
     "test_killed.py",

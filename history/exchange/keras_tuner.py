@@ -17,7 +17,6 @@ import orjson
 from history import Entry, History, errors, files, oracle, ranking, registry
 
 LARGEST = 256 * 2**20  # bytes of a JSON file
-REMEDY = "restore it, or take its trial out of start_order in oracle.json"
 TASKS = {
     "classification": re.compile(
         r"(^|_)(acc|accuracy|auc|precision|recall|f1|f1score|fbeta|crossentropy)(_|$)"
@@ -28,7 +27,6 @@ TASKS = {
 }
 TUNERS = {"brackets": "hyperband", "alpha": "bayesian"}  # a key of oracle.json → whose it is
 ARTEFACTS = {"weights": "checkpoint.weights.h5", "build_config": "build_config.json"}  # of a trial
-UNUSABLE = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 Metrics = dict[str, tuple[ranking.Direction, float]]  # direction and best value, by name
 
@@ -52,17 +50,17 @@ def import_project(history: History, project: Project) -> list[Entry]:
     Raises RegistryError where no history manager is of its task, HistoryError or OSError when it
     cannot be stored.
     """
-    # The notes depend on what was given with it.
-    told = {key: value for key, value in project.document.items() if key != "notes"}
-    says: files.JsonObject = orjson.loads(files.to_json(told))
+    says: files.JsonObject = orjson.loads(files.to_json(project.document))
+    del says["notes"]  # they depend on what was given with it
     if any(says.items() <= entry.document.items() for entry in history.entries()):
         return []
     with tempfile.TemporaryDirectory() as stage:  # since files are moved into an entry
-        copies = {"trials": Path(stage, "trials.json")}
+        copies = {
+            name: shutil.copyfile(source, Path(stage, source.name), follow_symlinks=False)
+            for name, source in project.files.items()
+        }
+        copies["trials"] = Path(stage, "trials.json")
         copies["trials"].write_bytes(files.to_json(project.trials))
-        for name, source in project.files.items():
-            copies[name] = Path(stage, source.name)
-            shutil.copyfile(source, copies[name], follow_symlinks=False)
         return [registry.manager(says["task"], history.root).add(project.document, copies)]
 
 
@@ -80,15 +78,18 @@ def read_project(
     folder = path.resolve()
     try:
         record = oracle.read_search(folder, _json)
+        scored = [trial for trial in record.trials if oracle.best_trial([trial], "max")]
+        tracked = [(trial["score"], _metrics(folder, trial["trial_id"])) for trial in scored]
     except errors.HistoryError as error:
-        raise errors.InputError(f"{path} cannot be imported: {error}") from error
-    scored = [trial for trial in record.trials if oracle.best_trial([trial], "max")]
+        raise errors.InputError(
+            f"{path} cannot be imported: {error}, or take its trial out of start_order in "
+            f"oracle.json"
+        ) from error
     if not scored:
         raise errors.InputError(
             f"nothing to import: none of the {len(record.trials)} trials in {folder} is COMPLETED "
             f"with a score"
         )
-    tracked = [(trial["score"], _metrics(folder, trial["trial_id"])) for trial in scored]
     name, sense = _objective(folder, tracked, objective, direction)
     notes = ["It holds no trained model file and no validation: nothing was refitted."]
     given = {"task": task, "objective": objective, "direction": direction}
@@ -96,7 +97,6 @@ def read_project(
         notes.append(f"Inferred from the metrics of its trials: {', '.join(inferred)}.")
     best = oracle.best_trial(scored, sense) or {}
     place = folder / f"trial_{best['trial_id']}"
-    trained = {name: place / file for name, file in ARTEFACTS.items() if _is_plain(place / file)}
     return Project(
         document={
             "experiment": folder.parent.name,
@@ -113,16 +113,19 @@ def read_project(
             "notes": notes,
         },
         trials=record.trials,
-        files={"oracle": folder / "oracle.json", **trained},
+        files={
+            "oracle": folder / "oracle.json",
+            **{name: place / file for name, file in ARTEFACTS.items() if _is_plain(place / file)},
+        },
     )
 
 
 def _json(path: Path) -> files.Json:
     """Return what a JSON file of a project holds, below a folder that is resolved."""
     if not _is_plain(path) or path.stat().st_size > LARGEST:
-        raise errors.InputError(
+        raise errors.HistoryError(
             f"{path}, which a Keras Tuner project folder holds, is missing, behind a link or "
-            f"larger than {LARGEST >> 20} MB; {REMEDY}"
+            f"larger than {LARGEST >> 20} MB; restore it"
         )
     return files.read_json(path)
 
@@ -136,18 +139,14 @@ def _metrics(folder: Path, trial_id: str) -> Metrics:
     """Return the metrics of a trial that has ended; the best value of each is, as for Keras Tuner,
     that of the means which the executions have at each step.
     """
-    path = folder / f"trial_{trial_id}" / "trial.json"
     found: Metrics = {}
-    try:
-        for name, metric in _json(path)["metrics"]["metrics"].items():
+    with oracle.as_written(folder / f"trial_{trial_id}" / "trial.json", _json) as trial:
+        for name, metric in trial["metrics"]["metrics"].items():
             means = (fmean(seen["value"]) for seen in metric["observations"])
-            known = [mean for mean in means if not math.isnan(mean)]
-            choose = {"min": min, "max": max}[metric["direction"]]
-            found[name] = (metric["direction"], choose(known, default=math.nan))
-    except UNUSABLE as error:
-        raise errors.InputError(
-            f"{path} is not what Keras Tuner writes: {error!r}; {REMEDY}"
-        ) from error
+            best = {"min": min, "max": max}[metric["direction"]](
+                (mean for mean in means if not math.isnan(mean)), default=math.nan
+            )
+            found[name] = (metric["direction"], best)
     return found
 
 

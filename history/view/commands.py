@@ -11,12 +11,9 @@ import sys
 from collections.abc import Callable, Sequence
 from inspect import getdoc
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn
 
-from history import Entry, History, errors, escape, files, schema
-
-if TYPE_CHECKING:
-    from rich.console import RenderableType
+from history import Entry, History, doctor, errors, escape, files, schema, trees
 
 Run = Callable[[History, argparse.Namespace], bytes | None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes
@@ -108,6 +105,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 @command(
     *FILTERS,
     STATUS,
+    argument("--sweep", metavar="ID", help="only entries of this sweep: a unique prefix will do"),
     JSON,
     argument("--sort", metavar="KEY", help="smallest first; entries without it last"),
     argument("--reverse", action="store_true", help="newest or, with --sort, largest first"),
@@ -140,22 +138,18 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
         entries = in_order(entries, args.sort, args.reverse)[: args.limit]
     else:
         entries = entries[-args.limit :][:: -1 if args.reverse else 1]
-    if args.json:
-        return _json([entry.document for entry in entries])
-    from history.view.pages import COLUMNS, entry_list
-
-    return _text(entry_list(entries, args.columns or COLUMNS)) if entries else b""
+    return _answer(
+        args,
+        [entry.document for entry in entries],
+        lambda pages: pages.entry_list(entries, args.columns or pages.COLUMNS) if entries else "",
+    )
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
 def show(history: History, args: argparse.Namespace) -> bytes:
     """Show one entry."""
     entry = history.get(args.entry)
-    if args.json:
-        return _json(entry.document)
-    from history.view.pages import entry_page
-
-    return _text(entry_page(history, entry))
+    return _answer(args, entry.document, lambda pages: pages.entry_page(history, entry))
 
 
 @command(
@@ -169,11 +163,7 @@ def compare(history: History, args: argparse.Namespace) -> bytes:
 
     one, other = history.get(args.one), history.get(args.other)
     found = compare(history, one, other)
-    if args.json:
-        return _json(found)
-    from history.view.pages import comparison_page
-
-    return _text(comparison_page(one, other, found))
+    return _answer(args, found, lambda pages: pages.comparison_page(one, other, found))
 
 
 @command(
@@ -206,16 +196,10 @@ def best(history: History, args: argparse.Namespace) -> bytes:
             f"no complete entry in {history.root} matches and has the metric that is asked for"
             f"{errors.suggest(args.metric or '', known)} (known: {', '.join(known) or 'none'})"
         )
-    if args.json:
-        (_, ranked), *others = best.values()
-        if others:
-            raise errors.InputError(
-                f"several tasks match; choose one with --task: {', '.join(best)}"
-            )
-        return _json(ranked[0].entry.document)
-    from history.view.pages import best_list
-
-    return _text(best_list(best))
+    if args.json and len(best) > 1:
+        raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
+    (_, ranked), *_ = best.values()
+    return _answer(args, ranked[0].entry.document, lambda pages: pages.best_list(best))
 
 
 @command(
@@ -253,8 +237,6 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
         return experiment_yaml(entries[0]).encode()
     file = args.archive or args.json or args.csv
     if args.archive is None:
-        from history.view.frame import to_csv
-
         data = (
             to_csv(entries)
             if args.csv
@@ -342,18 +324,21 @@ def remove(history: History, args: argparse.Namespace) -> None:
 
 
 @command(YES)
-def doctor(history: History, args: argparse.Namespace) -> None:
+def doctor_(history: History, args: argparse.Namespace) -> None:
     """Check the database, every document, artefact and folder; --yes repairs what can be
     repaired.
     """
-    from history.doctor import examine, mend
-
-    repaired, left = mend(history) if args.yes else ([], examine(history))
+    repaired, left = doctor.mend(history) if args.yes else ([], doctor.examine(history))
     for finding in repaired:
         write(f"repaired: {escape.printable(finding.what)}: {finding.repair}\n".encode())
     for finding in left:
-        unmended = "cannot be repaired" if finding.is_fault else "left as it is"
-        how = f"--yes would {finding.repair}" if finding.repair else unmended
+        how = (
+            f"--yes would {finding.repair}"
+            if finding.repair
+            else "cannot be repaired"
+            if finding.is_fault
+            else "left as it is"
+        )
         write(f"{escape.printable(finding.what)}\n  {how}\n".encode())
     if faults := sum(finding.is_fault for finding in left):
         raise errors.HistoryError(f"findings in {history.root}: {faults}")
@@ -361,27 +346,47 @@ def doctor(history: History, args: argparse.Namespace) -> None:
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
-    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
+    wanted = {
+        key: getattr(args, key, None)
+        for key in ("experiment", "pipeline", "task", "status", "sweep")
+    }
+    if (sweep := wanted["sweep"]) is not None:
+        sweeps = dict.fromkeys(entry.value("sweep") for entry in history.entries())
+        wanted["sweep"] = history.one_of("sweep", sweep, [*filter(None, sweeps)])
     entries = history.entries(**wanted)
     if not entries:
         say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
     return entries
 
 
-def _json(value: object) -> bytes:
-    return _shown(files.to_json(value, indent=True) + b"\n")
+def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any]) -> bytes:
+    """Return what was found as JSON, where that is asked for, or the page of it.
+
+    Arguments: `page`, what makes it, given the module `pages`.
+    """
+    if args.json:
+        return _shown(files.to_json(found, indent=True) + b"\n")
+    from history.view import pages, text
+
+    return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
+
+
+def to_csv(entries: Sequence[Entry]) -> bytes:
+    """Return the entries as CSV in UTF-8 (RFC 4180) with a header; what an entry lacks is empty.
+    A spreadsheet runs nothing of it.
+    """
+    rows = [trees.flat(entry.document) for entry in entries]
+    columns = trees.columns_of(rows)
+    return files.to_csv(
+        [escape.spreadsheet_cell(row.get(column)) for column in columns]
+        for row in [{column: column for column in columns}, *rows]  # the first is the header
+    ).encode()
 
 
 def _shown(data: bytes) -> bytes:
     """Return data as it goes to stdout: a terminal sees only characters to print, and lines."""
     text = data.decode().replace("\r\n", "\n") if sys.stdout.isatty() else ""
     return escape.printable(text, newlines=True).encode() or data
-
-
-def _text(content: "RenderableType") -> bytes:
-    from history.view.text import render
-
-    return render(content).encode(sys.stdout.encoding or "utf-8", "replace")
 
 
 def write(data: bytes) -> None:

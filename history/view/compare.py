@@ -47,9 +47,7 @@ def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str,
     """Compare the metrics of either entry or, where their tasks differ, of both."""
     directions: dict[str, ranking.Direction] = {}
     for entry in (one, other):
-        with suppress(
-            errors.RegistryError
-        ):  # its manager is not installed here: there is no verdict
+        with suppress(errors.RegistryError):  # not installed here: there is no verdict
             directions |= history.manager_of(entry).metrics
     mine, theirs = (entry.value(f"{part}.metrics", {}) for entry in (one, other))
     wanted = mine.keys() | theirs.keys() if one.task == other.task else mine.keys() & theirs.keys()
@@ -65,14 +63,17 @@ def _metric(
 ) -> files.JsonObject:
     a, b = ranking.measurement(one, part, name), ranking.measurement(other, part, name)
     difference = None if a.mean is None or b.mean is None else b.mean - a.mean
-    better = "b" if difference and (difference > 0) == (direction == "max") else "a"
     return {
         "a": a.mean,
         "b": b.mean,
         "difference": difference,
         "error": None if difference is None else ranking.standard_error(a, b),
         "within_noise": ranking.indistinguishable(a, b),
-        "better": better if difference and direction else None,
+        "better": (
+            ("b" if (difference > 0) == (direction == "max") else "a")
+            if difference and direction
+            else None
+        ),
     }
 
 

@@ -1,6 +1,6 @@
 """What is shown of entries: a list, the best of each task, the page of one, and two compared."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 
 from rich.console import Group, RenderableType
@@ -8,7 +8,6 @@ from rich.table import Table
 from rich.text import Text
 
 from history import Entry, History, errors, escape, files, ranking, registry, trees
-from history.view.frame import columns_of
 from history.view.text import (
     EntryRows,
     fact_list,
@@ -134,33 +133,30 @@ def entry_page(history: History, entry: Entry) -> Group:
 def comparison_page(one: Entry, other: Entry, found: Mapping[str, files.Json]) -> Group:
     """Return what `compare` found of two entries, in sections."""
     notes = found["notes"]
-    sections: list[Section] = [
-        ("Entries", fact_list({"A": _row(one, COLUMNS[:6]), "B": _row(other, COLUMNS[:6])})),
-        ("Metrics", indented(notes.get("metrics", ""))),
-    ]
+    sections: dict[str, RenderableType | None] = {
+        "Entries": fact_list({"A": _row(one, COLUMNS[:6]), "B": _row(other, COLUMNS[:6])}),
+        "Metrics": indented(notes.get("metrics", "")),
+    }
     for part, metrics in found["metrics"].items():
-        rows = [
-            (name, measured(one, part, name), measured(other, part, name), *_verdict(facts))
-            for name, facts in metrics.items()
-        ]
-        sections.append(
-            (
-                part.capitalize(),
-                text_table(("metric", "A", "B", "B - A ± error", "verdict"), rows),
-            )
+        sections[part.capitalize()] = text_table(
+            ("metric", "A", "B", "B - A ± error", "verdict"),
+            [
+                (name, measured(one, part, name), measured(other, part, name), *_verdict(facts))
+                for name, facts in metrics.items()
+            ],
         )
     for section, keys in found["differs"].items():
-        differing = [(key, pairs(a), pairs(b)) for key, (a, b) in keys.items()]
-        body = (
-            text_table(("key", "A", "B"), differing)
-            if differing
+        sections[section.capitalize()] = (
+            text_table(
+                ("key", "A", "B"), [(key, pairs(a), pairs(b)) for key, (a, b) in keys.items()]
+            )
+            if keys
             else indented(notes.get(section, "nothing differs"))
         )
-        sections.append((section.capitalize(), body))
-    return _page(sections)
+    return _page(sections.items())
 
 
-def _page(sections: Sequence[Section]) -> Group:
+def _page(sections: Iterable[Section]) -> Group:
     """Return the sections that have a content, each under its title."""
     parts: list[RenderableType] = []
     for title, body in sections:
@@ -172,7 +168,7 @@ def _page(sections: Sequence[Section]) -> Group:
 def _check(columns: Sequence[str], entries: Sequence[Entry]) -> None:
     for column in columns:
         if column not in COLUMNS and all(entry.value(column) is None for entry in entries):
-            keys = columns_of([trees.flat(entry.document) for entry in entries[-100:]])
+            keys = trees.columns_of([trees.flat(entry.document) for entry in entries[-100:]])
             raise errors.InputError(
                 f"no entry has a column {column!r}{errors.suggest(column, [*COLUMNS, *keys])} "
                 f"(known: {', '.join(COLUMNS)}, and the dotted keys of entries, such as "
@@ -197,10 +193,8 @@ def _cell(entry: Entry, column: str, metric: str | None) -> str:
             return f"{trials.get('completed', '?')}/{trials.get('total', '?')}"
         case "search" if isinstance(seconds := entry.value("search.seconds"), int | float):
             return f"{seconds:.1f} s"
-        case "trials" | "search":
-            return "-"
-    value = entry.value(column)
-    return number(value) if isinstance(value, float) else pairs(value)
+    found = None if column in SORTED_BY else entry.value(column)
+    return number(found) if isinstance(found, float) else pairs(found)
 
 
 def _sort_key(entry: Entry, column: str) -> tuple[files.Json, ...]:

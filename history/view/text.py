@@ -8,8 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from rich import box, padding, segment, style
-from rich.cells import cell_len, set_cell_size
+from rich import box, cells, padding, segment, style
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.table import Column, Table
 from rich.text import Text
@@ -28,7 +27,7 @@ def render(content: RenderableType) -> str:
     )
     with console.capture() as captured:
         console.print(content, crop=False)
-    return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().split("\n"))
+    return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().splitlines())
 
 
 def number(value: object) -> str:
@@ -39,10 +38,12 @@ def number(value: object) -> str:
 
 
 def measured(entry: Entry, part: str, metric: str) -> str:
-    """Return a metric's mean over the rows of a part, with its standard deviation where several
-    repeats give one.
-    """
-    found = ranking.measurement(entry, part, metric)
+    """Return a metric over the rows of a part, as `shown` has it."""
+    return shown(ranking.measurement(entry, part, metric))
+
+
+def shown(found: ranking.Measured) -> str:
+    """Return a mean, with its standard deviation where several repeats give one."""
     known = None not in (found.mean, found.deviation) and found.repeats > 1
     return number(found.mean) + (f" ± {number(found.deviation)}" if known else "")
 
@@ -87,15 +88,20 @@ def fact_list(facts: Mapping[str, files.Json]) -> Table:
     table = Table.grid(padding=(0, 2, 0, 0))
     for key, value in facts.items():
         if value not in (None, {}, [], "", "-"):
-            cells = f"  {escape.printable(key)}", escape.printable(pairs(value), newlines=True)
-            table.add_row(*(Text(cell, overflow="fold") for cell in cells))
+            table.add_row(
+                Text(f"  {escape.printable(key)}", overflow="fold"),
+                Text(escape.printable(pairs(value), newlines=True), overflow="fold"),
+            )
     return table
 
 
 def indented(text: str) -> padding.Padding | None:
     """Return paragraphs that are set in, a line each, or None for no text."""
-    shown = Text(escape.printable(text, newlines=True), overflow="fold")
-    return padding.Padding.indent(shown, 2) if text else None
+    return (
+        padding.Padding.indent(Text(escape.printable(text, newlines=True), overflow="fold"), 2)
+        if text
+        else None
+    )
 
 
 @dataclass(frozen=True)
@@ -110,12 +116,9 @@ class EntryRows:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         """Yield the header, a rule and the lines."""
-        columns = []
-        for column in zip(self.columns, *self.rows, strict=True):
-            cells = [escape.printable(cell) for cell in column]
-            width = max(map(cell_len, cells))
-            columns.append([set_cell_size(cell, width) for cell in cells])
-        header, *lines = map("   ".join, zip(*columns, strict=True))
-        rule = ("-" if options.ascii_only else "─") * cell_len(header)
+        table = [[*map(escape.printable, row)] for row in (self.columns, *self.rows)]
+        widths = [max(map(cells.cell_len, column)) for column in zip(*table, strict=True)]
+        header, *lines = ("   ".join(map(cells.set_cell_size, row, widths)) for row in table)
+        rule = ("-" if options.ascii_only else "─") * cells.cell_len(header)
         yield segment.Segment(header, style.Style(bold=True))
         yield segment.Segment("\n".join(["", rule, *lines, ""]))

@@ -106,9 +106,9 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
         ):
             taken[line] = f"+{bare}"
         elif kind == "choice" and chosen.setdefault(key.lstrip("+"), bare) != bare:
-            raise ConfigError.at(
-                "",
+            raise ConfigError(
                 f"{chosen[key.lstrip('+')]} is chosen already; leave one out (-m takes several)",
+                "",
                 typed_at(line),
             )
     changed = {line: key for key, line in chosen.items() if line in lines and key not in LISTED}
@@ -117,12 +117,10 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
         with hydra.initialize_config_dir(str(choices.conf_folder()), version_base="1.3"):
             loader = global_hydra.GlobalHydra.instance().config_loader()
             others = parse((line for line in given if line not in changed), loader)
-            made = loader.compute_defaults_list(
+            known = loader.compute_defaults_list(
                 "config", [by_job(each)[0] for each in others], RunMode.RUN
-            ).overrides
-        taken |= {
-            line: f"+{line}" for line, key in changed.items() if key not in made.known_choices
-        }
+            ).overrides.known_choices
+        taken |= {line: f"+{line}" for line, key in changed.items() if key not in known}
     return [taken.get(line, line) for line in lines]
 
 
@@ -130,8 +128,7 @@ def of_task(hydra_config: HydraConf) -> list[str]:
     """Return the arguments of a composed config but Hydra's own; an interpolation in them is not
     theirs to resolve.
     """
-    held = OmegaConf.to_container(hydra_config.overrides, resolve=False)
-    return [str(argument) for argument in held["task"]]  # type: ignore[index, call-overload]
+    return list(map(str, OmegaConf.to_container(hydra_config.overrides.task, resolve=False) or ()))
 
 
 def by_job(override: types.Override) -> list[str]:
@@ -175,8 +172,12 @@ def problems(error: Exception, name: str = "config", typed: Sequence[str] = ()) 
             files, laid = _in_files(name, typed), _in_arguments(typed)
         except Exception:  # a place is a courtesy: the mistake itself must still be told
             return list(error.problems)
-        placed = [each if each.place else _at(each, files, laid) for each in error.problems]
-        return sorted(dict.fromkeys(placed), key=_order)
+        return sorted(
+            dict.fromkeys(
+                each if each.place else _at(each, files, laid) for each in error.problems
+            ),
+            key=_order,
+        )
     if isinstance(error, InputError):
         return [Problem("", str(error))]
     place, text = None, str(error) or str(error.__cause__)
@@ -204,8 +205,12 @@ def _in_files(name: str, typed: Sequence[str]) -> dict[Steps, str]:
     folders = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     said: dict[Steps, str] = {}
     for default in loader.compute_defaults_list(name, list(typed), RunMode.RUN).defaults:
-        files = (Path(folder, f"{default.config_path}.yaml") for folder in folders)
-        if file := next(filter(Path.is_file, files), None):
+        if file := next(
+            filter(
+                Path.is_file, (Path(folder, f"{default.config_path}.yaml") for folder in folders)
+            ),
+            None,
+        ):
             root = yaml.compose(file.read_text(encoding="utf-8"), Loader=bounds.LOADER)
             package, shown = _steps(default.package or ""), bounds.relative(file)
             if package or not default.primary:
@@ -218,8 +223,10 @@ def _in_arguments(typed: Sequence[str]) -> list[tuple[Steps, str]]:
     """Return the path and the place of each argument that says something itself: the one that
     wins first. One that chooses a file leaves it to the file.
     """
-    laid = [each for each in parse(typed) if each.is_delete() or effect(each) != "choice"]
-    laid.sort(key=lambda each: each.key_or_group.startswith("pipelines."))
+    laid = sorted(
+        (each for each in parse(typed) if each.is_delete() or effect(each) != "choice"),
+        key=lambda each: each.key_or_group.startswith("pipelines."),
+    )
     return [(_steps(each.key_or_group), typed_at(str(each.input_line))) for each in laid[::-1]]
 
 

@@ -43,7 +43,7 @@ def bound(file: Path) -> None:
         values, levels = 1, 1
         for event in events:
             if values > MOST or level + levels > DEEPEST:
-                raise ConfigError.at("", TOO_MUCH, relative(file))
+                raise ConfigError(TOO_MUCH, "", relative(file))
             if isinstance(event, yaml.CollectionEndEvent):
                 break
             inner = 1, 0

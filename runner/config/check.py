@@ -10,22 +10,10 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from history import registry
-from history.errors import unknown
-from runner.config import space, targets
-from runner.config.schema import (
-    HYPERPARAMETERS,
-    NAME,
-    SECTIONS,
-    Experiment,
-    File,
-    HyperbandTuner,
-    Pipeline,
-    Run,
-    SklearnData,
-)
+from history import errors, registry
+from runner.config import schema, space, targets
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
-from runner.errors import ConfigError, Problem
+from runner.errors import ConfigError, Faults, Problem
 from runner.models import METRICS
 
 OURS = "runner.models"
@@ -41,7 +29,9 @@ class Unresolved:
     what: str
 
 
-def read_experiment(name: str, tree: Mapping[str, Any], overrides: Sequence[str]) -> Experiment:
+def read_experiment(
+    name: str, tree: Mapping[str, Any], overrides: Sequence[str]
+) -> schema.Experiment:
     """Return the checked experiment that resolved plain data describe.
 
     Args:
@@ -54,34 +44,31 @@ def read_experiment(name: str, tree: Mapping[str, Any], overrides: Sequence[str]
     Raises:
         ConfigError: with every mistake of every section.
     """
-    problems: list[Problem] = []
-    shared = File.model_fields.keys() - Run.model_fields.keys()
-    run = _read(Run, {key: tree[key] for key in tree if key not in shared}, "", problems)
+    faults, pipelines = Faults(), dict[str, schema.Pipeline]()
+    shared = schema.File.model_fields.keys() - schema.Run.model_fields.keys()
+    with faults:
+        run = _read(schema.Run, {key: tree[key] for key in tree if key not in shared}, "")
     declared = tree.get("pipelines") or {}
-    pipelines = {}
     for key, content in declared.items():
         where = f"pipelines.{key}"
-        if not re.fullmatch(NAME, key):
-            problems.append(
+        if not re.fullmatch(schema.NAME, key):
+            faults.append(
                 Problem(
                     where,
                     "a name holds up to 100 lower-case letters, digits and '-', a letter first",
                 )
             )
-        if made := _read(Pipeline, space.settled(content), where, problems):
-            pipelines[key] = made
-            problems += [
-                Problem(f"{where}.{at}", what) for wrong, at, what in _rules(made) if wrong
-            ]
+        with faults:
+            pipelines[key] = made = _read(schema.Pipeline, space.settled(content), where)
+            faults += [Problem(f"{where}.{at}", what) for wrong, at, what in _rules(made) if wrong]
     only = tree.get("only")
-    problems += [
-        Problem("only", unknown("pipeline", str(key), declared))
+    faults += [
+        Problem("only", errors.unknown("pipeline", str(key), declared))
         for key in (only if isinstance(only, list) else ())
         if str(key) not in declared
     ]
-    if problems or run is None:
-        raise ConfigError(problems)
-    return Experiment(
+    faults.tell(ConfigError)
+    return schema.Experiment(
         name, run, {key: pipelines[key] for key in run.only or pipelines}, tuple(overrides)
     )
 
@@ -94,7 +81,7 @@ def known_keys(section: str, content: object = None) -> set[str]:
         content: the section; its `kind` or `_target_` decides which keys it takes. Without one: all
             that any kind takes.
     """
-    return {key for schema in schemas(section, content) for key in schema.known()}.union(
+    return {key for kind in schemas(section, content) for key in kind.known()}.union(
         map(str, content) if isinstance(content, Mapping) else ()
     )
 
@@ -106,17 +93,16 @@ def elsewhere(key: str, section: str) -> str:
         key: one that is not taken where it stands.
         section: where it stands; empty: at the root.
     """
-    homes = [other for other in SECTIONS if key in known_keys(other)]
+    homes = ["the root"] if key in schema.Run.known() else []
+    homes += [other for other in schema.SECTIONS if key in known_keys(other)]
     if any(section.endswith(home) for home in homes):
         return "; another kind of it takes this key"
-    if key in Run.known():
-        homes.insert(0, "the root")
     return f"; it is a key of {' and of '.join(homes)}" if homes else ""
 
 
 def schemas(section: str, content: object = None) -> list[type[Section]]:
     """Return the models that a section may be read into, narrowed by its tag if it has one."""
-    annotation = Pipeline.model_fields[section].annotation
+    annotation = schema.Pipeline.model_fields[section].annotation
     members = [
         member
         for member in get_args(annotation) or [annotation]
@@ -130,12 +116,11 @@ def key_text(key: object) -> str:
     return key if isinstance(key, str) else json.dumps(key, default=str)
 
 
-def _read(schema: type[S], content: object, where: str, problems: list[Problem]) -> S | None:
-    """Return a section, or None where something is wrong, which is added to the problems."""
-    gone: list[Problem] = []
-    made = None
+def _read(kind: type[S], content: object, where: str) -> S:
+    """Return a section; raises ConfigError with all that is wrong with it."""
+    gone = Faults()
     try:
-        made = schema.model_validate(_usable(content, where, gone))
+        made = kind.model_validate(_usable(content, where, gone))
     except ValidationError as error:
         lost = {problem.where for problem in gone}
         for fault in error.errors(include_url=False):
@@ -144,8 +129,8 @@ def _read(schema: type[S], content: object, where: str, problems: list[Problem])
                 what += elsewhere(str(fault["loc"][-1]), place.rpartition(".")[0])
             if place not in lost:
                 gone.append(Problem(place, what))
-    problems += gone
-    return None if gone else made
+    gone.tell(ConfigError)
+    return made
 
 
 def _usable(content: object, where: str, gone: list[Problem]) -> object:
@@ -169,16 +154,16 @@ def _usable(content: object, where: str, gone: list[Problem]) -> object:
     return content
 
 
-def _rules(pipeline: Pipeline) -> Iterator[Rule]:
+def _rules(pipeline: schema.Pipeline) -> Iterator[Rule]:
     """Yield the rules between the sections of a pipeline: combinations that cannot work, found
     without data and without Keras.
     """
     task, data = pipeline.task.kind, pipeline.data
     specs = space.hyperparameters({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args})
     ours = pipeline.model.target.rpartition(".")[0] == OURS
-    if isinstance(pipeline.tuner, HyperbandTuner):
+    if isinstance(pipeline.tuner, schema.HyperbandTuner):
         yield (
-            isinstance(pipeline.fit.epochs, HYPERPARAMETERS),
+            isinstance(pipeline.fit.epochs, schema.HYPERPARAMETERS),
             "fit.epochs",
             "searching it has no effect: Hyperband sets the epochs itself, up to tuner.max_epochs",
         )
@@ -187,7 +172,7 @@ def _rules(pipeline: Pipeline) -> Iterator[Rule]:
             "model",
             "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
         )
-    if isinstance(data, SklearnData):
+    if isinstance(data, schema.SklearnData):
         fits = "regression" if data.name == "diabetes" else "classification"
         yield (
             fits != task,
@@ -220,15 +205,15 @@ def _space(specs: list[tuple[str, Mapping[str, object]]]) -> Iterator[Rule]:
         yield (
             path in conditional and parent not in paths,
             f"{path}.parent_name",
-            unknown("hyperparameter", parent, paths),
+            errors.unknown("hyperparameter", parent, paths),
         )
 
 
-def _manager(pipeline: Pipeline) -> Iterator[Rule]:
+def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
     """Yield whether the history manager keeps what a run of this task makes."""
     name, task, metric = pipeline.manager_name, pipeline.task.kind, pipeline.task.rank_by
     if name not in registry.names():
-        yield True, "manager", unknown("history manager", name, registry.names())
+        yield True, "manager", errors.unknown("history manager", name, registry.names())
         return
     manager = registry.manager_class(name)
     yield (
@@ -247,11 +232,11 @@ def _manager(pipeline: Pipeline) -> Iterator[Rule]:
     yield (
         metric not in (None, *manager.metrics),
         "task.rank_by",
-        unknown("metric", str(metric), manager.metrics),
+        errors.unknown("metric", str(metric), manager.metrics),
     )
 
 
-def _our_model(pipeline: Pipeline) -> Iterator[Rule]:
+def _our_model(pipeline: schema.Pipeline) -> Iterator[Rule]:
     """Yield what a shipped model does not take or report. They are looked at without Keras; other
     code is imported only when the run is planned.
     """
@@ -268,20 +253,20 @@ def _our_model(pipeline: Pipeline) -> Iterator[Rule]:
     known = [*reported, *(f"val_{name}" for name in reported)]
     objective = pipeline.objective.name
     yield objective in reported, "objective.name", OF_TRAINING.format(objective)
-    named: dict[str, object] = {"objective.name": objective}
-    for section, callbacks in (
-        ("callbacks", pipeline.callbacks),
-        ("validation.callbacks", pipeline.validation.callbacks or {}),
-    ):
-        named |= {
-            f"{section}.{name}.monitor": callback.args.get("monitor", "loss")
-            for name, callback in callbacks.items()
-            if callback
-        }
+    named = {"objective.name": objective} | {
+        f"{section}.{name}.monitor": callback.args.get("monitor", "loss")
+        for section, callbacks in (
+            ("callbacks", pipeline.callbacks),
+            ("validation.callbacks", pipeline.validation.callbacks or {}),
+        )
+        for name, callback in callbacks.items()
+        if callback
+    }
     for key, metric in named.items():
         offered = known[len(reported) :] if key == "objective.name" else known
         yield (
             metric not in known,
             key,
-            f"{unknown('metric', str(metric), offered)}; the model reports no other for this task",
+            f"{errors.unknown('metric', str(metric), offered)}; the model reports no other for "
+            "this task",
         )

@@ -18,9 +18,8 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, errors
 
 from history.config import literal_yaml
 from history.errors import unknown
-from runner.config import arguments, check, secrets
-from runner.config.schema import SECTIONS, Experiment, Run
-from runner.errors import ConfigError, Problem
+from runner.config import arguments, check, schema, secrets
+from runner.errors import ConfigError, Faults, Problem
 
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
 IDENTITY = ("kind", "_target_", "hp")  # mappings that differ in one of these replace each other
@@ -36,7 +35,7 @@ def said(config: DictConfig) -> Tree:
 
 def experiment(
     name: str, tree: Tree, overrides: Sequence[str], *, stored: bool = False
-) -> Experiment:
+) -> schema.Experiment:
     """Return the checked experiment.
 
     Args:
@@ -49,42 +48,38 @@ def experiment(
         ConfigError: with every mistake that was found.
     """
     if tree.get("experiment") is not None and not stored:
-        raise ConfigError.at(
-            "experiment", f"the first line of {name}.yaml must be: # @package _global_"
+        raise ConfigError(
+            f"the first line of {name}.yaml must be: # @package _global_", "experiment"
         )
-    problems: list[Problem] = []
-    tree = {**tree, "pipelines": _merged(tree, overrides, problems)}
-    try:
+    faults = Faults()
+    tree = {**tree, "pipelines": _merged(tree, overrides, faults)}
+    with faults:
         made = check.read_experiment(
             name, tree if stored else _resolved(OmegaConf.create(tree)), overrides
         )
-    except ConfigError as error:
-        problems += error.problems
-    else:
-        problems += unwritable(made.root, "paths.root") or [
-            problem
-            for key, pipeline in made.pipelines.items()
-            if not stored  # where trials went then; they go below the root now
-            for problem in unwritable(
-                Path(pipeline.tuner.directory or made.root).resolve(),
-                f"pipelines.{key}.tuner.directory",
-                pipeline.tuner.project_name or f"{name}-{key}",
-            )
-        ]
-    if problems:
-        raise ConfigError(list(dict.fromkeys(problems)))
+        must_be_writable(made.root, "paths.root")
+        # the history's are where trials went then; they go below the root now
+        for key, pipeline in () if stored else made.pipelines.items():
+            with faults:
+                must_be_writable(
+                    Path(pipeline.tuner.directory or made.root).resolve(),
+                    f"pipelines.{key}.tuner.directory",
+                    pipeline.tuner.project_name or f"{name}-{key}",
+                )
+    faults.tell(ConfigError)
     return made
 
 
-def run_settings(tree: Tree) -> Run:
+def run_settings(tree: Tree) -> schema.Run:
     """Return the root keys alone, of a command that takes its pipelines from the history or needs
     none.
 
     Raises:
         ConfigError: with every mistake that was found.
     """
-    alone = {**tree, "pipelines": None, "only": None}
-    return check.read_experiment("", _resolved(OmegaConf.create(alone)), ()).run
+    return check.read_experiment(
+        "", _resolved(OmegaConf.create({**tree, "pipelines": None, "only": None})), ()
+    ).run
 
 
 def overlay(base: object, top: object) -> Any:
@@ -120,9 +115,11 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
         problems: takes up what cannot be laid anywhere.
     """
     preset = root.get(PRESET) or {}
-    wrong = [key for key in preset if key not in SECTIONS or not isinstance(preset[key], Mapping)]
+    wrong = [
+        key for key in preset if key not in schema.SECTIONS or not isinstance(preset[key], Mapping)
+    ]
     problems += [
-        Problem(f"{PRESET}.{key}", f"must be a mapping, and one of {', '.join(SECTIONS)}")
+        Problem(f"{PRESET}.{key}", f"must be a mapping, and one of {', '.join(schema.SECTIONS)}")
         for key in wrong
     ]
     preset = [(key, *item) for key in preset if key not in wrong for item in preset[key].items()]
@@ -135,7 +132,7 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
         if not isinstance(own or {}, Mapping):
             problems.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
             continue
-        tree = trees[name] = {key: root[key] for key in SECTIONS if root.get(key)}
+        tree = trees[name] = {key: root[key] for key in schema.SECTIONS if root.get(key)}
         for section, content in (own or {}).items():
             if content or section not in tree:
                 _lay(tree, [section], content)
@@ -172,7 +169,12 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
             _lay(trees, path, override.value())
         elif (
             kind == "choice"
-            and (section in SECTIONS and root.get(section) and not override.package and running)
+            and (
+                section in schema.SECTIONS
+                and root.get(section)
+                and not override.package
+                and running
+            )
             and not any(section in inherits[name] for name in running)
         ):
             line = str(override.input_line).lstrip("+")
@@ -219,14 +221,14 @@ def _known(trees: dict[str, Tree], section: str) -> set[str]:
 
 def _unknown(trees: dict[str, Tree], section: str, key: str) -> str:
     open_ended = any(
-        schema.model_config["extra"] == "allow"
+        kind.model_config["extra"] == "allow"
         for tree in trees.values()
-        for schema in check.schemas(section, tree.get(section))
+        for kind in check.schemas(section, tree.get(section))
     )
-    more = f"; +{section}.{key}=... adds an argument" if open_ended else ""
     return (
         f"{unknown('key', key, sorted(_known(trees, section)))}"
-        f"{check.elsewhere(key, section) or '; no pipeline takes it'}{more}"
+        f"{check.elsewhere(key, section) or '; no pipeline takes it'}"
+        f"{f'; +{section}.{key}=... adds an argument' if open_ended else ''}"
     )
 
 
@@ -240,13 +242,18 @@ def _resolved(node: object) -> Any:
             made[key] = _resolved(node[key])  # type: ignore[index]
         except errors.OmegaConfBaseException as error:
             written = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
-            what = f"the interpolation {written} leads nowhere: {str(error).splitlines()[0]}"
-            made[key] = "???" if OmegaConf.is_missing(node, key) else check.Unresolved(what)
+            made[key] = (
+                "???"
+                if OmegaConf.is_missing(node, key)
+                else check.Unresolved(
+                    f"the interpolation {written} leads nowhere: {str(error).splitlines()[0]}"
+                )
+            )
     return made if isinstance(node, DictConfig) else list(made.values())
 
 
-def unwritable(folder: Path, where: str, *names: str) -> list[Problem]:
-    """Return what keeps a folder from being written to, and from having folders of these names:
+def must_be_writable(folder: Path, where: str, *names: str) -> None:
+    """Raise ConfigError where a folder cannot be written to, or cannot have folders of these names:
     permission bits do not tell (root, read-only mounts), so it is tried in the nearest folder that
     is there. Leaves nothing behind.
     """
@@ -257,24 +264,25 @@ def unwritable(folder: Path, where: str, *names: str) -> list[Problem]:
                 (nearest / name).lstat()
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
-        return [
-            Problem(
-                where,
-                f"cannot write to {folder}: {error.strerror}; name a folder that you may write to",
-            )
-        ]
-    return []
+        raise ConfigError(
+            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to",
+            where,
+        ) from error
 
 
-def effective(experiment: Experiment, only: Sequence[str] = ()) -> str:
+def effective(experiment: schema.Experiment, only: Sequence[str] = ()) -> str:
     """Return the config as it was understood, as YAML: merged for each pipeline (or those named),
     resolved, defaults filled in, without secrets.
     """
-    made = {
-        **experiment.run.model_dump(),
-        "experiment": experiment.name,
-        "pipelines": {
-            name: experiment.pipelines[name].model_dump() for name in only or experiment.pipelines
-        },
-    }
-    return literal_yaml(secrets.redact(made))
+    return literal_yaml(
+        secrets.redact(
+            {
+                **experiment.run.model_dump(),
+                "experiment": experiment.name,
+                "pipelines": {
+                    name: experiment.pipelines[name].model_dump()
+                    for name in only or experiment.pipelines
+                },
+            }
+        )
+    )

@@ -36,13 +36,14 @@ def definitions() -> dict[str, Json]:
     Each key has its meaning as `description`; a section's own keys come before those that it has in
     common with others.
     """
-    members = get_args(schema.SOURCES | schema.TUNERS | schema.HYPERPARAMETERS)
+    members = get_args(schema.SOURCES | schema.TUNERS | schema.HYPERPARAMETERS | schema.EXECUTORS)
     _, made = models_json_schema([(section, "validation") for section in (schema.File, *members)])
     found: dict[str, Json] = made["$defs"]
     # What the docstring below each key says, by class. Pydantic can read them too
     # (`use_attribute_docstrings`), but does so at every start, which takes 20 ms.
     said = {
-        name: dict(FIELD.findall(body)) for name, body in CLASS.findall(inspect.getsource(schema))
+        name: {field: " ".join(text.split()) for field, text in FIELD.findall(body)}
+        for name, body in CLASS.findall(inspect.getsource(schema))
     }
     for name, definition in found.items():
         section, properties = getattr(schema, name), dict[str, Json]()
@@ -107,19 +108,21 @@ def experiment_schema() -> Json:
     made = {name: _loosened(node) for name, node in (found | keys).items()}
     # It takes any key, so that without this no key of another kind of data would ever be wrong.
     made["FunctionData"]["anyOf"][0]["required"] = ["_target_"]
-    # Text that stands for a value: it is looked up when the config is composed, or still missing.
-    made["standin"] = {"type": "string", "pattern": r"^\?\?\?$|\$\{"}
-    made["argument"] = {
-        "anyOf": [
-            *(_ref(member.__name__) for member in get_args(schema.HYPERPARAMETERS)),
-            {"type": ["string", "number", "boolean", "null"]},
-            {"type": "array", "items": _ref("argument")},
-            {
-                "type": "object",
-                "not": {"required": ["hp"]},
-                "additionalProperties": _ref("argument"),
-            },
-        ]
+    made |= {
+        # Text that stands for a value: it is looked up when the config is composed, or missing.
+        "standin": {"type": "string", "pattern": r"^\?\?\?$|\$\{"},
+        "argument": {
+            "anyOf": [
+                *(_ref(member.__name__) for member in get_args(schema.HYPERPARAMETERS)),
+                {"type": ["string", "number", "boolean", "null"]},
+                {"type": "array", "items": _ref("argument")},
+                {
+                    "type": "object",
+                    "not": {"required": ["hp"]},
+                    "additionalProperties": _ref("argument"),
+                },
+            ]
+        },
     }
     # Editors lay what stands here under the definition that a fragment names; `$ref` does no harm.
     return {"$schema": "http://json-schema.org/draft-07/schema#", **_ref("File"), "$defs": made}
@@ -135,9 +138,11 @@ def _loosened(node: Any) -> Any:
         return [_loosened(item) for item in node]
     if not isinstance(node, dict):
         return node
-    made = {key: _loosened(node[key]) for key in node if key not in ("required", "title")}
-    if "oneOf" in made:
-        made["anyOf"] = made.pop("oneOf")  # a stand-in fits several
+    made = {
+        "anyOf" if key == "oneOf" else key: _loosened(node[key])  # a stand-in fits several
+        for key in node
+        if key not in ("required", "title")
+    }
     return {"anyOf": [made, _ref("standin")]} if "type" in node else made
 
 

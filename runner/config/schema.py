@@ -13,11 +13,20 @@ from os.path import expanduser
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError
+from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
-from history.config import DOTTED
-from history.errors import unknown
-from runner.config.section import Either, OneOf, Rule, Scalar, Section, fault, faults
+from history import config, errors
+from runner.config.section import (
+    MAPPING,
+    VALUE,
+    Either,
+    OneOf,
+    Rule,
+    Scalar,
+    Section,
+    fault,
+    faults,
+)
 from runner.config.space import hyperparameters
 
 NAME = r"[a-z][a-z0-9-]{0,99}"  # of a pipeline
@@ -166,7 +175,7 @@ class Target(Section, extra="allow"):
 
     def rules(self) -> Iterable[Rule]:
         yield (
-            not DOTTED.fullmatch(self.target),
+            not config.DOTTED.fullmatch(self.target),
             "_target_",
             f"'{self.target}' is not a dotted path such as my_module.name",
         )
@@ -238,7 +247,8 @@ class _Source(Section):
                 self.split.column or self.split.kind in ("grouped", "given"),
                 "split",
                 "goes by a column, which only a table or an .npz file has",
-            )
+            ),
+            *super().rules(),
         ]
 
 
@@ -257,7 +267,7 @@ class _Files(_Source):
         yield self.split.kind, "split.kind", "path names the parts already; leave it out"
         for name in dict.fromkeys((*PARTS[:2], *self.path)):
             yield name not in self.path, f"path.{name}", "is required beside the other parts"
-            yield name not in PARTS, f"path.{name}", unknown("part", name, PARTS)
+            yield name not in PARTS, f"path.{name}", errors.unknown("part", name, PARTS)
 
 
 class _Csv(Section):
@@ -316,9 +326,6 @@ class FunctionData(_Source, Target):
     """A function that returns (x, y), to be split here, or a mapping of train, validation and
     perhaps test to such pairs, or to streams of batches of them.
     """
-
-    def rules(self) -> Iterable[Rule]:
-        return [*_Source.rules(self), *Target.rules(self)]
 
 
 class ImageData(_Files):
@@ -427,9 +434,17 @@ class BayesianTuner(_Tuner):
     """The noise that the process expects in scores."""
     beta: float = 2.6
     """Weight of what is not known yet against what is known to be good."""
+    parallel: Count = 4
+    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
 
 
 class HyperbandTuner(_Tuner):
+    """Its `parallel` costs nothing in quality: of each round the same trials go on, whatever it is.
+    The larger, the less workers wait for each other: with 4, 2 workers are busy 92 % of their time,
+    4 workers 65 % and 8 workers 33 %; with 8, 95 %, 82 % and 50 %; with 16, no more than that
+    (`python -m benchmarks.parallel`, max_epochs=9).
+    """
+
     kind: Literal["hyperband"] = "hyperband"
     """Many short trainings, of which the best go on."""
     max_epochs: Count = 100
@@ -438,22 +453,23 @@ class HyperbandTuner(_Tuner):
     """The best of each round, one in `factor`, train `factor` times as long."""
     hyperband_iterations: Count = 1
     """How often the whole schedule runs."""
+    parallel: Count = 8
+    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
 
 
 TUNERS = RandomTuner | GridTuner | BayesianTuner | HyperbandTuner
 Tuner = Annotated[TUNERS, OneOf(TUNERS)]
 
 Direction = Literal["min", "max"]
-LOWER = """loss mae mse rmse msle mape mean_absolute_error mean_squared_error
-    root_mean_squared_error mean_absolute_percentage_error mean_squared_logarithmic_error
-    binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy"""
-HIGHER = """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
-    precision recall f1_score r2_score"""
 # The direction of what goes by a name of Keras, with or without `val_`; others are not guessed.
-KNOWN: dict[str, Direction] = {
-    **dict.fromkeys(LOWER.split(), "min"),
-    **dict.fromkeys(HIGHER.split(), "max"),
+DIRECTIONS: dict[Direction, str] = {
+    "min": """loss mae mse rmse msle mape mean_absolute_error mean_squared_error
+        root_mean_squared_error mean_absolute_percentage_error mean_squared_logarithmic_error
+        binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy""",
+    "max": """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
+        precision recall f1_score r2_score""",
 }
+KNOWN = {name: direction for direction, names in DIRECTIONS.items() for name in names.split()}
 
 
 class Objective(Section):
@@ -560,11 +576,65 @@ class Paths(Section):
     """The folder that everything goes to; `.` is the current one."""
 
 
+NumberOrAuto = Annotated[
+    Annotated[Count, Tag(VALUE)] | Annotated[Literal["auto"], Tag(MAPPING)],
+    Discriminator(lambda value: MAPPING if isinstance(value, str) else VALUE),
+]
+
+
+class _Workers(Section):
+    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    """Seconds after which a trial is ended, to begin anew; ended three times, it has failed."""
+    max_memory: Annotated[float, Field(gt=0)] | None = None
+    """GB of its own with which a worker is renewed between trials; null: 1, or 1.5 times what it
+    has after its first task if that is more."""
+
+
+class ProcessesExecutor(_Workers):
+    """Trials and refits run in workers, processes of this machine that stay for a whole run."""
+
+    kind: Literal["processes"] = "processes"
+    """In worker processes of this machine, several trials and refits at the same time."""
+    workers: NumberOrAuto = "auto"
+    """How many; auto: one for each graphics processor or, without any, cores / `threads`, as far as
+    there is 1 GB of memory for each. They never change a result."""
+
+
+class DaskExecutor(_Workers):
+    """Machines that share the folder of the run, its data and `paths.root`, with the same packages;
+    see README.
+    """
+
+    kind: Literal["dask"] = "dask"
+    """On the workers of a Dask scheduler, one trial or refit on each thread."""
+    address: Location
+    """Of the scheduler: tcp://HOST:8786, tls://HOST:8786, or the file that it writes with
+    --scheduler-file."""
+
+    def rules(self) -> Iterable[Rule]:
+        return [
+            (
+                find_spec("distributed") is None,
+                "kind",
+                "Dask is not installed; in the project's clone: pip install '.[dask]'",
+            ),
+            (
+                "://" not in self.address and not Path(self.address).is_file(),
+                "address",
+                f"{self.address} is neither an address such as tcp://HOST:8786 nor a file",
+            ),
+        ]
+
+
 class InlineExecutor(Section):
-    """Trials run in this process, one after the other."""
+    """Trials and refits run in this process, one after the other."""
 
     kind: Literal["inline"] = "inline"
-    """In this process, one trial after the other."""
+    """In this process, one after the other, for debuggers."""
+
+
+EXECUTORS = ProcessesExecutor | DaskExecutor | InlineExecutor
+Executor = Annotated[EXECUTORS, OneOf(EXECUTORS)]
 
 
 class Run(Section):
@@ -574,8 +644,12 @@ class Run(Section):
     """Decides everything that is drawn at random, except the split of the data."""
     deterministic: bool = False
     """Deterministic kernels on a GPU, at their price."""
-    threads: Count = 2
-    """Intra-op threads of one training; part of the result, so not taken from the machine."""
+    threads: Count = 1
+    """Intra-op threads of one training; part of the result, so not taken from the machine. 1, as
+    two threads share out the same processor time and save none (MLPs and CNNs from 6 to 22 s of it,
+    within 8 %), while Python's part of a training stays on one core: a trial for each core does
+    most. More pay where fewer trials than cores can run at once, of large models; see `python -m
+    benchmarks.threads`."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """Of Keras; another than tensorflow is an extra of the project."""
     mode: Literal["run", "check"] = "run"
@@ -604,8 +678,8 @@ class Run(Section):
     """A line per trial on stderr."""
     paths: Paths = Paths()
     """Where things go."""
-    executor: InlineExecutor = InlineExecutor()
-    """Where trials run."""
+    executor: Executor = ProcessesExecutor()
+    """Where trials and refits run."""
     hooks: dict[str, Target | None] = Field(default={})
     """Functions that run after all pipelines, by name, purge last; null takes one out."""
 

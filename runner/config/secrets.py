@@ -5,6 +5,7 @@ where it came from, and a password in a URL as asterisks.
 import json
 import os
 import re
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 from urllib.parse import quote, quote_plus
@@ -27,25 +28,46 @@ EXACT = re.findall(
 _taken: dict[str, str] = {}  # value → the name of the environment variable it was read from
 
 
-def guard() -> None:
+def known() -> dict[str, str]:
+    """Return the secrets, for another process to guard."""
+    return dict(_taken)
+
+
+def guard(given: Mapping[str, str] = {}) -> None:
     """Let nothing be written with a secret: not as JSON or text by the history's files, not by
     Hydra, not to the standard streams. `${oc.env:NAME,default}` is as OmegaConf has it, but what
-    was read is remembered.
+    was read is remembered, as is what is `given` of what another process read.
     """
-
-    def read(name: str, *default: str | None) -> object:
-        value = oc.env(name, *default)
-        if value and name in os.environ:  # an empty one would be found in every text
-            quoted = repr(value)[1:-1], json.dumps(value)[1:-1], quote(value, ""), quote_plus(value)
-            _taken.update(dict.fromkeys((value, quote(value), *quoted), name))
-        return value
+    _taken.update(given)
 
     def to_yaml(cfg: Any, **how: Any) -> str:
         return without_secrets(plain(cfg, **how))
 
-    OmegaConf.register_new_resolver("oc.env", read, replace=True)
+    OmegaConf.register_new_resolver("oc.env", _read, replace=True)
     plain, OmegaConf.to_yaml = OmegaConf.to_yaml, to_yaml  # type: ignore[method-assign]
     files.clean, Stream.clean = partial(trees.texts, change=_leaf, exact=EXACT), without_secrets
+
+
+def _read(name: str, *default: str | None) -> object:
+    """Read an environment variable. Launchers of sweeps pickle it: by its name, as no closure is,
+    and without what is known.
+    """
+    value = oc.env(name, *default)
+    if value and name in os.environ:  # an empty one would be found in every text
+        _taken.update(
+            dict.fromkeys(
+                (
+                    value,
+                    repr(value)[1:-1],
+                    json.dumps(value)[1:-1],
+                    quote(value),
+                    quote(value, ""),
+                    quote_plus(value),
+                ),
+                name,
+            )
+        )
+    return value
 
 
 def redact(value: Any) -> Any:

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Annotated, Any, Self, TypeVar, get_args
 
 import pydantic
-from pydantic import Discriminator, Tag, ValidationError
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
 from history.errors import unknown
@@ -64,7 +63,7 @@ class Section(pydantic.BaseModel):
     def _read(cls, content: object, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         try:
             made = handler(content)
-        except ValidationError as error:
+        except pydantic.ValidationError as error:
             raise refused(
                 (d["loc"], _in_words(d, cls.known()), d["type"]) for d in error.errors()
             ) from None
@@ -99,15 +98,14 @@ class OneOf:
         """Return a mapping, read by the member that it names.
 
         Raises:
-            ValidationError, PydanticCustomError: with all that is wrong.
+            pydantic.ValidationError, PydanticCustomError: with all that is wrong.
         """
         if isinstance(content, self.members):
             return content
         if not isinstance(content, Mapping):
             raise fault(WORDS["dict_type"].format(given=repr(content)))
-        for member in reversed(self.members):  # `_target_` wins
-            if is_meant(member, content):
-                return member.model_validate(content)
+        if meant := [member for member in self.members if is_meant(member, content)]:
+            return meant[-1].model_validate(content)  # `_target_` wins
         key, _ = tag_of(self.members[0])
         known = [value or "or the key _target_" for _, value in map(tag_of, self.members)]
         what = (
@@ -131,7 +129,7 @@ class OneOf:
 def _scalar(value: object, handler: pydantic.ValidatorFunctionWrapHandler) -> object:
     try:
         return handler(value)
-    except ValidationError:
+    except pydantic.ValidationError:
         raise fault(
             "may be text, a number or a boolean (Keras Tuner stores nothing else)"
         ) from None
@@ -146,8 +144,10 @@ M = TypeVar("M")
 
 # A value, or, where a mapping stands, something else: each is then complained about as what it is.
 Either = Annotated[
-    Annotated[V, Tag(VALUE)] | Annotated[M, Tag(MAPPING)],
-    Discriminator(lambda value: MAPPING if isinstance(value, (Mapping, Section)) else VALUE),
+    Annotated[V, pydantic.Tag(VALUE)] | Annotated[M, pydantic.Tag(MAPPING)],
+    pydantic.Discriminator(
+        lambda value: MAPPING if isinstance(value, (Mapping, Section)) else VALUE
+    ),
 ]
 
 
@@ -156,11 +156,11 @@ def fault(what: str, kind: str = "fault") -> PydanticCustomError:
     return PydanticCustomError(kind, "{what}", {"what": what})
 
 
-def refused(found: Iterable[tuple[Steps, str, str]]) -> ValidationError:
+def refused(found: Iterable[tuple[Steps, str, str]]) -> pydantic.ValidationError:
     """Return the error of a section with its faults: the path within it, what is wrong there, and
     the type of error.
     """
-    return ValidationError.from_exception_data(
+    return pydantic.ValidationError.from_exception_data(
         "section",
         [
             InitErrorDetails(type=fault(what, kind), loc=path, input=None)
@@ -169,7 +169,7 @@ def refused(found: Iterable[tuple[Steps, str, str]]) -> ValidationError:
     )
 
 
-def faults(error: ValidationError, where: str) -> Iterator[tuple[str, str]]:
+def faults(error: pydantic.ValidationError, where: str) -> Iterator[tuple[str, str]]:
     """Return (dotted key, what is wrong with it) of each fault of a section; its own path begins
     the keys.
     """

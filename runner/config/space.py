@@ -53,8 +53,11 @@ def settled(pipeline: object) -> Any:
             found = found.get(key, {}) if isinstance(found, Mapping) else {}
         if isinstance(found, (Mapping, list)) or not isinstance(values, list):
             return spec
-        free = {key: value for key, value in spec.items() if not key.startswith("parent_")}
-        return free if found in values else None
+        return (
+            {key: value for key, value in spec.items() if not key.startswith("parent_")}
+            if found in values
+            else None
+        )
 
     return replaced(pipeline, "", settle)
 
@@ -67,9 +70,11 @@ def declare(trees: Mapping[str, object], hp: "keras_tuner.HyperParameters") -> N
         trees: plain data by section; the section is the path that begins the names.
         hp: what they are registered in.
     """
-    specs = [item for section, tree in trees.items() for item in hyperparameters(tree, section)]
     # No condition names a hyperparameter that has one itself.
-    for path, spec in sorted(specs, key=lambda item: item[1].get("parent_name") is not None):
+    for path, spec in sorted(
+        (item for section, tree in trees.items() for item in hyperparameters(tree, section)),
+        key=lambda item: item[1].get("parent_name") is not None,
+    ):
         sample(spec, hp, path)
 
 

@@ -23,23 +23,28 @@ def locate(path: str, where: str) -> Callable[..., Any]:
     found: object = None
     for end, part in enumerate(parts, 1):
         name, owner = ".".join(parts[:end]), ".".join(parts[: end - 1])
-        # A package may have a function of the name of the module that it stands in.
-        named = end == len(parts) and hasattr(found, part)
         try:
-            found = getattr(found, part) if named else importlib.import_module(name)
+            found = (
+                # A package may have a function of the name of the module that it stands in.
+                getattr(found, part)
+                if end == len(parts) and hasattr(found, part)
+                else importlib.import_module(name)
+            )
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # the module is there, but something that it imports is not
             if not hasattr(found, part):
-                raise ConfigError.at(
+                raise ConfigError(
+                    (
+                        f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
+                        if owner
+                        else f"cannot import '{part}': no such module on the path or in this folder"
+                    ),
                     where,
-                    f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
-                    if owner
-                    else f"cannot import '{part}': no such module on the path or in this folder",
                 ) from None
             found = getattr(found, part)
     if not callable(found):
-        raise ConfigError.at(where, f"'{path}' is a {type(found).__name__}, which cannot be called")
+        raise ConfigError(f"'{path}' is a {type(found).__name__}, which cannot be called", where)
     return found
 
 
@@ -59,25 +64,25 @@ def check_arguments(
     called = getattr(target, "__qualname__", repr(target))
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     names = [p.name for p in named]
-    open_ended = any(p.kind is p.VAR_KEYWORD for p in parameters)
-    problems = [
-        Problem(
-            f"{where}.{name}",
-            f"{called} takes no argument '{name}'{suggest(name, names)} "
-            f"(it takes: {', '.join(names)})",
-        )
-        for name in given
-        if name not in names and not open_ended
-    ]
     hint = (
         "; if it is the hyperparameters, rename it to 'hp'" if "hp" in {*filled} - {*names} else ""
     )
-    problems += [
-        Problem(where, f"{called} needs the argument '{p.name}'{hint}")
-        for p in named
-        if p.default is p.empty and p.name not in (*given, *filled)
-    ]
-    if problems:
+    if problems := [
+        *(
+            Problem(
+                f"{where}.{name}",
+                f"{called} takes no argument '{name}'{suggest(name, names)} "
+                f"(it takes: {', '.join(names)})",
+            )
+            for name in given
+            if name not in names and all(p.kind is not p.VAR_KEYWORD for p in parameters)
+        ),
+        *(
+            Problem(where, f"{called} needs the argument '{p.name}'{hint}")
+            for p in named
+            if p.default is p.empty and p.name not in (*given, *filled)
+        ),
+    ]:
         raise ConfigError(problems)
 
 

@@ -12,13 +12,12 @@ from pydantic import AliasPath, BaseModel, Field, PositiveInt
 
 from runner.config.schema import PARTS, TableData, WindowData
 from runner.data import dataset, files, log, split
-from runner.data.dataset import Array, Part, Rows
 from runner.errors import DataError, Faults, gathered
 
 WORDS = 100  # different texts in a column that are taken for categories without being asked for
 
 
-def read(settings: TableData, task: str) -> Rows:
+def read(settings: TableData, task: str) -> dataset.Rows:
     """Return the rows of a table; each part's file is read as the first one's columns are.
 
     Raises:
@@ -26,21 +25,22 @@ def read(settings: TableData, task: str) -> Rows:
             row are named.
     """
     by = settings.split.column
-    named = {
-        **{f"data.columns.{name}": [name] for name in settings.columns},
-        "data.target": [settings.target],
-        "data.split.column": [by] if by else [],
-    }
-    features = {name for name, kind in settings.columns.items() if kind != "ignore"}
-    beside = {settings.target, by} - features  # those named as such
-    faults, kinds, parts = Faults(), dict[str, str](), dict[str, Part]()
+    # but those that are named as features
+    beside = {settings.target, by} - {n for n, kind in settings.columns.items() if kind != "ignore"}
+    faults, kinds, parts = Faults(), dict[str, str](), dict[str, dataset.Part]()
     for part in sorted(settings.paths, key=(dataset.WHOLE, *PARTS).index):
         with faults:
             table = files.open_table(
                 Path(settings.paths[part]), settings.separator, settings.decimal
             )
             with faults:
-                table.require(named)
+                table.require(
+                    {
+                        **{f"data.columns.{name}": [name] for name in settings.columns},
+                        "data.target": [settings.target],
+                        "data.split.column": [by] if by else [],
+                    }
+                )
             for name in () if kinds else table.names:
                 with faults:
                     kinds[name] = _kind(settings, table, name, task)
@@ -65,9 +65,11 @@ def read(settings: TableData, task: str) -> Rows:
             used = {name: column for name, column in columns.items() if name not in beside}
             if not used:
                 raise DataError("no column is left for the features", "data.columns")
-            parts[part] = Part(as_features(used), columns[settings.target])
+            parts[part] = dataset.Part(as_features(used), columns[settings.target])
     faults.tell()
-    return Rows(parts, columns={name: kinds[name] for name in used}, by=columns[by] if by else None)
+    return dataset.Rows(
+        parts, columns={name: kinds[name] for name in used}, by=columns[by] if by else None
+    )
 
 
 class StoredData(BaseModel):
@@ -112,15 +114,19 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
     table.require({"": kinds})
     if len(kinds) != np.prod(shape):
         raise DataError(f"{path} has {len(kinds)} columns; the model takes {np.prod(shape)}")
-    numbers = [name for name, kind in kinds.items() if kind == "number"]
-    x = as_features(table.columns(kinds, () if stored.missing == "fill" else numbers))
+    x = as_features(
+        table.columns(
+            kinds,
+            [n for n, kind in kinds.items() if kind == "number" and stored.missing != "fill"],
+        )
+    )
     return (
         x if isinstance(x, dict) else x.reshape(-1, *shape),
         [name for name in table.names if name not in kinds],
     )
 
 
-def as_features(columns: Mapping[str, Array]) -> dataset.Features:
+def as_features(columns: Mapping[str, dataset.Array]) -> dataset.Features:
     """Return what a model takes of columns: one array of numbers or, where some are words, each by
     itself.
     """
@@ -136,14 +142,12 @@ def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
     asked = settings.columns.get(name)
     if name == settings.split.column and asked in (None, "ignore"):
         return told if (told, settings.split.kind) == ("number", "chronological") else "category"
-    if asked:
-        return asked
+    if asked or (name and told == "number"):
+        return asked or told
     if not name:
         raise DataError(
             "a column has no name (an index?): give it one, or say columns: {'': ignore}"
         )
-    if told == "number":
-        return told
     if told not in ("category", "mixed"):
         raise DataError(
             f"column '{name}' is of type {told}: say columns: {{{name}: ignore}}, or store it as "
@@ -174,7 +178,7 @@ def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
     return "category"
 
 
-def read_windows(settings: WindowData, task: str) -> Rows:
+def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     """Return windows of shape (windows, steps, features) with their targets, by part.
 
     Raises:
@@ -196,9 +200,8 @@ def read_windows(settings: WindowData, task: str) -> Rows:
             "data.features",
         )
     numbers = dict.fromkeys(features, "number")
-    a_number = task == "regression" or kinds[settings.target] == "number"
-    target = {settings.target: "number" if a_number else "category"}
-    columns = table.columns(target | numbers, table.names)
+    target = "number" if task == "regression" or kinds[settings.target] == "number" else "category"
+    columns = table.columns({settings.target: target} | numbers, table.names)
     rows = np.stack([columns[name] for name in features], axis=1).astype("float32")
     dataset.must_fit(
         rows.nbytes * settings.sequence_length // settings.sequence_stride,
@@ -208,7 +211,7 @@ def read_windows(settings: WindowData, task: str) -> Rows:
     steps = np.arange(settings.sequence_length) * settings.sampling_rate - settings.reach
     chosen = split.by_time(len(rows), settings.split)
 
-    def windows(part: str) -> Part:
+    def windows(part: str) -> dataset.Part:
         # as Keras' timeseries_dataset_from_array makes them
         ends = chosen[part][settings.reach :: settings.sequence_stride]
         if not len(ends):
@@ -217,6 +220,6 @@ def read_windows(settings: WindowData, task: str) -> Rows:
                 f"over {settings.reach + 1}. Give it a larger share in data.split, or a shorter "
                 "sequence_length"
             )
-        return Part(rows[ends[:, np.newaxis] + steps], columns[settings.target][ends])
+        return dataset.Part(rows[ends[:, np.newaxis] + steps], columns[settings.target][ends])
 
-    return Rows(gathered(windows, chosen), columns=numbers, comparable=False)
+    return dataset.Rows(gathered(windows, chosen), columns=numbers, comparable=False)

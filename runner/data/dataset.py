@@ -8,6 +8,7 @@ import itertools
 import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -27,6 +28,18 @@ Array: TypeAlias = NDArray[Any]
 Features: TypeAlias = Array | dict[str, Array]
 COPIES = 2  # of rows in memory, while they are split, and again while Keras trains on them
 WHOLE = ""  # the name of rows that are to be split
+# Linux's control groups, of both versions: their line in /proc/self/cgroup, and their files of
+# limit, use, and the part of that which is given back when it is needed
+GROUPS = (
+    (r"^0::(.+)$", "/sys/fs/cgroup", "memory.max", "memory.current", "inactive_file"),
+    (
+        r"^\d+:memory:(.+)$",
+        "/sys/fs/cgroup/memory",
+        "memory.limit_in_bytes",
+        "memory.usage_in_bytes",
+        "total_inactive_file",
+    ),
+)
 CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
@@ -161,14 +174,17 @@ class Rows:
 
     def say_what_is_alike(self) -> None:
         """Log which classes, and words of a column, only the spaces around them tell apart."""
-        named = [(f"words of column {n!r}", c) for p in self.parts.values() for n, c in p.arrays]
         words = {"classes": {*(self.classes or ())}}
-        for what, column in [*named, ("words that the split goes by", self.by)]:
+        for what, column in (
+            *((f"words of column {n!r}", c) for p in self.parts.values() for n, c in p.arrays),
+            ("words that the split goes by", self.by),
+        ):
             if column is not None and column.dtype.kind in "OU":
                 words.setdefault(what, set()).update(column)
         for what, given in words.items():
-            in_order = sorted(given, key=lambda word: (word.strip(), word))
-            for _, same in itertools.groupby(in_order, str.strip):
+            for _, same in itertools.groupby(
+                sorted(given, key=lambda w: (w.strip(), w)), str.strip
+            ):
                 if len(alike := [*same]) > 1:
                     log.warning(
                         "the %s %s differ in the spaces around them alone; each counts by itself",
@@ -279,14 +295,13 @@ class Dataset:
 
     def describe(self, fingerprint: str) -> dict[str, Any]:
         """Return the data as an entry records it, with the fingerprint that was computed before."""
-        found = {
+        return {
             "source": self.source,
             "fingerprint": fingerprint,
             "shapes": {name: list(part.shape) for name, part in self.parts.items()},
-            "classes": list(self.classes or ()),
-            "columns": self.columns,
+            **({"classes": list(self.classes)} if self.classes else {}),
+            **({"columns": self.columns} if self.columns else {}),
         }
-        return {key: value for key, value in found.items() if value}
 
 
 def must_fit(size: int, what: str, remedy: str) -> None:
@@ -300,10 +315,27 @@ def must_fit(size: int, what: str, remedy: str) -> None:
 
 
 def available() -> float:
-    """Return the bytes of memory that are free; infinite where nothing says so."""
+    """Return the bytes of memory that are free, for the system and for the control groups that this
+    process is in; infinite where nothing says so.
+    """
     told = Path("/proc/meminfo")
     said = re.search(r"MemAvailable:\s*(\d+) kB", told.read_text() if told.is_file() else "")
-    return int(said[1]) * 1024 if said else math.inf
+    free = [int(said[1]) * 1024 if said else math.inf]
+    for line, base, limit, used, cache in GROUPS:
+        groups = Path("/proc/self/cgroup")
+        found = re.search(line, groups.read_text() if groups.is_file() else "", re.MULTILINE)
+        own = Path(base, found[1].lstrip("/")) if found else Path(base)
+        for group in (own, *own.parents):
+            with suppress(OSError, ValueError, TypeError):  # no such group, or one without a limit
+                kept = re.search(
+                    rf"^{cache} (\d+)", (group / "memory.stat").read_text(), re.MULTILINE
+                )
+                free.append(
+                    int((group / limit).read_text())
+                    - int((group / used).read_text())
+                    + int(kept[1])  # type: ignore[index]
+                )
+    return max(0, min(free))
 
 
 def features(x: object, where: str) -> Array:
@@ -315,8 +347,11 @@ def features(x: object, where: str) -> Array:
             "they need rows and at least one column"
         )
     # images would be four times the size as float32, which Keras makes of them batch by batch
-    images = array.dtype == "uint8" and array.ndim == 4
-    return array if images else numbers(array, f"features of {where}")
+    return (
+        array
+        if array.dtype == "uint8" and array.ndim == 4
+        else numbers(array, f"features of {where}")
+    )
 
 
 def numbers(array: Array, what: str) -> Array:
@@ -354,18 +389,12 @@ def one_each(y: object, rows: int, where: str) -> Array:
 
 def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
     """Return mean and variance over the last axis, missing numbers left out, in one pass over
-    chunks of rows (Chan, Golub and LeVeque, 1979).
+    chunks of rows; 0 where all are missing.
     """
-    known = mean = variance = np.zeros(1)
+    from sklearn.preprocessing import StandardScaler
+
+    scaler = StandardScaler()
     for chunk in chunks:
-        rows = chunk.reshape(-1, chunk.shape[-1]).astype("float64")
-        there = ~np.isnan(rows)
-        count = there.sum(axis=0)
-        centre = rows.sum(axis=0, where=there) / np.maximum(count, 1)
-        spread = ((rows - centre) ** 2).sum(axis=0, where=there) / np.maximum(count, 1)
-        known = known + count
-        share = count / np.maximum(known, 1)
-        away = centre - mean
-        mean = mean + away * share
-        variance = variance * (1 - share) + spread * share + away**2 * share * (1 - share)
-    return mean.tolist(), variance.tolist()
+        with np.errstate(invalid="ignore"):  # all missing: NaN
+            scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype("float64"))
+    return np.nan_to_num(scaler.mean_).tolist(), np.nan_to_num(scaler.var_).tolist()

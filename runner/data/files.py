@@ -254,11 +254,14 @@ def save_table(path: Path, columns: Mapping[str, Array]) -> None:
     kind = path.suffix.lower()
     with files.atomic(path) as temporary:
         if kind == ".csv":
-            cells = {
-                name: list(map(escape.spreadsheet_cell, cell)) if cell.dtype.kind == "U" else cell
-                for name, cell in columns.items()
-            }
-            pandas.DataFrame(cells).to_csv(temporary, index=False, lineterminator="\n")
+            pandas.DataFrame(
+                {
+                    name: [*map(escape.spreadsheet_cell, cells)]
+                    if cells.dtype.kind == "U"
+                    else cells
+                    for name, cells in columns.items()
+                }
+            ).to_csv(temporary, index=False, lineterminator="\n")
         elif kind == ".npz":
             with temporary.open("wb") as file:
                 np.savez(file, allow_pickle=False, **columns)
@@ -291,8 +294,9 @@ def _scan(path: Path, separator: str) -> tuple[list[str], Array]:
         reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
         try:
             names = [name.strip() for name in next(reader, [])]
-            counted = ((len(cells), reader.line_num) for cells in reader)
-            widths, ends = np.fromiter(counted, np.dtype((int, 2))).T
+            widths, ends = np.fromiter(
+                ((len(cells), reader.line_num) for cells in reader), np.dtype((int, 2))
+            ).T
         except UnicodeDecodeError as error:
             raise DataError(
                 f"{path}, line {reader.line_num + 1} is not UTF-8; save the file as UTF-8"

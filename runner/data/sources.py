@@ -16,20 +16,7 @@ from typing import Any
 import numpy as np
 
 from runner.config import schema, targets
-from runner.data import columns, files, log, split
-from runner.data.dataset import (
-    WHOLE,
-    Array,
-    Dataset,
-    Part,
-    Rows,
-    Stream,
-    features,
-    moments,
-    must_fit,
-    numbers,
-    one_each,
-)
+from runner.data import columns, dataset, files, log, split
 from runner.errors import DataError, Faults, Problem, gathered, short
 
 CHANNELS = {"grayscale": 1, "rgb": 3, "rgba": 4}
@@ -38,7 +25,7 @@ TOLD = 20  # problems of one source
 PART_NAMES = {"train", "validation", "valid", "val", "test"}
 
 
-def load(settings: schema.Data, task: str) -> Dataset:
+def load(settings: schema.Data, task: str) -> dataset.Dataset:
     """Return the data of a pipeline, split; nobody checks it again.
 
     Args:
@@ -60,47 +47,51 @@ def load(settings: schema.Data, task: str) -> Dataset:
         raise DataError(problems) from error
     rows.say_what_is_alike()
     source = settings.model_dump()
-    if given := WHOLE not in rows.parts:
+    if given := dataset.WHOLE not in rows.parts:
         source["split"] = "given"
         parts = {name: rows.parts[name] for name in schema.PARTS if name in rows.parts}
     else:
         del source["split"]
-        whole = rows.parts[WHOLE]
+        whole = rows.parts[dataset.WHOLE]
         chosen = split.split(whole.y, settings.split, rows.by, rows.classes or ())
         parts = {name: whole.take(numbers) for name, numbers in chosen.items()}
     if rows.comparable:
         split.refuse_leaks(parts, given=given or settings.split.kind == "given")
-    return Dataset(parts, rows.classes, source, time.perf_counter() - clock, rows.columns)
+    return dataset.Dataset(parts, rows.classes, source, time.perf_counter() - clock, rows.columns)
 
 
-def _sklearn(settings: schema.SklearnData, task: str) -> Rows:
+def _sklearn(settings: schema.SklearnData, task: str) -> dataset.Rows:
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{settings.name}")()
-    if "images" in bunch:
-        x, columns = bunch.images[..., np.newaxis], None
-    else:
-        x, columns = bunch.data, dict.fromkeys(map(str, bunch.feature_names), "number")
-    return Rows(
-        {WHOLE: Part(x, bunch.target)},
+    images = "images" in bunch
+    return dataset.Rows(
+        {
+            dataset.WHOLE: dataset.Part(
+                bunch.images[..., np.newaxis] if images else bunch.data, bunch.target
+            )
+        },
         settings.name,
         classes=tuple(map(str, bunch.get("target_names", ()))) or None,
-        columns=columns,
+        columns=None if images else dict.fromkeys(map(str, bunch.feature_names), "number"),
     )
 
 
-def _npz(settings: schema.NpzData, task: str) -> Rows:
+def _npz(settings: schema.NpzData, task: str) -> dataset.Rows:
     paths, by = settings.paths, settings.split.column
     names = {settings.x, settings.y, by or settings.y}
     found = gathered(lambda part: files.load_arrays(Path(paths[part]), *names), paths)
-    return Rows(
-        {part: Part(arrays[settings.x], arrays[settings.y]) for part, arrays in found.items()},
+    return dataset.Rows(
+        {
+            part: dataset.Part(arrays[settings.x], arrays[settings.y])
+            for part, arrays in found.items()
+        },
         ", ".join(paths.values()),
-        by=found[WHOLE][by] if by else None,
+        by=found[dataset.WHOLE][by] if by else None,
     )
 
 
-def _function(settings: schema.FunctionData, task: str) -> Rows:
+def _function(settings: schema.FunctionData, task: str) -> dataset.Rows:
     """Call the function and return what it made.
 
     Raises:
@@ -112,7 +103,7 @@ def _function(settings: schema.FunctionData, task: str) -> Rows:
     targets.check_arguments(call.func, settings.args, "data")
     given = call()
     if isinstance(given, tuple) and len(given) == 2:
-        return Rows({WHOLE: Part(*given)}, target)
+        return dataset.Rows({dataset.WHOLE: dataset.Part(*given)}, target)
     parts = given if isinstance(given, Mapping) else {}
     streamed = all(
         hasattr(part, "cardinality") or hasattr(part, "num_batches") for part in parts.values()
@@ -124,12 +115,14 @@ def _function(settings: schema.FunctionData, task: str) -> Rows:
             f"{target} returned {kinds or type(given).__name__}; it must return (x, y), or a "
             "mapping of train, validation and perhaps test to such pairs, or of all to streams"
         )
-    if streamed:
-        return _streams(call, target, task)
-    return Rows({name: Part(*pair) for name, pair in parts.items()}, target)
+    return (
+        _streams(call, target, task)
+        if streamed
+        else dataset.Rows({name: dataset.Part(*pair) for name, pair in parts.items()}, target)
+    )
 
 
-def _images(settings: schema.ImageData, task: str) -> Rows:
+def _images(settings: schema.ImageData, task: str) -> dataset.Rows:
     """Return images and the names of their classes, by part.
 
     Raises:
@@ -137,16 +130,16 @@ def _images(settings: schema.ImageData, task: str) -> Rows:
             than fits in memory.
     """
     found = gathered(lambda part: _folder(Path(settings.paths[part]), settings), settings.paths)
-    names = [{*dataset.class_names} for dataset in found.values()]
+    names = [{*images.class_names} for images in found.values()]
     if odd := set.union(*names) - set.intersection(*names):
         raise DataError(f"the classes of the parts differ: '{min(odd)}' is no folder of each")
-    count = sum(len(dataset.file_paths) for dataset in found.values())
-    must_fit(
+    count = sum(len(images.file_paths) for images in found.values())
+    dataset.must_fit(
         count * math.prod(settings.image_size) * CHANNELS[settings.color_mode],
         f"{count} images",
         "smaller image_size",
     )
-    return Rows(gathered(lambda part: _pixels(found[part], settings), found))
+    return dataset.Rows(gathered(lambda part: _pixels(found[part], settings), found))
 
 
 def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Dataset
@@ -154,7 +147,7 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
     import keras
 
     try:
-        dataset = keras.utils.image_dataset_from_directory(
+        found = keras.utils.image_dataset_from_directory(
             folder,
             batch_size=None,
             shuffle=False,
@@ -164,13 +157,13 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {folder} as a folder of classes: {error}") from error
-    names = dataset.class_names
+    names = found.class_names
     if PART_NAMES.issuperset(names):
         raise DataError(
             f"{folder} has folders of parts ({', '.join(names)}), not of classes; "
             "write {train: ..., validation: ...} with the folder of each"
         )
-    images = {*map(Path, dataset.file_paths)}
+    images = {*map(Path, found.file_paths)}
     if wrong := [
         *(f"{path} is no regular file" for path in sorted(images) if not path.is_file()),
         *(
@@ -186,15 +179,15 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
             len(others),
             min(others),
         )
-    return dataset
+    return found
 
 
-def _pixels(dataset: Any, settings: schema.ImageData) -> Part:
-    faults, count, channels = Faults(), len(dataset.file_paths), CHANNELS[settings.color_mode]
+def _pixels(found: Any, settings: schema.ImageData) -> dataset.Part:
+    faults, count, channels = Faults(), len(found.file_paths), CHANNELS[settings.color_mode]
     images = np.empty((count, *settings.image_size, channels), "uint8")
     labels = np.empty(count, "int64")
-    rows = iter(dataset)
-    for row, path in enumerate(dataset.file_paths):
+    rows = iter(found)
+    for row, path in enumerate(found.file_paths):
         with faults:
             try:
                 image, labels[row] = next(rows)
@@ -202,10 +195,10 @@ def _pixels(dataset: Any, settings: schema.ImageData) -> Part:
                 raise DataError(f"cannot read the image {path}; is it damaged?") from error
             images[row] = np.rint(np.clip(image, 0, 255))
     faults.tell()
-    return Part(images, np.array(dataset.class_names)[labels])
+    return dataset.Part(images, np.array(found.class_names)[labels])
 
 
-def _streams(function: Callable[[], Any], target: str, task: str) -> Rows:
+def _streams(function: Callable[[], Any], target: str, task: str) -> dataset.Rows:
     """Return the parts, after a pass over each and another one over those held out.
 
     Args:
@@ -219,9 +212,9 @@ def _streams(function: Callable[[], Any], target: str, task: str) -> Rows:
     """
     import keras
 
-    def part(name: str) -> Stream:
+    def part(name: str) -> dataset.Stream:
         where = f"the '{name}' part of {target}"
-        found = _pass(first[name], where, lambda: function()[name])
+        found = _pass(first[name], where, functools.partial(_one, function, name))
         keras.utils.set_random_seed(1 if name == "train" else 2)
         again = found.anew()
         x, y = next(_batches(again, where))
@@ -245,14 +238,18 @@ def _streams(function: Callable[[], Any], target: str, task: str) -> Rows:
             f"the targets of {target} are {short(values.tolist())}; "
             "classes of streams are numbered from 0"
         )
-    return Rows(parts, comparable=False)
+    return dataset.Rows(parts, comparable=False)
 
 
-def _pass(source: Any, where: str, anew: Callable[[], Any]) -> Stream:
+def _one(function: Callable[[], Any], name: str) -> Any:
+    return function()[name]
+
+
+def _pass(source: Any, where: str, anew: Callable[[], Any]) -> dataset.Stream:
     """Return what one pass over a stream tells."""
-    digest, first, ys = hashlib.sha256(), list[Array](), list[Array]()
+    digest, first, ys = hashlib.sha256(), list[dataset.Array](), list[dataset.Array]()
 
-    def rows() -> Iterator[Array]:
+    def rows() -> Iterator[dataset.Array]:
         for x, y in _batches(source, where):
             for array in (x, y):
                 digest.update(f"{array.dtype} {array.shape} ".encode())
@@ -260,14 +257,14 @@ def _pass(source: Any, where: str, anew: Callable[[], Any]) -> Stream:
             first[:] = first or [x]
             ys.append(y)
             yield x
+        if not ys:
+            raise DataError(f"{where} holds no rows")
 
-    found = moments(rows())
-    if not ys:
-        raise DataError(f"{where} holds no rows")
-    return Stream(first[0], np.concatenate(ys), anew, digest.hexdigest(), found)
+    found = dataset.moments(rows())
+    return dataset.Stream(first[0], np.concatenate(ys), anew, digest.hexdigest(), found)
 
 
-def _batches(source: Any, where: str) -> Iterator[tuple[Array, Array]]:
+def _batches(source: Any, where: str) -> Iterator[tuple[dataset.Array, dataset.Array]]:
     """Yield each batch: features of shape (rows, ...), targets of shape (rows,)."""
     batches = source.cardinality() if hasattr(source, "cardinality") else source.num_batches
     if batches is None or int(batches) == -1:
@@ -280,13 +277,13 @@ def _batches(source: Any, where: str) -> Iterator[tuple[Array, Array]]:
             raise DataError(f"{at}: is no pair (x, y)")
         if isinstance(batch[0], (Mapping, tuple, list)) or len(batch[0].shape) < 2:
             raise DataError(f"{at}: x is no array of rows of one shape; is batch() missing?")
-        features(batch[0], at)
-        y = one_each(batch[1], len(batch[0]), at)
-        numbers(y, f"targets of {at}")
+        dataset.features(batch[0], at)
+        y = dataset.one_each(batch[1], len(batch[0]), at)
+        dataset.numbers(y, f"targets of {at}")
         yield np.asarray(batch[0]), y
 
 
-READERS: Mapping[type[object], tuple[str, Callable[[Any, str], Rows]]] = {
+READERS: Mapping[type[object], tuple[str, Callable[[Any, str], dataset.Rows]]] = {
     # kind: the key that names the source, and what reads it
     schema.SklearnData: ("data.name", _sklearn),
     schema.TableData: ("data.path", columns.read),

@@ -9,8 +9,7 @@ import pandas
 
 from history.errors import unknown
 from runner.config.schema import PARTS, Split
-from runner.data import log
-from runner.data.dataset import Array, Part, is_text
+from runner.data import dataset, log
 from runner.errors import DataError
 
 SPLITTERS = {
@@ -21,11 +20,11 @@ SPLITTERS = {
 
 
 def split(
-    y: Array,
+    y: dataset.Array,
     settings: Split,
-    column: Array | None = None,
+    column: dataset.Array | None = None,
     classes: Sequence[str] = (),
-) -> dict[str, Array]:
+) -> dict[str, dataset.Array]:
     """Return the numbers of the rows of each part: train, validation and, if any are asked for,
     test.
 
@@ -53,8 +52,10 @@ def split(
             raise DataError(
                 f"row {row + 1}: {unknown('part', str(column[row]), PARTS)}", "data.split.column"
             )
-        named = PARTS if "test" in column else PARTS[:2]
-        found = {name: np.flatnonzero(column == name) for name in named}
+        found = {
+            name: np.flatnonzero(column == name)
+            for name in (PARTS if "test" in column else PARTS[:2])
+        }
     elif kind == "chronological":
         found = by_time(len(y), settings, column)
     else:
@@ -74,16 +75,18 @@ def split(
     return found
 
 
-def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
+def _drawn(
+    kind: str, y: dataset.Array, settings: Split, groups: dataset.Array | None
+) -> dict[str, dataset.Array]:
     from sklearn import model_selection
 
-    splitter = getattr(model_selection, SPLITTERS[kind])
     whole = len(y) if groups is None else len(set(groups))
     rows, found = np.arange(len(y)), {}
-    for name, share in (("test", settings.test), ("validation", settings.validation)):
-        if not share:
-            continue
-        draw = splitter(1, test_size=_count(share, whole), random_state=settings.seed)
+    shares = {"test": settings.test, "validation": settings.validation}
+    for name in filter(shares.get, shares):
+        draw = getattr(model_selection, SPLITTERS[kind])(
+            1, test_size=_count(shares[name], whole), random_state=settings.seed
+        )
         try:
             kept, held = next(draw.split(rows, y[rows], None if groups is None else groups[rows]))
         except ValueError as error:
@@ -99,7 +102,9 @@ def _count(fraction: float, rows: int) -> int:
     return math.ceil(round(fraction * rows, 9))
 
 
-def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str, Array]:
+def by_time(
+    rows: int, settings: Split, column: dataset.Array | None = None
+) -> dict[str, dataset.Array]:
     """Return the oldest rows to train on, the newest to test; rows of one time are never parted.
 
     Args:
@@ -129,7 +134,7 @@ def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str
     return dict(zip(PARTS if settings.test else PARTS[:2], parts, strict=False))
 
 
-def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
+def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:
     """Compare the rows of the parts, features and target: what was held out must not have been
     trained on.
 
@@ -149,11 +154,12 @@ def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
             log.warning("%s, target included, which flatters its results", what)
 
 
-def _hashes(part: Part) -> list[int]:
+def _hashes(part: dataset.Part) -> list[int]:
     """Return a number for each row that is the same for equal rows, and hardly ever for others.
     Numbers are taken by their bytes, as NaN equals nothing.
     """
     columns = [
-        array if is_text(array) else [row.tobytes() for row in array] for _, array in part.arrays
+        array if dataset.is_text(array) else [row.tobytes() for row in array]
+        for _, array in part.arrays
     ]
     return [hash(row) for row in zip(*columns, strict=True)]

@@ -65,8 +65,9 @@ def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
 def _text(name: str) -> str:
     """Return a class name as short text: matplotlib reads a dollar sign as mathematics."""
     shown = printable(name)
-    cut = shown if len(shown) <= CHARACTERS else f"{shown[: CHARACTERS - 1]}…"
-    return cut.replace("$", r"\$")
+    return (shown if len(shown) <= CHARACTERS else f"{shown[: CHARACTERS - 1]}…").replace(
+        "$", r"\$"
+    )
 
 
 def _save(figure: Figure, path: Path) -> None:

@@ -4,12 +4,14 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
+from rich.table import Table
 from rich.text import Text
 
+from history import ranking
 from history.entry import Entry
 from history.escape import printable
 from history.manager import HistoryManager
-from history.view.text import EntryRows, measured, number, render, text_table
+from history.view.text import EntryRows, measured, number, render, shown, text_table
 from runner.errors import short
 
 if TYPE_CHECKING:
@@ -43,30 +45,79 @@ def comparison(
                 entry.id,
             )
         )
-    columns = ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry")
-    noise = NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS)
     return Group(
         Text(f"{manager.task}, best first by {metric}", style="bold"),
-        EntryRows(columns, rows),
-        Text(noise, style="dim"),
+        EntryRows(
+            ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry"), rows
+        ),
+        Text(NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS), style="dim"),
     )
 
 
-def sweep(jobs: Mapping[str, Mapping[str, Any]]) -> Group:
-    """Return a row for each job of a sweep: what it was given, how it ended, its entries."""
+def sweep(came_to: Mapping[str, Any]) -> Group:
+    """Return a row for each job of a sweep: what tells it from the others, the score of each
+    pipeline, how it ended; then the configurations over their seeds, if they have several; then
+    which is best.
+    """
+    jobs, configurations = came_to["jobs"], came_to["configurations"]
+    pipelines = dict.fromkeys((each["pipeline"], each["metric"]) for each in configurations)
+    varied = [*jobs[0]["given"]] if jobs else []
     rows = [
-        (
-            name,
-            " ".join(result.get("overrides", [])),
-            str(result["exit_code"]),
-            (", ".join(result.get("entries", {}).values()) or "-")
-            + (" (taken over)" if result.get("taken_over") else ""),
-            str(result.get("error") or "-").splitlines()[0],
-        )
-        for name, result in jobs.items()
+        [str(job["job"]), *(job["given"][key] or "-" for key in varied)]
+        + [_score(job["scores"].get(name)) for name, _ in pipelines]
+        + [_ended(job)]
+        for job in jobs
     ]
-    columns = ("job", "overrides", "exit code", "entries", "error")
-    return Group(Text("jobs of the sweep", style="bold"), EntryRows(columns, rows))
+    parts: list[Text | Table] = [
+        Text(f"jobs of the sweep {came_to['sweep']}", style="bold"),
+        text_table(["job", *varied, *map(" ".join, pipelines), "status"], rows),
+    ]
+    if any(each["seeds"] > 1 for each in configurations):
+        keys = dict.fromkeys(key for each in configurations for key in each["given"])
+        rows = [
+            [
+                *(
+                    each["pipeline"],
+                    *(each["given"].get(key) or "-" for key in keys),
+                    each["metric"],
+                ),
+                *(_score(each) + " (tied)" * bool(each["tied"]), str(each["seeds"])),
+            ]
+            for each in configurations
+        ]
+        parts += [
+            Text("\nconfigurations, best first", style="bold"),
+            text_table(["pipeline", *keys, "metric", "mean ± deviation over seeds", "seeds"], rows),
+        ]
+    for best in (each for each in configurations if each["best"]):
+        same = [each for each in configurations if each["metric"] == best["metric"]]
+        parts.append(Text(printable(_verdict(best, same))))
+    return Group(*parts)
+
+
+def _score(score: Mapping[str, Any] | None) -> str:
+    return shown(ranking.Measured(**score["validation"])) if score else "-"
+
+
+def _ended(job: Mapping[str, Any]) -> str:
+    how = " (taken over)" if job.get("taken_over") else ""
+    if job["status"] == "failed":
+        how = f": {job['error'] or 'exit code {exit_code}'.format(**job)}".splitlines()[0]
+    return f"{job['status']}{how}"
+
+
+def _verdict(best: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
+    """Say which configuration is best by a metric, and which cannot be told from it."""
+    named = [
+        " ".join([each["pipeline"], *(f"{key}={value}" for key, value in each["given"].items())])
+        for each in same
+    ]
+    tied = [name for name, each in zip(named, same, strict=True) if each["tied"]]
+    noise = f"; within noise of it: {', '.join(tied)}" if tied else ""
+    if any(each["tied"] is None for each in same):
+        noise += "; how large the noise is, is not known (seed=1,2,3 or validation.repeats tells)"
+    over = f" over {best['seeds']} seeds" if best["seeds"] > 1 else ""
+    return f"best by {best['metric']}: {named[0]}, {_score(best)}{over}{noise}"
 
 
 def reproduction(verdict: "Verdict") -> Group:

@@ -1,6 +1,7 @@
 """The story of a run; read in this order:
 
 experiment   a run: plans, pipelines, hooks, the table at its end
+opened       what is open until it has ended well, by one process at a time
 plan         a pipeline before it starts: its data, identity and place, and what cannot work
 pipeline     a pipeline: search, refits, entry
 identity     fingerprints, hashes and keys: what makes two of a kind the same

@@ -1,26 +1,22 @@
 """The story of a run: the plans, the pipelines in order, then the hooks, then the table.
 
-A run goes on until its hooks have ended well; until then a file says that it is open:
-
-    <root>/runs/<run key>.open      the id of the open run of this config
-
-The same config then continues it: its ended pipelines are taken over from the history, and the
-interrupted search goes on. The jobs of a sweep stay open until all of them have ended well: the
-file of one that has says so, and whoever runs the sweep deletes it.
+A run goes on until its hooks have ended well, and is open until then. The same config continues it:
+its ended pipelines are taken over from the history, and the interrupted search goes on.
 """
 
 import logging
 import os
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from history import errors, files, registry, store
+from history import files, ranking, registry, store
 from history.entry import Entry
-from runner.config import schema, targets
+from runner.config import schema
 from runner.report.terminal import comparison, show
-from runner.run import identity, pipeline, plan
+from runner.run import identity, opened, pipeline, plan
+from runner.search import executors, tasks
 
 log = logging.getLogger("runner")
 
@@ -33,6 +29,9 @@ class RunSummary:
     root: Path
     pipelines: list[pipeline.Done] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  # of pipelines and hooks
+    # of each pipeline that has one, in the metric that it is ranked by
+    scores: dict[str, files.JsonObject] = field(default_factory=dict)
+    sweep: str | None = None  # that it is a job of
     taken_over: bool = False  # all was done, the hooks too, when its sweep was interrupted
 
     @property
@@ -47,59 +46,40 @@ class RunSummary:
 
 def open_file(experiment: schema.Experiment) -> Path:
     """Return the file that says that a run of this config is open."""
-    return experiment.root / "runs" / f"{identity.run_key(experiment)[:16]}.open"
+    return opened.path_of(experiment.root, identity.run_key(experiment))
 
 
-def open_run(experiment: schema.Experiment) -> files.JsonObject:
-    """Return the `run_id` of the open run of this config, and whether it has `ended`; None where
-    there is none, or it is not to be continued.
-    """
-    found = {"run_id": None, "ended": False}
-    if not experiment.run.fresh:
-        with suppress(errors.HistoryError, TypeError, ValueError):  # no file, or a damaged one
-            found |= files.read_json(open_file(experiment))
-    return found
-
-
-def run(experiment: schema.Experiment, new_id: str, *, in_sweep: bool = False) -> RunSummary:
+def run(experiment: schema.Experiment, new_id: str, sweep: str | None = None) -> RunSummary:
     """Run an experiment, or what is left of it, and print its comparison.
 
     Args:
         experiment: checked.
         new_id: the run's id, unless an open run is continued.
-        in_sweep: it stays open when it has ended.
+        sweep: that it is a job of: it stays open when it has ended.
 
     Raises:
         InputError: a pipeline cannot work as it is configured; nothing was started.
         HistoryError: the history cannot be read.
     """
-    with files.held(
-        experiment.root / ".locks" / f"run-{identity.run_key(experiment)[:16]}.lock",
-        f"this run of {experiment.name}",
+    store.Store(experiment.root).all()  # one that cannot be read is reported before the search
+    path, what = open_file(experiment), f"this run of {experiment.name}"
+    with (
+        opened.opened(path, what, new_id, fresh=experiment.run.fresh) as (run_id, continued, ended),
+        executors.start(experiment.run) as workers,
     ):
-        path, found = open_file(experiment), open_run(experiment)
-        continued = found["run_id"]
-        store.Store(experiment.root).all()  # one that cannot be read is reported before the search
-        plans = plan.plan_all(experiment, continued)
-        if continued:
-            log.info("continuing run %s, which had not ended", continued)
-        summary = RunSummary(
-            continued or new_id,
-            experiment.root,
-            taken_over=found["ended"]
-            and all(isinstance(each, plan.Plan) and each.known for each in plans.values()),
-        )
-        files.make_folder(path.parent)
-        state = {"run_id": summary.run_id, "ended": summary.taken_over}
-        files.write_atomic(path, files.to_json(state))
-        _run_pipelines(experiment, plans, continued, summary)
+        plans = plan.plan_all(experiment, workers, continued)
+        done = (isinstance(each, plan.Plan) and each.known for each in plans.values())
+        taken_over = ended and all(done)
+        summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
+        opened.write(path, run_id, taken_over)
+        _run_pipelines(experiment, plans, continued, summary, workers)
         if not summary.taken_over:
-            run_hooks(experiment.run, summary)
-        if in_sweep and not summary.failures:
-            files.write_atomic(path, files.to_json({**state, "ended": True}))
+            run_hooks(experiment.run, summary, workers)
+        if sweep and not summary.failures:
+            opened.write(path, run_id, ended=True)
         elif not summary.failures:
             path.unlink(missing_ok=True)
-    _print(experiment, summary)
+    _rank(experiment, summary)
     return summary
 
 
@@ -108,18 +88,27 @@ def _run_pipelines(
     plans: Mapping[str, plan.Plan | Exception],
     continued: str | None,
     summary: RunSummary,
+    workers: executors.Workers,
 ) -> None:
+    siblings = None if experiment.run.fresh else summary.sweep
+    ids = {"run_id": summary.run_id} | ({"sweep": summary.sweep} if summary.sweep else {})
     stage = summary.root / "runs" / summary.run_id / "stage"
     for name, planned in plans.items():
         manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
-        if isinstance(planned, plan.Plan) and (known := planned.known):
-            done = pipeline.Done(
-                name, manager, known, planned if known.run_id == continued else None
-            )
-        else:
-            done = pipeline.run_pipeline(
-                experiment, name, planned, summary.run_id, stage / name, manager
-            )
+        with ExitStack() as alone:
+            if siblings and isinstance(planned, plan.Plan) and not planned.known:
+                # another job may be at the same pipeline, or have ended it by now
+                lock = f".locks/pipeline-{planned.identity.fingerprint[:16]}.lock"
+                alone.enter_context(files.held(summary.root / lock, f"{name} of the sweep"))
+                planned = replace(planned, known=plan.in_history(planned, manager, None, siblings))
+            if isinstance(planned, plan.Plan) and (known := planned.known):
+                done = pipeline.Done(
+                    name, manager, known, planned if known.run_id == continued else None
+                )
+            else:
+                done = pipeline.run_pipeline(
+                    experiment, name, planned, ids, stage / name, manager, workers
+                )
         summary.pipelines.append(done)
         if done.error is None:
             continue
@@ -135,26 +124,28 @@ def _run_pipelines(
             os.removedirs(folder)
 
 
-def run_hooks(run: schema.Run, summary: RunSummary) -> None:
-    """Call the hooks in their order, `purge` last. A hook that fails is reported, and the others
-    still run.
+def run_hooks(run: schema.Run, summary: RunSummary, workers: executors.Workers) -> None:
+    """Call the hooks in their order, `purge` last, by a worker: they may be the user's code, and
+    need Keras. A hook that fails is reported, and the others still run.
     """
     hooks = {name: hook for name, hook in run.hooks.items() if hook is not None}
     for name, hook in sorted(hooks.items(), key=lambda item: item[0] == "purge"):
         try:
-            function: Callable[..., object] = targets.locate(hook.target, f"hooks.{name}._target_")
-            function(**targets.wanted(function, {"run": summary}), **hook.args)
+            summary.failures = workers.submit(tasks.hook, name, hook, summary).result()
         except Exception as error:
             log.exception("the hook %s failed", name)
             summary.failures.append(f"hooks.{name}: {error}")
 
 
-def _print(experiment: schema.Experiment, summary: RunSummary) -> None:
-    """Print a table for each task and ranking metric."""
+def _rank(experiment: schema.Experiment, summary: RunSummary) -> None:
+    """Note the scores, and print a table for each task and ranking metric."""
     tables: dict[tuple[str, str], list[Entry]] = {}
     for done in summary.pipelines:
         if done.entry is not None:
-            metric = pipeline.ranked_by(experiment.pipelines[done.name], done.manager).metric
-            tables.setdefault((done.manager.name, metric), []).append(done.entry)
+            ranked = pipeline.ranked_by(experiment.pipelines[done.name], done.manager)
+            tables.setdefault((done.manager.name, ranked.metric), []).append(done.entry)
+            score = ranking.measurement(done.entry, "validation", ranked.metric)
+            if score.mean is not None:
+                summary.scores[done.name] = {**vars(ranked), "validation": vars(score)}
     for (name, metric), entries in tables.items():
         show(comparison(registry.manager(name, summary.root), entries, metric, summary.run_id))

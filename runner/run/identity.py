@@ -1,7 +1,7 @@
 """Identities, each with a word of its own. This is the one module that makes them.
 
     data fingerprint     of the rows that were loaded (computed where they are, by runner.data)
-    code                 of the modules that a config names, or these import (runner.run.sources)
+    code                 of the modules that a config names, or these import (runner.config.code)
     search fingerprint   of all that decides a search's trials: names and marks its folder
     fingerprint          of all that decides a pipeline's result: that, the budget and the
                          validation; an entry with the same one can be reused
@@ -18,14 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from history import config, files
+from runner.config.code import code_of, modules
 from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run
-from runner.run.sources import modules
 from runner.training import environment
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
 NOT_OF_A_SEARCH = (*BUDGETS, "max_consecutive_failed_trials", "directory", "project_name")
 
-SEARCH_FORMAT = 2  # of how trials are drawn and kept: a search of another one is not continued
+SEARCH_FORMAT = 3  # of how trials are drawn and kept: a search of another one is not continued
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
     what decides its search.
 
     Args:
-        run, pipeline: the settings; the code that they name is imported.
+        run, pipeline: the settings; the code that they name is read, not imported.
         data: `source` and `content`, the fingerprint, of the loaded data.
         dtype: the policy that importing the model's module left behind.
     """
@@ -72,10 +72,10 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
             if key != "epochs" or not isinstance(pipeline.tuner, HyperbandTuner)  # which sets them
         },
         "callbacks": plain["callbacks"],
-        "code": modules([pipeline.model.target, *config.foreign_code(plain)]),
+        "code": code_of(pipeline),
         "files": {path: files.sha256(Path(path)) for path in pipeline.fingerprint.files},
         **{key: getattr(run, key) for key in config.DECIDING},
-        "versions": environment.versions(run),
+        "versions": environment.versions(run.backend),
         "dtype": dtype,
     }
     return Identity(

@@ -1,23 +1,28 @@
 """One pipeline: search → refits → entry, after plan.py has prepared it."""
 
 import logging
+import shutil
+import time
 import traceback
 from collections.abc import Mapping
+from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import keras_tuner
-
 from history import Entry, errors, files, oracle
 from history.manager import HistoryManager
+from runner import Interrupted
 from runner.config import compose, secrets
 from runner.config.schema import Experiment, Pipeline
 from runner.errors import machine_is_at_fault, message_of
 from runner.run.identity import digest
 from runner.run.plan import Plan, say_what_changed
+from runner.search import tasks
+from runner.search.executors import Workers
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import Place
-from runner.training import build, environment, refit
+from runner.training import environment
+from runner.training.validated import Ranking, Refit, Validated
 
 log = logging.getLogger("runner")
 
@@ -65,9 +70,10 @@ def run_pipeline(
     experiment: Experiment,
     name: str,
     planned: Plan | Exception,
-    run_id: str,
+    ids: Mapping[str, str],
     folder: Path,
     manager: HistoryManager,
+    workers: Workers,
 ) -> Done:
     """Run one pipeline and store its entry. A failure is stored and returned, not raised.
 
@@ -75,20 +81,23 @@ def run_pipeline(
         experiment: the whole, checked.
         name: of the pipeline.
         planned: its plan, or why there is none, which is then recorded.
-        run_id: of the run that it belongs to.
+        ids: `run_id` of the run that it belongs to, and `sweep`, if it belongs to one.
         folder: where its artefacts wait for the history to take them.
         manager: that stores the entry.
+        workers: that train.
     """
     done, pipeline = Done(name, manager), experiment.pipelines[name]
     draft = Draft(
         folder,
         {
-            "run_id": run_id,
+            **ids,
             "experiment": experiment.name,
             "pipeline": name,
             "task": pipeline.task.kind,
             "seed": experiment.run.seed,
-            "environment": environment.describe(experiment.run),
+            "environment": environment.describe(
+                experiment.run, workers.submit(environment.devices, experiment.run).result()
+            ),
             "overrides": list(experiment.overrides),
             "config_hash": digest(pipeline.model_dump()),
         },
@@ -100,13 +109,12 @@ def run_pipeline(
         if isinstance(planned, Exception):
             raise planned
         done.plan = planned
-        _work(planned, ranked_by(pipeline, manager), experiment.name, draft)
+        _work(planned, workers, ranked_by(pipeline, manager), experiment.name, draft)
         draft.stage = "history"
         done.entry = manager.add({**draft.document, "status": "complete"}, draft.files)
     except Exception as error:
         done.error = message_of(error)
-        known = isinstance(error, errors.ExperimentError | keras_tuner.errors.FatalError)
-        if known or machine_is_at_fault(error):
+        if isinstance(error, errors.ExperimentError) or machine_is_at_fault(error):
             log.error("%s failed in %s: %s", name, draft.stage, done.error)
         else:  # a code error, ours or the user's: its trace is the message
             log.exception("%s failed in %s", name, draft.stage)
@@ -114,7 +122,9 @@ def run_pipeline(
     return done
 
 
-def search_step(plan: Plan, place: Place, marker: Mapping[str, object]) -> Outcome:
+def search_step(
+    plan: Plan, place: Place, marker: Mapping[str, object], workers: Workers
+) -> Outcome:
     """Run a pipeline's search, or what is left of it, and log its trials: where progress is not to
     be shown, only those that fail.
 
@@ -122,6 +132,7 @@ def search_step(plan: Plan, place: Place, marker: Mapping[str, object]) -> Outco
         plan: the pipeline.
         place: of the search.
         marker: what the folder's marker says beside the fingerprint.
+        workers: that run the trials.
     """
 
     def say(done: Progress) -> None:
@@ -139,12 +150,20 @@ def search_step(plan: Plan, place: Place, marker: Mapping[str, object]) -> Outco
                 done.result.seconds,
             )
 
-    return search(plan.run, plan.pipeline, place, {"pipeline": plan.name, **marker}, say)
+    marked = {"pipeline": plan.name, **marker}
+    workers.tell_idle(getattr(plan.pipeline.tuner, "parallel", None), "tuner.parallel")
+    given, size = plan.again(workers), plan.size
+    assert size is not None  # a pipeline that is searched was tried
+    return search(plan.run, plan.pipeline, place, marked, say, workers, given, size.space)
 
 
 def refit_step(
-    plan: Plan, hyperparameters: Mapping[str, object], ranked: refit.Ranking, folder: Path
-) -> refit.Validated:
+    plan: Plan,
+    hyperparameters: Mapping[str, object],
+    ranked: Ranking,
+    folder: Path,
+    workers: Workers,
+) -> Validated:
     """Refit and evaluate a pipeline's model, and log each refit.
 
     Args:
@@ -152,31 +171,43 @@ def refit_step(
         hyperparameters: of the model, as Keras Tuner's config.
         ranked: which refit's model is kept.
         folder: of the artefacts.
+        workers: that refit.
     """
+    clock, given, made = time.perf_counter(), plan.again(workers), list[Refit]()
+    folders = [folder / f"refit-{n}" for n in range(plan.pipeline.validation.repeats)]
+    workers.tell_idle(len(folders), "validation.repeats")
+    arguments = plan.run, plan.pipeline, given, hyperparameters
+    started = [
+        workers.submit(tasks.refit, *arguments, repeat, each) for repeat, each in enumerate(folders)
+    ]
+    try:
+        for repeat, future in enumerate(started, start=1):
+            made.append(future.result())
+            if plan.run.progress:
+                row = made[-1].row
+                log.info(
+                    "%s: refit %d  %s %.5g  %.1f s",
+                    plan.name,
+                    repeat,
+                    ranked.metric,
+                    row["validation"][ranked.metric],
+                    row["seconds"],
+                )
+        return Validated.of(made, ranked, folder, time.perf_counter() - clock)
+    finally:
+        running = [future for future in started if not future.cancel()]
+        wait([] if Interrupted.by else running)
+        for each in folders:
+            shutil.rmtree(each, ignore_errors=True)
 
-    def say(repeat: int, row: files.JsonObject) -> None:
-        if plan.run.progress:
-            log.info(
-                "%s: refit %d  %s %.5g  %.1f s",
-                plan.name,
-                repeat + 1,
-                ranked.metric,
-                row["validation"][ranked.metric],
-                row["seconds"],
-            )
 
-    return refit.validate(
-        plan.run, build.bench(plan.pipeline), hyperparameters, ranked, folder, say
-    )
-
-
-def ranked_by(pipeline: Pipeline, manager: HistoryManager) -> refit.Ranking:
+def ranked_by(pipeline: Pipeline, manager: HistoryManager) -> Ranking:
     """Return what a pipeline's entries and refits are ranked by."""
     metric = pipeline.task.rank_by or manager.ranking
-    return refit.Ranking(metric, manager.metrics[metric])
+    return Ranking(metric, manager.metrics[metric])
 
 
-def _work(plan: Plan, ranked: refit.Ranking, experiment: str, draft: Draft) -> None:
+def _work(plan: Plan, workers: Workers, ranked: Ranking, experiment: str, draft: Draft) -> None:
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
@@ -204,12 +235,12 @@ def _work(plan: Plan, ranked: refit.Ranking, experiment: str, draft: Draft) -> N
     draft.stage = "search"
     say_what_changed(plan)
     marker = {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)}
-    outcome = search_step(plan, plan.place, marker)
+    outcome = search_step(plan, plan.place, marker, workers)
     draft.searched(outcome.record)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
 
     draft.stage = "validation"
-    validated = refit_step(plan, outcome.hyperparameters, ranked, draft.folder)
+    validated = refit_step(plan, outcome.hyperparameters, ranked, draft.folder, workers)
     draft.files |= validated.files
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"] |= {"repeats": len(validated.refits), "kept": validated.kept}
@@ -217,7 +248,7 @@ def _work(plan: Plan, ranked: refit.Ranking, experiment: str, draft: Draft) -> N
         document["validation"]["warning"] = doubt
         log.warning("%s: %s", plan.name, doubt)
     document["timings"] = {
-        "preparation": plan.preparation,
+        "preparation": plan.given.seconds,
         "search": document["search"]["seconds"],
         "validation": validated.seconds,
     }

@@ -3,7 +3,7 @@ early where it must fail: a wrong model or objective costs seconds, not training
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,12 +11,15 @@ from typing import Any
 
 from history import Entry, errors, registry, trees
 from history.manager import HistoryManager
-from runner.config import secrets, targets
+from runner.config import secrets
+from runner.config.code import code_of
 from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run
-from runner.errors import ConfigError, Problem, message_of, short
+from runner.data.shared import Loaded
+from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
-from runner.search.state import MARKER, Place, read_marker
-from runner.training import build, preflight
+from runner.search import tasks
+from runner.search.executors import Workers
+from runner.search.state import MARKER, Place, Size, read_marker
 
 log = logging.getLogger("runner")
 
@@ -32,83 +35,103 @@ class Plan:
     pipeline: Pipeline
     identity: Identity
     place: Place  # of the search
-    data: Mapping[str, Any]  # as an entry records it
-    preparation: float  # seconds
+    given: Loaded  # its data
     known: Entry | None = None  # of the history, which makes running it needless
-    size: tuple[int, int] | None = None  # of the default model, tried unless an entry is known
+    size: Size | None = None  # of the default model, tried unless an entry is known
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """The data as an entry records it."""
+        return self.given.record | {"split": self.pipeline.data.split.model_dump()}
+
+    def again(self, workers: Workers) -> Loaded:
+        """Return the data, which is loaded again where it had to make room for that of others.
+
+        Raises:
+            DataError: it is not what it was.
+        """
+        given = workers.data(self.pipeline).result()
+        if given.content != self.given.content:
+            raise DataError("the data has changed since the run began; re-run the same command")
+        return replace(given, code=self.given.code)
 
 
-def plan_all(experiment: Experiment, continued: str | None) -> dict[str, Plan | Exception]:
+def plan_all(
+    experiment: Experiment, workers: Workers, continued: str | None = None
+) -> dict[str, Plan | Exception]:
     """Plan every pipeline before the first one starts. All that is wrong with the input, hooks
     included, is reported at once; a code error is that pipeline's failure alone, recorded in its
     turn.
 
     Args:
         experiment: checked.
+        workers: that load the data, and try the default models.
         continued: the id of the run that is continued, if one is.
 
     Raises:
         ConfigError: a pipeline or a hook cannot work as it is configured.
     """
-    plans: dict[str, Plan | Exception] = {}
-    problems: list[Problem] = []
-    for name, hook in experiment.run.hooks.items():
-        try:
-            if hook is not None:
-                function = targets.locate(hook.target, f"hooks.{name}._target_")
-                targets.check_arguments(function, hook.args, f"hooks.{name}", filled=["run"])
-        except ConfigError as error:
-            problems += error.problems
-    for name in experiment.pipelines:
-        try:
-            plans[name] = plan(experiment, name, continued)
-        except ConfigError as error:
-            problems += [
-                Problem(f"pipelines.{name}.{each.where or 'data'}", each.what)
-                for each in error.problems
-            ]
-        except Exception as error:
-            log.error("%s cannot run: %s: %s", name, type(error).__name__, message_of(error))
-            plans[name] = error
+    hooks = workers.submit(tasks.check_hooks, experiment.run)
+    # Each step is taken for all pipelines before the next one, so that workers do them together.
+    steps = {name: _steps(experiment, name, workers, continued) for name in experiment.pipelines}
+    plans: dict[str, Any] = dict.fromkeys(steps)
+    problems = [*hooks.result()]
+    while waiting := [name for name in steps if not isinstance(plans[name], Plan | Exception)]:
+        for name in waiting:
+            try:
+                plans[name] = next(steps[name])
+            except ConfigError as error:
+                plans[name] = error
+                problems += [
+                    Problem(f"pipelines.{name}.{each.where or 'data'}", each.what)
+                    for each in error.problems
+                ]
+            except Exception as error:
+                log.error("%s cannot run: %s: %s", name, type(error).__name__, message_of(error))
+                plans[name] = error
     if problems:
         raise ConfigError(problems)
     return plans
 
 
-def plan(experiment: Experiment, name: str, continued: str | None = None) -> Plan:
-    """Load a pipeline's data, and try its default model unless the history makes that needless.
+def _steps(
+    experiment: Experiment, name: str, workers: Workers, continued: str | None
+) -> Iterator[Plan | None]:
+    """Load a pipeline's data, try its default model unless the history makes that needless, and
+    yield the plan; before that, None whenever workers have something to do.
 
     Raises:
         ConfigError: the config or the data cannot work.
         Exception: whatever the user's own data and model functions raise.
     """
     run, pipeline = experiment.run, experiment.pipelines[name]
-    ready = build.bench(pipeline)
-    dataset, tuner = ready.dataset, pipeline.tuner
+    tuner, loading = pipeline.tuner, workers.data(pipeline)
+    yield None
+    given = loading.result()
+    surveyed = workers.submit(tasks.survey, pipeline, given)
+    yield None
     if isinstance(tuner, HyperbandTuner) and pipeline.fit.epochs not in (None, tuner.max_epochs):
         log.info(
             "%s: Hyperband sets the epochs, up to %s; fit.epochs has no effect",
             name,
             tuner.max_epochs,
         )
-    content = dataset.fingerprint
-    identity = identify(run, pipeline, {"source": dataset.source, "content": content}, ready.dtype)
-    planned = Plan(
-        name,
-        run,
-        pipeline,
-        identity,
-        place=_place(experiment, name, identity.search_fingerprint),
-        data=dataset.describe(content) | {"split": pipeline.data.split.model_dump()},
-        preparation=dataset.seconds,
-    )
+    data = {"source": given.record["source"], "content": given.content}
+    identity = identify(run, pipeline, data, surveyed.result())
+    given = replace(given, code=code_of(pipeline))
+    place = _place(experiment, name, identity.search_fingerprint)
+    planned = Plan(name, run, pipeline, identity, place, given)
     manager = registry.manager(pipeline.manager_name, experiment.root)
-    if known := in_history(planned, manager, continued):
-        return replace(planned, known=known)
-    return replace(planned, size=preflight.preflight(ready))
+    if run.reproduce is None and (known := in_history(planned, manager, continued)):
+        yield replace(planned, known=known)
+    sized = workers.submit(tasks.preflight, pipeline, given)
+    yield None
+    yield replace(planned, size=sized.result())
 
 
-def in_history(plan: Plan, manager: HistoryManager, run_id: str | None) -> Entry | None:
+def in_history(
+    plan: Plan, manager: HistoryManager, run_id: str | None, sweep: str | None = None
+) -> Entry | None:
     """Return the newest entry that makes running a pipeline needless: complete, with the pipeline's
     fingerprint, and its artefacts whole. With `reuse=true` it may be of any run; where there is
     none, it is logged which keys differ.
@@ -117,10 +140,12 @@ def in_history(plan: Plan, manager: HistoryManager, run_id: str | None) -> Entry
         plan: the pipeline.
         manager: of its entries.
         run_id: of the run that is continued, if one is: its own entries are taken over.
+        sweep: that the run belongs to: so are those of its other jobs.
     """
     same = manager.entries(status="complete", fingerprint=plan.identity.fingerprint)
     for entry in reversed(same):
-        own = entry.run_id == run_id and entry.pipeline == plan.name
+        siblings = sweep is not None and entry.value("sweep") == sweep
+        own = siblings or (entry.run_id == run_id and entry.pipeline == plan.name)
         try:
             if own or plan.run.reuse:
                 manager.verify(entry)
@@ -134,7 +159,7 @@ def in_history(plan: Plan, manager: HistoryManager, run_id: str | None) -> Entry
                 return entry
         except errors.HistoryError as error:
             log.warning("%s: %s is not taken from the history: %s", plan.name, entry.id, error)
-    if plan.run.reuse:
+    if plan.run.reuse and sweep is None:  # once
         say_why_not(plan, manager.entries(status="complete", pipeline=plan.name))
     return None
 

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from history import catalogue, errors, model_file, trees
-from history.entry import Entry
+from history import Entry, catalogue, errors, model_file, trees
 from runner.config import compose, targets
 from runner.data import columns, dataset, files, log
-from runner.errors import ConfigError, ExperimentError, InputError, ModelError
+from runner.errors import ExperimentError, InputError, ModelError
 
 if TYPE_CHECKING:
     import keras
@@ -132,8 +131,7 @@ def _refuse_output(target: Path, source: Path, root: Path) -> None:
     ):
         if wrong:
             raise InputError(f"output: {target} {what}")
-    if problems := compose.unwritable(folder, "output"):
-        raise ConfigError(problems)
+    compose.must_be_writable(folder, "output")
     if kind in files.PARQUET:
         files.parquet(target)
 
@@ -153,5 +151,7 @@ def _columns(
     guess = names[probabilities.argmax(axis=1)]
     if plan.output.suffix.lower() == ".npz":
         return {"class": guess, "classes": names, "probabilities": probabilities}
-    by_class = zip(plan.classes, probabilities.T, strict=True)
-    return {"class": guess, **{f"probability_{name}": column for name, column in by_class}}
+    return {"class": guess} | {
+        f"probability_{name}": column
+        for name, column in zip(plan.classes, probabilities.T, strict=True)
+    }

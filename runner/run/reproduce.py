@@ -16,12 +16,11 @@ import h5py
 import orjson
 
 from history import Entry, errors, files, ranking, registry, trees
-from history.files import Json, JsonObject
 from runner.config.secrets import redact
 from runner.errors import short
 from runner.run import pipeline, plan, stored
-from runner.search.state import Place, delete_search
-from runner.training import build, environment
+from runner.search import executors, state, tasks
+from runner.training import environment
 
 # Each metric of each repeat may differ by so much and be within tolerance.
 RELATIVE, ABSOLUTE = 1e-2, 1e-6
@@ -69,30 +68,35 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         IntegrityError: what was stored is damaged.
         ExperimentError: the training fails.
     """
-    entry, experiment = task.entry, task.experiment
-    then, hyperparameters = _stored(entry, search=experiment.run.reproduce_search)
-    planned, now = plan.plan(experiment, *experiment.pipelines), JsonObject()
-    if experiment.run.reproduce_search:
-        # Beside all others; an interrupted one continues, and its trial data is deleted at its end.
-        fingerprint = planned.identity.search_fingerprint
-        place = Place(
-            experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16],
-            fingerprint,
-            experiment.root / ".locks",
-        )
-        outcome = pipeline.search_step(planned, place, {"reproduces": entry.id})
-        delete_search(place)
-        hyperparameters = outcome.hyperparameters
-        now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
-    with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage:
-        manager = registry.manager(planned.pipeline.manager_name, experiment.root)
-        again = pipeline.refit_step(
-            planned, hyperparameters, pipeline.ranked_by(planned.pipeline, manager), Path(stage)
-        )
-        now |= {
-            **_refits(files.read_json(again.files["history"])),
-            OF_WEIGHTS: weights(again.files["model"]),
-        }
+    entry, experiment, now = task.entry, task.experiment, files.JsonObject()
+    with executors.start(experiment.run) as workers:
+        then, hyperparameters = _stored(entry, workers, search=experiment.run.reproduce_search)
+        (planned,) = plan.plan_all(experiment, workers).values()
+        if isinstance(planned, Exception):
+            raise planned
+        if experiment.run.reproduce_search:
+            # Beside all others; an interrupted one continues, and its trial data is deleted at its
+            # end.
+            fingerprint = planned.identity.search_fingerprint
+            place = state.Place(
+                experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16],
+                fingerprint,
+                experiment.root / ".locks",
+            )
+            outcome = pipeline.search_step(planned, place, {"reproduces": entry.id}, workers)
+            state.delete_search(place)
+            hyperparameters = outcome.hyperparameters
+            now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
+        with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage:
+            ranked = pipeline.ranked_by(
+                planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
+            )
+            again = pipeline.refit_step(planned, hyperparameters, ranked, Path(stage), workers)
+            now |= {
+                **_refits(files.read_json(again.files["history"])),
+                OF_WEIGHTS: weights(again.files["model"]),
+            }
+        devices = workers.submit(environment.devices, experiment.run).result()
     means = {part: again.summary(part)["metrics"] for part in again.parts}
     metrics = [
         (part, name, entry.metric(name, part), means.get(part, {}).get(name))
@@ -104,26 +108,25 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         if experiment.run.reproduce_search
         else "; reproduce_search=true repeats the search too"
     )
-    compared = (
-        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}, the stored "
-        f"model's weights{searched}"
-    )
     return Verdict(
         entry.id,
-        compared,
+        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}, the stored "
+        f"model's weights{searched}",
         *compare(then, now),
         metrics,
         *besides(
             {**entry.identity(), "environment": entry.value("environment", {})},
             {
                 **redact(planned.identity.of_pipeline),
-                "environment": environment.describe(planned.run),
+                "environment": environment.describe(planned.run, devices),
             },
         ),
     )
 
 
-def besides(old: JsonObject, new: JsonObject) -> tuple[list[str], dict[str, tuple[object, object]]]:
+def besides(
+    old: files.JsonObject, new: files.JsonObject
+) -> tuple[list[str], dict[str, tuple[object, object]]]:
     """Return what is the same of two identities and environments, in words, and what differs.
 
     Args:
@@ -138,7 +141,9 @@ def besides(old: JsonObject, new: JsonObject) -> tuple[list[str], dict[str, tupl
     )
 
 
-def _stored(entry: Entry, *, search: bool) -> tuple[JsonObject, Mapping[str, object]]:
+def _stored(
+    entry: Entry, workers: executors.Workers, *, search: bool
+) -> tuple[files.JsonObject, Mapping[str, object]]:
     """Return the numbers that an entry holds, and its hyperparameters. It may be from elsewhere.
 
     Raises IntegrityError: that is not what a run stores.
@@ -148,20 +153,19 @@ def _stored(entry: Entry, *, search: bool) -> tuple[JsonObject, Mapping[str, obj
         "values": entry.value("best.values", {}),
     }
     try:
-        build.values_of(hyperparameters)
-        rows = files.read_json(entry.verified("trials")) if search else []
+        workers.submit(tasks.readable, hyperparameters).result()
         return {
-            **_trials(rows),
+            **_trials(files.read_json(entry.verified("trials")) if search else []),
             **_refits(entry.refits()),
             OF_WEIGHTS: weights(entry.verified("model")),
         }, hyperparameters
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise errors.IntegrityError(
             f"entry {entry.id} does not hold what a run stores: {type(error).__name__}: {error}"
         ) from error
 
 
-def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[str]]:
+def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | None, list[str]]:
     """Say whether two trees of numbers are the same, where they differ first, and which metrics of
     the repeats only one of them has: these decide nothing, unless none is left.
 
@@ -175,11 +179,16 @@ def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[st
     found = [each for each in pairs(then, now) if each[1] != each[2] and each[0] not in apart]
     near = all(is_near(*values) for place, *values in found if place[1] in ranking.PARTS)
     kind = "diverged" if not near else "within tolerance" if found else "identical"
-    told = (f"{', '.join(at)}: {short(before)} → {short(after)}" for at, before, after in found)
-    return kind, next(told, None), sorted({place[-1] for place in apart})
+    return (
+        kind,
+        next((f"{', '.join(at)}: {short(old)} → {short(new)}" for at, old, new in found), None),
+        sorted({place[-1] for place in apart}),
+    )
 
 
-def pairs(then: Json, now: Json, *place: str) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
+def pairs(
+    then: files.Json, now: files.Json, *place: str
+) -> Iterator[tuple[tuple[str, ...], files.Json, files.Json]]:
     """Yield each place of two trees, and both values there; what is missing on one side is None."""
     if isinstance(then, Mapping) or isinstance(now, Mapping):
         one, other = (tree if isinstance(tree, Mapping) else {} for tree in (then, now))
@@ -189,7 +198,7 @@ def pairs(then: Json, now: Json, *place: str) -> Iterator[tuple[tuple[str, ...],
         yield place, then, now
 
 
-def is_near(then: Json, now: Json) -> bool:
+def is_near(then: files.Json, now: files.Json) -> bool:
     """Say whether a metric that differs is within tolerance of what it was."""
     return (
         isinstance(then, float)  # an integer may be too large for it
@@ -198,7 +207,7 @@ def is_near(then: Json, now: Json) -> bool:
     )
 
 
-def _trials(rows: Sequence[JsonObject]) -> JsonObject:
+def _trials(rows: Sequence[files.JsonObject]) -> files.JsonObject:
     return {
         f"trial {row['trial_id']}": {
             "values": row["values"],
@@ -211,7 +220,7 @@ def _trials(rows: Sequence[JsonObject]) -> JsonObject:
     }
 
 
-def _refits(rows: Sequence[JsonObject]) -> JsonObject:
+def _refits(rows: Sequence[files.JsonObject]) -> files.JsonObject:
     return {
         f"repeat {number}": {
             **_by_epoch(row["history"]),
@@ -221,7 +230,7 @@ def _refits(rows: Sequence[JsonObject]) -> JsonObject:
     }
 
 
-def _by_epoch(curves: Mapping[str, Sequence[float]]) -> JsonObject:
+def _by_epoch(curves: Mapping[str, Sequence[float]]) -> files.JsonObject:
     return {
         f"epoch {number}": dict(zip(curves, values, strict=True))
         for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)

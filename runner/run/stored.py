@@ -5,10 +5,8 @@ nothing that the entry names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history import catalogue, config, errors
-from history.entry import Entry
-from runner.config import arguments, compose
-from runner.config.schema import Experiment, Run
+from history import Entry, catalogue, config, errors
+from runner.config import arguments, compose, schema
 from runner.errors import ConfigError, Problem
 
 NEEDED = ("model", "config", "history")  # artefacts that there is nothing to compare without
@@ -19,10 +17,10 @@ class Reproduction:
     """An entry that is to be run again, and the experiment of its one pipeline."""
 
     entry: Entry
-    experiment: Experiment
+    experiment: schema.Experiment
 
 
-def reproduction(run: Run, overrides: Sequence[str]) -> Reproduction:
+def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     """Return what `reproduce=ENTRY` asks for.
 
     Args:

@@ -1,23 +1,34 @@
-"""Runs a search: asks the oracle, executes the trial, tells the oracle, until the budget is spent.
+"""Runs a search: asks the oracle, has the trials executed, and tells the oracle, until the budget
+is spent.
 
-An interrupted search is resumed by the same loop: what has ended is told as it was recorded.
+The order of asks and tells is a function of the config, so that the number of workers, kills and
+chance change no result. Trials are told in the order of their numbers. Trial n is asked for when
+exactly those up to n - K have been told, where K is `tuner.parallel`; tuners without it ask for the
+same trials whatever they were told. An interrupted search is resumed by the same loop: what has
+ended is told as it was recorded.
 """
 
+import datetime
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import takewhile
 
 from history.files import held
 from history.oracle import SearchRecord, best_trial, read_search
+from runner import Interrupted
 from runner.config.schema import HyperbandTuner, Pipeline, Run
-from runner.errors import SearchError
-from runner.search.oracles import Oracle, new_oracle, populate
-from runner.search.state import ORACLE, TRIAL, Place, TrialResult
-from runner.search.trial import run_trial
-from runner.training.build import bench
+from runner.data.shared import Loaded
+from runner.errors import SearchError, WorkerDied
+from runner.search import tasks
+from runner.search.executors import Workers
+from runner.search.state import ORACLE, RESULT, TRIAL, Asked, Place, TrialResult
 
 log = logging.getLogger("runner")
+
+PATIENCE = 1.0  # seconds, after which the number of slots is looked at again
 
 
 @dataclass(frozen=True)
@@ -50,6 +61,9 @@ def search(
     place: Place,
     marker: Mapping[str, object],
     notify: Callable[[Progress], None],
+    workers: Workers,
+    given: Loaded,
+    space: Mapping[str, object],
 ) -> Outcome:
     """Run a pipeline's search, or what is left of it.
 
@@ -58,12 +72,14 @@ def search(
         place: of this search alone.
         marker: what else the folder's marker says; the pipeline's name among it.
         notify: called after each trial that ran.
+        workers: that run the trials.
+        given: the data.
+        space: Keras Tuner's config of the space.
 
     Raises:
         SearchError: too many trials failed one after the other, or none completed.
         ConfigError: no trial could run with these settings.
     """
-    budget = getattr(pipeline.tuner, "max_trials", None)
     with held(place.lock, f"the search in {place.folder}"):
         place.mark(marker)
         results = place.results()
@@ -74,37 +90,13 @@ def search(
                 len(results),
                 place.folder,
             )
-        # what follows a trial that runs again with another outcome is drawn anew
-        recorded = takewhile(lambda result: not result.again, results.values())
-        oracle = new_oracle(run, pipeline, {r.trial_id: r.asked for r in recorded})
-        populate(oracle, bench(pipeline))
-        while len(oracle.end_order) != budget and not _failed_in_a_row(pipeline, oracle):
-            trial = oracle.ask()
-            if trial is None:
-                log.info("nothing is left to try after %d trials", len(oracle.end_order))
-                break
-            known = results.get(trial.trial_id)
-            result = (
-                known
-                if known is not None and known.answers(trial, place)
-                else run_trial(
-                    run, pipeline, place, trial.trial_id, trial.hyperparameters.get_config()
-                )
-            )
-            oracle.tell(trial, result)
-            place.write(TRIAL, trial.get_state(), trial.trial_id)
-            if result is not known:
-                _settle(pipeline, oracle, place)
-                told = len(oracle.end_order)
-                notify(Progress(result, trial.score, oracle.best().score, told, budget))
-        _settle(pipeline, oracle, place)
+        failed = _run(run, pipeline, place, results, notify, workers, given, space)
         record = read_search(place.folder)
-    if _failed_in_a_row(pipeline, oracle):
-        last = oracle.trials[oracle.end_order[-1]]
+    if failed is not None:
         raise SearchError(
             f"{pipeline.tuner.max_consecutive_failed_trials} trials failed one after the other "
-            f"(tuner.max_consecutive_failed_trials), the last one, {last.trial_id}, with: "
-            f"{str(last.message or 'unknown').strip().splitlines()[-1]}; every trace stands in "
+            f"(tuner.max_consecutive_failed_trials), the last one, {failed.trial_id}, with: "
+            f"{str(failed.message or 'unknown').strip().splitlines()[-1]}; every trace stands in "
             f"{place.folder}. A changed model or config starts a new search; a higher limit goes "
             "on with this one"
         )
@@ -114,19 +106,99 @@ def search(
     return Outcome(record, best)
 
 
-def _settle(pipeline: Pipeline, oracle: Oracle, place: Place) -> None:
-    """Write the oracle, and delete the checkpoints that nobody needs any more."""
-    place.write(ORACLE, {"search": place.fingerprint, **oracle.get_state()})
-    # Hyperband starts later trials from checkpoints of earlier ones
-    if oracle.end_order and not isinstance(pipeline.tuner, HyperbandTuner):
-        for trial_id in {*oracle.end_order} - {oracle.best().trial_id}:
-            place.checkpoint(trial_id).unlink(missing_ok=True)
+def _run(
+    run: Run,
+    pipeline: Pipeline,
+    place: Place,
+    results: Mapping[str, TrialResult],
+    notify: Callable[[Progress], None],
+    workers: Workers,
+    given: Loaded,
+    space: Mapping[str, object],
+) -> TrialResult | None:
+    """Run the trials; return the last one if too many failed before it."""
+    tuner = pipeline.tuner
+    ahead, budget = (getattr(tuner, key, None) for key in ("parallel", "max_trials"))
+    # what follows a trial that runs again with another outcome is drawn anew
+    recorded = {r.trial_id: r.asked for r in takewhile(lambda r: not r.again, results.values())}
+    oracle = workers.oracle(run, pipeline, space, recorded)
+    waiting, flying = deque[Asked](), deque[tuple[Asked, Future[TrialResult]]]()
+    told, best, failures, idle = list[str](), None, 0, False
+    try:
+        while failures < tuner.max_consecutive_failed_trials:
+            running = [future for _, future in flying if not future.done()]
+            is_free = len(running) < max(1, workers.slots)
+            ended = bool(flying) and flying[0][1].done()
+            unfinished = len(flying) + len(waiting)
+            if waiting and is_free:
+                asked = waiting.popleft()
+                known = results.get(asked.trial_id)
+                if known is not None and known.answers(asked, place):
+                    future = Future[TrialResult]()
+                    future.set_result(known)
+                else:
+                    future = workers.submit(
+                        tasks.trial,
+                        run,
+                        pipeline,
+                        given,
+                        place,
+                        asked.trial_id,
+                        asked.hyperparameters,
+                    )
+                flying.append((asked, future))
+            elif (
+                not idle
+                and len(told) + unfinished != budget
+                and (unfinished < ahead if ahead else is_free and not ended)
+            ):
+                if found := oracle.ask():
+                    waiting.append(found)
+                else:
+                    idle = True
+            elif ended:
+                asked, future = flying.popleft()
+                result = _outcome(asked, future, place)
+                answer = oracle.tell(result)
+                place.write(TRIAL, answer.trial, result.trial_id)
+                told.append(result.trial_id)
+                # Hyperband starts later trials from checkpoints of earlier ones
+                if not isinstance(tuner, HyperbandTuner):
+                    for trial_id in {result.trial_id, best or result.trial_id} - {answer.best}:
+                        place.checkpoint(trial_id).unlink(missing_ok=True)
+                best, idle = answer.best, idle and not ahead
+                failures = failures + 1 if result.status == "FAILED" else 0
+                if result is not results.get(result.trial_id):
+                    notify(Progress(result, answer.score, answer.best_score, len(told), budget))
+            elif running:
+                wait(running, PATIENCE, FIRST_COMPLETED)
+            else:
+                if len(told) != budget:
+                    log.info("nothing is left to try after %d trials", len(told))
+                return None
+        return result
+    finally:
+        still = [future for _, future in flying if not future.cancel()]
+        if not Interrupted.by:
+            wait(still)  # they write to the folder, which is this search's until its lock is free
+            done = {"search": place.fingerprint, "start_order": told, "end_order": told}
+            place.write(ORACLE, oracle.state() | done)
 
 
-def _failed_in_a_row(pipeline: Pipeline, oracle: Oracle) -> bool:
-    """Say whether too many trials failed in a row, counted over the trials themselves, so that the
-    count is right after a restart too.
-    """
-    limit = pipeline.tuner.max_consecutive_failed_trials
-    last = oracle.end_order[-limit:]
-    return [oracle.trials[trial_id].status for trial_id in last] == ["FAILED"] * limit
+def _outcome(asked: Asked, future: "Future[TrialResult]", place: Place) -> TrialResult:
+    """Return what a trial came to; one that ended its workers has failed, and says so itself."""
+    try:
+        return future.result()
+    except WorkerDied as error:
+        result = TrialResult(
+            trial_id=asked.trial_id,
+            asked=asked.hyperparameters["values"],
+            hyperparameters=asked.hyperparameters,
+            status="FAILED",
+            message=str(error),
+            again=True,
+            started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+            seconds=0.0,
+        )
+        place.write(RESULT, vars(result), asked.trial_id)
+        return result

@@ -1,36 +1,50 @@
-"""Keras Tuner's oracles, asked and told. All that is private to Keras Tuner is named in this file;
-tests/unit/runner/test_runner_oracles.py checks what it relies on.
+"""Keras Tuner's oracles, asked and told in plain data. All that is private to Keras Tuner is named
+in this file; tests/unit/runner/test_runner_oracles.py checks what it relies on.
 
 An oracle here writes and prints nothing, and what it asks for is a function of its settings, the
-space and what it was told. Budgets are not the oracle's: with `max_trials` unset the trial ids do
-not depend on the budget, so that a raised budget continues the same search.
+space, what it was told and what it has asked for; in a random search and on a grid not even of what
+it was told. Budgets are not the oracle's: with `max_trials` unset the trial ids do not depend on
+the budget, so that a raised budget continues the same search.
 """
 
-import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
 
 import keras_tuner
 import numpy as np
 from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
+from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
+from sklearn.gaussian_process import GaussianProcessRegressor
 
+from history.ranking import merit
 from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
-from runner.search.state import TrialResult, Values
-from runner.training.build import Bench, values_of
+from runner.data.shared import Loaded
+from runner.search.state import Asked, Size, Told, TrialResult, Values
+from runner.training import preflight
+from runner.training.build import Bench, bench, values_of
 from runner.training.seeds import derive_seed
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
 
 
+def _complete(hp: "keras_tuner.HyperParameters") -> None:
+    """Give the default to what is active and has no value."""
+    for one in hp.space:
+        if hp.is_active(one):
+            hp.values.setdefault(one.name, one.default)
+
+
 class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no types
     """What is common to the oracles here."""
 
+    trials: dict[str, "Trial"]
     recorded: Mapping[str, Values] = {}  # what was asked for before, by trial id
+    best: "Trial | None" = None  # of those that were told, the earlier of equals
 
     def save(self, *_: object) -> None:
         """Write nothing."""
@@ -38,13 +52,21 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
     def _save_trial(self, trial: "Trial") -> None:
         """Write nothing."""
 
+    def _check_consecutive_failures(self) -> None:
+        """Do nothing: the loop counts them, over restarts too."""
+
+    def _record_values(self, trial: "Trial") -> None:
+        _complete(trial.hyperparameters)  # Keras Tuner would draw by chance what has come up since
+        super()._record_values(trial)
+
     def ask(self) -> "Trial | None":
-        """Return the next trial, or None at the end of the search."""
-        trial = self.create_trial("slot0")
+        """Return the next trial, or None: nothing can be asked for before more is told."""
+        trial = self.create_trial(f"{len(self.trials)}")  # one tuner of Keras Tuner's has one trial
         return trial if trial.status == "RUNNING" else None
 
-    def tell(self, trial: "Trial", result: TrialResult) -> None:
+    def tell(self, result: TrialResult) -> "Trial":
         """End a trial that was asked for with what it returned."""
+        trial = self.trials[result.trial_id]
         trial.hyperparameters = values_of(result.hyperparameters)
         trial.status, trial.message = result.status, result.message
         if result.status == "COMPLETED":
@@ -54,50 +76,94 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
                 )
             self.update_trial(trial.trial_id, result.metrics, step=result.best_step)
         self.end_trial(trial)
-
-    def best(self) -> "Trial":
-        """Return the best trial that was told, a failed one only where all have failed."""
-        return self.get_best_trials(1)[0]
-
-
-class RandomOracle(Oracle, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
-    """Keras Tuner's own."""
+        if trial.status == "COMPLETED":
+            trial.score, sense = float(trial.score), self.objective.direction
+            if self.best is None or merit(trial.score, sense) > merit(self.best.score, sense):
+                self.best = trial
+        return trial
 
 
-class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
-    """Keras Tuner's own."""
-
-
-class GridOracle(Oracle, keras_tuner.oracles.GridSearchOracle):  # type: ignore[misc]
-    """In the order of Keras Tuner's own, but without a list of all values: there may be billions
-    of them.
+class Unled(Oracle):
+    """Asks for the same whatever it was told: the space is closed by the first trial, and no trial
+    counts for others by more than what was asked for.
     """
 
-    def _get_next_combination(self, values: Values) -> Values | None:
-        hp = self.get_space()
-        hp.values = dict(values)
+    def update_space(self, hyperparameters: "keras_tuner.HyperParameters") -> None:
+        if not self.trials:
+            super().update_space(hyperparameters)
+
+    def _record_values(self, trial: "Trial") -> None:
+        if trial.trial_id not in self.trials:
+            super()._record_values(trial)
+
+
+class RandomOracle(Unled, keras_tuner.oracles.RandomSearchOracle):  # type: ignore[misc]
+    """Keras Tuner's own."""
+
+
+class GridOracle(Unled):
+    """All combinations, in the order of Keras Tuner's own: from the last that was asked for to the
+    next, without a list of all values, of which there may be billions.
+    """
+
+    combinations: Iterator[Values] | None = None
+
+    def populate_space(self, trial_id: str) -> dict[str, object]:
+        self.combinations = self.combinations or _combinations(self.get_space())
+        values = next(self.combinations, None)
+        return {"status": "STOPPED" if values is None else "RUNNING", "values": values}
+
+
+def _combinations(hp: "keras_tuner.HyperParameters") -> Iterator[Values]:
+    """Yield the values of a space as a grid takes them."""
+    hp.values = {one.name: one.default for one in hp.space if hp.is_active(one)}
+    found = True
+    while found:
+        yield dict(hp.values)
+        found = False
         for one in reversed(hp.space):  # a condition's value after those below it
             rest = _in_order(one)
             known = hp.is_active(one) and hp.values[one.name] in rest  # what is left comes after it
             if known and (value := next(rest, None)) is not None:
-                hp.values[one.name] = value
-                hp.ensure_active_values()
-                return dict(hp.values)
+                hp.values[one.name], found = value, True
+                break
             hp.values[one.name] = one.default
-        return None
-
-    def _compare(self, a: Values, b: Values) -> int:
-        for one in self.get_space().space:
-            if one.name in a and a[one.name] != b[one.name]:
-                pair = a[one.name], b[one.name]
-                return -1 if next(v for v in _in_order(one) if v in pair) == pair[0] else 1
-        return 0
+        hp.ensure_active_values()
 
 
 def _in_order(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> Iterator[object]:
     """Yield the values of a hyperparameter as a grid takes them: the default first."""
     yield hp.default
     yield from (value for value in hp.values if value != hp.default)
+
+
+class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ignore[misc]
+    """Keras Tuner's own, but that an iteration begins when the one before has ended: no trial may
+    depend on whether another iteration is to come.
+    """
+
+    hyperband_iterations: float
+
+    def populate_space(self, trial_id: str) -> dict[str, object]:
+        budget = self.hyperband_iterations
+        if self.ongoing_trials:
+            self.hyperband_iterations = self._current_iteration + 1
+        found: dict[str, object] = super().populate_space(trial_id)
+        self.hyperband_iterations = budget
+        return found
+
+
+class Process(GaussianProcessRegressor):  # type: ignore[misc]  # sklearn has no types
+    """scikit-learn's, which predicts the same numbers without looking first at what it is given:
+    that takes most of the time where single points are asked for, many thousands a trial.
+    """
+
+    def predict(self, x: np.ndarray, return_std: bool = True) -> tuple[np.ndarray, np.ndarray]:
+        near = self.kernel_(x, self.X_train_)
+        v = solve_triangular(self.L_, near.T, lower=True, check_finite=False)
+        variance = np.maximum(self.kernel_.diag(x) - np.einsum("ij,ji->i", v.T, v), 0)
+        scale, middle = self._y_train_std, self._y_train_mean
+        return scale * (near @ self.alpha_) + middle, np.sqrt(variance * scale**2)
 
 
 class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
@@ -115,6 +181,20 @@ class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  #
             warnings.simplefilter("ignore", ConvergenceWarning)
             return super().populate_space(trial_id)  # type: ignore[no-any-return]
 
+    def _make_gpr(self) -> Process:
+        return Process(**super()._make_gpr().get_params(deep=False))
+
+    def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return places and scores of the trials. Those that still run are given the scores that
+        the process expects of them: as fitted to the others, where Keras Tuner takes an older fit.
+        """
+        everything = self.trials
+        if self.ongoing_trials:
+            self.trials = {n: t for n, t in everything.items() if t.status == "COMPLETED"}
+            self.gpr.fit(*super()._vectorize_trials())
+            self.trials = everything
+        return super()._vectorize_trials()  # type: ignore[no-any-return]
+
 
 ORACLES: Mapping[str, type[Oracle]] = {
     "random": RandomOracle,
@@ -122,8 +202,59 @@ ORACLES: Mapping[str, type[Oracle]] = {
     "bayesian": BayesianOracle,
     "hyperband": HyperbandOracle,
 }
+_consulted: list["Session"] = []  # of the search that this process was asked for last
+LONGEST = 100  # times that a loop over a hyperparameter runs; a larger number is a width
 # keys of tuners that are Keras Tuner's own arguments
 ARGUMENTS = {"num_initial_points", "alpha", "beta", "max_epochs", "factor", "hyperband_iterations"}
+
+
+class Session:
+    """An oracle, asked and told in plain data.
+
+    Args:
+        run, pipeline: the settings.
+        space: Keras Tuner's config of it, as `populate` finds it.
+        recorded: the values of trials that have ended, by trial id.
+    """
+
+    def __init__(
+        self,
+        run: Run,
+        pipeline: Pipeline,
+        space: Mapping[str, Any],
+        recorded: Mapping[str, Values],
+    ) -> None:
+        self.oracle = new_oracle(run, pipeline, recorded)
+        self.oracle.hyperparameters = values_of(space)
+
+    def ask(self) -> Asked | None:
+        """Return the next trial; None: there is none before more is told, or at all."""
+        trial = self.oracle.ask()
+        return None if trial is None else Asked(trial.trial_id, trial.hyperparameters.get_config())
+
+    def tell(self, result: TrialResult) -> Told:
+        """End a trial that was asked for."""
+        trial, best = self.oracle.tell(result), self.oracle.best
+        return Told(trial.get_state(), trial.score, best and best.trial_id, best and best.score)
+
+    def state(self) -> dict[str, Any]:
+        """Return the oracle as Keras Tuner has it, as far as it was told: how many trials it was
+        asked for beyond them is a matter of time.
+        """
+        oracle, space = self.oracle, self.oracle.get_space()
+        for trial_id in oracle.end_order:
+            space.merge(oracle.trials[trial_id].hyperparameters, overwrite=False)
+        hashes = {trial_id: oracle._id_to_hash[trial_id] for trial_id in oracle.end_order}
+        return {
+            **oracle.get_state(),
+            "hyperparameters": space.get_config(),
+            "ongoing_trials": {},
+            "run_times": dict(oracle._run_times),
+            "start_order": oracle.end_order,
+            "seed_state": oracle.seed,
+            "id_to_hash": hashes,
+            "tried_so_far": sorted({*hashes.values()}),
+        }
 
 
 def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}) -> Oracle:
@@ -136,7 +267,6 @@ def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}
     oracle = ORACLES[pipeline.tuner.kind](
         objective=keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense),
         seed=derive_seed(run.seed, "oracle"),
-        max_consecutive_failed_trials=2**31,  # the loop counts them, over restarts too
         **pipeline.tuner.model_dump(include=ARGUMENTS),
     )
     oracle.max_trials = None
@@ -145,18 +275,66 @@ def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}
     return oracle
 
 
-def populate(oracle: Oracle, bench: Bench) -> None:
-    """Register the space: that of `fit`, and all that building the model brings up, conditions
-    included.
+def populate(ready: Bench, tried: "keras_tuner.HyperParameters | None" = None) -> dict[str, Any]:
+    """Return a pipeline's space, as Keras Tuner's config of it: what its config declares, and what
+    the user's own code asks for when it builds a model; in each of its conditions and branches, and
+    in its loops, too; and what was asked for when the default model was tried, by a `fit` of the
+    user's own. Keras Tuner draws by chance what it explores a space with.
     """
-    space = oracle.get_space()
-    declare({"fit": bench.pipeline.fit.model_dump(), "model": bench.pipeline.model.args}, space)
-    oracle.update_space(space)
-    # Keras Tuner's constructor explores the space, and makes a folder; the tuner itself is not used
-    with tempfile.TemporaryDirectory() as folder:
-        keras_tuner.Tuner(
-            oracle=oracle, hypermodel=bench.hypermodel, directory=Path(folder), project_name="space"
-        )
+    space, pipeline = keras_tuner.HyperParameters(), ready.pipeline
+    declare({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}, space)
+    known, ways = list[Values](), [Values()] if ready.asks else []
+    ready.hypermodel.declare_hyperparameters(space)
+    for way in ways:
+        hp = space.copy()
+        hp.values.update(way)
+        _complete(hp)
+        with suppress(*[Exception] if way else []):  # what cannot be built is its trial's failure
+            ready.hypermodel.build(hp)
+            space.merge(hp, overwrite=False)
+            steps = [{c.name: c.values[0] for c in scope} for scope in hp.inactive_scopes]
+            steps += [{one.name: v} for one in filter(hp.is_active, hp.space) for v in _ways(one)]
+            ways += [{**way, **step} for step in steps if step not in known]
+            known += steps
+    space.merge(tried or [], overwrite=False)
+    return space.get_config()  # type: ignore[no-any-return]
+
+
+def _ways(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> list[Any]:
+    """Return the values, other than the default, for which a model may ask for hyperparameters of
+    their own: each of a choice that is no number with a point, and the most of a loop.
+    """
+    most = getattr(hp, "max_value", None)
+    values = hp.values if most is None else [most] * (most <= LONGEST)
+    return [value for value in values if value != hp.default and not isinstance(value, float)]
+
+
+def tried(pipeline: Pipeline, given: Loaded) -> Size:
+    """Try a pipeline's default model, and find its space."""
+    ready = bench(pipeline, given)
+    parameters, size, asked = preflight.preflight(ready)
+    return Size(parameters, size, populate(ready, asked))
+
+
+def consult(begun: Sequence[Any] | None, calls: Sequence[Sequence[Any]]) -> Any:
+    """Ask and tell this process's oracle, which `begun` makes anew, and return what came last."""
+    if begun is not None:
+        _consulted[:] = [Session(*begun)]
+    *_, answer = [getattr(_consulted[0], name)(*given) for name, *given in calls]
+    return answer
+
+
+def ask_all(oracle: Oracle, most: int) -> list[Values]:
+    """Return the values of all trials that an oracle asks for, up to `most` of them, when all of
+    them score the same.
+    """
+    asked = list[Values]()
+    while len(asked) < most and (trial := oracle.ask()) is not None:
+        asked.append(dict(trial.hyperparameters.values))
+        oracle.update_trial(trial.trial_id, {oracle.objective.name: 0.0})
+        trial.status = "COMPLETED"
+        oracle.end_trial(trial)
+    return asked
 
 
 def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str, float], int]:
@@ -170,8 +348,7 @@ def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str
     Raises:
         keras_tuner.errors.FatalError: it is something else.
     """
-    sought = keras_tuner.Objective(objective.name, objective.sense)
-    tuner_utils.validate_trial_results(list(returned), sought, "HyperModel.fit()")
-    metrics = tuner_utils.convert_to_metrics_dict(list(returned), sought)
-    best_step = int(tuner_utils.get_best_step(list(returned), sought))
-    return {name: float(value) for name, value in metrics.items()}, best_step
+    given = list(returned), keras_tuner.Objective(objective.name, objective.sense)
+    tuner_utils.validate_trial_results(*given, "HyperModel.fit()")
+    metrics = tuner_utils.convert_to_metrics_dict(*given)
+    return {n: float(value) for n, value in metrics.items()}, int(tuner_utils.get_best_step(*given))

@@ -22,14 +22,11 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Any, Literal
 
 from history import files
 from history.errors import HistoryError
 from runner.errors import InputError
-
-if TYPE_CHECKING:
-    import keras_tuner
 
 log = logging.getLogger("runner")
 
@@ -45,6 +42,33 @@ Stated = dict[str, int | str]  # of a file: bytes and sha256
 Values = dict[str, int | float | str | bool]  # of hyperparameters, by name
 
 
+@dataclass(frozen=True)
+class Asked:
+    """A trial that an oracle asks for."""
+
+    trial_id: str
+    hyperparameters: dict[str, Any]  # Keras Tuner's config of them: space and values
+
+
+@dataclass(frozen=True)
+class Told:
+    """What an oracle made of a trial that it was told."""
+
+    trial: dict[str, object]  # as Keras Tuner has it
+    score: float | None  # None: it failed
+    best: str | None  # the best trial so far, the earlier of equals; None: all have failed
+    best_score: float | None
+
+
+@dataclass(frozen=True)
+class Size:
+    """Of a pipeline's default model, with its search space, as Keras Tuner's config."""
+
+    parameters: int
+    bytes: int
+    space: Mapping[str, object]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Trained:
     """What a trial's executions came to."""
@@ -53,7 +77,8 @@ class Trained:
     metrics: dict[str, float] = field(default_factory=dict)  # at the best epoch, mean of executions
     best_step: int = 0  # that epoch, from 0
     message: str | None = None  # why it failed
-    again: bool = False  # it failed for want of memory: another start tries it again
+    # it failed for want of memory, or its worker died: another start tries it again
+    again: bool = False
     # for each training its seed, and its history: the value of each metric after each epoch
     executions: list[dict[str, object]] = field(default_factory=list)
     # the files that it began from, or that later trials do: size and hash, by the trial's id
@@ -70,13 +95,13 @@ class TrialResult(Trained):
     started: str  # ISO 8601
     seconds: float
 
-    def answers(self, trial: "keras_tuner.engine.trial.Trial", place: "Place") -> bool:
+    def answers(self, asked: Asked, place: "Place") -> bool:
         """Say whether it stands for a trial as it is asked for now, with the files that it states;
         if not, log why.
         """
         faults = {
-            "it ran out of memory": self.again,
-            "its result is one of other values": self.asked != trial.hyperparameters.values,
+            "it ran out of memory, or its worker died": self.again,
+            "its result is one of other values": self.asked != asked.hyperparameters["values"],
             **{
                 f"{place.checkpoint(name)} is not what was written": place.stated(name) != was
                 for name, was in self.checkpoints.items()

@@ -13,10 +13,11 @@ import numpy as np
 
 from history.ranking import merit
 from runner.config.schema import HyperbandTuner, Objective, Pipeline, Run
-from runner.errors import ConfigError, machine_is_at_fault
+from runner.data.shared import Loaded
+from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
 from runner.search.oracles import measured
 from runner.search.state import CHECKPOINT, RESULT, Place, Trained, TrialResult
-from runner.training.build import bench, curves, new_callbacks, values_of
+from runner.training.build import Bench, bench, curves, new_callbacks, values_of
 from runner.training.memory import saved
 from runner.training.seeds import derive_seed
 
@@ -32,6 +33,7 @@ OUT_OF_MEMORY = re.compile(
 def run_trial(
     run: Run,
     pipeline: Pipeline,
+    given: Loaded,
     place: Place,
     trial_id: str,
     hyperparameters: Mapping[str, object],
@@ -39,22 +41,24 @@ def run_trial(
     """Run a trial's executions and write what they returned to its folder.
 
     Args:
-        run, pipeline: the settings.
+        run, pipeline, given: the settings, and the data.
         place: of the search.
         trial_id: of the trial.
         hyperparameters: as Keras Tuner's config.
 
     Raises:
-        ConfigError, keras_tuner.errors.FatalError: the trial cannot run for a reason that no other
-        would escape. OSError: the disk is full or read-only; the trial has not ended.
+        ConfigError, SearchError: the trial cannot run for a reason that no other would escape.
+        OSError: the disk is full or read-only; the trial has not ended.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
     hp = values_of(hyperparameters)
     try:
-        trained = _train(run, pipeline, place, trial_id, hp)
-    except (ConfigError, keras_tuner.errors.FatalError):
+        trained = _train(run, bench(pipeline, given), place, trial_id, hp)
+    except ConfigError:
         raise
-    except Exception as error:
+    except keras_tuner.errors.FatalError as error:
+        raise SearchError(message_of(error)) from error
+    except (Exception, SystemExit) as error:
         if machine_is_at_fault(error):
             raise
         trace = traceback.format_exc()
@@ -72,9 +76,9 @@ def run_trial(
 
 
 def _train(
-    run: Run, pipeline: Pipeline, place: Place, trial_id: str, hp: "keras_tuner.HyperParameters"
+    run: Run, ready: Bench, place: Place, trial_id: str, hp: "keras_tuner.HyperParameters"
 ) -> Trained:
-    objective, ready = pipeline.objective, bench(pipeline)
+    pipeline, objective = ready.pipeline, ready.pipeline.objective
     best = BestEpoch(objective)
     overrides = (
         {"initial_epoch": hp.values["tuner/initial_epoch"]}

@@ -1,29 +1,35 @@
 """Builds and trains models of a pipeline: its data, and the HyperModel that `model` names."""
 
 import copy
+import gc
 import inspect
+import platform
 import sys
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 
 from history.errors import unknown
 from runner.config import space, targets
+from runner.config.code import code_of
 from runner.config.schema import Pipeline, Target
-from runner.data.dataset import Dataset, Stream
+from runner.data import shared
+from runner.data.dataset import Dataset, Part, Stream
+from runner.data.shared import Loaded
 from runner.data.sources import load
-from runner.errors import ConfigError, ModelError
+from runner.errors import ConfigError, DataError, ModelError
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
 
 DEFAULT_EPOCHS = 10
 KERAS = ("keras.", "keras_tuner.")  # modules whose `classes` are a number
 ONE_HOT = "categorical_crossentropy"  # a loss that is the same, of classes by number, when sparse
-KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come
 
 _datasets: dict[str, Dataset] = {}
 _hypermodels: dict[str, tuple[keras_tuner.HyperModel, str]] = {}  # with its dtype policy
@@ -63,6 +69,12 @@ class Bench:
         """Say whether the HyperModel trains in its own way."""
         return type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
 
+    @property
+    def asks(self) -> bool:
+        """Say whether code of the user's asks for hyperparameters."""
+        own = getattr(self.hypermodel, "target", None)
+        return own is None or bool(targets.wanted(own, {"hp": None}))
+
     def build(self, hp: "keras_tuner.HyperParameters", seed: int) -> "keras.Model":
         """Return a compiled model, built in a session of its own, so that nothing that happened
         before it counts.
@@ -100,7 +112,7 @@ class Bench:
         if weights := arguments.get("class_weight"):
             classes = self.dataset.classes or ()
             for name in sorted({*weights} - {*classes}):
-                raise ConfigError.at("fit.class_weight", unknown("class", name, classes))
+                raise ConfigError(unknown("class", name, classes), "fit.class_weight")
             arguments["class_weight"] = {classes.index(name): weights[name] for name in weights}
         return arguments
 
@@ -126,40 +138,94 @@ class Bench:
             return self.hypermodel.fit(
                 hp,
                 model,
-                *self.dataset.train.given(),
-                validation_data=self.dataset.validation.given(),
+                *self._given(self.dataset.train),
+                validation_data=self._given(self.dataset.validation),
                 verbose=0,
                 **arguments,
             )
 
+    def _given(self, part: Part) -> tuple[object, ...]:
+        """Return what `fit` takes of a part. TensorFlow would copy each array, unless it is a
+        tensor that lies over it.
+        """
+        given = part.given()
+        if self.has_own_fit or keras.backend.backend() != "tensorflow":
+            return given
+        return keras.tree.map_structure(_over, given)  # type: ignore[no-any-return]
 
-def bench(pipeline: Pipeline) -> Bench:
+
+def _over(array: object) -> object:
+    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+        return array
+    if array.ctypes.data % shared.ALIGNED or not array.flags.c_contiguous:
+        return array  # TensorFlow would not survive it
+    import tensorflow as tf
+
+    return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+
+
+def load_data(pipeline: Pipeline, path: Path | None) -> Loaded:
+    """Load a pipeline's data, and return what other processes need of it: with `path`, that is
+    memory which they share.
+
+    Raises:
+        DataError: the data cannot be read.
+    """
+    # a data function that sets no seed draws the same rows, whatever came before it
+    keras.utils.set_random_seed(1)
+    dataset = load(pipeline.data, pipeline.task.kind)
+    given = shared.loaded(dataset, path)
+    _keep(pipeline, given, dataset if given.path is None else shared.adopted(given))
+    return given
+
+
+def _keep(pipeline: Pipeline, given: Loaded, dataset: Dataset) -> None:
+    """Keep data for pipelines to come, as far as it fits beside newer data."""
+    gc.collect()  # what loading has left behind may be as large as the data
+    _datasets[_source(pipeline, given)] = dataset
+    while len(_datasets) > 1 and sum(each.bytes for each in _datasets.values()) > shared.KEPT:
+        _datasets.pop(next(iter(_datasets)))
+
+
+def _source(pipeline: Pipeline, given: Loaded) -> str:
+    return repr((pipeline.task.kind, pipeline.data, given.content))
+
+
+def bench(pipeline: Pipeline, given: Loaded) -> Bench:
     """Return a pipeline's data and HyperModel, prepared once in each process.
 
-    Pipelines with the same data share them. Data that no longer fits beside newer data is loaded
-    again.
+    Args:
+        pipeline: the settings.
+        given: its data, as it was loaded before, here or in another process.
 
     Raises:
         ConfigError: the model's target does not exist or does not take its arguments, or a batch
-        size is given to data that comes in batches.
-        DataError: the data cannot be read.
+            size is given to data that comes in batches; or its code is not what it was.
+        DataError: the data cannot be read, or is not what it was.
     """
-    source = repr((pipeline.task.kind, pipeline.data))
+    source = _source(pipeline, given)
     if source not in _datasets:
-        # a data function that sets no seed draws the same rows, whatever came before it
-        keras.utils.set_random_seed(1)
-        _datasets[source] = load(pipeline.data, pipeline.task.kind)
-        while len(_datasets) > 1 and sum(dataset.bytes for dataset in _datasets.values()) > KEPT:
-            _datasets.pop(next(iter(_datasets)))
+        if given.path is not None:
+            _keep(pipeline, given, shared.adopted(given))
+        elif load_data(pipeline, None).content != given.content:
+            raise DataError(
+                f"the data is not the same as when it was planned, on {platform.node()}; has its "
+                "source changed? Re-run the same command"
+            )
     dataset = _datasets[source]
     for section, own in (("fit", pipeline.fit), ("validation", pipeline.validation)):
         if isinstance(dataset.train, Stream) and own.batch_size is not None:
-            raise ConfigError.at(
-                f"{section}.batch_size",
+            raise ConfigError(
                 "the data comes in batches of its own; set it to null here, and batch there",
+                f"{section}.batch_size",
             )
-    key = repr((source, pipeline.model, pipeline.fit))
+    key = repr((source, pipeline.model, pipeline.fit, given.code))
     if key not in _hypermodels:
+        if given.code is not None and code_of(pipeline) != given.code:
+            raise ConfigError(
+                "its code has changed since the run began; re-run the same command to search anew",
+                "model._target_",
+            )
         _hypermodels[key] = new_hypermodel(pipeline, dataset)
     return Bench(pipeline, dataset, *_hypermodels[key])
 
@@ -191,7 +257,7 @@ def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.H
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
         return ConfigHyperModel(target, pipeline, offered), dtype
     for path, _ in space.hyperparameters(settings.args, "model"):
-        raise ConfigError.at(path, "a HyperModel declares its own; pass it plain values")
+        raise ConfigError("a HyperModel declares its own; pass it plain values", path)
     return target(**targets.wanted(target, offered), **settings.args), dtype
 
 
@@ -219,6 +285,16 @@ def new_callbacks(
 def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
     """Return Keras Tuner's HyperParameters from their config, which reading would change."""
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(dict(config)))
+
+
+def dtype_of(pipeline: Pipeline, given: Loaded) -> str:
+    """Return the dtype policy that a pipeline's model is built with."""
+    return bench(pipeline, given).dtype
+
+
+def readable(config: Mapping[str, object]) -> None:
+    """Raise an error unless it is a config of hyperparameters."""
+    values_of(config)
 
 
 def curves(returned: object) -> Curves:

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import importlib.metadata
+import itertools
 import logging
 import os
 import platform
@@ -26,64 +27,95 @@ DIFF = (
     *("-c", "diff.relative=false", "diff", "--binary", "--no-color", "--no-ext-diff"),
     *("--no-textconv", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "HEAD"),
 )
-# backend, threads and determinism that this process is for
-_claimed: set[tuple[str, int, bool]] = set()
+# what this process is for: see claim
+_claimed: set[tuple[object, ...]] = set()
 
 
 def claim(run: Run) -> None:
-    """Take this process for one backend, threads and determinism.
+    """Take this process for one backend, and for its threads and determinism where trials run in
+    it.
 
     Raises:
         InputError: it was taken for others.
     """
-    wanted = (run.backend, run.threads, run.deterministic)
+    inline = run.executor.kind == "inline"
+    wanted = (run.backend, *((run.threads, run.deterministic) if inline else ()))
     if _claimed and wanted not in _claimed:
         raise errors.InputError(
-            "one process has one backend, threads and deterministic: start a run each"
+            "one process has one backend and, with executor=inline, one number of threads and one "
+            "deterministic: start a run each"
         )
     _claimed.add(wanted)
 
 
-def prepare(run: Run) -> None:
-    """Set backend, threads and determinism. Must come before anything imports Keras in this
-    process.
-    """
-    claim(run)
-    os.environ["KERAS_BACKEND"] = run.backend
+def import_keras() -> None:
+    """Import Keras on the backend that the environment names. Nothing is computed."""
     for noisy in ("tensorflow", "jax", "matplotlib", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
     # not every column can name an input
     warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
     with contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _hushed():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-        import tensorflow as tf  # under every backend: Keras seeds it too
-
-        match run.backend:
-            case "tensorflow":
-                tf.config.list_physical_devices()  # its notices come now
-                tf.config.threading.set_intra_op_parallelism_threads(run.threads)
-                if run.deterministic:
-                    tf.config.experimental.enable_op_determinism()
-            case "jax":
-                # XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a
-                # CPU; the flags that are said to, `intra_op_parallelism_threads` and
-                # `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10).
-                os.environ["PJRT_NPROC"] = str(run.threads)
-                if run.deterministic:
-                    os.environ["XLA_FLAGS"] = (
-                        f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
-                    )
-            case "torch":
-                import torch
-
-                torch.set_num_threads(run.threads)
-                if run.deterministic:
-                    # without it, CUDA's matrix products refuse
-                    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-                    torch.use_deterministic_algorithms(True)
+        import tensorflow  # noqa: F401 - under every backend: Keras seeds it too
     import keras
 
     keras.utils.disable_interactive_logging()  # progress is ours, and goes to stderr
+
+
+def prepare(run: Run) -> None:
+    """Set backend, threads and determinism of this process, in which nothing has been computed."""
+    os.environ["KERAS_BACKEND"] = run.backend
+    import_keras()
+    match run.backend:
+        case "tensorflow":
+            import tensorflow as tf
+
+            with _hushed():
+                tf.config.list_physical_devices()  # its notices come now
+            tf.config.threading.set_intra_op_parallelism_threads(run.threads)
+            if run.deterministic:
+                tf.config.experimental.enable_op_determinism()
+        case "jax":
+            # XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a
+            # CPU; the flags that are said to, `intra_op_parallelism_threads` and
+            # `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10).
+            os.environ["PJRT_NPROC"] = str(run.threads)
+            import jax
+
+            # What XLA compiles is kept for the processes to come, apart for each number of
+            # threads, which JAX leaves out of its keys. An entry that a kill has cut is no
+            # more than a program to compile, each time.
+            if run.mode == "run" and not jax.config.jax_compilation_cache_dir:
+                for key, value in {
+                    "compilation_cache_dir": str(
+                        Path(run.paths.root).resolve() / ".cache" / "jax" / str(run.threads)
+                    ),
+                    "persistent_cache_min_compile_time_secs": 0,
+                    "persistent_cache_min_entry_size_bytes": -1,
+                }.items():
+                    jax.config.update(f"jax_{key}", value)
+                warnings.filterwarnings("ignore", message="Error .* persistent compilation cac")
+            if run.deterministic:
+                os.environ["XLA_FLAGS"] = (
+                    f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
+                )
+        case "torch":
+            import torch
+
+            torch.set_num_threads(run.threads)
+            if run.deterministic:
+                # without it, CUDA's matrix products refuse
+                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+                torch.use_deterministic_algorithms(True)
+
+
+def graphics() -> list[str]:
+    """Return NVIDIA's graphics processors that this process may use, by number or name."""
+    told = os.environ.get("CUDA_VISIBLE_DEVICES")
+    there = Path("/proc/driver/nvidia/gpus")
+    if told is None:
+        return [str(n) for n in range(len([*there.glob("*")]))]
+    return [*itertools.takewhile(lambda name: name not in ("", "-1"), told.split(","))]
 
 
 @contextlib.contextmanager
@@ -101,20 +133,22 @@ def _hushed() -> Iterator[None]:
         os.close(kept)
 
 
-def versions(run: Run, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
+def versions(backend: str, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
     """Return the installed versions of packages, and of the backend."""
     return {
         name: next(
             (found.version for found in importlib.metadata.distributions(name=name)),
             "not installed as a package",
         )
-        for name in (*names, *PACKAGES[run.backend])
+        for name in (*names, *PACKAGES[backend])
     }
 
 
 @functools.cache
-def _git(*arguments: str) -> str | None:
-    """Return what git says, as it is when this process asks first; None where it fails."""
+def git(*arguments: str) -> str | None:
+    """Return what git says, as it is when this process asks first, or a run with workers, which
+    import the code anew, begins; None where it fails.
+    """
     try:
         return subprocess.run(
             ["git", *arguments],
@@ -128,14 +162,13 @@ def _git(*arguments: str) -> str | None:
         return None
 
 
-@functools.cache
 def uncommitted(root: Path) -> str | None:
     """Return what the working tree adds to the commit, as `git apply` takes it: how tracked files
     differ and, in lines before that, untracked ones outside `root` by name, size and hash: one may
     be a secret. None where there is nothing, or no repository.
     """
     lines = []
-    others = (_git("ls-files", "-z", "--others", "--exclude-standard", ":/") or "").split("\0")
+    others = (git("ls-files", "-z", "--others", "--exclude-standard", ":/") or "").split("\0")
     for path in map(Path, others[:LISTED]):
         if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
             with contextlib.suppress(OSError):  # gone by now, or not ours to read
@@ -144,17 +177,17 @@ def uncommitted(root: Path) -> str | None:
                     f"untracked: {str(path)!r}, {size} bytes"
                     f"{f', SHA-256 {sha256(path)}' if size <= HASHED else ''}\n"
                 )
-    return "".join([*lines, _git(*DIFF) or ""]) or None
+    return "".join([*lines, git(*DIFF) or ""]) or None
 
 
-def describe(run: Run) -> dict[str, object]:
-    """Return the environment as an entry records it."""
-    status, commit = _git("status", "--porcelain"), (_git("rev-parse", "HEAD") or "").strip()
-    devices, cpus = _devices(run), Path("/proc/cpuinfo")  # which is Linux's own
+def describe(run: Run, devices: str) -> dict[str, object]:
+    """Return the environment as an entry records it, with the devices that compute."""
+    status, commit = git("status", "--porcelain"), (git("rev-parse", "HEAD") or "").strip()
+    cpus = Path("/proc/cpuinfo")  # which is Linux's own
     named = re.search(r"model name\s*: (.+)", cpus.read_text("utf-8") if cpus.exists() else "")
     return {
         "python": platform.python_version(),
-        "packages": {**versions(run, RECORDED), "runner": __version__},
+        "packages": {**versions(run.backend, RECORDED), "runner": __version__},
         "git": {"commit": commit or None, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
@@ -166,8 +199,8 @@ def describe(run: Run) -> dict[str, object]:
     }
 
 
-def _devices(run: Run) -> str:
-    """Return the devices that compute: those of the best kind that there is."""
+def devices(run: Run) -> str:
+    """Return the devices that compute here: those of the best kind that there is."""
     if run.backend == "torch":  # for which Keras lists none
         import torch
 

@@ -37,8 +37,9 @@ def evaluate(
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
     if classes is None:
         return _regression(np.asarray(truth, "float64"), values(predicted, len(truth)))
-    rows = probabilities(predicted, len(classes), logits=logits)
-    return _classification(truth, rows, tuple(classes))
+    return _classification(
+        truth, probabilities(predicted, len(classes), logits=logits), tuple(classes)
+    )
 
 
 def artefacts(

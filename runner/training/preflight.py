@@ -25,8 +25,9 @@ ROWS, OF_OWN_FIT = 32, 512
 NOTHING: object = object()  # what a fit returned that raised; one that is wrong may return None
 
 
-def preflight(bench: build.Bench) -> tuple[int, int]:
-    """Try the default model, and return how many parameters it has, and the bytes that they take.
+def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameters"]:
+    """Try the default model, and return how many parameters it has, the bytes that they take, and
+    all hyperparameters that it, and its `fit`, asked for.
 
     Raises:
         ConfigError: no model is built that could be trained, evaluated, stored and loaded back; a
@@ -57,15 +58,15 @@ def preflight(bench: build.Bench) -> tuple[int, int]:
         with tempfile.TemporaryDirectory() as folder:
             refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
     except ModelError as error:
-        raise ConfigError.at("model._target_", f"{target}: {error}") from error
+        raise ConfigError(f"{target}: {error}", "model._target_") from error
     except (TypeError, ValueError, AttributeError) as error:
         if target.rpartition(".")[0] != check.OURS:
             raise  # the user's own code keeps its trace
-        raise ConfigError.at(
-            "model", f"an argument is not as it must be: {error}".partition("\n")[0]
+        raise ConfigError(
+            f"an argument is not as it must be: {error}".partition("\n")[0], "model"
         ) from error
     counts = [(math.prod(each.shape), np.dtype(each.dtype).itemsize) for each in model.weights]
-    return sum(count for count, _ in counts), sum(count * size for count, size in counts)
+    return sum(count for count, _ in counts), sum(count * size for count, size in counts), hp
 
 
 def _few(part: Part, most: int) -> Part:
@@ -111,9 +112,9 @@ def _train(
     reported = getattr(returned, "history", returned)
     if isinstance(reported, Mapping):
         if sought not in reported:
-            raise ConfigError.at("objective.name", unknown("metric", sought, reported))
+            raise ConfigError(unknown("metric", sought, reported), "objective.name")
         if f"val_{sought}" in reported:
-            raise ConfigError.at("objective.name", check.OF_TRAINING.format(sought))
+            raise ConfigError(check.OF_TRAINING.format(sought), "objective.name")
     elif not isinstance(reported, int | float | np.floating | list):
         raise ModelError(
             f"its `fit` returned {reported!r:.60}; it must return the objective's value, a mapping "

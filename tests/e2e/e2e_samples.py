@@ -38,7 +38,7 @@ class Ran:
     entries: dict[str, dict[str, Any]]
 
 
-def _interruptible() -> None:
+def interruptible() -> None:
     """A job that a shell starts in the background ignores Ctrl-C, and so would all that it
     starts.
     """
@@ -57,7 +57,7 @@ def start(
         text=True,
         encoding="utf-8",
         cwd=folder,
-        preexec_fn=_interruptible,
+        preexec_fn=interruptible,
         env={
             **os.environ,
             "PYTHONPATH": str(REPOSITORY),

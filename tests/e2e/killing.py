@@ -2,10 +2,12 @@
 soak.
 """
 
+import contextlib
 import io
 import json
 import os
 import random
+import signal
 import subprocess
 import sys
 import time
@@ -116,11 +118,18 @@ class Own(keras_tuner.HyperModel):
         return {"score": score, "other": 1.0} if self.returns == "dict" else score
 '''
 
-# Runs before anything else in the child and kills it, with a real SIGKILL, at a place in its work:
-# before or after the
-# n-th change on disk whose path matches, as in KILL_AT="before:trial_0002/result.json#2".
+# Runs before anything else in the child and its workers, and kills the child and who is at it, with
+# a real SIGKILL, at a place in their work: before or after the n-th change on disk whose path
+# matches, as in KILL_AT="before:trial_0002/result.json#2".
 KILLER = """
-import io, os, re, shutil, signal
+import io, os, re, shutil, signal, sys
+
+def kill():
+    known = sys.modules.get("multiprocessing.process")
+    parent = known and known.parent_process()
+    if parent:
+        os.kill(parent.pid, signal.SIGKILL)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 def arm(at):
     when, _, rest = at.partition(":")
@@ -138,10 +147,10 @@ def arm(at):
             if hit:
                 left[0] -= 1
                 if left[0] == 0 and when == "before":
-                    os.kill(os.getpid(), signal.SIGKILL)
+                    kill()
             result = real(*args, **kwargs)
             if hit and left[0] == 0:
-                os.kill(os.getpid(), signal.SIGKILL)
+                kill()
             return result
         setattr(module, name, wrapped)
     for name, position in dict(replace=1, rename=1, link=1, unlink=0, rmdir=0).items():
@@ -179,6 +188,7 @@ def start(
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -189,18 +199,39 @@ def finish(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> 
     return process.returncode, output
 
 
-def kill_at_random(folder: Path, root: str, arguments: list[str], most: float) -> tuple[bool, str]:
+def living(session: int) -> dict[int, str]:
+    """The processes of a session that have not ended, by id, with what runs there."""
+    found = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        with contextlib.suppress(OSError):
+            stat = path.read_text().rpartition(")")[2].split()
+            if int(stat[3]) == session and stat[0] != "Z":
+                found[int(path.parent.name)] = (path.parent / "cmdline").read_text()
+    return found
+
+
+def kill_at_random(
+    folder: Path, root: str, arguments: list[str], most: float
+) -> tuple[int, bool, str]:
     """Kills a run after a random time below `most` seconds, seldom in its first two, which are all
-    imports; (whether it was killed before it ended, output).
+    imports, and, before that, up to two of its workers or the server that they come from: a trial
+    that three die of has failed. (How many were killed, whether the run was, output.)
     """
-    process = start(folder, root, arguments)
-    deadline = time.monotonic() + random.uniform(0.1 if random.random() < 0.1 else 2.0, most)
-    while time.monotonic() < deadline and process.poll() is None:
-        time.sleep(0.005)
+    process, kills = start(folder, root, arguments), 0
+    begun = time.monotonic()
+    end = random.uniform(0.1 if random.random() < 0.1 else 2.0, most)
+    for moment in [*sorted(random.uniform(2.0, most) for _ in range(2)), end]:
+        while time.monotonic() - begun < min(moment, end) and process.poll() is None:
+            time.sleep(0.005)
+        others = [pid for pid, what in living(process.pid).items() if "forkserver" in what]
+        if moment < end and others:
+            kills += 1
+            with contextlib.suppress(OSError):  # it has just ended
+                os.kill(random.choice(others), signal.SIGKILL)
     killed = process.poll() is None
     process.kill()
     output, _ = process.communicate(timeout=60)
-    return killed, output
+    return kills + killed, killed, output
 
 
 def ended_trials(root: Path) -> dict[str, Any]:

@@ -7,10 +7,12 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
-from e2e_samples import LIMIT, REPOSITORY, entries, finish, run, start, trials
+from e2e_samples import LIMIT, REPOSITORY, Done, entries, finish, run, run_both, start, told, trials
+from e2e_samples import history as history_of
 
 import history
 
@@ -111,7 +113,7 @@ def test_a_model_predicts_the_same_under_tensorflow(ran: dict[str, Path], backen
     np.testing.assert_allclose(here, np.load(ran[backend] / "predicted.npy"), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("backend", ALL[1:])  # JAX would compile it all anew
+@pytest.mark.parametrize("backend", ALL)
 def test_a_reproduction_is_identical(ran: dict[str, Path], backend: str) -> None:
     """Every epoch, metric and weight; the backend is taken from the entry."""
     again = run(ran[backend], f"reproduce={entries(ran[backend])['mlp']['id']}")
@@ -130,3 +132,32 @@ def test_threads_limits_what_one_training_computes_with(backend: str, tmp_path: 
         command, cwd=tmp_path, env=env, check=True, timeout=LIMIT, stdout=subprocess.PIPE
     )
     assert float(done.stdout) > 0.8
+
+
+@pytest.mark.skipif(find_spec("jax") is None, reason="jax is not installed")
+def test_what_jax_compiled_is_found_again_and_changes_nothing(tmp_path: Path) -> None:
+    """The same trials from a search that compiled all itself, one without a cache, one that found
+    all compiled, and one that found nothing but the halves of files that a kill leaves. A check
+    leaves nothing.
+    """
+    small = (*SMALL, "only=[mlp]", "backend=jax", "fresh=true")
+
+    def found(done: Done, folder: Path) -> list[Any]:
+        assert (done.exit_code, "cache" in done.err) == (0, False), done.err
+        return told(trials(folder, history_of(folder, "list")[-1]))
+
+    on, off = tmp_path / "on", tmp_path / "off"
+    cold, without = run_both(
+        start(on, *small), start(off, *small, JAX_ENABLE_COMPILATION_CACHE="0")
+    )
+    expected = found(without, off)
+    assert found(cold, on) == expected
+    files = sorted(on.rglob("*-cache"))
+    assert files
+    assert found(run(on, *small), on) == expected
+    assert sorted(on.rglob("*-cache")) == files
+    for path in files:
+        os.truncate(path, path.stat().st_size // 2)
+    assert found(run(on, *small), on) == expected
+    assert run(tmp_path / "check", *small, "mode=check").exit_code == 0
+    assert list((tmp_path / "check").iterdir()) == []

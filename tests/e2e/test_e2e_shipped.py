@@ -1,5 +1,6 @@
 """The shipped experiments, run for real."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -219,14 +220,17 @@ def test_each_job_of_a_sweep_is_a_run(ran: dict[str, tuple[Path, Done]]) -> None
     arguments = ["+experiment=mixed", *EXPERIMENTS["mixed"], "only=[wine]"]
     done = run(folder, "-m", *arguments, "seed=0,1,0")
     assert done.exit_code == 0, done.err
-    lines = [line for line in done.out.splitlines() if "experiment=mixed" in line]
-    assert [line.split()[0] for line in lines] == ["0", "1", "2"]
+    _, _, table = done.out.partition("jobs of the sweep")
+    lines = [line for line in table.splitlines() if line[:1].isdigit()]
+    assert [line.split()[:2] for line in lines[:3]] == [["0", "0"], ["1", "1"], ["2", "0"]]
     assert "(taken over)" in lines[2]  # as the first of this very sweep
+    [result] = folder.glob("results/sweeps/*/result.json")
+    jobs = json.loads(result.read_bytes())["jobs"]
     first, _, *found, _ = history(folder, "list")
     assert len({entry["run_id"] for entry in (first, *found)}) == 2
     expected = Stored("mixed", folder, first).model().get_weights()
-    for entry, line in zip(found, lines[:1], strict=True):
-        assert entry["id"] in line
+    for entry, job in zip(found, jobs[:1], strict=True):
+        assert entry["id"] == job["entries"]["wine"]
         assert (entry["fingerprint"], entry["best"]) == (first["fingerprint"], first["best"])
         assert told(trials(folder, entry)) == told(trials(folder, first))
         rows = [[{**row, "seconds": 0} for row in refits(folder, of)] for of in (entry, first)]

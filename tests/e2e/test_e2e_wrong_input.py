@@ -34,6 +34,8 @@ DIGITS = "+experiment=digits"
             "unknown tuner 'hyperbond'; did you mean 'hyperband'?",
         ),
         ([DIGITS, "executor=ray"], "unknown executor 'ray'"),
+        ([DIGITS, "executor=dask"], "executor.address: a value is missing"),
+        ([DIGITS, "executor=dask", "executor.address=no.json"], "no.json is neither an address"),
         (
             [DIGITS, "objective.direction=min"],
             "objective.direction=min on the command line: val_accuracy is better when higher: max",
@@ -75,11 +77,15 @@ def test_wrong_input_is_refused_before_anything_is_started(
 
 
 @pytest.mark.parametrize(
-    "subdir", [[], ["hydra.output_subdir=.hydra"], ["hydra.output_subdir=a/b"]]
+    "output",
+    [
+        ["hydra.output_subdir=.hydra"],
+        ["hydra.run.dir=kept", "hydra.output_subdir=.hydra"],
+        ["hydra.run.dir=kept/new/er", "hydra.output_subdir=a/b"],
+    ],
 )
-@pytest.mark.parametrize("output", [[], ["hydra.run.dir=kept"], ["hydra.run.dir=kept/new/er"]])
-def test_a_mistake_that_only_the_data_shows_leaves_no_output_folder(
-    tmp_path: Path, output: list[str], subdir: list[str]
+def test_a_mistake_that_only_the_data_shows_leaves_no_folder(
+    tmp_path: Path, output: list[str]
 ) -> None:
     """Nothing was started, though Hydra had made one; what was there before stays."""
     (tmp_path / "rows.csv").write_text("a,b\n1,2\n")
@@ -87,10 +93,10 @@ def test_a_mistake_that_only_the_data_shows_leaves_no_output_folder(
     (tmp_path / "kept" / ".hydra" / "mine.yaml").write_text("mine")
     (tmp_path / "kept" / "run.log").write_text("mine")
     table = "data={kind: table, path: rows.csv, target: c}"
-    done = run(tmp_path, DIGITS, "only=[mlp]", table, *output, *subdir)
+    done = run(tmp_path, DIGITS, "only=[mlp]", table, *output)
     assert done.exit_code == 2
     assert "has no column 'c'" in done.err
-    assert not (tmp_path / "results" / "runs").exists()
+    assert not (tmp_path / "results").exists()
     kept = [path.relative_to(tmp_path / "kept") for path in (tmp_path / "kept").rglob("*")]
     assert sorted(map(str, kept)) == [".hydra", ".hydra/mine.yaml", "run.log"]
     assert (tmp_path / "kept" / "run.log").read_text() == "mine"

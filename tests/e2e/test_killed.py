@@ -11,7 +11,7 @@ import pytest
 import history
 from history.doctor import mend
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.long]
 
 HYPERBAND = ["0000", "0001", "0002", "0003", "0004"]
 
@@ -22,21 +22,21 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
     (
         "during a trial",
         "before:-hyperband/.*trial_0001/result.json",
-        lambda disk: searching(disk, "hyperband", weights=2, returned=1, told=1, oracle=1),
+        lambda disk: searching(disk, "hyperband", weights=2, returned=1, oracle=0),
     ),
     (
         "after a trial returned, before it is told",
         "after:-hyperband/.*trial_0001/result.json",
-        lambda disk: searching(disk, "hyperband", weights=2, returned=2, told=1, oracle=0),
+        lambda disk: searching(disk, "hyperband", weights=2, returned=2, oracle=0),
     ),
     (
-        "between the two writes of a told trial",
+        "when all is told, before the oracle is written",
         "before:-hyperband/.*/oracle.json",
-        lambda disk: searching(disk, "hyperband", weights=3, returned=3, told=3, oracle=0),
+        lambda disk: searching(disk, "hyperband", weights=5, returned=5, told=5, oracle=0),
     ),
     (
         "in the first repeat of the validation",
-        "after:hyperband/classification_report.csv",
+        "after:hyperband/refit-0/classification_report.csv",
         lambda disk: (
             disk["hyperband"]["oracle"] == HYPERBAND and "history.json" not in disk["staged"]
         ),
@@ -59,17 +59,17 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
     (
         "in the search at random",
         "after:-random/.*/trial_0001/result.json",
-        lambda disk: searching(disk, "random", weights=2, returned=2, told=1, oracle=1),
+        lambda disk: searching(disk, "random", weights=2, returned=2, told=1, oracle=0),
     ),
     (
         "in the search of a grid",
         "before:-grid/.*/trial_0002/result.json",
-        lambda disk: searching(disk, "grid", weights=2, returned=2, told=2, oracle=2),
+        lambda disk: searching(disk, "grid", weights=2, returned=2, told=2, oracle=0),
     ),
     (
         "after the first guess",
         "after:-bayesian/.*/trial_0003/result.json",
-        lambda disk: searching(disk, "bayesian", weights=2, returned=4, told=3, oracle=3),
+        lambda disk: searching(disk, "bayesian", weights=2, returned=4, told=3, oracle=0),
     ),
     (
         "when the purge has begun",
@@ -97,10 +97,13 @@ def searching(disk: dict[str, Any], pipeline: str, **counts: int) -> bool:
 
 
 def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Path) -> None:
-    """Whatever Keras Tuner's own files hold by then: nothing depends on them."""
+    """Whatever Keras Tuner's own files hold by then: nothing depends on them. With one worker it
+    is known what is on disk at each place; nobody kills those of the other run, however many.
+    """
     folder, arguments = killing.lay_out(tmp_path / "user"), ["+experiment=all"]
     code, output = killing.finish(folder, "reference", arguments)
     assert code == 0, output
+    arguments.append("executor.workers=1")
     seen: dict[str, Any] = {}
     for phase, place, is_there in PHASES:
         code, output = killing.finish(folder, "killed", arguments, kill_at=place)

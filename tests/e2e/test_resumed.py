@@ -1,11 +1,17 @@
 """What continues a search, what starts one beside it, and what is said of it."""
 
+import os
 import re
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import killing
 import pytest
+
+import history
+from history.doctor import examine
 
 pytestmark = pytest.mark.e2e
 
@@ -25,7 +31,8 @@ def test_a_raised_budget_continues_a_search_and_other_settings_start_one_beside_
 
     def killed(trial: int, *arguments: str) -> str:
         place = f"before:trial_{trial:04}/result.json"
-        code, output = killing.finish(folder, "r", [*SMALL, *arguments], kill_at=place)
+        one = [*SMALL, *arguments, "executor.workers=1"]  # none is ahead of the other
+        code, output = killing.finish(folder, "r", one, kill_at=place)
         assert code == -9, output
         return output
 
@@ -50,18 +57,76 @@ def test_a_raised_budget_continues_a_search_and_other_settings_start_one_beside_
     assert {first, f"{first}-2"} < searches
 
 
-def test_two_runs_of_one_command_wait_for_each_other_and_find_the_same(folder: Path) -> None:
-    """The second starts when the first has ended, as a run of its own."""
-    arguments = [*SMALL[:2], "tuner.max_trials=8"]
-    first = killing.start(folder, "r", arguments)
-    while not list((folder / "r").glob("trials/*/*/search.json")):
-        assert first.poll() is None
+def test_identical_commands_at_once_share_the_work(folder: Path) -> None:
+    """Whoever comes while one is at it waits, says for whom, and takes over what was made: nothing
+    is trained again, no hook runs again. Later, the same command is a run of its own.
+    """
+    root, arguments = (
+        folder / "r",
+        [*SMALL[:2], "tuner.max_trials=8", "hooks={note: {_target_: own.note}}"],
+    )
+    (folder / "own.py").write_text("def note(run):\n    open('noted', 'a').write(run.run_id)\n")
+    processes = [killing.start(folder, "r", arguments) for _ in range(2)]
+    while not list(root.glob("trials/*/*/search.json")):
+        assert [process.poll() for process in processes] == [None, None]
         time.sleep(0.05)
+    processes.append(killing.start(folder, "r", arguments))
+    outputs = [process.communicate(timeout=240)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], outputs
+    [entry] = killing.entries(root)
+    assert [output.count(entry["id"]) for output in outputs if "trial 1/8" in output] == [1]
+    others = [output for output in outputs if "trial 1/8" not in output]
+    for output in others:
+        assert re.search(r"this run of mlp is in use by process \d+ on", output), output
+        assert f"main: taken over from the history: {entry['id']}" in output
+    assert (folder / "noted").read_text() == entry["run_id"]
+    assert not list(root.glob("runs/*.open"))
+    assert not list(root.glob(".locks/*"))
     code, output = killing.finish(folder, "r", arguments)
-    first.communicate(timeout=60)
-    assert (first.returncode, code) == (0, 0), output
-    assert f"is in use by process {first.pid} on" in output
-    one, other = killing.entries(folder / "r")
-    assert one["run_id"] != other["run_id"]
-    assert one["best"] == other["best"]
-    assert one["validation"]["metrics"] == other["validation"]["metrics"]
+    assert code == 0
+    assert len(killing.entries(root)) == 2
+
+
+MANY = """
+import multiprocessing
+import os
+import sys
+
+
+def run(seed):
+    from runner.__main__ import main
+
+    os.dup2(os.open(f"{seed}.log", os.O_CREAT | os.O_WRONLY), 2)
+    sys.argv = ["runner", *sys.argv[1:], f"seed={seed}"]
+    sys.exit(main())
+
+
+if __name__ == "__main__":
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["tensorflow", "keras", "keras_tuner", "sklearn.metrics"])
+    processes = [context.Process(target=run, args=[seed]) for seed in range(16)]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join()
+    sys.exit(any(process.exitcode for process in processes))
+"""
+
+
+@pytest.mark.long
+def test_sixteen_runs_at_once_into_one_root_lose_nothing(folder: Path) -> None:
+    """Every entry is there and whole, and no lock is left behind. What takes its time, importing
+    Keras, they have in common.
+    """
+    (folder / "many.py").write_text(MANY)
+    small = ["+experiment=mlp", "validation.repeats=1", "tuner.max_trials=1", "fit.epochs=1"]
+    environment = {**os.environ, "PYTHONPATH": str(killing.REPOSITORY)}
+    command = [sys.executable, "many.py", *small, "paths.root=r", "executor=inline"]
+    ended = subprocess.run(command, cwd=folder, env=environment, check=False, timeout=600)
+    assert ended.returncode == 0, [path.read_text() for path in folder.glob("*.log")]
+    root = folder / "r"
+    assert sorted(entry["seed"] for entry in killing.entries(root)) == [*range(16)]
+    assert examine(history.open(root)) == []
+    assert killing.leftovers(root) == []
+    assert not list(root.glob("runs/*.open"))
+    assert not [path for path in root.rglob("*") if path.suffix in (".lock", ".tmp")]

@@ -1,5 +1,5 @@
-"""Kills runs at random times, many times, and compares what they end with to a run that nobody
-killed.
+"""Kills runs and their workers at random times, many times, and compares what they end with to a
+run of one worker that nobody killed.
 
     python tests/soak/kill.py --kills 200
 
@@ -18,22 +18,27 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 import killing  # the path is set above: the tests share it
 
 
-def soak(folder: Path, model: str, tuner: str, kills: int) -> tuple[int, list[str]]:
-    """Kill and resume until there were so many kills and the run has ended: (runs, differences)."""
+def soak(
+    folder: Path, model: str, tuner: str, workers: int, kills: int
+) -> tuple[int, int, list[str]]:
+    """Kill and resume until there were so many kills and the run has ended: (kills, runs,
+    differences).
+    """
     arguments = [f"+experiment={model}", *killing.TUNERS[tuner]]
-    clock = time.monotonic()
-    code, output = killing.finish(folder, "reference", arguments)
+    clock, done = time.monotonic(), 0
+    code, output = killing.finish(folder, "reference", [*arguments, "executor.workers=1"])
     if code != 0:
-        return 0, [f"the reference ended with {code}: {output[-2000:]}"]
+        return 0, 0, [f"the reference ended with {code}: {output[-2000:]}"]
+    arguments += [f"executor.workers={workers}"]
     seconds, expected = time.monotonic() - clock, killing.picture(folder / "reference")
     differences: list[str] = []
     runs = 0
-    while kills > 0:
+    while done < kills:
         root, seen = f"run{runs}", dict[str, object]()
         killed, runs = True, runs + 1
         while killed and not killing.has_ended(folder / root):
-            killed, output = killing.kill_at_random(folder, root, arguments, seconds)
-            kills -= killed
+            number, killed, output = killing.kill_at_random(folder, root, arguments, seconds)
+            done += number
             now = killing.ended_trials(folder / root)
             again = [trial for trial in seen if trial in now and now[trial] != seen[trial]]
             differences += [f"{root}: {trial} ran again" for trial in again]
@@ -49,7 +54,7 @@ def soak(folder: Path, model: str, tuner: str, kills: int) -> tuple[int, list[st
             differences.append(f"{root}: differs from the run that nobody killed")
         left = killing.leftovers(folder / root)
         differences += [f"{root}: {path} was not purged" for path in left]
-    return runs, differences
+    return done, runs, differences
 
 
 def main() -> int:
@@ -58,25 +63,32 @@ def main() -> int:
     parser.add_argument(
         "--seed", type=int, default=random.randrange(10**6), help="of the times; printed"
     )
-    parser.add_argument("--only", nargs="*", default=[], help="MODEL/TUNER, such as mlp/grid")
+    parser.add_argument(
+        "--only", nargs="*", default=[], help="MODEL/TUNER/WORKERS, such as mlp/grid/3"
+    )
     options = parser.parse_args()
     random.seed(options.seed)
     print(f"seed {options.seed}", flush=True)
     cases = [
-        (m, t)
+        (m, t, w)
         for m in killing.SOAKED
         for t in killing.TUNERS
-        if not options.only or f"{m}/{t}" in options.only
+        for w in (1, 3)
+        if not options.only or f"{m}/{t}/{w}" in options.only
     ]
-    failed = False
-    for model, tuner in cases:
+    killed, failed = 0, False
+    for number, (model, tuner, workers) in enumerate(cases):
         with tempfile.TemporaryDirectory() as name:
             folder, clock = killing.lay_out(Path(name) / "user"), time.monotonic()
-            runs, differences = soak(folder, model, tuner, options.kills // len(cases))
-        spent = f"{runs:3} runs, {time.monotonic() - clock:.0f} s"
-        print(f"{model:4} {tuner:10} {spent}, {len(differences)} differences", flush=True)
+            aim = (options.kills - killed) // (len(cases) - number)
+            kills, runs, differences = soak(folder, model, tuner, workers, max(1, aim))
+        killed += kills
+        spent = f"{kills:3} kills, {runs:2} runs, {time.monotonic() - clock:.0f} s"
+        head = f"{model:4} {tuner:10} {workers} workers"
+        print(f"{head} {spent}, {len(differences)} differences", flush=True)
         print(*(f"     {difference}" for difference in differences), sep="\n", flush=True)
         failed |= bool(differences)
+    print(f"{killed} kills", flush=True)
     return 1 if failed else 0
 
 

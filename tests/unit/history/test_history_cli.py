@@ -17,6 +17,7 @@ from tinydb import where
 import history
 from history.entry import Entry
 from history.store import Store
+from history.view.commands import subparsers
 from history.view.text import EntryRows, render
 
 Failed = Callable[[], Entry]
@@ -76,6 +77,15 @@ def test_list_json_is_one_strict_array(add: Add, failed: Failed, cli: Cli) -> No
     assert ids(cli, "list", "--json") == [entry.id, broken.id]
     assert json.loads(cli("list", "--json").out)[0]["validation"]["metrics"]["odd"] is None
     assert ids(cli, "list", "--status", "failed", "--json") == [broken.id]
+
+
+def test_a_list_holds_the_entries_of_one_sweep(add: Add, cli: Cli) -> None:
+    """Named by a prefix that no other has; a run outside a sweep belongs to none."""
+    one, other = add(sweep="2026-11-30_01").id, add(sweep="2026-11-30_02").id
+    add()
+    assert ids(cli, "list", "--sweep", "2026-11-30_01", "--json") == [one]
+    assert ids(cli, "list", "--sweep", "2026-11-30_02", "--json") == [other]
+    assert "names several: 2026-11-30_01, " in cli("list", "--sweep", "2026", exit_code=2).err
 
 
 def test_a_list_is_sorted_and_limited(add: Add, failed: Failed, cli: Cli) -> None:
@@ -348,6 +358,7 @@ def test_an_exported_experiment_says_and_runs_nothing_of_its_own(add: Add, cli: 
         ("best --metric roc_auc", "matches and has the metric"),
         ("best --task regression", "no complete entry"),
         ("list --status done", "invalid choice"),
+        ("list --sweep nope", "no sweep 'nope'"),
         ("list --sort experimnt", "did you mean 'experiment'"),
         ("list --sort validation.metrics.acuracy", "did you mean 'validation.metrics.accuracy'"),
         ("list --columns id,statu", "did you mean 'status'"),
@@ -431,6 +442,13 @@ def test_output_that_finds_no_room_is_one_message(add: Add, root: Path, form: li
             command, stdout=full, stderr=subprocess.PIPE, text=True, cwd=REPOSITORY, check=False
         )
     assert (done.returncode, done.stderr) == (1, "error: [Errno 28] No space left on device\n")
+
+
+def test_every_command_tells_its_arguments() -> None:
+    """With --help, which also has where to find the history."""
+    for name, own in subparsers.choices.items():
+        told = own.format_help()
+        assert told.startswith(f"usage: python -m history {name} [-h] [--root DIR]")
 
 
 def test_looking_at_a_history_imports_nothing_heavy(add: Add, root: Path) -> None:

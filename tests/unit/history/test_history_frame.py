@@ -12,7 +12,7 @@ from history_samples import Add
 
 import history
 from history.entry import Entry
-from history.view.frame import to_csv, to_frame
+from history.view.commands import to_csv
 
 
 def rows(*documents: dict[str, Any]) -> list[dict[str, str]]:
@@ -87,10 +87,10 @@ def test_a_spreadsheet_runs_nothing_of_it(text: object, cell: str) -> None:
     assert rows({"id": "a", "=x": text})[0]["'=x"] == cell
 
 
-def test_without_entries_there_is_a_header() -> None:
+def test_without_entries_there_is_a_header(root: Path) -> None:
     """So that a reader finds the columns that every entry has."""
     assert to_csv([]) == b"id,created\r\n"
-    assert list(to_frame([]).columns) == ["id", "created"]
+    assert list(history.open(root).to_frame().columns) == ["id", "created"]
 
 
 def test_a_frame_has_the_columns_of_the_csv(
@@ -101,7 +101,7 @@ def test_a_frame_has_the_columns_of_the_csv(
     """
     entry, broken = add(), failed()
     entries = history.open(root).entries()
-    frame = to_frame(entries)
+    frame = history.open(root).to_frame()
     assert list(frame.columns) == next(csv.reader(io.StringIO(to_csv(entries).decode())))
     assert list(frame["id"]) == [entry.id, broken.id]
     assert str(frame["created"].dt.tz) == "UTC"
@@ -110,9 +110,9 @@ def test_a_frame_has_the_columns_of_the_csv(
     assert pandas.isna(frame["validation.metrics.accuracy"][1])
 
 
-def test_a_time_that_is_none_is_missing() -> None:
-    """An imported document may hold any text."""
-    frame = to_frame(
-        [Entry({"id": "a", "created": "yesterday"}, Path("r")), Entry({"id": "b"}, Path("r"))]
-    )
-    assert frame["created"].isna().all()
+def test_a_time_that_pandas_cannot_read_is_missing(add: Add, root: Path) -> None:
+    """An imported document may hold any that ISO 8601 knows."""
+    document = add().document
+    history.open(root).store.insert({**document, "id": "other", "created": "9999-W01-1"})
+    frame = history.open(root).to_frame()
+    assert list(frame["created"].isna()) == [False, True]

@@ -1,6 +1,7 @@
 """What an entry keeps of the working tree that it was made in."""
 
 import hashlib
+import multiprocessing
 import os
 import shutil
 import subprocess
@@ -8,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from runner.config.schema import Run
+from runner.search.executors import Processes
 from runner.training import environment
 
 IDENTITY = {
@@ -43,8 +46,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for name in ("own.py", "sub/own.py"):
         (tmp_path / name).write_text("one\ntwo\n3\n")
     monkeypatch.chdir(tmp_path / "sub")
-    environment._git.cache_clear()
-    environment.uncommitted.cache_clear()
+    environment.git.cache_clear()
     return tmp_path
 
 
@@ -86,8 +88,7 @@ def test_the_diff_applies_whatever_the_users_settings_of_git_are(
     """Of the whole repository, byte for byte what it is without any; with a list before it."""
     (tree / ".git" / "info" / "attributes").write_text("*.py diff=upper\n")
     plain = environment.uncommitted(tree / "results")
-    environment._git.cache_clear()
-    environment.uncommitted.cache_clear()
+    environment.git.cache_clear()
     for key, value in settings.items():
         git("config", key, value)
     (tree / "new.py").write_text("")
@@ -109,6 +110,19 @@ def test_without_a_repository_there_is_nothing_to_tell(
 ) -> None:
     """And none is looked for above a folder that is no part of one."""
     monkeypatch.chdir(tmp_path)
-    environment._git.cache_clear()
-    environment.uncommitted.cache_clear()
+    environment.git.cache_clear()
     assert environment.uncommitted(tmp_path) is None
+
+
+def test_a_run_with_workers_records_the_code_as_it_is_when_it_begins(
+    tree: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """They import it anew, as jobs of a sweep do one after the other; a run is one state."""
+    monkeypatch.setattr(multiprocessing, "get_all_start_methods", lambda: ["spawn"])
+    found = []
+    for letter in "abc":
+        (tree / "own.py").write_text(letter)
+        if letter != "c":
+            Processes(Run()).shutdown()
+        found.append((environment.uncommitted(tree / "results") or "").count(f"+{letter}\n"))
+    assert found == [1, 1, 0]

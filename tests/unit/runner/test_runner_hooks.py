@@ -16,11 +16,13 @@ from history.files import held
 from history.manager import HistoryManager
 from history.store import Store
 from runner.config.schema import Run
+from runner.data.shared import Loaded
 from runner.hooks.purge import purge
 from runner.run.experiment import RunSummary, run_hooks
 from runner.run.identity import Identity
 from runner.run.pipeline import Done
 from runner.run.plan import Plan
+from runner.search.executors import Workers
 from runner.search.state import CHECKPOINT, Place, delete_search
 
 FINGERPRINT = "f" * 64
@@ -44,7 +46,7 @@ def search(root: Path, name: str = "mlp", fingerprint: str = FINGERPRINT) -> Pla
 def done(root: Path, place: Place, name: str = "mlp", **document: Any) -> Done:
     """A pipeline that has ended, its entry stored."""
     entry = stored(root, **{"pipeline": name, **document})
-    plan = Plan(name, Run(), pipeline(), Identity({}, {}), place, {}, 0.0)
+    plan = Plan(name, Run(), pipeline(), Identity({}, {}), place, Loaded("", {}, 0.0, 0))
     return Done(name, registry.manager("classification", root), entry, plan)
 
 
@@ -77,7 +79,7 @@ def test_hooks_run_in_their_order_and_purge_last(root: Path) -> None:
     called.clear()
     words, summary = ("purge", "b", "fail", "a"), RunSummary("r1", root)
     hooks = {word: {"_target_": f"{__name__}.note", "word": word} for word in words}
-    run_hooks(Run.model_validate({"hooks": {**hooks, "none": None}}), summary)
+    run_hooks(Run.model_validate({"hooks": {**hooks, "none": None}}), summary, Workers(Run()))
     assert called == ["r1 b", "r1 fail", "r1 a", "r1 purge"]
     assert (summary.failures, summary.exit_code) == (["hooks.fail: no"], 1)
 

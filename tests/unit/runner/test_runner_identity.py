@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 from runner_samples import MLP, pipeline, stored
 
+import runner.config.code
 import runner.run.identity
 from history import registry
 from runner import __version__
+from runner.config.code import modules
 from runner.config.schema import Run
+from runner.data.shared import Loaded
 from runner.run.identity import Identity, digest, identify
 from runner.run.plan import Plan, in_history
-from runner.run.sources import modules
 from runner.search.state import Place
 from runner.training import environment
 from runner.training.seeds import derive_seed
@@ -29,7 +31,8 @@ def identity(
     """Of a pipeline with these sections, this source of its code and these versions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "versions", lambda run: versions)
-        patch.setattr(runner.run.identity, "modules", lambda paths: {"own": source})
+        for room in (runner.config.code, runner.run.identity):
+            patch.setattr(room, "modules", lambda paths: {"own": source})
         return identify(run or Run(), pipeline(**sections), {"content": data}, "float32")
 
 
@@ -67,7 +70,7 @@ def test_another_round_of_hyperband_does_not_change_a_search() -> None:
     "given",
     [
         {"run": Run(seed=1)},
-        {"run": Run(threads=1)},
+        {"run": Run(threads=2)},
         {"run": Run(deterministic=True)},
         {"task": {"kind": "regression"}},
         {"model": {**MLP, "dropout": 0.1}},
@@ -229,7 +232,9 @@ PARTS: dict[str, Any] = {"data": "rows", "fit": {"epochs": 3}}
 def known(root: Path, run_id: str | None = None, *, reuse: bool = False) -> str | None:
     """The entry that makes running the pipeline `mlp` of these parts needless."""
     place = Place(root / "none", "", root)
-    plan = Plan("mlp", Run(reuse=reuse), pipeline(), Identity({}, PARTS), place, {}, 0.0)
+    plan = Plan(
+        "mlp", Run(reuse=reuse), pipeline(), Identity({}, PARTS), place, Loaded("", {}, 0.0, 0)
+    )
     manager = registry.manager("classification", root)
     entry = in_history(plan, manager, run_id)
     return None if entry is None else entry.id

@@ -16,12 +16,12 @@ import pandas as pd
 import pytest
 from matplotlib.image import imsave
 from runner_samples import data, pipeline
+from training_samples import bench
 
 from runner import models
 from runner.data import dataset
 from runner.data.dataset import Array, Dataset, Facts, Part, moments
 from runner.errors import ConfigError, DataError
-from runner.training.build import bench
 from runner.training.preflight import preflight
 
 

@@ -7,12 +7,15 @@ from typing import Any
 
 import keras
 import keras_tuner
+import numpy as np
 import pytest
 from runner_samples import pipeline
+from sklearn.gaussian_process import GaussianProcessRegressor
+from training_samples import bench
 
 from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
-from runner.search.oracles import Oracle, measured, new_oracle
+from runner.search.oracles import Oracle, measured, new_oracle, populate
 from runner.search.state import TrialResult
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -36,24 +39,32 @@ def new(tuner: str, recorded: Any = ()) -> Oracle:
     return oracle
 
 
-def step(oracle: Oracle) -> dict[str, Any]:
-    """The values of the next trial, which is told a score."""
-    trial = oracle.ask()
-    assert trial is not None
-    values = dict(trial.hyperparameters.values)
+def told_of(oracle: Oracle, number: int, late: int | None = None) -> Any:
+    """Tells a trial a score; its model has perhaps brought up another hyperparameter."""
+    hp = oracle.trials[f"{number:04}"].hyperparameters.copy()
+    values = dict(hp.values)
+    if late is not None:
+        hp.values["late"] = late
+        hp.Int("late", 1, 9, default=3)
     metrics = {"score": -((values["model.rate"] - 0.3) ** 2), "loss": 1.0}
     result = TrialResult(
-        trial_id=trial.trial_id,
+        trial_id=f"{number:04}",
         asked=values,
-        hyperparameters=trial.hyperparameters.get_config(),
+        hyperparameters=hp.get_config(),
         status="COMPLETED",
         metrics=metrics,
         best_step=2,
         started="",
         seconds=0.0,
     )
-    oracle.tell(trial, result)
+    trial = oracle.tell(result)
     assert (trial.score, trial.best_step, trial.status) == (metrics["score"], 2, "COMPLETED")
+
+
+def step(oracle: Oracle) -> dict[str, Any]:
+    """The values of the next trial, which is told a score."""
+    values = asked(oracle)
+    told_of(oracle, len(oracle.end_order))
     return values
 
 
@@ -66,7 +77,8 @@ def test_an_oracle_is_asked_and_told_and_leaves_nothing(
     oracle = new(tuner)
     drawn = [step(oracle)["model.rate"] for _ in range(3)]
     assert [*oracle.trials] == oracle.end_order == ["0000", "0001", "0002"]
-    assert oracle.best().trial_id == f"{min(range(3), key=lambda n: abs(drawn[n] - 0.3)):04}"
+    assert oracle.best is not None
+    assert oracle.best.trial_id == f"{min(range(3), key=lambda n: abs(drawn[n] - 0.3)):04}"
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
 
@@ -78,6 +90,96 @@ def test_bayesian_optimisation_draws_by_the_id_of_the_trial() -> None:
     for known in (1, 3):
         replaying = new("bayesian", {f"{number:04}": drawn[number] for number in range(known)})
         assert [step(replaying) for _ in range(known + 1)] == drawn[: known + 1]
+
+
+def asked(oracle: Oracle) -> dict[str, Any]:
+    trial = oracle.ask()
+    assert trial is not None
+    return dict(trial.hyperparameters.values)
+
+
+def test_bayesian_optimisation_expects_the_same_of_running_trials_whenever_it_began() -> None:
+    """What it asks for while others run is a function of those that have ended and of those."""
+    drawing, drawn = new("bayesian"), list[dict[str, Any]]()
+    drawn += [asked(drawing), asked(drawing)]
+    for told in range(4):
+        told_of(drawing, told)
+        drawn += [asked(drawing)]
+    replaying = new("bayesian", {f"{number:04}": drawn[number] for number in range(5)})
+    again = [asked(replaying), asked(replaying)]
+    for told in range(4):
+        told_of(replaying, told)
+        again += [asked(replaying)]
+    assert again == drawn
+
+
+def test_the_gaussian_process_predicts_what_scikit_learns_does() -> None:
+    """Bit for bit, at places that it knows too."""
+    oracle, draw = new("bayesian"), np.random.default_rng(1)
+    x, y = draw.random((12, 3)), draw.random(12)
+    oracle.gpr.fit(x, y)
+    for place in (*draw.random((50, 1, 3)), x[:1], x):
+        theirs = GaussianProcessRegressor.predict(oracle.gpr, place, return_std=True)
+        assert [part.tobytes() for part in oracle.gpr.predict(place)] == [
+            part.tobytes() for part in theirs
+        ]
+
+
+@pytest.mark.parametrize("tuner", ["random", "grid"])
+def test_what_was_told_changes_nothing_at_random_and_on_a_grid(tuner: str) -> None:
+    """Not even another hyperparameter that a model has brought up, nor what it has failed with."""
+    silent, telling = new(tuner), new(tuner)
+    expected = [asked(silent) for _ in range(8)]
+    found = []
+    for number in range(8):
+        found.append(asked(telling))
+        told_of(telling, number, late=number)
+    assert found == expected
+
+
+def test_what_has_come_up_since_begins_with_its_default() -> None:
+    """In a trial that goes on from one without it; Keras Tuner would draw it by chance."""
+    oracle = new("hyperband")
+    rates = [asked(oracle)["model.rate"] for _ in range(3)]
+    best = min(range(3), key=lambda number: abs(rates[number] - 0.3))
+    for number in range(3):
+        told_of(oracle, number, late=None if number == best else 7)
+    promoted = asked(oracle)
+    assert (promoted["tuner/trial_id"], promoted["late"]) == (f"{best:04}", 3)
+
+
+def layered(hp: Any, num_classes: int) -> keras.Model:
+    """A model function as Keras Tuner's guides write it: loops and branches, without scopes."""
+    model = keras.Sequential([keras.Input((4,))])
+    if hp.Choice("kind", ["plain", "deep"]) == "deep":
+        if hp.Boolean("wide"):
+            model.add(keras.layers.Dense(hp.Int("width", 200, 300), activation="relu"))
+        for layer in range(hp.Int("layers", 1, 3)):
+            model.add(keras.layers.Dense(hp.Int(f"units_{layer}", 8, 512, step=8)))
+    hp.Choice("other", ["no", "yes"])
+    with hp.conditional_scope("other", ["yes"]):
+        for time in range(hp.Int("times", 1, 2) or 0):
+            hp.Boolean(f"on_{time}")
+    if hp.Choice("broken", [False, True]):
+        raise ValueError("no such model")
+    model.add(keras.layers.Dense(num_classes, activation="softmax"))
+    model.compile(keras.optimizers.SGD(hp.Float("rate", 0.1, 1)), "sparse_categorical_crossentropy")
+    return model
+
+
+def test_what_loops_and_branches_bring_up_is_of_the_space_before_the_first_trial() -> None:
+    """So that the first trials draw it, too, however many are asked for before one has ended. A
+    model that cannot be built is its trial's failure. Nothing of it is left to chance.
+    """
+    space = populate(bench(pipeline(model={"_target_": f"{__name__}.layered"})))
+    assert [one["config"]["name"] for one in space["space"]] == [
+        "kind", "other", "times", "broken", "rate", "on_0",
+        "wide", "layers", "units_0", "on_1", "width", "units_1", "units_2",
+    ]  # fmt: skip
+    assert space["values"] == {
+        "kind": "plain", "other": "no", "broken": False, "rate": 0.1,
+        "wide": False, "layers": 1, "units_0": 8, "width": 200, "units_1": 8, "units_2": 8,
+    }  # fmt: skip
 
 
 def test_the_names_that_are_overridden_are_there() -> None:

@@ -9,9 +9,9 @@ import keras_tuner
 import numpy as np
 import pytest
 from runner_samples import pipeline
+from training_samples import bench
 
 from runner.errors import ConfigError
-from runner.training.build import bench
 from runner.training.preflight import preflight
 from runner.training.refit import _objective
 
@@ -232,7 +232,7 @@ def test_a_model_without_an_input_is_counted_once_rows_have_come() -> None:
     """Parameters by their shapes, bytes by their dtypes."""
     found: Any = checked("no_input")
     parameters = 4 * 5 + 5 + 5 * 3 + 3
-    assert found == (parameters, 4 * parameters)
+    assert found[:2] == (parameters, 4 * parameters)
 
 
 @pytest.mark.parametrize("returns", ["number", "dict"])
@@ -325,7 +325,8 @@ class Stepping(Loop):
 
 def test_default_values_that_a_fit_calls_a_failed_trial_are_one_alone() -> None:
     """Other values may do. (Keras Tuner itself needs a default model that can be built.)"""
-    assert checked("Choosy") == (4 * 3 + 3, 4 * (4 * 3 + 3))
+    found: Any = checked("Choosy")
+    assert found[:2] == (4 * 3 + 3, 4 * (4 * 3 + 3))
 
 
 class Choosy(Loop):

@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 from runner_samples import from_hydra, pipeline
+from training_samples import bench, loaded
 
 from runner.config.schema import Run
 from runner.config.space import declare
-from runner.run.rehearsal import ask_all, forecast
-from runner.search.oracles import Oracle, new_oracle
-from runner.training.build import bench
+from runner.run.rehearsal import forecast
+from runner.search.oracles import Oracle, ask_all, new_oracle, populate
+from runner.search.state import Size
 
 SPACES: dict[str, dict[str, Any]] = {
     "empty": {},
@@ -99,7 +100,7 @@ def test_the_shipped_experiments_are_counted(name: str) -> None:
     experiment = from_hydra(f"experiment={name}")
     counted = {}
     for pipeline_name, settings in experiment.pipelines.items():
-        ready = bench(settings)
-        found = forecast(experiment.run, ready, weights=1)
+        size = Size(1, 1, populate(bench(settings)))
+        found = forecast(experiment.run, settings, loaded(settings), size)
         counted[pipeline_name] = found[:2]
     assert counted == SHIPPED[name]

@@ -9,17 +9,19 @@ from typing import Any
 
 import keras_tuner
 import pytest
+from keras_tuner import HyperParameters
 from runner_samples import pipeline, read
 
 from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
 from runner.config.space import declare, hyperparameters, sample
+from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
-from runner.search import loop
+from runner.search.executors import Workers
 from runner.search.loop import search
-from runner.search.oracles import Oracle
 from runner.search.state import Place, TrialResult, read_marker
-from runner.training.refit import Validated
+from runner.training.validated import Validated
 
+DATA = Loaded("", {}, 0.0, 0)
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random", "max_trials": 8},
     "grid": {"kind": "grid"},
@@ -38,7 +40,7 @@ class Killed(BaseException):
     """Stands for SIGKILL."""
 
 
-class Trials:
+class Trials(Workers):
     """Stands for training: a trial's result is a pure function of its values."""
 
     def __init__(self) -> None:
@@ -46,9 +48,10 @@ class Trials:
         self.kill: tuple[str, int] = ("never", 0)  # before or after the result of a trial is there
         self.starved: int | None = None  # the trial with this number runs out of memory
 
-    def __call__(
-        self, _: Run, __: Pipeline, where: Place, trial_id: str, config: dict[str, Any]
-    ) -> TrialResult:
+    def submit(self, _: object, /, *task: Any, **__: Any) -> Any:
+        return super().submit(self.trial, *task[3:])
+
+    def trial(self, where: Place, trial_id: str, config: dict[str, Any]) -> TrialResult:
         self._perhaps("before", trial_id)
         self.ran.append(trial_id)
         values = config["values"]
@@ -79,18 +82,8 @@ class Trials:
 
 
 @pytest.fixture
-def trials(monkeypatch: pytest.MonkeyPatch) -> Trials:
-    made = Trials()
-
-    def populate(oracle: Oracle, _: object) -> None:
-        space = oracle.get_space()
-        declare({"model": SPACE}, space)
-        oracle.update_space(space)
-
-    monkeypatch.setattr(loop, "run_trial", made)
-    monkeypatch.setattr(loop, "bench", lambda _: None)
-    monkeypatch.setattr(loop, "populate", populate)
-    return made
+def trials() -> Trials:
+    return Trials()
 
 
 def place(folder: Path) -> Place:
@@ -102,22 +95,20 @@ def settings(tuner: str, **own: Any) -> Pipeline:
     return pipeline(tuner={**TUNERS[tuner], **own}, objective=objective)
 
 
-def run(folder: Path, tuner: str, seed: int = 1, **own: Any) -> tuple[Any, ...]:
+def run(workers: Workers, folder: Path, tuner: str, seed: int = 1, **own: Any) -> tuple[Any, ...]:
     """A search's trials, the best of them and its hyperparameters."""
-    made, marker = settings(tuner, **own), {"pipeline": "main"}
-    outcome = search(Run(seed=seed), made, place(folder), marker, lambda _: None)
+    made, marker, space = settings(tuner, **own), {"pipeline": "main"}, HyperParameters()
+    declare({"model": SPACE}, space)
+    known = space.get_config()
+    where = place(folder)
+    outcome = search(Run(seed=seed), made, where, marker, lambda _: None, workers, DATA, known)
     return outcome.record.trials, outcome.best, outcome.hyperparameters
 
 
 def files(folder: Path) -> dict[str, object]:
-    """All that a search has left, by path, but for what depends on how often it was started."""
+    """All that a search has left, by path."""
     paths = [path for path in (folder / "search").rglob("*") if path.is_file()]
-    found: dict[str, object] = {
-        path.relative_to(folder).as_posix(): path.read_bytes() for path in paths
-    }
-    oracle = json.loads((folder / "search" / "oracle.json").read_text())
-    del oracle["seed_state"]  # drawn anew for each trial of Bayesian optimisation
-    return {**found, "search/oracle.json": {**oracle, "tried_so_far": {*oracle["tried_so_far"]}}}
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -127,22 +118,22 @@ def test_a_search_killed_at_every_trial_ends_as_one_that_nobody_killed(
     """Before and after its result is there: the same trials, files and best, and what has ended
     never runs again.
     """
-    expected = run(tmp_path / "whole", tuner)
+    expected = run(trials, tmp_path / "whole", tuner)
     count = len(trials.ran)
     trials.ran.clear()
     for number in range(count):
         for when in ("before", "after"):
             trials.kill = (when, number)
             with pytest.raises(Killed):
-                run(tmp_path / "killed", tuner)
-    assert run(tmp_path / "killed", tuner) == expected
+                run(trials, tmp_path / "killed", tuner)
+    assert run(trials, tmp_path / "killed", tuner) == expected
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert trials.ran == [f"{number:04}" for number in range(count)]
 
 
 def test_the_synthetic_searches_are_worth_comparing(trials: Trials, tmp_path: Path) -> None:
     """A failure in each, promotions, a whole grid; the best checkpoint stays, Hyperband's all."""
-    rows = {tuner: run(tmp_path / tuner, tuner)[0] for tuner in TUNERS}
+    rows = {tuner: run(trials, tmp_path / tuner, tuner)[0] for tuner in TUNERS}
     for tuner, found in rows.items():
         assert [row["status"] for row in found].count("FAILED") == 1
         best = max((row for row in found if row["score"] is not None), key=lambda row: row["score"])
@@ -181,13 +172,13 @@ def test_a_damaged_file_is_made_again(
     """A trial whose result is lost runs again, the others do not; all else is written anew."""
     trials.kill = ("before", 3)
     with pytest.raises(Killed):
-        run(tmp_path, tuner)
+        run(trials, tmp_path, tuner)
     DAMAGES[damage](tmp_path / "search" / name)
     trials.kill = ("never", 0)
     trials.ran.clear()
-    found = run(tmp_path, tuner)
+    found = run(trials, tmp_path, tuner)
     assert trials.ran[:2] == (["0001", "0003"] if "result" in name else ["0003", "0004"])
-    assert found == run(tmp_path / "whole", tuner)
+    assert found == run(trials, tmp_path / "whole", tuner)
     assert files(tmp_path) == files(tmp_path / "whole")
 
 
@@ -196,12 +187,12 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(
     tuner: str, trials: Trials, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said, and the trial runs again."""
-    expected = run(tmp_path, tuner)
+    expected = run(trials, tmp_path, tuner)
     path = tmp_path / "search" / "trial_0001" / "result.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "asked": {**content["asked"], "model.units": 99}}))
     trials.ran.clear()
-    assert run(tmp_path, tuner) == expected
+    assert run(trials, tmp_path, tuner) == expected
     assert trials.ran == ["0001"]
     assert "trial 0001 runs again: its result is one of other values" in caplog.text
 
@@ -210,9 +201,9 @@ def test_a_replay_fits_no_gaussian_process(
     trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each fit costs half a second: what has ended is asked for as it was recorded."""
-    expected = run(tmp_path, "bayesian")
+    expected = run(trials, tmp_path, "bayesian")
     monkeypatch.delattr(keras_tuner.oracles.BayesianOptimizationOracle, "populate_space")
-    assert run(tmp_path, "bayesian") == expected
+    assert run(trials, tmp_path, "bayesian") == expected
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -220,16 +211,16 @@ def test_a_trial_that_ran_out_of_memory_counts_as_failed_until_the_next_start(
     tuner: str, trials: Trials, tmp_path: Path
 ) -> None:
     """Then all is as if the memory had been there, whatever was asked for after it meanwhile."""
-    expected = run(tmp_path / "whole", tuner)
+    expected = run(trials, tmp_path / "whole", tuner)
     trials.starved, first = 1, len(expected[0])
-    rows = run(tmp_path / "short", tuner)[0]
+    rows = run(trials, tmp_path / "short", tuner)[0]
     assert [row["trial_id"] for row in rows if row["status"] == "FAILED"] == ["0001", "0002"]
     trials.starved = None
     del trials.ran[:]
-    assert run(tmp_path / "short", tuner) == expected
+    assert run(trials, tmp_path / "short", tuner) == expected
     assert trials.ran[0] == "0001"
     assert len(trials.ran) < first
-    assert run(tmp_path / "short", tuner) == expected
+    assert run(trials, tmp_path / "short", tuner) == expected
     assert trials.ran.count("0001") == 1
 
 
@@ -239,7 +230,9 @@ def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
         ("random", "max_trials", (3, 6)),
         ("hyperband", "hyperband_iterations", (1, 2)),
     ):
-        few, many, again = (run(tmp_path / tuner, tuner, **{key: budgets[n]})[0] for n in (0, 1, 0))
+        few, many, again = (
+            run(trials, tmp_path / tuner, tuner, **{key: budgets[n]})[0] for n in (0, 1, 0)
+        )
         assert few == many[: len(few)] == again
         assert trials.ran == [row["trial_id"] for row in many]
         trials.ran.clear()
@@ -249,7 +242,7 @@ def test_seeds_of_runs_draw_different_trials(trials: Trials, tmp_path: Path) -> 
     """And the same seed the same ones."""
     for tuner in ("random", "bayesian"):
         one, same, other = (
-            [row["values"] for row in run(tmp_path / tuner / name, tuner, seed)[0]]
+            [row["values"] for row in run(trials, tmp_path / tuner / name, tuner, seed)[0]]
             for name, seed in (("a", 1), ("b", 1), ("c", 2))
         )
         assert one == same
@@ -260,9 +253,9 @@ def test_failures_in_a_row_end_a_search(trials: Trials, tmp_path: Path) -> None:
     """Counted over a restart; a higher limit goes on."""
     for _ in range(2):
         with pytest.raises(SearchError, match="1 trials failed one after the other"):
-            run(tmp_path, "random", max_consecutive_failed_trials=1)
+            run(trials, tmp_path, "random", max_consecutive_failed_trials=1)
     assert trials.ran == ["0000", "0001", "0002"]
-    assert len(run(tmp_path, "random", max_consecutive_failed_trials=2)[0]) == 8
+    assert len(run(trials, tmp_path, "random", max_consecutive_failed_trials=2)[0]) == 8
 
 
 def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:

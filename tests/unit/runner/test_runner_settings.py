@@ -8,6 +8,7 @@ from runner_samples import MLP, SECTIONS, from_files, pipeline, problems, read
 
 from runner.config.schema import (
     Data,
+    Executor,
     Fit,
     Hyperparameter,
     Model,
@@ -131,13 +132,16 @@ def test_what_is_right_passes(
         (Run, {"seed": -1}, "seed", "must be at least 0"),
         (Run, {"threads": 0}, "threads", "must be at least 1"),
         (Run, {"backend": "jax"}, "backend", "pip install '.[jax]'"),
+        (Executor, {"kind": "dask", "address": "tcp://host:1"}, "kind", "pip install '.[dask]'"),
     ],
 )
 def test_what_is_wrong_is_one_problem_at_its_key(
     schema: Any, given: dict[str, Any], key: str, words: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file that is missing or a backend that is not installed too, before anything starts."""
-    monkeypatch.setattr("runner.config.schema.find_spec", lambda name: name != "jax" or None)
+    monkeypatch.setattr(
+        "runner.config.schema.find_spec", lambda name: name not in ("jax", "distributed") or None
+    )
     [problem] = read(given, schema)[1]
     assert problem.where == f"here.{key}".rstrip(".")
     assert words in problem.what

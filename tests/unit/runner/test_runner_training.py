@@ -22,16 +22,15 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from runner_samples import pipeline
+from training_samples import bench, run_search, validated
 
 from history.files import held
 from runner.config.schema import Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
-from runner.search import loop
-from runner.search.loop import Progress, search
-from runner.search.oracles import populate
+from runner.search import oracles
+from runner.search.loop import Progress
 from runner.search.state import Place
-from runner.training.build import bench
-from runner.training.refit import Ranking, validate
+from runner.training.validated import Ranking
 
 RATES = {"hp": "Float", "min_value": 0.1, "max_value": 0.3}
 
@@ -94,8 +93,7 @@ def searched(
 ) -> list[dict[str, Any]]:
     """The trials of a search in a folder, as the history keeps them."""
     notify = (told if told is not None else []).append
-    marker = {"pipeline": "main"}
-    return search(Run(seed=seed), settings(**own), place(folder), marker, notify).record.trials
+    return run_search(Run(seed=seed), settings(**own), place(folder), notify).record.trials
 
 
 def kept(folder: Path) -> list[Path]:
@@ -210,7 +208,7 @@ def test_a_checkpoint_that_is_damaged_while_the_search_runs_stops_it(tmp_path: P
 
     made = settings(**HALVING)
     with pytest.raises(OSError, match=r"the same command makes it again: '.*weights\.h5'"):
-        search(Run(), made, place(tmp_path), {"pipeline": "main"}, damaging)
+        run_search(Run(), made, place(tmp_path), damaging)
     found = searched(tmp_path, **HALVING)
     assert [row["score"] for row in found] == [row["score"] for row in expected]
     assert all(progress.result.status == "COMPLETED" for progress in told)
@@ -245,6 +243,18 @@ def hungry(rate: float) -> keras.Model:
     return line(rate=rate)
 
 
+def populated_then(error: Exception) -> Callable[..., object]:
+    """Finds the space, and lets the model fail thereafter."""
+    populate = oracles.populate
+
+    def found(*given: Any) -> object:
+        space = populate(*given)
+        shortage.append(error)
+        return space
+
+    return found
+
+
 @pytest.mark.parametrize("kind", SHORTAGES)
 def test_a_trial_that_ran_out_of_memory_runs_again_at_the_next_start(
     kind: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
@@ -259,13 +269,9 @@ def test_a_trial_that_ran_out_of_memory_runs_again_at_the_next_start(
     shutil.rmtree(place(tmp_path).trial("0001"))
     real = SHORTAGES[kind]()
 
-    def starved(*given: Any) -> None:
-        populate(*given)
-        shortage.append(real)
-
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(loop, "populate", starved)
-        search(Run(), settings(**own), place(tmp_path), {"pipeline": "main"}, told.append)
+        patch.setattr(oracles, "populate", populated_then(real))
+        run_search(Run(), settings(**own), place(tmp_path), told.append)
     assert [(p.result.trial_id, p.result.status) for p in told] == [("0001", "FAILED")]
     assert type(real).__name__ in str(told[0].result.message)
     again: list[Progress] = []
@@ -302,8 +308,8 @@ def test_a_full_disk_ends_no_trial_and_leaves_no_part_of_a_file(full: Path, tmp_
     assert [*ours.iterdir()] == []
     made, best = settings(), keras_tuner.HyperParameters().get_config()
     with pytest.raises(OSError, match="No space left on device"):
-        validate(Run(), bench(made), best, Ranking("rmse", "min"), full, lambda *_: None)
-    assert [*full.iterdir()] == [ours]
+        validated(Run(), made, best, Ranking("rmse", "min"), full)
+    assert sorted(full.rglob("*")) == [full / "refit-0", ours]  # the caller's to delete
     subprocess.run(["mount", "-o", "remount,size=9m", full], check=True)
     [trial] = searched(elsewhere)
     assert trial["status"] == "COMPLETED"
@@ -330,9 +336,9 @@ def test_what_no_trial_would_escape_ends_the_search_and_fails_no_trial(
 ) -> None:
     """Once it is mended, the same search has nothing to forget."""
     own: dict[str, Any] = {"model": {"_target_": f"{__name__}.hungry", "rate": 0.25}}
-    ends = pytest.raises((ConfigError, keras_tuner.errors.FatalError))
+    ends = pytest.raises((ConfigError, SearchError), match="wrong for all")
     with pytest.MonkeyPatch.context() as patch, ends:
-        patch.setattr(loop, "populate", lambda *_: shortage.append(error(WRONG)))
+        patch.setattr(oracles, "populate", populated_then(error(WRONG)))
         searched(tmp_path, **own)
     assert place(tmp_path).results() == {}
     assert [row["status"] for row in searched(tmp_path, **own)] == ["COMPLETED"]
@@ -409,7 +415,7 @@ def test_refits_train_for_all_epochs_and_the_best_is_kept(
     made = settings(model=model, validation={"repeats": 3, **own})
     best = keras_tuner.HyperParameters().get_config()
     ranking = Ranking("rmse", "min")
-    found = validate(Run(), bench(made), best, ranking, tmp_path, lambda *_: None)
+    found = validated(Run(), made, best, ranking, tmp_path)
     losses = [refit["history"]["val_loss"] for refit in found.refits]
     errors = [refit["validation"]["rmse"] for refit in found.refits]
     assert [len(loss) for loss in losses] == [epochs] * 3

@@ -185,7 +185,7 @@ TYPED: list[tuple[list[str], list[str]]] = [
 ]  # fmt: skip
 
 HYDRAS: list[tuple[list[str], str]] = [  # in its words, in one line
-    (["-m", "+experiment=digits", "seed=1,2", "hydra/launcher=joblib"], "; pip install hydra-joblib-launcher"),
+    (["-m", "+experiment=digits", "seed=1,2", "hydra/launcher=ray"], "; pip install hydra-ray-launcher"),
     (["-m", "+experiment=digits", "seed=1,2", "hydra/sweeper=optuna"], "; pip install hydra-optuna-sweeper"),
     (["+experiment=group_without_slash"], "Could not find 'experiment/task/classification'"),
     (["+experiment=interpolation_unclosed"], "'${validation.epochs' full_key: fit.epochs"),
@@ -217,11 +217,12 @@ SWEPT: list[tuple[list[str], list[str]]] = [
     (["-m", "+experiment=digits", "tuner@pipelines.mlp.tuner=grid,rndom"], [
         "In 'config': Could not find 'tuner/rndom': unknown tuner 'rndom'; did you mean 'random'? (in 1 of 2 jobs: tuner@pipelines.mlp.tuner=rndom)",
     ]),
-    (["-m", "+experiment=digits", "threads=2,1", "seed=1,2"], [
-        "one process has one backend, threads and deterministic: start a run each (in 2 of 4 jobs, the first: threads=1 seed=1)",
+    # The process that answers all of this has others' trials run by workers already.
+    (["-m", "+experiment=digits", "executor=inline", "threads=2,1", "seed=1,2"], [
+        "one process has one backend and, with executor=inline, one number of threads and one deterministic: start a run each",
     ]),
-    (["-m", "+experiment=digits", "backend=tensorflow", "deterministic=false,true"], [
-        "one process has one backend, threads and deterministic: start a run each (in 1 of 2 jobs: deterministic=True)",
+    (["-m", "+experiment=digits", "executor=inline", "deterministic=false,true"], [
+        "one process has one backend and, with executor=inline, one number of threads and one deterministic: start a run each",
     ]),
     (["-m", "+experiment=digits", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
 ]  # fmt: skip

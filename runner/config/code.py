@@ -11,14 +11,25 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from history.files import sha256
+from history import config, files
 from runner import __version__
+from runner.config.schema import Pipeline
 
 INSTALLED = {"site-packages", "dist-packages"}
 STANDARD = Path(ast.__file__).parent
 # by version, in the environment
 RECORDED = {"keras", "keras_tuner", "sklearn", *sys.stdlib_module_names}
 LOOKED_AT: dict[Path, str] = {}  # SHA-256 of each file as it was when last looked at
+
+
+def code_of(pipeline: Pipeline) -> dict[str, str]:
+    """Return what identifies the code that a pipeline's trials run."""
+    return modules(
+        [
+            pipeline.model.target,
+            *config.foreign_code(pipeline.model_dump(exclude={"validation"})),
+        ]
+    )
 
 
 def modules(paths: Collection[str]) -> dict[str, str]:
@@ -36,10 +47,16 @@ def modules(paths: Collection[str]) -> dict[str, str]:
                 found["runner"] = __version__
             elif name not in found and (own or (path in named and top not in RECORDED)):
                 found[name] = LOOKED_AT[file] = (
-                    LOOKED_AT[file] if name in sys.modules and file in LOOKED_AT else sha256(file)
+                    LOOKED_AT[file]
+                    if name in sys.modules and file in LOOKED_AT
+                    else files.sha256(file)
                 )
-                package = name if file.stem == "__init__" else name.rpartition(".")[0]
-                waiting |= set(_imports(file.read_bytes(), package))
+                waiting.update(
+                    _imports(
+                        file.read_bytes(),
+                        package=name if file.stem == "__init__" else name.rpartition(".")[0],
+                    )
+                )
     return dict(sorted(found.items()))
 
 

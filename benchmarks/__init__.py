@@ -1,0 +1,1 @@
+"""What things cost: `python -m benchmarks` measures it all and prints README's table."""

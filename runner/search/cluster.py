@@ -1,0 +1,216 @@
+"""Trials and refits on the machines of a Dask cluster, whose scheduler and workers are started with
+Dask's own commands.
+
+A Dask worker trains nothing itself: its event loop draws from the random state that Keras takes its
+seeds from. For each run it keeps a process, a node, that gives tasks to workers of its machine as
+is done on one machine alone (executors.Processes), so that one that dies costs its task alone. What
+a lost machine was doing, Dask gives to another.
+"""
+
+import json
+import logging
+import multiprocessing
+import os
+import pickle
+import platform
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import CancelledError, ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import replace
+from multiprocessing import managers
+from pathlib import Path
+from typing import Any
+
+import distributed
+
+from runner import __version__
+from runner.config import schema, secrets
+from runner.errors import DataError, ExperimentError, InputError, WorkerDied
+from runner.search import tasks, worker
+from runner.search.executors import Processes
+from runner.training import environment
+
+log = logging.getLogger("runner")
+
+FAR = (tasks.trial, tasks.refit, environment.devices)  # what Dask workers do
+PATIENCE = 5  # seconds until a scheduler that does not answer is taken for gone
+IDLE = 60  # seconds without a task, after which a node ends
+# what of the environment decides numbers; Dask sets some of it for its workers
+DECIDING = ("OMP_", "MKL_", "OPENBLAS_", "TF_", "XLA_FLAGS", "JAX_", "PYTHONHASHSEED")
+
+# --- where the run was started
+
+
+class Dask(Processes):
+    """The workers of a Dask scheduler, and one of this machine for all that is not theirs to do."""
+
+    def __init__(self, run: schema.Run) -> None:
+        assert isinstance(run.executor, schema.DaskExecutor)
+        self.address, self._slots, self.known = run.executor.address, 1, -1
+        # a lost scheduler is told by us
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
+        try:
+            where = self.address
+            if "://" not in where:
+                where = json.loads(Path(where).read_text())["address"]
+            self.client: Any = distributed.Client(  # type: ignore[no-untyped-call]
+                where, timeout=PATIENCE, set_as_default=False
+            )
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise InputError(
+                f"executor.address: no Dask scheduler answers at {self.address}: {error}. Start "
+                "one with `dask scheduler`, and its workers with `dask worker`"
+            ) from error
+        super().__init__(run, slots=1)
+        self.threads = ThreadPoolExecutor(10_000, "task")  # which wait
+        told = {key: value for key, value in os.environ.items() if key.startswith(DECIDING)}
+        origin = pickle.dumps((run, str(Path.cwd()), told, secrets.known(), logging.root.level))
+        self.origin = (os.urandom(8), run.backend, versions(run.backend), origin)
+        _ = self.slots  # which says how many there are
+
+    @property
+    def slots(self) -> int:
+        """How many threads the Dask workers have, now."""
+        with suppress(OSError):  # the scheduler is gone, as the tasks tell
+            threads = (
+                sum(self.client.nthreads().values())
+                if self.client.status == "running"
+                else self.known
+            )
+            if threads != self.known:
+                more = "" if threads else ": waiting for one, of `dask worker`"
+                log.info("%d threads of Dask workers at %s%s", threads, self.address, more)
+            self.known = threads
+        return self.known
+
+    def answer(self, function: Callable[..., object], arguments: Sequence[object]) -> worker.Answer:
+        if function not in FAR:
+            return super().answer(function, arguments)
+        executor, task = self.client.get_executor(pure=False), pickle.dumps((function, arguments))
+        try:
+            return executor.submit(on_worker, *self.origin, task).result()  # type: ignore[no-any-return]
+        except (CancelledError, distributed.client.ClosedClientError):
+            raise ExperimentError(
+                f"the Dask scheduler at {self.address} is gone; finished trials are kept: re-run "
+                "the same command to resume"
+            ) from None
+        except distributed.KilledWorker as error:
+            raise WorkerDied(str(error)) from error
+        except (ImportError, RuntimeError) as error:
+            raise ExperimentError(
+                f"the Dask scheduler at {self.address}, or a worker of it: "
+                f"{error.__cause__ or error}; all of them need the same packages"
+            ) from error
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.client.close(timeout=PATIENCE)
+        super().shutdown()
+
+
+def versions(backend: str) -> dict[str, str]:
+    """Return what must be the same on all machines."""
+    python, packages = platform.python_version()[:4], environment.versions(backend)
+    return {"runner": __version__, "Python": python, **packages}
+
+
+# --- on a machine with a Dask worker
+
+nodes: dict[bytes, "Node"] = {}  # by run
+lock = threading.Lock()
+
+
+def on_worker(
+    key: bytes, backend: str, expected: Mapping[str, str], origin: bytes, task: bytes
+) -> worker.Answer:
+    """Do a task, in a thread of a Dask worker.
+
+    Args:
+        key: of the run.
+        backend: of Keras.
+        expected: the versions by which the others are pickled.
+        origin: the run's settings, and what a node begins with.
+        task: a function and its arguments.
+
+    Raises:
+        ExperimentError: this machine is not as it must be.
+    """
+    here: Any = distributed.get_worker()
+    found = versions(backend)
+    if differ := [f"{n} {found[n]}, not {v}" for n, v in expected.items() if found[n] != v]:
+        raise ExperimentError(f"the Dask worker on {platform.node()} has {'; '.join(differ)}")
+    with lock:
+        node = nodes[key] = nodes.get(key) or Node(here, *pickle.loads(origin))
+        node.tasks.add(name := here.get_current_task())
+    try:
+        return node.workers.answer(*pickle.loads(task))  # type: ignore[no-any-return]
+    except (EOFError, ConnectionError):  # the node is gone, or the task is not wanted any more
+        nodes.pop(key, None)
+        raise distributed.Reschedule from None
+    finally:
+        node.tasks.discard(name)
+        node.used = time.monotonic()
+
+
+class Node(managers.BaseManager):
+    """A process that has the workers of this machine for one run."""
+
+    def __init__(self, here: Any, run: schema.Run, folder: str, *given: Any) -> None:
+        try:
+            os.chdir(folder)
+        except OSError as error:
+            raise ExperimentError(
+                f"the Dask worker on {platform.node()} cannot enter {folder}, where the run was "
+                f"started ({error.strerror}): start runs in a folder that all machines share"
+            ) from error
+        multiprocessing.current_process().daemon = False  # one that is may have no children
+        super().__init__(ctx=multiprocessing.get_context("spawn"))
+        self.start(begin, (folder, *given))
+        self.here, self.tasks, self.used = here, set[str](), time.monotonic()
+        self.workers: Any = self.Local(run, here.state.nthreads)  # type: ignore[attr-defined]  # by register()
+        threading.Thread(target=self._watch, daemon=True).start()
+
+    def _watch(self) -> None:
+        """End the process once nobody wants what it does: Dask cannot end a task that runs."""
+        known = self.here.state.tasks
+        while (
+            self.here.status.name in ("running", "paused")
+            and (self.tasks or time.monotonic() - self.used < IDLE)
+            and all(name in known and known[name].state == "executing" for name in [*self.tasks])
+        ):
+            time.sleep(1)
+        with lock:
+            for key in [key for key, node in nodes.items() if node is self]:
+                del nodes[key]
+        self.shutdown()
+
+
+class Local(Processes):
+    """What a node has: workers that share the data, which is loaded once on each machine."""
+
+    def answer(self, function: Callable[..., object], arguments: Sequence[Any]) -> worker.Answer:
+        if function in (tasks.trial, tasks.refit):
+            run, pipeline, given, *rest = arguments
+            with lock:
+                loading = self.data(pipeline)
+            try:
+                if loading.result().content != given.content:
+                    raise DataError("the data is not what the run was planned with")
+            except DataError as error:
+                raise DataError(f"{error} (on {platform.node()})") from error
+            arguments = (run, pipeline, replace(loading.result(), code=given.code), *rest)
+        return super().answer(function, arguments)
+
+
+Node.register("Local", Local, exposed=("answer",))
+
+
+def begin(folder: str, told: Mapping[str, str], known: Mapping[str, str], level: int) -> None:
+    """Make this process a node, as the one is that the run was started by."""
+    worker.stay(known, level)
+    sys.path.insert(0, folder)  # the user's code
+    for name in [name for name in os.environ if name.startswith(DECIDING)]:
+        del os.environ[name]
+    os.environ |= told

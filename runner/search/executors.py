@@ -1,0 +1,306 @@
+"""Where trials and refits run: in this process, or in workers, processes of this machine that stay
+for a whole run. Everything above sees a concurrent.futures.Executor.
+
+With workers, this process imports neither Keras nor a backend nor the user's code. They are forked
+from a server that has imported Keras once (preload.py).
+"""
+
+import functools
+import logging
+import multiprocessing
+import os
+import queue
+import signal
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
+from itertools import cycle, islice
+from multiprocessing import forkserver
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import joblib
+
+from runner import Interrupted
+from runner.config import schema, secrets
+from runner.data.dataset import available
+from runner.data.shared import KEPT, Loaded
+from runner.errors import WorkerDied
+from runner.search import tasks, worker
+from runner.search.state import Asked, Values
+from runner.training import environment
+
+log = logging.getLogger("runner")
+T = TypeVar("T")
+
+DEATHS = 3  # of workers, after which a task counts as their cause
+MOMENT = 0.2  # seconds, until a signal that ended a worker has reached this process, too
+GROWTH = 1.5  # times the memory that it had after its first task: a worker is renewed
+LEAST = 10**9  # bytes of memory that each worker may have, and that must be free for it
+VISIBLE = "CUDA_VISIBLE_DEVICES"
+# where others use a graphics processor too, each takes of its memory what it needs, instead of all
+FRUGAL = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+
+
+def start(run: schema.Run) -> "Workers":
+    """Return what runs the tasks of a run; to be used in a `with`, which ends it."""
+    if isinstance(run.executor, schema.DaskExecutor):
+        from runner.search.cluster import Dask  # an extra
+
+        return Dask(run)
+    if isinstance(run.executor, schema.ProcessesExecutor):
+        return Processes(run)
+    environment.prepare(run)
+    return Workers(run)
+
+
+class Workers(Executor):
+    """What runs tasks; this one in this process, one after the other, as they are submitted."""
+
+    def __init__(self, run: schema.Run) -> None:
+        self.run = run
+        self._data: dict[str, tuple[Future[Loaded], IO[bytes] | None]] = {}
+
+    @property
+    def slots(self) -> int:
+        """How many tasks can run at the same time, now."""
+        return 1
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **_: Any) -> Future[T]:
+        """Run a task; its arguments and what it returns are plain data, or sections of a config."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(function(*arguments))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+    def tell_idle(self, most: int | None, key: str) -> None:
+        """Say it where no more than so many tasks are run at the same time, by a key of the config,
+        so that workers stay idle.
+        """
+        if most is not None and (idle := self.slots - most) > 0:
+            log.info("%d of %d workers stay idle: %s=%d", idle, self.slots, key, most)
+
+    def oracle(self, *arguments: Any) -> Any:
+        """Return a search's oracle, a `runner.search.oracles.Session`."""
+        from runner.search.oracles import Session
+
+        return Session(*arguments)
+
+    def data(self, pipeline: schema.Pipeline) -> Future[Loaded]:
+        """Return a pipeline's data, which is loaded once for all that have the same. What no longer
+        fits beside newer data is loaded again.
+        """
+        key = repr((pipeline.task.kind, pipeline.data))
+        if key not in self._data:
+            shared = self._memory()
+            path = shared and Path(f"/proc/{os.getpid()}/fd/{shared.fileno()}")
+            self._data[key] = self.submit(tasks.load, pipeline, path), shared
+        for old in [*self._data][:-1]:
+            ended = [future for future, _ in self._data.values() if future.done()]
+            if old != key and sum(f.result().size for f in ended if not f.exception()) > KEPT:
+                del self._data[old]
+        return self._data[key][0]
+
+    def _memory(self) -> IO[bytes] | None:
+        """Return a file in memory that others can open, which is gone with its last reference; None
+        where there is nobody, or no such.
+        """
+        return None
+
+
+def serve(run: schema.Run) -> Any:
+    """Start the server that workers are forked from, unless there is one, and return what makes
+    them. It needs some seconds, during which this process can do other things.
+    """
+    environment.claim(run)
+    os.environ |= {"KERAS_BACKEND": run.backend, "RUNNER_PID": str(os.getpid())}
+    methods = multiprocessing.get_all_start_methods()
+    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    if context.get_start_method() == "forkserver":
+        context.set_forkserver_preload(["runner.search.preload"])
+        forkserver.ensure_running()
+    return context
+
+
+def how_many(threads: int, told: int | str, devices: Sequence[str]) -> int:
+    """Return how many workers there are: unless told, one for each graphics processor or, without
+    any, as many as have cores and memory, those of the control group that this process is in.
+    """
+    cores, workers = joblib.cpu_count(), told
+    if not isinstance(workers, int):
+        workers = len(devices) or max(1, int(min(cores // threads, available() / LEAST)))
+    if (idle := cores - workers * threads) > 0:
+        log.info(
+            "%d of %d cores stay idle: executor.workers=%d, threads=%d",
+            idle,
+            cores,
+            workers,
+            threads,
+        )
+    return workers
+
+
+class Processes(Workers):
+    """Workers of this machine, each of which runs one task at a time."""
+
+    def __init__(self, run: schema.Run, slots: int | None = None) -> None:
+        super().__init__(run)
+        settings, devices = run.executor, environment.graphics()
+        assert not isinstance(settings, schema.InlineExecutor)
+        self.settings = settings
+        self._slots = slots or how_many(run.threads, getattr(settings, "workers", "auto"), devices)
+        self.context = serve(run)
+        environment.git.cache_clear()
+        self.begin = (run, secrets.known(), logging.root.level)
+        shared = FRUGAL if self._slots > len(devices) else {}
+        own = [*islice(cycle(devices or [None]), self._slots)]
+        self.all = [Slot(self, shared | ({VISIBLE: one} if one else {})) for one in own]
+        self.idle: queue.LifoQueue[Slot] = queue.LifoQueue()  # a warm one comes first
+        self.idle.queue.extend(reversed(self.all))
+        self.threads = ThreadPoolExecutor(self._slots, "slot")
+        self.consulted = Slot(self, shared)  # has the oracle
+        self.ended = False
+
+    @property
+    def slots(self) -> int:
+        return self._slots
+
+    def submit(self, function: Callable[..., T], /, *arguments: Any, **_: Any) -> Future[T]:
+        """Run a task in a worker. One that dies is replaced, and its task begins anew; a task that
+        three die of raises WorkerDied, and so does one that takes too long three times.
+        """
+        return self.threads.submit(lambda: self.answer(function, arguments).result())
+
+    def answer(self, function: Callable[..., object], arguments: Sequence[object]) -> worker.Answer:
+        """Run a task, and wait for what comes of it; see submit."""
+        slot = self.idle.get()
+        try:
+            return slot.run(function, arguments)
+        finally:
+            self.idle.put(slot)
+
+    def oracle(self, *arguments: Any) -> Any:
+        return Consulted(self.consulted, *arguments)
+
+    def go_on(self) -> None:
+        """Raise EOFError if this is to end."""
+        if self.ended or Interrupted.by:
+            raise EOFError
+
+    def _memory(self) -> IO[bytes] | None:
+        return os.fdopen(os.memfd_create("data"), "rb") if hasattr(os, "memfd_create") else None
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        self.ended = True
+        self.threads.shutdown(wait=False, cancel_futures=True)
+        if Interrupted.by and (server := vars(forkserver._forkserver)["_forkserver_pid"]):
+            os.kill(server, signal.SIGKILL)  # it may still import, and threads wait for it
+        for slot in (*self.all, self.consulted):
+            slot.end()
+
+
+class Slot:
+    """A worker, and those that replace it."""
+
+    def __init__(self, workers: Processes, own: dict[str, str]) -> None:
+        self.workers, self.given = workers, (*workers.begin, {**os.environ, **own})
+        self.pool: ProcessPoolExecutor | None = None
+        self.process: Any = None
+        self.limit = 0.0  # bytes of memory, as soon as it is known
+
+    def run(
+        self,
+        function: Callable[..., object],
+        arguments: Sequence[object],
+        anew: Sequence[object] | None = None,
+    ) -> worker.Answer:
+        """Run a task; see Processes.submit. A worker that is new gets the arguments `anew`."""
+        settings = self.workers.settings
+        timeout = settings.trial_timeout if function is tasks.trial else None
+        for left in reversed(range(DEATHS)):
+            try:
+                given = anew if anew and self.pool is None else arguments
+                answer = self._once(function, given, timeout)
+                break
+            except WorkerDied as death:
+                time.sleep(MOMENT)
+                self.workers.go_on()
+                if not left:
+                    raise WorkerDied(f"{DEATHS} workers died of it, the last: {death}") from None
+                log.warning("a worker died: %s; its task begins anew", death)
+        usual = max(LEAST, GROWTH * answer.memory)
+        self.limit = self.limit or (settings.max_memory or 0) * 1e9 or usual
+        if answer.memory > self.limit and not anew:
+            self.end()
+        return answer
+
+    def _once(
+        self, function: Callable[..., object], arguments: Sequence[object], timeout: float | None
+    ) -> worker.Answer:
+        try:
+            return (
+                (self.pool or self._begin()).submit(worker.do, function, arguments).result(timeout)
+            )
+        except TimeoutError:
+            cause = f"it took longer than {timeout:g} s (executor.trial_timeout)"
+        except (BrokenProcessPool, EOFError, OSError):
+            if self.pool is not None:
+                self.pool.shutdown()  # how it ended is to be asked by one thread at a time
+            cause = _end_of(self.process)
+        self.end()
+        raise WorkerDied(cause)
+
+    def _begin(self) -> ProcessPoolExecutor:
+        """Start a worker: a pool of one, as in a larger one all fail with the first that dies."""
+        self.workers.go_on()
+        self.pool = ProcessPoolExecutor(1, self.workers.context, worker.begin, self.given)
+        pid, self.limit = self.pool.submit(os.getpid).result(), 0.0
+        self.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+        self.workers.go_on()
+        return self.pool
+
+    def end(self) -> None:
+        """End the worker, if there is one."""
+        pool, process, self.pool, self.process = self.pool, self.process, None, None
+        if process is not None:
+            process.kill()
+        if pool is not None:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _end_of(process: Any) -> str:
+    """Say how a worker ended, or what else has become of it."""
+    if process is None:
+        return "it could not be started"
+    process.join(1)
+    code = process.exitcode
+    if code is None or code >= 0:
+        return f"it ended with exit code {code}"
+    return f"{signal.Signals(-code).name} ended it{' (out of memory?)' * (code == -9)}"
+
+
+class Consulted:
+    """A search's oracle, which stands in a worker of its own: Keras Tuner imports Keras, and that a
+    backend. Where one dies, another is asked and told the same again, to the same answers.
+    """
+
+    def __init__(
+        self, slot: Slot, run: schema.Run, pipeline: schema.Pipeline, space: Any, recorded: Any
+    ) -> None:
+        self.slot, self.values = slot, dict[str, Values](recorded)
+        self.begun, self.calls = (run, pipeline, space, self.values), list[tuple[Any, ...]]()
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return functools.partial(self._call, name)
+
+    def _call(self, *call: Any) -> Any:
+        self.calls.append(call)
+        anew = self.begun, self.calls
+        known = anew if len(self.calls) == 1 else (None, [call])
+        answer = self.slot.run(tasks.consult, known, anew).result()
+        if isinstance(answer, Asked):  # so that it need not be drawn again
+            self.values[answer.trial_id] = answer.hyperparameters["values"]
+        return answer

@@ -1,0 +1,121 @@
+"""What the refits of a pipeline came to. Nothing here needs Keras."""
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from history import files
+from history.ranking import PARTS, Direction, merit
+from runner.config.schema import Objective
+
+# By how much of itself the objective of refits may be worse than that of the trial: a loss varies
+# more than an accuracy does. By how many deviations, where there are several. And by how much it
+# may be worse than their own training reported, by the same weights.
+FAR = {"max": 0.3, "min": 0.7}
+DEVIATIONS = 4
+NEAR = 0.1
+
+
+@dataclass(frozen=True)
+class Ranking:
+    """The validation metric that decides which repeat's model is kept."""
+
+    metric: str
+    direction: Direction
+
+
+@dataclass(frozen=True)
+class Refit:
+    """One refit: its row, as Entry.refits gives it, of its seed, its metrics by the parts that are
+    held out, and its curves as `history`; and its artefacts.
+    """
+
+    row: files.JsonObject
+    reached: float | None  # of the search's objective, on validation rows as they are
+    files: dict[str, Path]
+
+
+@dataclass(frozen=True)
+class Validated:
+    """All repeats of a refit. `files` are the artefacts of the one that is kept."""
+
+    refits: list[files.JsonObject]
+    reached: list[float | None]
+    kept: int
+    files: dict[str, Path]
+    seconds: float
+
+    @classmethod
+    def of(
+        cls, made: Sequence[Refit], ranking: Ranking, folder: Path, seconds: float
+    ) -> "Validated":
+        """Return what repeats come to. The best on the validation rows is kept, the first of
+        equals, whose artefacts go to the folder; those of the others are for the caller to delete.
+        """
+        merits = [
+            merit(refit.row["validation"][ranking.metric], ranking.direction) for refit in made
+        ]
+        kept, rows = merits.index(max(merits)), [refit.row for refit in made]
+        found = {name: at.replace(folder / at.name) for name, at in made[kept].files.items()}
+        found["history"] = folder / "history.json"
+        found["history"].write_bytes(files.to_json(rows))
+        return cls(rows, [refit.reached for refit in made], kept, found, seconds)
+
+    @property
+    def parts(self) -> list[str]:
+        """The parts that are held out: validation, perhaps test."""
+        return [part for part in PARTS if part in self.refits[0]]
+
+    def summary(self, part: str) -> dict[str, dict[str, float]]:
+        """Return mean and sample standard deviation of each metric over the repeats; no deviation
+        of a single one.
+        """
+        rows = [refit[part] for refit in self.refits]
+        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        return {
+            "metrics": {name: statistics.fmean(values) for name, values in columns.items()},
+            "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},
+        }
+
+    def doubt(self, objective: Objective, best: Mapping[str, Any]) -> str | None:
+        """Say what no noise explains: refits that are far worse than the trial that they repeat, or
+        than their own training reported. None where there is nothing to say.
+
+        Args:
+            objective: of the search.
+            best: the trial's row.
+        """
+        name, sense = objective.name, objective.sense
+        reached = [value for value in self.reached if value is not None]
+        if not reached:
+            return None
+        noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
+        # After its best epoch the trial may have become worse, as refits may that train for all.
+        late = [v for told in best["history"] for v in told.get(name, [])[best["best_epoch"] :]]
+        worst = min(late or [best["score"]], key=lambda value: merit(value, sense))
+        pairs = [
+            ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise),
+            *(
+                ("their own training", refit["history"][name][-1], value, NEAR, 0.0)
+                for refit, value in zip(self.refits, self.reached, strict=True)
+                if value is not None and refit["history"].get(name)
+            ),
+        ]
+        for who, expected, value, share, noise in pairs:
+            gap = merit(expected, sense) - merit(value, sense)
+            if gap > max(noise, share * max(abs(expected), abs(value))):
+                return (
+                    f"{name} is {value:.5g} for the refits, and was {expected:.5g} in {who}; what "
+                    "a `fit` of your own does to the rows, a layer of the model must do; more "
+                    "repeats (validation.repeats) tell chance from fault"
+                )
+        return None
+
+
+def _deviation(values: list[float]) -> float:
+    return statistics.stdev(values) if np.isfinite(values).all() else math.nan

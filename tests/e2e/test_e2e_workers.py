@@ -1,0 +1,276 @@
+"""Workers for real: killed, interrupted, ended with the run; and they never change a result."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import killing
+import pytest
+from e2e_samples import (
+    REPOSITORY,
+    entries,
+    finish,
+    history,
+    interruptible,
+    run,
+    told,
+    trials,
+    wait_until,
+    write,
+)
+
+pytestmark = pytest.mark.e2e
+
+CODE = """
+import ctypes
+import os
+import signal
+import sys
+import time
+
+import keras
+import keras_tuner
+import numpy as np
+
+
+def at(place):
+    '''Says where the work is, and stays there if that is asked for.'''
+    if os.environ.get("HOLD") == place:
+        open(f"at-{place}", "w").close()
+        time.sleep(60)
+
+
+def data(rows=60):
+    at("plan")
+    x = np.random.default_rng(0).random((rows, 4))
+    return x, np.array(["a", "b"])[(x[:, 0] > 0.5).astype(int)]
+
+
+def type_name(value):
+    return type(value).__name__
+
+
+def hook(run):
+    at("hook")
+
+
+class Own(keras_tuner.HyperModel):
+    '''Trains nothing in a search, but what it scores depends on the seed.'''
+
+    def __init__(self, num_classes):
+        super().__init__()
+        self.classes = num_classes
+
+    def build(self, hp):
+        hp.Int("units", 1, 64)
+        hp.Float("rate", 0.0, 1.0)
+        model = keras.Sequential([keras.layers.Dense(self.classes, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        return model
+
+    def fit(self, hp, model, x, y, callbacks, **kwargs):
+        at("search" if "BestEpoch" in map(type_name, callbacks) else "refit")
+        model(x[:1])
+        return float(np.sin(hp.get("units")) + hp.get("rate") + np.random.rand())
+"""
+EXPERIMENT = """# @package _global_
+defaults: [/task: classification, /tuner: random, _self_]
+objective: {name: score, direction: max}
+data: {_target_: own.data}
+model: {_target_: own.Own}
+tuner: {max_trials: 4}
+validation: {repeats: 1}
+hooks: {own: {_target_: own.hook}}
+executor: {workers: 2}
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path, own_py=CODE, conf__experiment__own_yaml=EXPERIMENT)
+    return tmp_path
+
+
+def alone(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
+    """The command as the head of a session of its own, whose processes can be told."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "runner", "+experiment=own", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=interruptible,
+    )
+
+
+def all_gone(session: int, seconds: float = 5) -> dict[int, str]:
+    """The processes of a session that are there after so many seconds: none, as soon as it can."""
+    end = time.monotonic() + seconds
+    while (left := killing.living(session)) and time.monotonic() < end:
+        time.sleep(0.05)
+    return left
+
+
+def held(folder: Path, place: str, process: "subprocess.Popen[str]") -> None:
+    wait_until((folder / f"at-{place}").exists, process)
+
+
+@pytest.mark.parametrize(
+    ("number", "whole"),
+    [(signal.SIGINT, True), (signal.SIGTERM, True), (signal.SIGHUP, False)],
+)
+def test_a_signal_ends_all_processes_at_once_wherever_they_are(
+    number: signal.Signals, whole: bool, folder: Path
+) -> None:
+    """Sent to the run alone, or to all of them as a terminal does: nothing is left of it, no trace
+    is shown, and the same command goes on from there.
+    """
+    for place in ("plan", "search", "refit", "hook"):
+        process = alone(folder, HOLD=place)
+        held(folder, place, process)
+        (os.killpg if whole else os.kill)(process.pid, number)
+        assert all_gone(process.pid) == {}
+        _, err = process.communicate()
+        assert process.returncode == 128 + number
+        assert "Trace" not in err
+        assert "died" not in err
+        assert "re-run the same command to resume" in err.splitlines()[-1]
+        (folder / f"at-{place}").unlink()
+    done = finish(alone(folder))
+    assert done.exit_code == 0, done.err
+    assert "taken over from the history" in done.err
+    [entry] = entries(folder).values()
+    assert entry["search"]["trials"] == {"total": 4, "completed": 4, "failed": 0}
+
+
+def test_no_process_outlives_a_run_that_is_killed_and_keras_is_the_workers_alone(
+    folder: Path,
+) -> None:
+    """While the server that workers come from imports it, too."""
+    process = alone(folder, HOLD="search")
+    held(folder, "search", process)
+    maps = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in killing.living(process.pid)}
+    assert "libtensorflow" not in maps.pop(process.pid)
+    assert len([text for text in maps.values() if "libtensorflow" in text]) >= 3
+    process.kill()
+    assert all_gone(process.pid) == {}
+    process.communicate()
+    process = alone(folder)
+    wait_until(lambda: len(killing.living(process.pid)) > 1, process)
+    process.kill()
+    assert all_gone(process.pid) == {}
+    process.communicate()
+
+
+DEADLY = """
+import ctypes
+import os
+import signal
+import time
+
+import keras
+import keras_tuner
+import numpy as np
+
+ENDS = {
+    "fine": lambda: None,  # the default, which is tried before
+    "segfault": lambda: ctypes.string_at(0),
+    "killed": lambda: os.kill(os.getpid(), signal.SIGKILL),
+    "leaves": lambda: os._exit(3),
+    "hangs": lambda: time.sleep(300),
+    "always": lambda: os.kill(os.getpid(), signal.SIGBUS),
+    "raises": lambda: exit("enough"),
+}
+
+
+class Deadly(keras_tuner.HyperModel):
+    def build(self, hp):
+        hp.Choice("how", [*ENDS])
+        model = keras.Sequential([keras.layers.Dense(3, "softmax")])
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        return model
+
+    def fit(self, hp, model, *args, **kwargs):
+        model(np.zeros((1, 4)))
+        how = hp.get("how")
+        known = os.path.exists("log") and how in open("log").read().split()
+        with open("log", "a") as log:
+            print(how, file=log)
+        if os.environ.get("DEADLY") and (how in ("always", "raises") or not known):
+            ENDS[how]()
+        return float(np.random.rand())
+"""
+SEARCHED = """# @package _global_
+defaults: [/task: classification, /data: iris, /tuner: grid, _self_]
+objective: {name: score, direction: max}
+model: {_target_: deadly.Deadly}
+validation: {repeats: 1}
+hooks: {purge: null}
+"""
+
+
+def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Path) -> None:
+    """By whatever end, or by the time that it takes: to the score that it has without; one that
+    three workers die of has failed, and is tried again by the next start.
+    """
+    write(tmp_path, deadly_py=DEADLY, conf__experiment__deadly_yaml=SEARCHED)
+    arguments = ["+experiment=deadly", "executor.workers=2", "executor.trial_timeout=20"]
+    done = run(tmp_path, *arguments, DEADLY="1")
+    assert done.exit_code == 0, done.err
+    assert "a worker died: SIGBUS ended it; its task begins anew" in done.err
+    assert "a worker died: SIGSEGV ended it" in done.err
+    assert "a worker died: SIGKILL ended it (out of memory?)" in done.err
+    assert "a worker died: it ended with exit code 3" in done.err
+    assert "a worker died: it took longer than 20 s (executor.trial_timeout)" in done.err
+    assert "Traceback" not in done.err
+    [first] = history(tmp_path, "list")
+    rows = {row["values"]["how"]: row for row in trials(tmp_path, first)}
+    failed = {how: row["message"] for how, row in rows.items() if row["status"] == "FAILED"}
+    assert {*failed} == {"always", "raises"}
+    assert failed["always"].startswith("3 workers died of it, the last: ")
+    assert "SystemExit: enough" in failed["raises"]
+    ran = Counter((tmp_path / "log").read_text().split())
+    times = {"always": 3, "raises": 1}
+    assert all(ran[how] >= times.get(how, 2) for how in rows)
+    (tmp_path / "log").unlink()
+    done = run(tmp_path, *arguments)
+    assert done.exit_code == 0, done.err
+    best = first["best"]["values"]["how"]
+    assert {*(tmp_path / "log").read_text().split()} <= {"always", best, "fine"}
+    done = run(tmp_path, "+experiment=deadly", "executor=inline", "fresh=true")
+    assert done.exit_code == 0, done.err
+    *_, last = history(tmp_path, "list")
+    for row in trials(tmp_path, last):
+        how = row["values"]["how"]
+        assert how in failed or told([row]) == told([rows[how]])
+
+
+COUNTS = ["executor=inline", "executor.workers=1", "executor.workers=2", "executor.workers=3"]
+
+
+def test_the_number_of_workers_changes_no_result(tmp_path: Path) -> None:
+    """Of any tuner: the same trials, and the same weights of the stored model; a search that was
+    killed goes on with more of them.
+    """
+    folder = killing.lay_out(tmp_path / "user")
+    for number, count in enumerate(COUNTS):
+        arguments = ["+experiment=all", count]
+        if number == 3:
+            process = killing.start(folder, "r3", ["+experiment=all", COUNTS[2]])
+            while len(killing.ended_trials(folder / "r3")) < 3:
+                assert process.poll() is None
+                time.sleep(0.02)
+            process.kill()
+            process.communicate()
+        code, output = killing.finish(folder, f"r{number}", arguments)
+        assert code == 0, output
+    expected = killing.picture(folder / "r0")
+    assert [each["status"] for each in expected.values()] == ["complete"] * 4
+    for number in (1, 2, 3):
+        assert killing.picture(folder / f"r{number}") == expected, COUNTS[number]

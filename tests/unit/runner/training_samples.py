@@ -1,0 +1,53 @@
+"""What several test modules that train have in common: tasks, done in this process."""
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from runner.config.schema import Pipeline, Run
+from runner.data.shared import Loaded
+from runner.search import oracles
+from runner.search.executors import Workers
+from runner.search.loop import Outcome, Progress, search
+from runner.search.state import Place
+from runner.training import build
+from runner.training.refit import refit
+from runner.training.validated import Ranking, Validated
+
+_loaded: dict[str, Loaded] = {}
+
+
+def loaded(pipeline: Pipeline) -> Loaded:
+    """A pipeline's data, loaded once for all that have the same."""
+    source = repr((pipeline.task.kind, pipeline.data))
+    if source not in _loaded:
+        _loaded[source] = build.load_data(pipeline, None)
+    return _loaded[source]
+
+
+def bench(pipeline: Pipeline) -> build.Bench:
+    """A pipeline's data and HyperModel."""
+    return build.bench(pipeline, loaded(pipeline))
+
+
+def run_search(
+    run: Run, pipeline: Pipeline, place: Place, notify: Callable[[Progress], None]
+) -> Outcome:
+    """A search by this process, in a space as it is found by building the model."""
+    space = oracles.populate(bench(pipeline))
+    marker, workers = {"pipeline": "main"}, Workers(run)
+    return search(run, pipeline, place, marker, notify, workers, loaded(pipeline), space)
+
+
+def validated(
+    run: Run,
+    pipeline: Pipeline,
+    hyperparameters: Mapping[str, object],
+    ranking: Ranking,
+    folder: Path,
+) -> Validated:
+    """All refits."""
+    made = [
+        refit(run, pipeline, loaded(pipeline), hyperparameters, n, folder / f"refit-{n}")
+        for n in range(pipeline.validation.repeats)
+    ]
+    return Validated.of(made, ranking, folder, 0.0)
