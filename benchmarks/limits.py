@@ -126,19 +126,19 @@ def asked(completed: int) -> float:
     """Return the seconds of asking for a trial of Bayesian optimisation with as many completed, and
     one running on each machine.
     """
-    from runner.search.oracles import Session
+    from runner.search.oracles import new_oracle
 
     space = {"space": SPACE, "values": {}}
-    drawn = Session(RUN, pipeline("random"), space, {})
+    drawn = new_oracle(RUN, pipeline("random"), space, {})
     known = [drawn.ask() for _ in range(completed + MACHINES)]
     values = {each.trial_id: each.hyperparameters["values"] for each in known if each}
-    session = Session(RUN, pipeline("bayesian"), space, values)
-    for each in [session.ask() for _ in known][:completed]:
+    oracle = new_oracle(RUN, pipeline("bayesian"), space, values)
+    for each in [oracle.ask() for _ in known][:completed]:
         assert each is not None
-        session.tell(answer(each.trial_id, each.hyperparameters))
+        oracle.tell(answer(each.trial_id, each.hyperparameters))
     with threadpool_limits(1):
         clock = time.process_time()
-        session.ask()
+        oracle.ask()
         return time.process_time() - clock
 
 

@@ -105,7 +105,7 @@ def search(case: tuple[str, str, int, int]) -> Search:
     os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
     import keras_tuner
 
-    from runner.search.oracles import Session
+    from runner.search.oracles import new_oracle
     from runner.search.state import TrialResult
 
     tuner, function, ahead, seed = case
@@ -119,13 +119,13 @@ def search(case: tuple[str, str, int, int]) -> Search:
         tuner=TUNERS[tuner](ahead),
         objective=Objective(name="val_loss"),
     )
-    session = Session(Run(seed=seed), settings, space.get_config(), {})
+    oracle = new_oracle(Run(seed=seed), settings, space.get_config(), {})
     flying, trials, best, told, idle = list[Any](), list[tuple[int, int]](), math.inf, 0, False
     while True:
         while (
             not idle and len(flying) < ahead and not (tuner == "bayesian" and len(trials) == TRIALS)
         ):
-            if asked := session.ask():
+            if asked := oracle.ask():
                 values = asked.hyperparameters["values"]
                 epochs = values.get("tuner/epochs", 1) - values.get("tuner/initial_epoch", 0)
                 trials.append((told, epochs))
@@ -141,7 +141,7 @@ def search(case: tuple[str, str, int, int]) -> Search:
             slow = 1 + 9 * (37 * sum(v for v in values.values() if isinstance(v, float)) % 1)
             score += math.exp(-values["tuner/epochs"] / slow)
         best = min(best, score)
-        session.tell(
+        oracle.tell(
             TrialResult(
                 trial_id=asked.trial_id,
                 asked=asked.hyperparameters["values"],

@@ -32,8 +32,9 @@ class History:
         match.
         """
         entries = self.entries()
-        is_position = re.fullmatch(r"@-?[0-9]{1,9}", reference)
-        if is_position and -len(entries) <= int(reference[1:]) < len(entries):
+        if re.fullmatch(r"@-?[0-9]{1,9}", reference) and (
+            -len(entries) <= int(reference[1:]) < len(entries)
+        ):
             return entries[int(reference[1:])]
         ids = {entry.id: entry for entry in entries}
         return ids[self.one_of("entry", reference, ids)]

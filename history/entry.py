@@ -9,12 +9,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from history import errors, escape, files, schema, trees
-
-if TYPE_CHECKING:
-    import keras
 
 _warn_once = cache(logging.getLogger(__name__).warning)
 
@@ -33,14 +30,11 @@ def new_id(pipeline: str, of: str = "") -> str:
     return f"{'' if stem[:1].isalpha() else 'p-'}{stem}-{drawn[:8].translate(_LETTERS).decode()}"
 
 
-class _Text:
-    """A text of an entry's document, under the attribute's name; empty where it has none."""
-
-    def __set_name__(self, _: type, name: str) -> None:
-        self.name = name
+class _Text(str):
+    """A text of an entry's document, under this key; empty where it has none."""
 
     def __get__(self, entry: "Entry", _: type) -> str:
-        return str(entry.value(self.name, ""))
+        return str(entry.value(self, ""))
 
 
 @dataclass(frozen=True)
@@ -56,14 +50,14 @@ class Entry:
     document: files.JsonObject
     root: Path
 
-    id = _Text()
-    created = _Text()
-    run_id = _Text()
-    experiment = _Text()
-    pipeline = _Text()
-    task = _Text()
-    manager = _Text()
-    status = _Text()
+    id = _Text("id")
+    created = _Text("created")
+    run_id = _Text("run_id")
+    experiment = _Text("experiment")
+    pipeline = _Text("pipeline")
+    task = _Text("task")
+    manager = _Text("manager")
+    status = _Text("status")
 
     @property
     def imported(self) -> bool:
@@ -163,13 +157,13 @@ class Entry:
         try:
             rows = list(files.read_json(path))
             # Older entries have all but `history` in their document.
-            inside = self.value("validation.runs", [{}] * len(rows))
-            return [{**old, **row} for old, row in zip(inside, rows, strict=True)]
+            older = self.value("validation.runs", [{}] * len(rows))
+            return [{**old, **row} for old, row in zip(older, rows, strict=True)]
         except (TypeError, ValueError) as error:
             raise errors.IntegrityError(f"{path} is no list of refits: {error}") from error
 
-    def load_model(self, trust: bool = False) -> "keras.Model":
-        """Return the stored model; the one place of this package that imports keras.
+    def load_model(self, trust: bool = False) -> Any:
+        """Return the stored keras.Model; the one place of this package that imports keras.
 
         Arguments: `trust`, load it also when it names code outside Keras, such as a layer of one's
         own. Raises InputError without a model or trust, IntegrityError when it is not what was

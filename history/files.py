@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import re
 import secrets
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -23,6 +24,7 @@ Json = Any  # whatever JSON can hold
 JsonObject = dict[str, Json]
 
 TEMPORARY = ".tmp"
+ATTEMPTS = 100  # to make a folder whose parents another process deletes
 PATIENCE = 1.0  # seconds; a wait for a lock that is over sooner is not worth a message
 
 
@@ -76,10 +78,14 @@ def link(path: Path, name: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make the folder and its missing parents, so that they outlast a power cut; raises OSError."""
-    missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
-    path.mkdir(parents=True, exist_ok=True)
-    for folder in missing:
-        sync(folder.parent)
+    for left in reversed(range(ATTEMPTS)):
+        missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
+        # it was there, or its parent was, until now
+        with suppress(*([FileNotFoundError, FileExistsError] if left else [])):
+            path.mkdir(parents=True, exist_ok=True)
+            for folder in missing:
+                sync(folder.parent)
+            return
 
 
 def sync(path: Path) -> None:
@@ -97,6 +103,12 @@ def sha256(path: Path) -> str:
     """Return the hash of the file's content as 64 hexadecimal digits; raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def found_in(path: Path, pattern: str) -> str | None:
+    """Return what the pattern's group is in a text file; None without such a line, or file."""
+    found = re.search(pattern, path.read_text() if path.is_file() else "", re.MULTILINE)
+    return found and found[1]
 
 
 def to_json(obj: object, indent: bool = False, cleaned: bool = False) -> bytes:

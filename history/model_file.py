@@ -135,5 +135,6 @@ def _foreign(node: files.JsonObject) -> Iterator[str]:
 
 def is_keras(path: str, *, function: bool) -> bool:
     """Say whether a dotted path is known by its name to be a part of a Keras model."""
-    known = _FUNCTIONS if function else _PARTS
-    return bool(known.fullmatch(path) and not _CARRIERS.fullmatch(path))
+    return bool(
+        (_FUNCTIONS if function else _PARTS).fullmatch(path) and not _CARRIERS.fullmatch(path)
+    )

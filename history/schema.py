@@ -11,7 +11,6 @@ A document is brought up to date whenever it is read; what is on disk stays as i
 
 import re
 from datetime import datetime
-from functools import reduce
 from types import NoneType
 
 from history import errors, escape, files, trees
@@ -55,9 +54,7 @@ def read_document(content: object, where: str) -> files.JsonObject:
             f"{where} has the schema version {version!r}; this release reads 1 to "
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
-    document: files.JsonObject = reduce(
-        lambda older, step: step(older), _STEPS[version - 1 :], content
-    )
+    document: files.JsonObject = _to_2(content) if version == 1 else content
     if problem := _misfit(document):
         raise errors.IntegrityError(f"{where} cannot be read: {problem}")
     return document
@@ -77,10 +74,6 @@ def _to_2(document: files.JsonObject) -> files.JsonObject:
     if isinstance(data, dict) and isinstance(data.get("columns"), list):
         upgraded["data"] = {**data, "columns": {str(name): "number" for name in data["columns"]}}
     return upgraded
-
-
-# The first leads from schema 1.
-_STEPS = [_to_2]
 
 
 def _misfit(document: files.JsonObject) -> str | None:

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from runner import STOPS, Interrupted, streams
 
-# The last is the end of the terminal, which Windows has no signal for.
-
 
 def main() -> int:
     """Run the command line in sys.argv and return the exit code."""
@@ -63,10 +61,10 @@ def _answer() -> int:
 
 
 def _how_to_resume(given: Sequence[str]) -> str:
-    if {each for each in given if each.startswith("debug=")} - {"debug=false", "debug=null"}:
-        return ""  # it starts anew each time
     return (
-        "; finished trials are kept: re-run the same command"
+        ""  # it starts anew each time
+        if {each for each in given if each.startswith("debug=")} - {"debug=false", "debug=null"}
+        else "; finished trials are kept: re-run the same command"
         f"{' without fresh=true' * ('fresh=true' in given)} to resume"
     )
 

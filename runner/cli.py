@@ -5,6 +5,7 @@ nothing was started; 3 a reproduction diverged; 129, 130 and 143 interrupted (SI
 SIGTERM).
 """
 
+import json
 import logging
 import os
 import sys
@@ -13,18 +14,18 @@ from contextlib import ExitStack, suppress
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
+from typing import Any, ClassVar
 
 import hydra
+from hydra._internal.sources_registry import SourcesRegistry
 from hydra.core import config_search_path, config_store, global_hydra, hydra_config, plugins
 from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from history import errors, files
+from history import History, errors, files
 from runner import streams
-from runner.config import arguments, bounds, choices, compose, secrets
-from runner.config.schema import SECTIONS, Experiment, Run
+from runner.config import arguments, bounds, choices, compose, schema, secrets
 from runner.errors import (
     ConfigError,
     ExperimentError,
@@ -34,9 +35,6 @@ from runner.errors import (
 )
 from runner.training import environment
 
-if TYPE_CHECKING:  # what needs NumPy or the history, which nothing else here does
-    from runner.run import predict, stored
-
 log = logging.getLogger("runner")
 
 # What a run leaves in its output folder: what it logged; its exit code and entries; the config as
@@ -45,10 +43,8 @@ OURS = LOG, RESULT, EFFECTIVE = "run.log", "result.json", "effective.yaml"
 HYDRAS = ("config.yaml", "hydra.yaml", "overrides.yaml")
 # Options with which Hydra answers by itself.
 ANSWERS = {"--cfg", "-c", "--info", "-i", "--hydra-help", "--shell-completion", "-sc"}
-Work: TypeAlias = (
-    "Experiment | stored.Reproduction | predict.Prediction"  # what a command can ask for
-)
-_checked: dict[tuple[str, ...], tuple[Run, Work]] = {}  # jobs that Hydra has yet to start
+# What a job is, by its arguments: its settings, and an Experiment, Reproduction or Prediction.
+_checked: dict[tuple[str, ...], tuple[schema.Run, object]] = {}
 
 
 class UserConf(SearchPathPlugin):
@@ -69,6 +65,7 @@ class Check(Callback):
     # Ends what Hydra has done, with an exit code; without a start, Hydra has answered by itself.
     finish: ClassVar[partial[int]] = partial(int)
     open_sweep: ClassVar[Path] = Path()  # the file that says so, if one does
+    stdout: ClassVar[int] = 0  # where the result goes as JSON, if that was asked for
 
     def on_run_start(self, config: DictConfig, **_: object) -> None:
         folder = self._start(config, "run")[0]
@@ -98,8 +95,13 @@ class Check(Callback):
             elif key == "sweep":
                 folder = self._open(folder, jobs)
         except Exception as error:
-            complaint = isinstance(error, arguments.COMPLAINTS)  # over the folder's name
-            sys.exit(_told(ConfigError(arguments.problems(error)) if complaint else error))
+            sys.exit(
+                _told(
+                    ConfigError(arguments.problems(error))
+                    if isinstance(error, arguments.COMPLAINTS)  # over the folder's name
+                    else error
+                )
+            )
         config.hydra[key].dir = folder
         # for the jobs of a sweep
         config.hydra.overrides.hydra.append(
@@ -113,11 +115,12 @@ class Check(Callback):
         """
         from runner.run import identity, opened
 
-        runs = [work for _, work in _checked.values() if isinstance(work, Experiment)]
+        runs = [work for _, work in _checked.values() if isinstance(work, schema.Experiment)]
         if not runs or len(runs) < len(_checked):
             return folder
-        key = identity.digest([identity.run_key(run) for run in runs])
-        Check.open_sweep = opened.path_of(runs[0].root, f"sweep-{key}")
+        Check.open_sweep = opened.path_of(
+            runs[0].root, f"sweep-{identity.digest([identity.run_key(run) for run in runs])}"
+        )
         now, _, ended = self.leaving.enter_context(
             opened.opened(Check.open_sweep, "this sweep", folder, fresh=runs[0].run.fresh)
         )
@@ -131,6 +134,9 @@ def main() -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"  # Hydra raises to us instead of printing and leaving
     try:
         values = ANSWERS.isdisjoint(argument.partition("=")[0] for argument in sys.argv)
+        if values and "--json" in sys.argv:
+            Check.stdout = os.dup(1)
+            os.dup2(2, 1)  # whatever else is said, by workers and the user's code too
         register(values=values)
         sys.argv[1:] = arguments.for_hydra(sys.argv[1:], values=values)
         if "COMP_LINE" in os.environ:
@@ -152,12 +158,21 @@ def main() -> int:
 
 def _end_run(folder: Path, new: list[Path]) -> int:
     """Return the exit code; where nothing was started, take away what is new, each by its name."""
-    result = folder / RESULT
-    code: int = files.read_json(result)["exit_code"] if result.is_file() else 1
-    for path in new if code == 2 else ():
+    path = folder / RESULT
+    result = files.read_json(path) if path.is_file() else {"exit_code": 1}
+    for path in new if result["exit_code"] == 2 else ():
         with suppress(OSError):  # it holds what is not ours
             (path.rmdir if path.is_dir() else path.unlink)()
-    return code
+    return _answer(result)
+
+
+def _answer(result: files.JsonObject) -> int:
+    """Return the exit code of a result, which goes to stdout if it was asked for."""
+    if Check.stdout:
+        sys.stdout.flush()
+        os.dup2(Check.stdout, 1)
+        print(json.dumps(result), flush=True)
+    return int(result["exit_code"])
 
 
 def _end_sweep(folder: Path, jobs: list[list[str]]) -> int:
@@ -170,7 +185,7 @@ def _end_sweep(folder: Path, jobs: list[list[str]]) -> int:
     result = sweep.came_to(folder, jobs)
     terminal.show(terminal.sweep(result))
     files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
-    code = int(result["exit_code"])
+    code = _answer(result)
     for path in [Check.open_sweep, *(Path(job.get("open", "")) for job in result["jobs"])]:
         if not code and path.suffix == ".open":  # a file of results may be anybody's
             path.unlink(missing_ok=True)
@@ -210,23 +225,28 @@ def _job(config: DictConfig) -> None:
             if streams.Stream.clean is str:  # a launcher has started this process
                 streams.guard()
                 secrets.guard()
-            # Not checked: a plugin made the job up, or started a process.
-            known = _checked.pop(tuple(overrides), None)
-            run, work = known or _work(config, about.runtime.choices.get("experiment"), overrides)
-            result |= {"error": None, **_do(run, work, folder)}
+            run, work = _checked.get(tuple(overrides)) or _work(
+                config, about.runtime.choices.get("experiment"), overrides
+            )  # not checked: a plugin made the job up, or started a process
+            result |= {"error": None, **_do(run, work, folder, about)}
         except Exception as error:
             if isinstance(error, InputError):  # what names code, or needs the data
-                name = str(about.job.config_name)
-                error = ConfigError(arguments.problems(error, name, overrides))
-            kind = "" if isinstance(error, ExperimentError) else f"{type(error).__name__}: "
-            result |= {"exit_code": _told(error), "error": f"{kind}{error}"}
+                error = ConfigError(
+                    arguments.problems(error, str(about.job.config_name), overrides)
+                )
+            result |= {
+                "exit_code": _told(error),
+                "error": str(error)
+                if isinstance(error, ExperimentError)
+                else f"{type(error).__name__}: {error}",
+            }
         try:
             files.write_atomic(folder / RESULT, files.to_json(result, indent=True))
         except OSError as error:
             _told(error)
 
 
-def _do(run: Run, work: Work, folder: Path) -> dict[str, Any]:
+def _do(run: schema.Run, work: Any, folder: Path, about: Any) -> dict[str, Any]:
     """Do what was asked for, and return what is kept of it."""
     from runner.report import terminal
     from runner.run import experiment, predict, rehearsal, reproduce, stored
@@ -235,15 +255,14 @@ def _do(run: Run, work: Work, folder: Path) -> dict[str, Any]:
         verdict = reproduce.reproduce(work, folder)
         terminal.show(terminal.reproduction(verdict))
         return {"exit_code": verdict.exit_code, **asdict(verdict)}
-    if not isinstance(work, Experiment):
+    if isinstance(work, predict.Prediction):
         environment.prepare(run)  # here, and before the import of Keras
         rows = predict.predict(work)
         log.info("predicted %d rows with %s: %s", rows, work.entry.id, work.output)
         return {"exit_code": 0, "rows": rows}
-    if work.run.mode == "check":
+    if run.mode == "check":
         return {"exit_code": rehearsal.rehearse(work)}
     (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
-    about = hydra_config.HydraConfig.get()
     sweep = None if OmegaConf.is_missing(about.job, "num") else Path(about.sweep.dir).name
     done = experiment.run(work, f"{sweep}-{about.job.num}" if sweep else folder.name, sweep)
     return {
@@ -269,10 +288,10 @@ def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
     for job, overrides in zip(jobs, typed, strict=True):
         try:
             composed = loader.load_sweep_config(config, job) if sweeps else config
-            choice = composed.hydra.runtime.choices.get("experiment")
-            _checked[tuple(overrides)] = _work(composed, choice, overrides)
+            run, work = _work(composed, composed.hydra.runtime.choices.get("experiment"), overrides)
             if here:
-                environment.claim(_checked[tuple(overrides)][0])
+                environment.claim(run)
+            _checked[tuple(overrides)] = run, work
         except (InputError, *arguments.COMPLAINTS) as error:
             for problem in arguments.problems(error, str(config.hydra.job.config_name), overrides):
                 found.setdefault(problem, []).append(overrides)
@@ -290,13 +309,14 @@ def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
 
 def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
     """Say which of the jobs have a mistake, by what tells them from the others."""
-    if len(having) == len(jobs):
-        return ""
     own = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
-    return f" (in {len(having)} of {len(jobs)} jobs{', the first' * (len(having) > 1)}: {own})"
+    where = f" (in {len(having)} of {len(jobs)} jobs{', the first' * (len(having) > 1)}: {own})"
+    return where if len(having) < len(jobs) else ""
 
 
-def _work(config: DictConfig, choice: str | None, overrides: list[str]) -> tuple[Run, Work]:
+def _work(
+    config: DictConfig, choice: str | None, overrides: list[str]
+) -> tuple[schema.Run, object]:
     """Return what a composed config asks for, checked, and the settings to run it with; untrusted
     code may be allowed at a terminal.
     """
@@ -306,16 +326,27 @@ def _work(config: DictConfig, choice: str | None, overrides: list[str]) -> tuple
     except errors.UntrustedCode as error:
         if not (sys.stdin.isatty() and sys.stderr.isatty()):
             raise
-        head, ask = f"{error.what} would import and run:", "Import and run it? [y/N] "
-        print(head, *error.names, ask, sep="\n  ", end="", file=sys.stderr, flush=True)
+        print(
+            f"{error.what} would import and run:",
+            *error.names,
+            "Import and run it? [y/N] ",
+            sep="\n  ",
+            end="",
+            file=sys.stderr,
+            flush=True,
+        )
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise
         return _understood({**tree, "trust": True}, choice, overrides)
 
 
-def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) -> tuple[Run, Work]:
+def _understood(
+    tree: compose.Tree, choice: str | None, overrides: list[str]
+) -> tuple[schema.Run, object]:
     if not (tree.get("reproduce") or tree.get("predict")):
-        if choice is None and not any(tree.get(section) for section in (*SECTIONS, "pipelines")):
+        if choice is None and not any(
+            tree.get(section) for section in (*schema.SECTIONS, "pipelines")
+        ):
             compose.run_settings(tree)  # what is wrong with the root keys comes first
             raise InputError(
                 "no experiment was given; add +experiment=NAME. Experiments:\n"
@@ -330,14 +361,11 @@ def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) ->
         raise InputError(
             "reproduce and predict take all from the history; leave the experiment out"
         )
+    from runner.run import predict, stored
+
     if run.predict is None:
-        from runner.run.stored import reproduction
-
-        again = reproduction(run, overrides)
+        again = stored.reproduction(run, overrides)
         return again.experiment.run, again
-    from history.catalogue import History
-    from runner.run import predict
-
     return run, predict.plan(
         History(run.paths.root), run.predict, run.input, run.output, trust=run.trust
     )
@@ -350,22 +378,22 @@ def register(*, values: bool = True) -> None:
     Args:
         values: whether this includes GIVEN, where the command line's sections go.
     """
-    node: dict[str, object] = {
-        key: DictConfig({}, flags={"struct": False})
-        for key in (
-            *SECTIONS,
-            "pipelines",
-            "hooks",
-            "paths",
-            "executor",
-            *[arguments.GIVEN] * values,
-        )
+    taken = (
+        *schema.SECTIONS,
+        "pipelines",
+        "hooks",
+        "paths",
+        "executor",
+        *[arguments.GIVEN] * values,
+    )
+    node = {
+        "hydra": {"callbacks": {"check": {"_target_": "runner.cli.Check"}}},
+        **{key: DictConfig({}, flags={"struct": False}) for key in taken},
     }
-    node["hydra"] = {"callbacks": {"check": {"_target_": "runner.cli.Check"}}}
     config_store.ConfigStore.instance().store(name="sections", node=DictConfig(node))
     secrets.guard()
     plugins.Plugins.instance().register(UserConf)
-    bounds.register()
+    SourcesRegistry.instance().types["file"] = bounds.FileConfigSource  # its plugins are loaded
 
 
 def _told(error: Exception) -> int:

@@ -105,10 +105,10 @@ class ModelError(ExperimentError):
     """A trained model cannot be saved, or does not load back as it was."""
 
 
-def short(value: object) -> str:
-    """Return a value as a message shows it, cut where it is long."""
+def short(value: object, most: int = 60) -> str:
+    """Return a value as a message shows it, cut where it is longer."""
     text = "nothing" if value is None else str(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."
+    return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
 def message_of(error: BaseException) -> str:

@@ -74,13 +74,15 @@ def mlp(
     """
     import keras
 
-    layers: list[keras.Layer | None] = [keras.layers.Flatten()]
-    for units in _in_order(hidden):
-        layers += [
+    layers = [
+        layer
+        for units in _in_order(hidden)
+        for layer in (
             keras.layers.Dense(units, activation=activation),
             keras.layers.Dropout(dropout) if dropout else None,
-        ]
-    return _model(facts, layers, learning_rate, optimizer)
+        )
+    ]
+    return _model(facts, [keras.layers.Flatten(), *layers], learning_rate, optimizer)
 
 
 def cnn(
@@ -113,13 +115,15 @@ def cnn(
     import keras
 
     _check_axes(facts, 3, "cnn takes images (height, width, channels)")
-    layers: list[keras.Layer | None] = []
-    for count in _in_order(filters):
-        layers += [
-            keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation),
-            keras.layers.MaxPooling2D(padding="same"),
-        ]
-    layers += [
+    layers = [
+        *(
+            layer
+            for count in _in_order(filters)
+            for layer in (
+                keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation),
+                keras.layers.MaxPooling2D(padding="same"),
+            )
+        ),
         keras.layers.Flatten(),
         keras.layers.Dense(dense, activation=activation) if dense else None,
         keras.layers.Dropout(dropout) if dropout else None,
@@ -166,7 +170,12 @@ def inputs(
         if columns
         else [keras.Input(facts.input_shape)]
     )
-    flows = []
+    flows = [
+        keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")(
+            columns[name]
+        )
+        for name, words in facts.categories.items()
+    ]
     if numbers:
         flow = keras.layers.Concatenate()(numbers) if len(numbers) > 1 else numbers[0]
         flow = keras.layers.Normalization(
@@ -174,13 +183,7 @@ def inputs(
             # what never varied may do so in new rows
             variance=[value or 1.0 for value in facts.feature_variance],
         )(flow)
-        flows.append(keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow)
-    for name, words in facts.categories.items():
-        flows.append(
-            keras.layers.StringLookup(vocabulary=words, oov_token=_UNKNOWN, output_mode="one_hot")(
-                columns[name]
-            )
-        )
+        flows.insert(0, keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow)
     return columns or numbers[0], keras.layers.Concatenate()(flows) if len(flows) > 1 else flows[0]
 
 
@@ -255,8 +258,6 @@ def _model(
         )
     if learning_rate is not None:
         chosen["learning_rate"] = learning_rate
-    # without a learning rate it has Keras' own
-    config = {key: value for key, value in chosen.items() if value is not None and key != "name"}
     task = "regression" if facts.num_classes is None else "classification"
     output = [
         keras.layers.Dense(
@@ -273,7 +274,13 @@ def _model(
         flow = layer(flow)
     model = keras.Model(given, flow)
     model.compile(
-        keras.optimizers.get({"class_name": str(chosen.get("name")), "config": config}),
+        keras.optimizers.get(
+            {
+                "class_name": str(chosen.pop("name", None)),
+                # without a learning rate it has Keras' own
+                "config": {key: value for key, value in chosen.items() if value is not None},
+            }
+        ),
         LOSSES[task],
         metrics=METRICS[task],
     )

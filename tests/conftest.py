@@ -1,5 +1,6 @@
 """What holds for every test."""
 
+import os
 import signal
 from contextlib import suppress
 
@@ -8,10 +9,16 @@ import pytest
 with suppress(ValueError):  # not the main thread's import
     signal.signal(signal.SIGHUP, signal.SIG_DFL)  # runs that are tested inherit it: under nohup too
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of a hundred runs compiles all anew
+
 LONGEST = (
     "test_killed.py",
-    "test_resumed.py",
+    "test_e2e_workers.py",
+    "test_e2e_sweep.py",
+    "test_e2e_dask.py",
     "test_e2e_shipped.py",
+    "test_e2e_tables.py",
+    "test_resumed.py",
 )  # first, so that no process waits for one at the end
 
 

@@ -351,8 +351,8 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
         for key in ("experiment", "pipeline", "task", "status", "sweep")
     }
     if (sweep := wanted["sweep"]) is not None:
-        sweeps = dict.fromkeys(entry.value("sweep") for entry in history.entries())
-        wanted["sweep"] = history.one_of("sweep", sweep, [*filter(None, sweeps)])
+        sweeps = dict.fromkeys(found for e in history.entries() if (found := e.value("sweep")))
+        wanted["sweep"] = history.one_of("sweep", sweep, sweeps)
     entries = history.entries(**wanted)
     if not entries:
         say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")

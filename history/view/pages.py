@@ -1,6 +1,6 @@
 """What is shown of entries: a list, the best of each task, the page of one, and two compared."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
 from rich.console import Group, RenderableType
@@ -55,9 +55,10 @@ SEARCH = (
     "best.trial_id",
     "best.score",
 )
-VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
+# of a section: a table, facts by their names, or paragraphs
+Content = Table | Mapping[str, files.Json] | str
 
-Section = tuple[str, RenderableType | None]
+VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 
 
 def entry_list(entries: Sequence[Entry], columns: Sequence[str]) -> EntryRows:
@@ -96,46 +97,45 @@ def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Group:
     return Group(
         EntryRows((*COLUMNS, "tied with"), rows),
         Text(),
-        _page([("Best values", fact_list(values))]),
+        _page({"Best values": values}),
     )
 
 
 def entry_page(history: History, entry: Entry) -> Group:
     """Return all that is known of one entry, in sections; what a failed entry lacks is left out."""
-    facts = {key: entry.value(key) for key in IDENTITY} | {"created": local_time(entry.created)}
-    metrics = [
-        (name, measured(entry, "validation", name), measured(entry, "test", name))
-        for name in entry.value("validation.metrics", {}) | entry.value("test.metrics", {})
-    ]
-    artefacts = {
-        name: f"{file['path']}, {file['bytes']:,} bytes"
-        for name, file in entry.value("artefacts", {}).items()
-    }
     return _page(
-        [
-            ("Entry", fact_list(facts)),
-            ("Error", fact_list(entry.value("error", {}))),
-            ("Notes", indented("\n".join(map(str, entry.value("notes", []))))),
-            ("Warning", indented(str(entry.value("validation.warning", "")))),
-            ("Search", fact_list({key: entry.value(key) for key in SEARCH})),
-            ("Best values", fact_list(entry.value("best.values", {}))),
-            (
-                "Metrics",
-                text_table(("metric", f"validation (repeats: {entry.repeats})", "test"), metrics),
+        {
+            "Entry": {key: entry.value(key) for key in IDENTITY}
+            | {"created": local_time(entry.created)},
+            "Error": entry.value("error", {}),
+            "Notes": "\n".join(map(str, entry.value("notes", []))),
+            "Warning": str(entry.value("validation.warning", "")),
+            "Search": {key: entry.value(key) for key in SEARCH},
+            "Best values": entry.value("best.values", {}),
+            "Metrics": text_table(
+                ("metric", f"validation (repeats: {entry.repeats})", "test"),
+                (
+                    (name, measured(entry, "validation", name), measured(entry, "test", name))
+                    for name in entry.value("validation.metrics", {})
+                    | entry.value("test.metrics", {})
+                ),
             ),
-            _report(history, entry),
-            ("Environment", fact_list(entry.value("environment", {}))),
-            ("Artefacts", fact_list(artefacts)),
-        ]
+            **_report(history, entry),
+            "Environment": entry.value("environment", {}),
+            "Artefacts": {
+                name: f"{file['path']}, {file['bytes']:,} bytes"
+                for name, file in entry.value("artefacts", {}).items()
+            },
+        }
     )
 
 
 def comparison_page(one: Entry, other: Entry, found: Mapping[str, files.Json]) -> Group:
     """Return what `compare` found of two entries, in sections."""
     notes = found["notes"]
-    sections: dict[str, RenderableType | None] = {
-        "Entries": fact_list({"A": _row(one, COLUMNS[:6]), "B": _row(other, COLUMNS[:6])}),
-        "Metrics": indented(notes.get("metrics", "")),
+    sections: dict[str, Content] = {
+        "Entries": {"A": _row(one, COLUMNS[:6]), "B": _row(other, COLUMNS[:6])},
+        "Metrics": notes.get("metrics", ""),
     }
     for part, metrics in found["metrics"].items():
         sections[part.capitalize()] = text_table(
@@ -151,17 +151,22 @@ def comparison_page(one: Entry, other: Entry, found: Mapping[str, files.Json]) -
                 ("key", "A", "B"), [(key, pairs(a), pairs(b)) for key, (a, b) in keys.items()]
             )
             if keys
-            else indented(notes.get(section, "nothing differs"))
+            else notes.get(section, "nothing differs")
         )
-    return _page(sections.items())
+    return _page(sections)
 
 
-def _page(sections: Iterable[Section]) -> Group:
+def _page(sections: Mapping[str, Content]) -> Group:
     """Return the sections that have a content, each under its title."""
     parts: list[RenderableType] = []
-    for title, body in sections:
-        if body is not None and not (isinstance(body, Table) and not body.rows):
-            parts += [Text(escape.printable(title), style="bold"), body, Text()]
+    for title, content in sections.items():
+        body = fact_list(content) if isinstance(content, Mapping) else content
+        if body and not (isinstance(body, Table) and not body.rows):
+            parts += [
+                Text(escape.printable(title), style="bold"),
+                indented(body) if isinstance(body, str) else body,
+                Text(),
+            ]
     return Group(*parts)
 
 
@@ -220,16 +225,18 @@ def _shown_metric(entry: Entry) -> str | None:
     return next(iter(metrics), None)
 
 
-def _report(history: History, entry: Entry) -> Section:
+def _report(history: History, entry: Entry) -> dict[str, Content]:
     if entry.status == "failed" or not entry.value("validation"):
-        return "Report", None
+        return {}
     try:
         report = history.manager_of(entry).report(entry)
     except errors.ExperimentError as error:
-        return "Report", indented(f"not available: {error}")
-    return report.title.capitalize(), text_table(
-        report.columns, ([*map(rounded, row)] for row in report.rows)
-    )
+        return {"Report": f"not available: {error}"}
+    return {
+        report.title.capitalize(): text_table(
+            report.columns, ([*map(rounded, row)] for row in report.rows)
+        )
+    }
 
 
 def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:

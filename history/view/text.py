@@ -95,13 +95,9 @@ def fact_list(facts: Mapping[str, files.Json]) -> Table:
     return table
 
 
-def indented(text: str) -> padding.Padding | None:
-    """Return paragraphs that are set in, a line each, or None for no text."""
-    return (
-        padding.Padding.indent(Text(escape.printable(text, newlines=True), overflow="fold"), 2)
-        if text
-        else None
-    )
+def indented(text: str) -> padding.Padding:
+    """Return paragraphs that are set in, a line each."""
+    return padding.Padding.indent(Text(escape.printable(text, newlines=True), overflow="fold"), 2)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ which files a config is made of and under which package each one stands; the YAM
 files know their lines.
 """
 
-import itertools
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -17,11 +16,10 @@ from pathlib import Path
 
 import hydra
 import yaml
+from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
 from hydra.conf import HydraConf
 from hydra.core import config_loader, global_hydra
 from hydra.core.override_parser import overrides_parser, types
-from hydra.errors import HydraException, MissingConfigException, OverrideParseException
-from hydra.types import RunMode
 from omegaconf import OmegaConf, errors
 
 from history.errors import unknown
@@ -33,7 +31,12 @@ Steps = tuple[str, ...]  # a dotted path, taken apart: `a.b[0]` is ("a", "b", "0
 GIVEN = "_given_"  # a name that nobody takes for a key or a part of a text
 LISTED = ("experiment", "debug")  # groups that the defaults list names without a choice
 # What Hydra raises over a config; ValueError: over a group.
-COMPLAINTS = (yaml.YAMLError, HydraException, errors.OmegaConfBaseException, ValueError)
+COMPLAINTS = (
+    yaml.YAMLError,
+    hydra.errors.HydraException,
+    errors.OmegaConfBaseException,
+    ValueError,
+)
 DEBUG = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
 HOME = re.compile(r"""(?<=[=,\[ ])~[^]},'"]*(?=[^'"]*$)""")  # what Hydra takes in quotes only
 # Plugins that Hydra's own project ships, each in a package of its own.
@@ -90,6 +93,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
     lines = [
         line if line.startswith("-") else HOME.sub(r"'\g<0>'", DEBUG.get(line.lower(), line))
         for line in map(without_plus, typed)
+        if line != "--json" or not values  # cli.py's; where Hydra answers, it refuses that
     ]
     given = [line for line in lines if re.match("~|[^-].*=", line)]
     taken: dict[str, str] = {}
@@ -118,7 +122,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
             loader = global_hydra.GlobalHydra.instance().config_loader()
             others = parse((line for line in given if line not in changed), loader)
             known = loader.compute_defaults_list(
-                "config", [by_job(each)[0] for each in others], RunMode.RUN
+                "config", next(iter(by_job(others)), []), hydra.types.RunMode.RUN
             ).overrides.known_choices
         taken |= {line: f"+{line}" for line, key in changed.items() if key not in known}
     return [taken.get(line, line) for line in lines]
@@ -131,14 +135,9 @@ def of_task(hydra_config: HydraConf) -> list[str]:
     return list(map(str, OmegaConf.to_container(hydra_config.overrides.task, resolve=False) or ()))
 
 
-def by_job(override: types.Override) -> list[str]:
-    """Return an argument as each job of a sweep has it."""
-    values = (
-        override.sweep_string_iterator()
-        if override.is_sweep_override()
-        else [override.get_value_element_as_str()]
-    )
-    return [f"{override.get_key_element()}={value}" for value in values]
+def by_job(overrides: list[types.Override]) -> list[list[str]]:
+    """Return the arguments of each job that Hydra makes of them."""
+    return BasicSweeper.split_arguments(overrides, None)[0]
 
 
 def jobs(hydra_config: HydraConf, loader: config_loader.ConfigLoader) -> list[list[str]]:
@@ -150,12 +149,16 @@ def jobs(hydra_config: HydraConf, loader: config_loader.ConfigLoader) -> list[li
     """
     if hydra_config.runtime.choices["hydra/sweeper"] != "basic":
         return []
-    fixed = (f"{key}={value}" for key, value in (hydra_config.sweeper.params or {}).items())
-    given = parse([*fixed, *of_task(hydra_config)], loader)
-    swept = {override.get_key_element(): by_job(override) for override in given}
-    if empty := [as_typed(str(each.input_line)) for each in given if not by_job(each)]:
+    given = parse(
+        [
+            *(f"{key}={value}" for key, value in (hydra_config.sweeper.params or {}).items()),
+            *of_task(hydra_config),
+        ],
+        loader,
+    )
+    if empty := [as_typed(str(each.input_line)) for each in given if not by_job([each])]:
         raise InputError(f"a sweep of no jobs: {', '.join(empty)} stands for no value")
-    return list(map(list, itertools.product(*swept.values())))
+    return by_job(given)
 
 
 def problems(error: Exception, name: str = "config", typed: Sequence[str] = ()) -> list[Problem]:
@@ -182,10 +185,10 @@ def problems(error: Exception, name: str = "config", typed: Sequence[str] = ()) 
         return [Problem("", str(error))]
     place, text = None, str(error) or str(error.__cause__)
     if isinstance(error, yaml.MarkedYAMLError) and (mark := error.problem_mark):
-        place, text = f"{bounds.relative(mark.name)}:{mark.line + 1}", str(error.problem)
-    elif isinstance(error, OverrideParseException):
+        place, text = f"{bounds.relative(Path(mark.name))}:{mark.line + 1}", str(error.problem)
+    elif isinstance(error, hydra.errors.OverrideParseException):
         place = typed_at(error.override)
-    elif isinstance(error, MissingConfigException) and error.options:
+    elif isinstance(error, hydra.errors.MissingConfigException) and error.options:
         group, _, choice = str(error.missing_cfg_file).rpartition("/")
         text = f"{text.splitlines()[0]}: {unknown(group, choice, error.options)}"
         if (plugin := choice.partition("_")[0]) in PLUGINS.get(group, ()):
@@ -204,7 +207,9 @@ def _in_files(name: str, typed: Sequence[str]) -> dict[Steps, str]:
     loader = global_hydra.GlobalHydra.instance().config_loader()
     folders = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     said: dict[Steps, str] = {}
-    for default in loader.compute_defaults_list(name, list(typed), RunMode.RUN).defaults:
+    for default in loader.compute_defaults_list(
+        name, list(typed), hydra.types.RunMode.RUN
+    ).defaults:
         if file := next(
             filter(
                 Path.is_file, (Path(folder, f"{default.config_path}.yaml") for folder in folders)
@@ -223,11 +228,13 @@ def _in_arguments(typed: Sequence[str]) -> list[tuple[Steps, str]]:
     """Return the path and the place of each argument that says something itself: the one that
     wins first. One that chooses a file leaves it to the file.
     """
-    laid = sorted(
-        (each for each in parse(typed) if each.is_delete() or effect(each) != "choice"),
-        key=lambda each: each.key_or_group.startswith("pipelines."),
-    )
-    return [(_steps(each.key_or_group), typed_at(str(each.input_line))) for each in laid[::-1]]
+    return [
+        (_steps(each.key_or_group), typed_at(str(each.input_line)))
+        for each in sorted(
+            parse(typed), key=lambda each: each.key_or_group.startswith("pipelines.")
+        )
+        if each.is_delete() or effect(each) != "choice"
+    ][::-1]
 
 
 def _lines(node: yaml.Node | None, path: Steps) -> Iterator[tuple[Steps, int]]:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import yaml
 from hydra._internal.core_plugins import file_config_source  # no public way leads in between
-from hydra._internal.sources_registry import SourcesRegistry
 from hydra.plugins.config_source import ConfigResult
 
 from runner.errors import ConfigError
@@ -30,11 +29,6 @@ class FileConfigSource(file_config_source.FileConfigSource):
         return super().load_config(config_path)
 
 
-def register() -> None:
-    """Let Hydra, its plugins loaded, read files with bounds."""
-    SourcesRegistry.instance().types["file"] = FileConfigSource
-
-
 def bound(file: Path) -> None:
     """Raise ConfigError for a file that unfolds to too much; other faults are Hydra's to tell."""
     known: dict[str | None, tuple[int, int]] = {}  # what an anchor stands for: values, levels
@@ -46,12 +40,12 @@ def bound(file: Path) -> None:
                 raise ConfigError(TOO_MUCH, "", relative(file))
             if isinstance(event, yaml.CollectionEndEvent):
                 break
-            inner = 1, 0
+            inner = (
+                known.get(event.anchor, (1, 0)) if isinstance(event, yaml.AliasEvent) else (1, 0)
+            )
             if isinstance(event, yaml.CollectionStartEvent):
                 known[event.anchor] = MOST, 0  # one that holds itself has no end
                 inner = known[event.anchor] = unfold(events, level + 1)
-            elif isinstance(event, yaml.AliasEvent):
-                inner = known.get(event.anchor, inner)
             values, levels = values + inner[0], max(levels, inner[1] + 1)
         return values, levels
 
@@ -59,7 +53,6 @@ def bound(file: Path) -> None:
         unfold(iter(yaml.parse(text, LOADER)), 0)
 
 
-def relative(file: str | Path) -> str:
+def relative(path: Path) -> str:
     """Return a path from the current folder, where it lies below it."""
-    path = Path(file)
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

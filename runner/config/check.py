@@ -5,7 +5,6 @@ also those that no section can see alone. Behind it nobody checks again.
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
@@ -22,11 +21,8 @@ OF_TRAINING = "is of the rows that are trained on; the one of the validation row
 S = TypeVar("S", bound=Section)
 
 
-@dataclass(frozen=True)
-class Unresolved:
+class Unresolved(Exception):  # noqa: N818 - it is not raised
     """Stands for a value that cannot be had, and says why."""
-
-    what: str
 
 
 def read_experiment(
@@ -122,13 +118,18 @@ def _read(kind: type[S], content: object, where: str) -> S:
     try:
         made = kind.model_validate(_usable(content, where, gone))
     except ValidationError as error:
+        found = [(dotted(where, each["loc"]), each) for each in error.errors(include_url=False)]
         lost = {problem.where for problem in gone}
-        for fault in error.errors(include_url=False):
-            place, what = dotted(where, fault["loc"]), fault["msg"]
-            if fault["type"] == UNKNOWN_KEY:
-                what += elsewhere(str(fault["loc"][-1]), place.rpartition(".")[0])
-            if place not in lost:
-                gone.append(Problem(place, what))
+        gone += [
+            Problem(
+                place,
+                fault["msg"] + elsewhere(str(fault["loc"][-1]), place.rpartition(".")[0])
+                if fault["type"] == UNKNOWN_KEY
+                else fault["msg"],
+            )
+            for place, fault in found
+            if place not in lost
+        ]
     gone.tell(ConfigError)
     return made
 
@@ -150,7 +151,7 @@ def _usable(content: object, where: str, gone: list[Problem]) -> object:
     if content == "???":
         content = Unresolved("a value is missing; give one in the config or on the command line")
     if isinstance(content, Unresolved):
-        gone.append(Problem(where, content.what))
+        gone.append(Problem(where, str(content)))
     return content
 
 

@@ -38,6 +38,7 @@ Keys
 Choices, as in tuner=grid
 {choices}
 
+--json                what a run or a sweep came to, as one JSON object: all that stdout holds
 --help, --version     this text; the version
 schema                the JSON Schema of these files, for editors: runner schema > conf/schema.json
 --cfg job             the config before pipelines inherit; what a run used is in effective.yaml
@@ -54,11 +55,6 @@ def conf_folder() -> Path:
 def folders() -> list[Path]:
     """Return where configs are looked for, in order: the user's own shadow the shipped ones."""
     return [Path("conf"), conf_folder()]
-
-
-def groups() -> list[str]:
-    """Return the groups: the folders that hold configs."""
-    return sorted({path.parent.name for folder in folders() for path in folder.glob("*/*.yaml")})
 
 
 def choices(group: str) -> dict[str, Path]:
@@ -92,12 +88,12 @@ def answer(arguments: Sequence[str]) -> str | None:
         return (conf_folder() / "schema.json").read_text(encoding="utf-8").rstrip()
     if not {"--help", "-h"} & {*arguments}:
         return None
+    groups = {path.parent.name for folder in folders() for path in folder.glob("*/*.yaml")}
     return HELP.format(
         experiments=f"\nExperiments\n{experiments()}\n",
         choices="\n".join(
             f"  {group:10}  {', '.join(choices(group))}"
-            for group in groups()
-            if group != "experiment"
+            for group in sorted(groups - {"experiment"})
         ),
     ).rstrip()
 
@@ -105,11 +101,11 @@ def answer(arguments: Sequence[str]) -> str | None:
 def description(path: Path) -> str:
     """Return the first comment of a config that begins a line and is no directive."""
     with path.open(encoding="utf-8", errors="replace") as lines:
-        comments = (line.lstrip("# ").strip() for line in lines if line.startswith("#"))
         return next(
             (
                 text
-                for text in filter(str.isprintable, comments)
+                for line in lines
+                if line.startswith("#") and (text := line.lstrip("# ").strip()).isprintable()
                 if text and not text.startswith(DIRECTIVES)
             ),
             "",

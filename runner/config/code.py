@@ -42,10 +42,13 @@ def modules(paths: Collection[str]) -> dict[str, str]:
         path = waiting.pop()
         for name, file in _modules(path):
             top = name.partition(".")[0]
-            own = not INSTALLED & set(file.parts) and STANDARD not in file.parents
             if top in ("runner", "history"):
                 found["runner"] = __version__
-            elif name not in found and (own or (path in named and top not in RECORDED)):
+            elif name not in found and (
+                # the user's own, or of a package that is named
+                not (INSTALLED & {*file.parts} or STANDARD in file.parents)
+                or (path in named and top not in RECORDED)
+            ):
                 found[name] = LOOKED_AT[file] = (
                     LOOKED_AT[file]
                     if name in sys.modules and file in LOOKED_AT
@@ -80,5 +83,7 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
                 yield from (alias.name for alias in node.names)
             elif isinstance(node, ast.ImportFrom):
                 above = package.split(".")[: 1 - node.level or None] if node.level else []
-                base = [*above, *filter(None, [node.module])]
-                yield from (".".join([*base, alias.name]) for alias in node.names)
+                yield from (
+                    ".".join(filter(None, [*above, node.module, alias.name]))
+                    for alias in node.names
+                )

@@ -24,7 +24,6 @@ from runner.errors import ConfigError, Faults, Problem
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
 IDENTITY = ("kind", "_target_", "hp")  # mappings that differ in one of these replace each other
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
-WHOLE = "objective"  # replaced, not merged: half an objective has the direction of the other
 
 
 def said(config: DictConfig) -> Tree:
@@ -101,9 +100,9 @@ def _lay(tree: Tree, path: Sequence[str], value: object) -> None:
     for step in around:
         inner = tree.get(step)
         # A copy: pipelines share the mappings of the root.
-        tree[step] = dict(inner) if isinstance(inner, Mapping) else {}
-        tree = tree[step]
-    tree[key] = value if key == WHOLE else overlay(tree.get(key), value)
+        tree[step] = tree = dict(inner) if isinstance(inner, Mapping) else {}
+    # Half an objective would have the direction of the other.
+    tree[key] = value if key == "objective" else overlay(tree.get(key), value)
 
 
 def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> dict[str, Tree]:
@@ -123,20 +122,20 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
         for key in wrong
     ]
     preset = [(key, *item) for key in preset if key not in wrong for item in preset[key].items()]
-    declared = {str(name): own for name, own in (root.get("pipelines") or {}).items()}
+    declared = {str(name): own or {} for name, own in (root.get("pipelines") or {}).items()}
     for name in re.findall(r"^\+{1,2}pipelines\.([^.=]+)", "\n".join(overrides), re.MULTILINE):
         declared.setdefault(name, {})
     trees: dict[str, Tree] = {}
     inherits: dict[str, set[str]] = {}  # the sections that have something of the root's
     for name, own in (declared or {"main": {}}).items():
-        if not isinstance(own or {}, Mapping):
+        if not isinstance(own, Mapping):
             problems.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
             continue
         tree = trees[name] = {key: root[key] for key in schema.SECTIONS if root.get(key)}
-        for section, content in (own or {}).items():
+        for section, content in own.items():
             if content or section not in tree:
                 _lay(tree, [section], content)
-        inherits[name] = {key for key in tree if tree[key] != (own or {}).get(key)}
+        inherits[name] = {key for key in tree if tree[key] != own.get(key)}
         for section, key, value in preset:
             below = tree.get(section)
             # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
@@ -156,17 +155,17 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
         kind, (section, *path) = arguments.effect(override), override.key_or_group.split(".")
         if kind == "section" and section != "pipelines":
             problems += _lay_all(trees, override, running)
-        elif kind == "section" and not path:
-            problems += [Problem("pipelines", "set keys of one: pipelines.NAME.fit.epochs=3")]
-        elif kind == "section" and path[0] not in trees:
+        elif kind == "section" and path and path[0] in trees:
+            _lay(trees, path, override.value())
+        elif kind == "section":
             problems.append(
                 Problem(
                     f"pipelines.{path[0]}",
                     f"{unknown('pipeline', path[0], trees)}; +pipelines.{path[0]}... adds one",
                 )
+                if path
+                else Problem("pipelines", "set keys of one: pipelines.NAME.fit.epochs=3")
             )
-        elif kind == "section":
-            _lay(trees, path, override.value())
         elif (
             kind == "choice"
             and (

@@ -37,8 +37,9 @@ def definitions() -> dict[str, Json]:
     common with others.
     """
     members = get_args(schema.SOURCES | schema.TUNERS | schema.HYPERPARAMETERS | schema.EXECUTORS)
-    _, made = models_json_schema([(section, "validation") for section in (schema.File, *members)])
-    found: dict[str, Json] = made["$defs"]
+    found: dict[str, Json] = models_json_schema(
+        [(section, "validation") for section in (schema.File, *members)]
+    )[1]["$defs"]
     # What the docstring below each key says, by class. Pydantic can read them too
     # (`use_attribute_docstrings`), but does so at every start, which takes 20 ms.
     said = {
@@ -63,18 +64,24 @@ def reference() -> str:
             parts += [
                 f"\n## {name}\n\n{' '.join(section.get('description', '').split())}\n",
                 "| key | takes | default | meaning |\n|---|---|---|---|",
+                *(
+                    f"| `{key}` | {_takes(value)} | {_default(value)} | {value['description']} |"
+                    for key, value in section["properties"].items()
+                ),
+                *["| any other | anything |  | An argument. |"] * section["additionalProperties"],
             ]
-            for key, value in section["properties"].items():
-                default = json.dumps(value["default"]) if "default" in value else "required"
-                seen_there = "const" in value or {"$ref", "default"} <= value.keys()
-                cells = (f"`{key}`", _takes(value), "" if seen_there else f"`{default}`")
-                parts += [f"| {' | '.join(cells)} | {value['description']} |"]
-            if section["additionalProperties"]:
-                parts += ["| any other | anything |  | An argument. |"]
-    for model in (models.linear, models.mlp, models.cnn, models.lstm):
-        name, text = f"runner.models.{model.__name__}", inspect.getdoc(model) or ""
-        parts += [f"\n## {name}\n\n```text\n{name}{inspect.signature(model)}\n\n{text}\n```"]
+    parts += [
+        f"\n## {name}\n\n```text\n{name}{inspect.signature(model)}\n\n{inspect.getdoc(model)}\n```"
+        for model in (models.linear, models.mlp, models.cnn, models.lstm)
+        for name in [f"runner.models.{model.__name__}"]
+    ]
     return "\n".join(parts) + "\n"
+
+
+def _default(value: Json) -> str:
+    """Return what a key defaults to; nothing where that is seen in what it takes."""
+    seen = "const" in value or {"$ref", "default"} <= value.keys()
+    return "" if seen else f"`{json.dumps(value['default']) if 'default' in value else 'required'}`"
 
 
 def _takes(value: Json) -> str:
@@ -105,10 +112,7 @@ def experiment_schema() -> Json:
     keys = found["File"]["properties"]
     found["File"]["properties"] = {key: _ref(key) for key in keys}
     found["Model"]["additionalProperties"] = _ref("argument")
-    made = {name: _loosened(node) for name, node in (found | keys).items()}
-    # It takes any key, so that without this no key of another kind of data would ever be wrong.
-    made["FunctionData"]["anyOf"][0]["required"] = ["_target_"]
-    made |= {
+    made = {name: _loosened(node) for name, node in (found | keys).items()} | {
         # Text that stands for a value: it is looked up when the config is composed, or missing.
         "standin": {"type": "string", "pattern": r"^\?\?\?$|\$\{"},
         "argument": {
@@ -124,6 +128,8 @@ def experiment_schema() -> Json:
             ]
         },
     }
+    # It takes any key, so that without this no key of another kind of data would ever be wrong.
+    made["FunctionData"]["anyOf"][0]["required"] = ["_target_"]
     # Editors lay what stands here under the definition that a fragment names; `$ref` does no harm.
     return {"$schema": "http://json-schema.org/draft-07/schema#", **_ref("File"), "$defs": made}
 

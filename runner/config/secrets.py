@@ -25,12 +25,8 @@ EXACT = re.findall(
     "best values asked hyperparameters trial_id environment artefacts classes open",
 )
 
-_taken: dict[str, str] = {}  # value → the name of the environment variable it was read from
-
-
-def known() -> dict[str, str]:
-    """Return the secrets, for another process to guard."""
-    return dict(_taken)
+# The secrets: value → the name of the environment variable that it was read from.
+known: dict[str, str] = {}
 
 
 def guard(given: Mapping[str, str] = {}) -> None:
@@ -38,7 +34,7 @@ def guard(given: Mapping[str, str] = {}) -> None:
     Hydra, not to the standard streams. `${oc.env:NAME,default}` is as OmegaConf has it, but what
     was read is remembered, as is what is `given` of what another process read.
     """
-    _taken.update(given)
+    known.update(given)
 
     def to_yaml(cfg: Any, **how: Any) -> str:
         return without_secrets(plain(cfg, **how))
@@ -54,7 +50,7 @@ def _read(name: str, *default: str | None) -> object:
     """
     value = oc.env(name, *default)
     if value and name in os.environ:  # an empty one would be found in every text
-        _taken.update(
+        known.update(
             dict.fromkeys(
                 (
                     value,
@@ -76,12 +72,12 @@ def redact(value: Any) -> Any:
 
 
 def _leaf(text: str) -> str:
-    return f"${{oc.env:{_taken[text]}}}" if text in _taken else without_secrets(text)
+    return f"${{oc.env:{known[text]}}}" if text in known else without_secrets(text)
 
 
 def without_secrets(text: str) -> str:
     """Return a text as it may be written."""
-    for secret in sorted(_taken, key=len, reverse=True):  # one may be a part of another
+    for secret in sorted(known, key=len, reverse=True):  # one may be a part of another
         if len(secret) >= TELLING:
-            text = text.replace(secret, f"${{oc.env:{_taken[secret]}}}")
+            text = text.replace(secret, f"${{oc.env:{known[secret]}}}")
     return URL_PASSWORD.sub(r"\1:***@", text)

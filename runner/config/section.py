@@ -76,10 +76,8 @@ def tag_of(schema: type[Section]) -> tuple[str, str | None]:
     """Return (key, value) that tell a section from the others of its union; without a value, the
     key alone does.
     """
-    for key in TAGS:
-        if key in schema.model_fields:
-            return key, str(schema.model_fields[key].default)
-    return "_target_", None
+    key = next(filter(schema.model_fields.__contains__, TAGS), "_target_")
+    return key, str(schema.model_fields[key].default) if key in TAGS else None
 
 
 def is_meant(schema: type[Section], content: Mapping[str, object]) -> bool:

@@ -22,16 +22,18 @@ def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> A
         path: the dotted path of the tree.
         value: makes it from path and spec.
     """
-    if isinstance(tree, Mapping) and "hp" in tree:
-        return value(path, tree)
-    if isinstance(tree, Mapping):
-        return {
+    if isinstance(tree, list):
+        return [replaced(inner, f"{path}[{index}]", value) for index, inner in enumerate(tree)]
+    if not isinstance(tree, Mapping):
+        return tree
+    return (
+        value(path, tree)
+        if "hp" in tree
+        else {
             key: replaced(inner, f"{path}.{key}" if path else str(key), value)
             for key, inner in tree.items()
         }
-    if isinstance(tree, list):
-        return [replaced(inner, f"{path}[{index}]", value) for index, inner in enumerate(tree)]
-    return tree
+    )
 
 
 def hyperparameters(tree: object, path: str = "") -> list[tuple[str, Spec]]:

@@ -64,9 +64,6 @@ def check_arguments(
     called = getattr(target, "__qualname__", repr(target))
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     names = [p.name for p in named]
-    hint = (
-        "; if it is the hyperparameters, rename it to 'hp'" if "hp" in {*filled} - {*names} else ""
-    )
     if problems := [
         *(
             Problem(
@@ -78,7 +75,12 @@ def check_arguments(
             if name not in names and all(p.kind is not p.VAR_KEYWORD for p in parameters)
         ),
         *(
-            Problem(where, f"{called} needs the argument '{p.name}'{hint}")
+            Problem(
+                where,
+                f"{called} needs the argument '{p.name}'"
+                + "; if it is the hyperparameters, rename it to 'hp'"
+                * ("hp" in {*filled} - {*names}),
+            )
             for p in named
             if p.default is p.empty and p.name not in (*given, *filled)
         ),

@@ -55,6 +55,12 @@ def read(settings: TableData, task: str) -> dataset.Rows:
                 continue
             lacking = np.logical_or.reduce([*map(files.missing, columns.values())])
             if settings.missing == "drop" and lacking.any():
+                if lacking.all():
+                    raise DataError(
+                        f"all {len(lacking)} {part and f'{part} '}rows of {table.path} lack a "
+                        "value; fill some in, or leave columns out (ignore)",
+                        "data.missing",
+                    )
                 log.info(
                     "%s: %d of %d rows are left out, for lack of a value",
                     table.path,

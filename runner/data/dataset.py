@@ -6,21 +6,18 @@ import functools
 import hashlib
 import itertools
 import math
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from history import files
 from runner.data import log
 from runner.errors import DataError, Faults
-
-if TYPE_CHECKING:
-    import keras
 
 Array: TypeAlias = NDArray[Any]
 # One array (rows, ...), or the columns of a table that has categories, each (rows,): numbers as
@@ -97,10 +94,6 @@ class Part:
     def given(self) -> tuple[object, ...]:
         """Return what Keras' fit takes, by position and as `validation_data`."""
         return self.x, self.y
-
-    def predict(self, model: "keras.Model", batch_size: int) -> Array:
-        """Return what a model predicts for each row."""
-        return np.asarray(model.predict(self.given()[0], batch_size=batch_size, verbose=0))
 
 
 @dataclass(frozen=True)
@@ -250,7 +243,6 @@ class Dataset:
     parts: Mapping[str, Part]
     classes: tuple[str, ...] | None
     source: Mapping[str, object]
-    seconds: float  # that loading took
     columns: Mapping[str, str] | None
 
     @property
@@ -282,12 +274,11 @@ class Dataset:
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         y = self.train.y.astype("float64")
-        scale = (0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)
         return Facts(
             self.train.shape[1:],
             None if self.classes is None else len(self.classes),
             *self.train.statistics,
-            *scale,
+            *((0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)),
             columns=None if self.columns is None else tuple(self.columns),
             categories={n: sorted(set(words)) for n, words in self.train.arrays if is_text(words)},
             may_miss=self.source.get("missing") == "fill",
@@ -318,22 +309,16 @@ def available() -> float:
     """Return the bytes of memory that are free, for the system and for the control groups that this
     process is in; infinite where nothing says so.
     """
-    told = Path("/proc/meminfo")
-    said = re.search(r"MemAvailable:\s*(\d+) kB", told.read_text() if told.is_file() else "")
-    free = [int(said[1]) * 1024 if said else math.inf]
+    said = files.found_in(Path("/proc/meminfo"), r"MemAvailable:\s*(\d+) kB")
+    free = [int(said) * 1024 if said else math.inf]
     for line, base, limit, used, cache in GROUPS:
-        groups = Path("/proc/self/cgroup")
-        found = re.search(line, groups.read_text() if groups.is_file() else "", re.MULTILINE)
-        own = Path(base, found[1].lstrip("/")) if found else Path(base)
+        own = Path(base, (files.found_in(Path("/proc/self/cgroup"), line) or "").lstrip("/"))
         for group in (own, *own.parents):
-            with suppress(OSError, ValueError, TypeError):  # no such group, or one without a limit
-                kept = re.search(
-                    rf"^{cache} (\d+)", (group / "memory.stat").read_text(), re.MULTILINE
-                )
+            with suppress(OSError, ValueError):  # no such group, or one without a limit
                 free.append(
                     int((group / limit).read_text())
                     - int((group / used).read_text())
-                    + int(kept[1])  # type: ignore[index]
+                    + int(files.found_in(group / "memory.stat", rf"^{cache} (\d+)") or "")
                 )
     return max(0, min(free))
 

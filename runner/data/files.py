@@ -169,10 +169,9 @@ class _Csv(Table):
 
     def _texts(self, name: str) -> Array:
         if self.frame[name].dtype.kind in "ifb":  # wanted as they are written: 01, TRUE
-            place = self.names.index(name)
-            self.frame[name] = pandas.read_csv(self.path, **self._how, usecols=[place], dtype=str)[
-                place
-            ]
+            self.frame[name] = pandas.read_csv(
+                self.path, **self._how, usecols=[self.names.index(name)], dtype=str
+            ).squeeze("columns")
         return super()._texts(name)
 
 
@@ -290,8 +289,12 @@ def _scan(path: Path, separator: str) -> tuple[list[str], Array]:
     what is not whole.
     """
     with path.open("rb") as file:
-        lines = (line.decode("utf-8-sig") for line in file)
-        reader = csv.reader(lines, delimiter=separator, skipinitialspace=True, strict=True)
+        reader = csv.reader(
+            (line.decode("utf-8-sig") for line in file),
+            delimiter=separator,
+            skipinitialspace=True,
+            strict=True,
+        )
         try:
             names = [name.strip() for name in next(reader, [])]
             widths, ends = np.fromiter(

@@ -2,11 +2,12 @@
 where the system has such, and are not copied.
 """
 
-import mmap
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+import numpy as np
 
 from history import files
 from runner.data.dataset import Dataset
@@ -31,7 +32,7 @@ class Loaded:
     places: tuple[tuple[int, int], ...] = ()
 
 
-def loaded(dataset: Dataset, path: Path | None) -> Loaded:
+def loaded(dataset: Dataset, seconds: float, path: Path | None) -> Loaded:
     """Return what other processes need of a dataset, its arrays put into the memory at `path`;
     one that cannot be pickled, as a stream of a local function, is loaded by each.
     """
@@ -48,7 +49,7 @@ def loaded(dataset: Dataset, path: Path | None) -> Loaded:
     return Loaded(
         content,
         dataset.describe(content),
-        dataset.seconds,
+        seconds,
         dataset.bytes,
         path=path,
         places=tuple(places),
@@ -58,8 +59,6 @@ def loaded(dataset: Dataset, path: Path | None) -> Loaded:
 def adopted(given: Loaded) -> Dataset:
     """Return a dataset over arrays that are shared; what this process writes to it sees alone."""
     assert given.path is not None
-    with given.path.open("rb") as file:
-        memory = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_COPY))
+    memory = np.memmap(given.path, mode="c")
     *arrays, rest = (memory[start : start + size] for start, size in given.places)
-    dataset: Dataset = pickle.loads(rest, buffers=arrays)
-    return dataset
+    return pickle.loads(rest.tobytes(), buffers=arrays)  # type: ignore[no-any-return]

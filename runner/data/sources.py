@@ -7,7 +7,6 @@ folders, a sub-folder for each class; they are read once, and stay the bytes tha
 import functools
 import hashlib
 import math
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -36,7 +35,6 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
         DataError: the source is missing, unreadable or does not suit the task, or the split is
             empty or leaks.
     """
-    clock = time.perf_counter()
     key, read = READERS[type(settings)]
     try:
         rows = read(settings, task).checked(task)
@@ -57,7 +55,7 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
         parts = {name: whole.take(numbers) for name, numbers in chosen.items()}
     if rows.comparable:
         split.refuse_leaks(parts, given=given or settings.split.kind == "given")
-    return dataset.Dataset(parts, rows.classes, source, time.perf_counter() - clock, rows.columns)
+    return dataset.Dataset(parts, rows.classes, source, rows.columns)
 
 
 def _sklearn(settings: schema.SklearnData, task: str) -> dataset.Rows:

@@ -129,9 +129,13 @@ def by_time(
     ends = np.searchsorted(times[order], times[order], side="right")  # of the rows of a time
     test = rows - _count(settings.test, rows)
     starts = (test - _count(settings.validation, rows), test)
-    parts = np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts])
-    # without a share for test, the last one is empty
-    return dict(zip(PARTS if settings.test else PARTS[:2], parts, strict=False))
+    return dict(
+        zip(
+            PARTS if settings.test else PARTS[:2],
+            np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts]),
+            strict=False,  # without a share for test, the last one is empty
+        )
+    )
 
 
 def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:

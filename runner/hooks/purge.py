@@ -5,14 +5,13 @@ import logging
 from rich.filesize import decimal
 
 from history.errors import HistoryError
-from runner.run.experiment import RunSummary
-from runner.run.pipeline import Done
+from runner.run import experiment, pipeline
 from runner.search.state import Place, delete_search
 
 log = logging.getLogger("runner")
 
 
-def purge(run: RunSummary) -> None:
+def purge(run: experiment.RunSummary) -> None:
     """Delete the trial data of every pipeline whose entry and artefacts have been read back and
     verified: all of them, before the first is deleted. A failed pipeline keeps its trial data.
     """
@@ -33,7 +32,7 @@ def purge(run: RunSummary) -> None:
         )
 
 
-def _why_it_stays(done: Done, place: Place, run: RunSummary) -> str | None:
+def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
     if warning := done.entry.value("validation.warning"):

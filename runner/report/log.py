@@ -6,8 +6,7 @@ import sys
 from pathlib import Path
 
 from history.escape import printable
-from runner.config.arguments import as_typed
-from runner.config.secrets import without_secrets
+from runner.config import arguments, secrets
 
 
 class Formatter(logging.Formatter):
@@ -15,7 +14,9 @@ class Formatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the text, in which a terminal sees only characters to print, and lines."""
-        return printable(without_secrets(as_typed(super().format(record))), newlines=True)
+        return printable(
+            secrets.without_secrets(arguments.as_typed(super().format(record))), newlines=True
+        )
 
 
 class LogFile(logging.FileHandler):

@@ -3,14 +3,14 @@
 import warnings
 from pathlib import Path
 
-import matplotlib
+import matplotlib.figure
 import numpy as np
-from matplotlib.figure import Figure
 from sklearn.metrics import ConfusionMatrixDisplay
 
 from history.escape import printable
 from history.tasks import ClassificationResult
 from runner.data.dataset import Array
+from runner.errors import short
 
 STYLE = {"svg.hashsalt": "runner", "svg.fonttype": "none", "font.family": "sans-serif"}
 LEGIBLE = 30  # classes up to which each cell of a confusion matrix is labelled
@@ -22,9 +22,10 @@ def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> No
     number the rows.
     """
     counts = np.array(result.confusion)
-    names = [_text(name) for name in result.classes]
+    # A dollar sign would be mathematics.
+    names = [short(printable(name), CHARACTERS).replace("$", r"\$") for name in result.classes]
     size = min(4 + 0.42 * len(names), 18)
-    figure = Figure(figsize=(size + 0.8, size), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(size + 0.8, size), layout="constrained")
     axes = figure.subplots()
     legible = len(names) <= LEGIBLE
     display = ConfusionMatrixDisplay(
@@ -41,9 +42,12 @@ def confusion_matrix(result: ClassificationResult, title: str, path: Path) -> No
     if legible:
         for place, count in np.ndenumerate(counts):
             display.text_[place].set_text(str(count or ""))
-    else:
-        axes.set(xticks=[], yticks=[])
-    axes.set(title=f"Confusion matrix, {counts.sum()} {title}", xlabel="predicted", ylabel="true")
+    axes.set(
+        title=f"Confusion matrix, {counts.sum()} {title}",
+        xlabel="predicted",
+        ylabel="true",
+        **({} if legible else {"xticks": [], "yticks": []}),
+    )
     _save(figure, path)
 
 
@@ -51,7 +55,7 @@ def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
     """Draw predicted against true values, in the target's units; a perfect prediction lies on the
     line.
     """
-    figure = Figure(figsize=(5.5, 5.5), layout="constrained")
+    figure = matplotlib.figure.Figure(figsize=(5.5, 5.5), layout="constrained")
     axes = figure.subplots()
     axes.axline((truth[0], truth[0]), slope=1, color="grey", linewidth=1, zorder=1)
     axes.scatter(truth, values, s=16, alpha=0.6, edgecolors="none", zorder=2)
@@ -62,15 +66,7 @@ def predictions(truth: Array, values: Array, title: str, path: Path) -> None:
     _save(figure, path)
 
 
-def _text(name: str) -> str:
-    """Return a class name as short text: matplotlib reads a dollar sign as mathematics."""
-    shown = printable(name)
-    return (shown if len(shown) <= CHARACTERS else f"{shown[: CHARACTERS - 1]}…").replace(
-        "$", r"\$"
-    )
-
-
-def _save(figure: Figure, path: Path) -> None:
+def _save(figure: matplotlib.figure.Figure, path: Path) -> None:
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():
         # The text stays text, for the reader's fonts.
         warnings.filterwarnings("ignore", message="Glyph .* missing")

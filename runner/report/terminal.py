@@ -3,13 +3,10 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich.console import Group
-from rich.table import Table
+from rich.console import Group, RenderableType
 from rich.text import Text
 
-from history import ranking
-from history.entry import Entry
-from history.escape import printable
+from history import Entry, escape, ranking
 from history.manager import HistoryManager
 from history.view.text import EntryRows, measured, number, render, shown, text_table
 from runner.errors import short
@@ -30,21 +27,19 @@ def comparison(
     `run_id` was reused.
     """
     others = [name for name in manager.metrics if name != metric]
-    rows = []
-    for place, ranked in enumerate(manager.rank(entries, metric), start=1):
-        entry, trials = ranked.entry, ranked.entry.value("search.trials", {})
-        value = measured(entry, "validation", metric)
-        rows.append(
-            (
-                f"{place if ranked.mean is not None else '-'} {entry.pipeline}",
-                f"{value} (tied)" if ranked.tied else value,
-                measured(entry, "test", metric),
-                *(measured(entry, "validation", name) for name in others),
-                f"{trials.get('completed', 0)}/{trials.get('total', 0)}",
-                entry.status if entry.run_id == run_id else "reused",
-                entry.id,
-            )
+    rows = [
+        (
+            f"{place if ranked.mean is not None else '-'} {entry.pipeline}",
+            measured(entry, "validation", metric) + " (tied)" * bool(ranked.tied),
+            measured(entry, "test", metric),
+            *(measured(entry, "validation", name) for name in others),
+            "/".join(str(entry.value(f"search.trials.{of}", 0)) for of in ("completed", "total")),
+            entry.status if entry.run_id == run_id else "reused",
+            entry.id,
         )
+        for place, ranked in enumerate(manager.rank(entries, metric), start=1)
+        for entry in [ranked.entry]
+    ]
     return Group(
         Text(f"{manager.task}, best first by {metric}", style="bold"),
         EntryRows(
@@ -68,7 +63,7 @@ def sweep(came_to: Mapping[str, Any]) -> Group:
         + [_ended(job)]
         for job in jobs
     ]
-    parts: list[Text | Table] = [
+    parts: list[RenderableType] = [
         Text(f"jobs of the sweep {came_to['sweep']}", style="bold"),
         text_table(["job", *varied, *map(" ".join, pipelines), "status"], rows),
     ]
@@ -89,9 +84,11 @@ def sweep(came_to: Mapping[str, Any]) -> Group:
             Text("\nconfigurations, best first", style="bold"),
             text_table(["pipeline", *keys, "metric", "mean ± deviation over seeds", "seeds"], rows),
         ]
-    for best in (each for each in configurations if each["best"]):
-        same = [each for each in configurations if each["metric"] == best["metric"]]
-        parts.append(Text(printable(_verdict(best, same))))
+    parts += [
+        Text(escape.printable(_verdict(each, configurations)))
+        for each in configurations
+        if each["best"]
+    ]
     return Group(*parts)
 
 
@@ -100,32 +97,37 @@ def _score(score: Mapping[str, Any] | None) -> str:
 
 
 def _ended(job: Mapping[str, Any]) -> str:
-    how = " (taken over)" if job.get("taken_over") else ""
     if job["status"] == "failed":
-        how = f": {job['error'] or 'exit code {exit_code}'.format(**job)}".splitlines()[0]
-    return f"{job['status']}{how}"
+        return f"failed: {job['error'] or 'exit code {exit_code}'.format(**job)}".splitlines()[0]
+    return f"{job['status']}{' (taken over)' if job.get('taken_over') else ''}"
 
 
-def _verdict(best: Mapping[str, Any], same: Sequence[Mapping[str, Any]]) -> str:
+def _verdict(best: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> str:
     """Say which configuration is best by a metric, and which cannot be told from it."""
-    named = [
-        " ".join([each["pipeline"], *(f"{key}={value}" for key, value in each["given"].items())])
-        for each in same
-    ]
-    tied = [name for name, each in zip(named, same, strict=True) if each["tied"]]
+    named = {
+        " ".join([each["pipeline"], *(f"{key}={value}" for key, value in each["given"].items())]): (
+            each["tied"]
+        )
+        for each in configurations
+        if each["metric"] == best["metric"]
+    }
+    tied = [name for name, is_tied in named.items() if is_tied]
     noise = f"; within noise of it: {', '.join(tied)}" if tied else ""
-    if any(each["tied"] is None for each in same):
+    if None in named.values():
         noise += "; how large the noise is, is not known (seed=1,2,3 or validation.repeats tells)"
-    over = f" over {best['seeds']} seeds" if best["seeds"] > 1 else ""
-    return f"best by {best['metric']}: {named[0]}, {_score(best)}{over}{noise}"
+    over = f" over {best['seeds']} seeds" * (best["seeds"] > 1)
+    return f"best by {best['metric']}: {next(iter(named))}, {_score(best)}{over}{noise}"
 
 
 def reproduction(verdict: "Verdict") -> Group:
     """Return what came of running an entry again: the means then and now, and what differs."""
-    rows = []
-    for part, name, then, now in verdict.metrics:
-        gap = None if then is None or now is None else abs(now - then)
-        rows.append((part, name, number(then), number(now), number(gap)))
+    rows = [
+        (
+            *(part, name, number(then), number(now)),
+            number(None if then is None or now is None else abs(now - then)),
+        )
+        for part, name, then, now in verdict.metrics
+    ]
     said = {
         "compared: ": verdict.compared,
         "first difference: ": verdict.first,
@@ -133,13 +135,14 @@ def reproduction(verdict: "Verdict") -> Group:
         "as then: ": ", ".join(verdict.same) or "nothing",
         "what differs from then": "" if verdict.differs else None,
     }
-    lines = [f"{head}{text}" for head, text in said.items() if text is not None]
-    changes = verdict.differs.items()
-    lines += [f"  {key}: {short(before)} → {short(after)}" for key, (before, after) in changes]
+    lines = [
+        *(f"{head}{text}" for head, text in said.items() if text is not None),
+        *(f"  {key}: {short(then)} → {short(now)}" for key, (then, now) in verdict.differs.items()),
+    ]
     return Group(
         text_table(("part", "metric", "stored", "now", "difference"), rows),
         Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
-        *(Text(printable(line)) for line in lines),
+        *(Text(escape.printable(line)) for line in lines),
     )
 
 

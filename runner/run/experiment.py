@@ -11,8 +11,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from history import files, ranking, registry, store
-from history.entry import Entry
+from history import Entry, files, ranking, registry, store
 from runner.config import schema
 from runner.report.terminal import comparison, show
 from runner.run import identity, opened, pipeline, plan
@@ -68,8 +67,9 @@ def run(experiment: schema.Experiment, new_id: str, sweep: str | None = None) ->
         executors.start(experiment.run) as workers,
     ):
         plans = plan.plan_all(experiment, workers, continued)
-        done = (isinstance(each, plan.Plan) and each.known for each in plans.values())
-        taken_over = ended and all(done)
+        taken_over = ended and all(
+            isinstance(each, plan.Plan) and each.known for each in plans.values()
+        )
         summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
         opened.write(path, run_id, taken_over)
         _run_pipelines(experiment, plans, continued, summary, workers)

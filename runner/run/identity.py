@@ -18,8 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from history import config, files
-from runner.config.code import code_of, modules
-from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run
+from runner.config import code, schema
 from runner.training import environment
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
@@ -46,7 +45,9 @@ class Identity:
         return digest(self.of_pipeline)
 
 
-def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: str) -> Identity:
+def identify(
+    run: schema.Run, pipeline: schema.Pipeline, data: Mapping[str, object], dtype: str
+) -> Identity:
     """Return a pipeline's identity. Paths and verbosity are not among it, and budgets not among
     what decides its search.
 
@@ -69,10 +70,11 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
         "fit": {
             key: value
             for key, value in plain["fit"].items()
-            if key != "epochs" or not isinstance(pipeline.tuner, HyperbandTuner)  # which sets them
+            if key != "epochs"
+            or not isinstance(pipeline.tuner, schema.HyperbandTuner)  # which sets them
         },
         "callbacks": plain["callbacks"],
-        "code": code_of(pipeline),
+        "code": code.code_of(pipeline),
         "files": {path: files.sha256(Path(path)) for path in pipeline.fingerprint.files},
         **{key: getattr(run, key) for key in config.DECIDING},
         "versions": environment.versions(run.backend),
@@ -85,7 +87,7 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
             "budget": {key: plain["tuner"].get(key) for key in BUDGETS},
             "validation": {
                 "settings": validated["validation"],
-                "code": modules(config.foreign_code(validated)),
+                "code": code.modules(config.foreign_code(validated)),
                 "manager": pipeline.manager_name,
                 "rank_by": pipeline.task.rank_by,
             },
@@ -93,7 +95,7 @@ def identify(run: Run, pipeline: Pipeline, data: Mapping[str, object], dtype: st
     )
 
 
-def run_key(experiment: Experiment) -> str:
+def run_key(experiment: schema.Experiment) -> str:
     """Return what makes two commands the same run: the pipelines with their budgets, and what the
     run adds to a result.
     """

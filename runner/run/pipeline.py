@@ -12,15 +12,11 @@ from pathlib import Path
 from history import Entry, errors, files, oracle
 from history.manager import HistoryManager
 from runner import Interrupted
-from runner.config import compose, secrets
-from runner.config.schema import Experiment, Pipeline
+from runner.config import compose, schema, secrets
 from runner.errors import machine_is_at_fault, message_of
 from runner.run.identity import digest
 from runner.run.plan import Plan, say_what_changed
-from runner.search import tasks
-from runner.search.executors import Workers
-from runner.search.loop import Outcome, Progress, search
-from runner.search.state import Place
+from runner.search import executors, loop, state, tasks
 from runner.training import environment
 from runner.training.validated import Ranking, Refit, Validated
 
@@ -67,13 +63,13 @@ class Draft:
 
 
 def run_pipeline(
-    experiment: Experiment,
+    experiment: schema.Experiment,
     name: str,
     planned: Plan | Exception,
     ids: Mapping[str, str],
     folder: Path,
     manager: HistoryManager,
-    workers: Workers,
+    workers: executors.Workers,
 ) -> Done:
     """Run one pipeline and store its entry. A failure is stored and returned, not raised.
 
@@ -123,8 +119,8 @@ def run_pipeline(
 
 
 def search_step(
-    plan: Plan, place: Place, marker: Mapping[str, object], workers: Workers
-) -> Outcome:
+    plan: Plan, place: state.Place, marker: Mapping[str, object], workers: executors.Workers
+) -> loop.Outcome:
     """Run a pipeline's search, or what is left of it, and log its trials: where progress is not to
     be shown, only those that fail.
 
@@ -135,11 +131,10 @@ def search_step(
         workers: that run the trials.
     """
 
-    def say(done: Progress) -> None:
+    def say(done: loop.Progress) -> None:
         head = f"{plan.name}: trial {done.ended}{f'/{done.budget}' if done.budget else ''}"
         if done.score is None:
-            message = (done.result.message or "no message").strip()
-            log.warning("%s failed: %s", head, message.splitlines()[-1])
+            log.warning("%s failed: %s", head, done.result.reason)
         elif plan.run.progress:
             log.info(
                 "%s  %s %.5g (best %.5g)  %.1f s",
@@ -150,11 +145,23 @@ def search_step(
                 done.result.seconds,
             )
 
-    marked = {"pipeline": plan.name, **marker}
     workers.tell_idle(getattr(plan.pipeline.tuner, "parallel", None), "tuner.parallel")
     given, size = plan.again(workers), plan.size
     assert size is not None  # a pipeline that is searched was tried
-    return search(plan.run, plan.pipeline, place, marked, say, workers, given, size.space)
+    return loop.search(
+        plan.run,
+        plan.pipeline,
+        place,
+        {
+            "pipeline": plan.name,
+            "tried": {"fingerprint": plan.identity.fingerprint, "size": vars(size)},
+            **marker,
+        },
+        say,
+        workers,
+        given,
+        size.space,
+    )
 
 
 def refit_step(
@@ -162,7 +169,7 @@ def refit_step(
     hyperparameters: Mapping[str, object],
     ranked: Ranking,
     folder: Path,
-    workers: Workers,
+    workers: executors.Workers,
 ) -> Validated:
     """Refit and evaluate a pipeline's model, and log each refit.
 
@@ -176,9 +183,9 @@ def refit_step(
     clock, given, made = time.perf_counter(), plan.again(workers), list[Refit]()
     folders = [folder / f"refit-{n}" for n in range(plan.pipeline.validation.repeats)]
     workers.tell_idle(len(folders), "validation.repeats")
-    arguments = plan.run, plan.pipeline, given, hyperparameters
     started = [
-        workers.submit(tasks.refit, *arguments, repeat, each) for repeat, each in enumerate(folders)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, given, hyperparameters, repeat, each)
+        for repeat, each in enumerate(folders)
     ]
     try:
         for repeat, future in enumerate(started, start=1):
@@ -195,19 +202,20 @@ def refit_step(
                 )
         return Validated.of(made, ranked, folder, time.perf_counter() - clock)
     finally:
-        running = [future for future in started if not future.cancel()]
-        wait([] if Interrupted.by else running)
+        wait([each for each in started if not each.cancel() and not Interrupted.by])
         for each in folders:
             shutil.rmtree(each, ignore_errors=True)
 
 
-def ranked_by(pipeline: Pipeline, manager: HistoryManager) -> Ranking:
+def ranked_by(pipeline: schema.Pipeline, manager: HistoryManager) -> Ranking:
     """Return what a pipeline's entries and refits are ranked by."""
     metric = pipeline.task.rank_by or manager.ranking
     return Ranking(metric, manager.metrics[metric])
 
 
-def _work(plan: Plan, workers: Workers, ranked: Ranking, experiment: str, draft: Draft) -> None:
+def _work(
+    plan: Plan, workers: executors.Workers, ranked: Ranking, experiment: str, draft: Draft
+) -> None:
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
@@ -234,8 +242,12 @@ def _work(plan: Plan, workers: Workers, ranked: Ranking, experiment: str, draft:
 
     draft.stage = "search"
     say_what_changed(plan)
-    marker = {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)}
-    outcome = search_step(plan, plan.place, marker, workers)
+    outcome = search_step(
+        plan,
+        plan.place,
+        {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)},
+        workers,
+    )
     draft.searched(outcome.record)
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
 

@@ -11,15 +11,11 @@ from typing import Any
 
 from history import Entry, errors, registry, trees
 from history.manager import HistoryManager
-from runner.config import secrets
-from runner.config.code import code_of
-from runner.config.schema import Experiment, HyperbandTuner, Pipeline, Run
+from runner.config import code, schema, secrets
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
-from runner.search import tasks
-from runner.search.executors import Workers
-from runner.search.state import MARKER, Place, Size, read_marker
+from runner.search import executors, state, tasks
 
 log = logging.getLogger("runner")
 
@@ -31,20 +27,20 @@ class Plan:
     """A pipeline that can run."""
 
     name: str
-    run: Run
-    pipeline: Pipeline
+    run: schema.Run
+    pipeline: schema.Pipeline
     identity: Identity
-    place: Place  # of the search
+    place: state.Place  # of the search
     given: Loaded  # its data
     known: Entry | None = None  # of the history, which makes running it needless
-    size: Size | None = None  # of the default model, tried unless an entry is known
+    size: state.Size | None = None  # of the default model, tried unless an entry is known
 
     @property
     def data(self) -> Mapping[str, Any]:
         """The data as an entry records it."""
         return self.given.record | {"split": self.pipeline.data.split.model_dump()}
 
-    def again(self, workers: Workers) -> Loaded:
+    def again(self, workers: executors.Workers) -> Loaded:
         """Return the data, which is loaded again where it had to make room for that of others.
 
         Raises:
@@ -57,7 +53,7 @@ class Plan:
 
 
 def plan_all(
-    experiment: Experiment, workers: Workers, continued: str | None = None
+    experiment: schema.Experiment, workers: executors.Workers, continued: str | None = None
 ) -> dict[str, Plan | Exception]:
     """Plan every pipeline before the first one starts. All that is wrong with the input, hooks
     included, is reported at once; a code error is that pipeline's failure alone, recorded in its
@@ -95,7 +91,7 @@ def plan_all(
 
 
 def _steps(
-    experiment: Experiment, name: str, workers: Workers, continued: str | None
+    experiment: schema.Experiment, name: str, workers: executors.Workers, continued: str | None
 ) -> Iterator[Plan | None]:
     """Load a pipeline's data, try its default model unless the history makes that needless, and
     yield the plan; before that, None whenever workers have something to do.
@@ -110,7 +106,10 @@ def _steps(
     given = loading.result()
     surveyed = workers.submit(tasks.survey, pipeline, given)
     yield None
-    if isinstance(tuner, HyperbandTuner) and pipeline.fit.epochs not in (None, tuner.max_epochs):
+    if isinstance(tuner, schema.HyperbandTuner) and pipeline.fit.epochs not in (
+        None,
+        tuner.max_epochs,
+    ):
         log.info(
             "%s: Hyperband sets the epochs, up to %s; fit.epochs has no effect",
             name,
@@ -118,15 +117,18 @@ def _steps(
         )
     data = {"source": given.record["source"], "content": given.content}
     identity = identify(run, pipeline, data, surveyed.result())
-    given = replace(given, code=code_of(pipeline))
+    given = replace(given, code=code.code_of(pipeline))
     place = _place(experiment, name, identity.search_fingerprint)
     planned = Plan(name, run, pipeline, identity, place, given)
     manager = registry.manager(pipeline.manager_name, experiment.root)
     if run.reproduce is None and (known := in_history(planned, manager, continued)):
         yield replace(planned, known=known)
-    sized = workers.submit(tasks.preflight, pipeline, given)
-    yield None
-    yield replace(planned, size=sized.result())
+    size = state.tried(place.folder, identity.fingerprint)
+    if size is None:
+        sized = workers.submit(tasks.preflight, pipeline, given)
+        yield None
+        size = sized.result()
+    yield replace(planned, size=size)
 
 
 def in_history(
@@ -142,10 +144,12 @@ def in_history(
         run_id: of the run that is continued, if one is: its own entries are taken over.
         sweep: that the run belongs to: so are those of its other jobs.
     """
-    same = manager.entries(status="complete", fingerprint=plan.identity.fingerprint)
-    for entry in reversed(same):
-        siblings = sweep is not None and entry.value("sweep") == sweep
-        own = siblings or (entry.run_id == run_id and entry.pipeline == plan.name)
+    for entry in reversed(
+        manager.entries(status="complete", fingerprint=plan.identity.fingerprint)
+    ):
+        own = (sweep is not None and entry.value("sweep") == sweep) or (
+            entry.run_id == run_id and entry.pipeline == plan.name
+        )
         try:
             if own or plan.run.reuse:
                 manager.verify(entry)
@@ -170,14 +174,14 @@ def say_what_changed(plan: Plan) -> None:
     """
     folder, now = plan.place.folder, secrets.redact(plan.identity.of_search)
     newest = max(
-        folder.parent.glob(f"*/{MARKER}"), key=lambda path: path.stat().st_mtime, default=None
+        folder.parent.glob(f"*/{state.MARKER}"), key=lambda path: path.stat().st_mtime, default=None
     )
-    if newest is not None and not (folder / MARKER).exists():
+    if newest is not None and not (folder / state.MARKER).exists():
         _say_changes(
             logging.WARNING,
             plan.name,
             f"a new search beside {newest.parent}, whose trials stay there, unused; what differs",
-            trees.differences(read_marker(newest.parent).get("parts"), now),
+            trees.differences(state.read_marker(newest.parent).get("parts"), now),
         )
 
 
@@ -205,7 +209,7 @@ def _say_changes(
         log.log(level, "%s:   %s: %s → %s", name, key, short(before), short(now))
 
 
-def _place(experiment: Experiment, name: str, search_fingerprint: str) -> Place:
+def _place(experiment: schema.Experiment, name: str, search_fingerprint: str) -> state.Place:
     """Return the folder of this search alone: the newest there is or, with `fresh=true`, one more
     beside it.
     """
@@ -214,9 +218,9 @@ def _place(experiment: Experiment, name: str, search_fingerprint: str) -> Place:
     project = tuner.project_name or f"{experiment.name}-{name}".replace("/", "-")
     base = directory / project / search_fingerprint[:16]
     folders = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
-    used = [index for index, folder in enumerate(folders) if (folder / MARKER).exists()]
+    used = [index for index, folder in enumerate(folders) if (folder / state.MARKER).exists()]
     index = used[-1] + experiment.run.fresh if used else 0
-    return Place(
+    return state.Place(
         folders[index],
         search_fingerprint,
         locks=(directory if tuner.directory else experiment.root) / ".locks",

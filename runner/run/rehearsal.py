@@ -11,11 +11,9 @@ from history.view.text import EntryRows
 from runner.config.schema import BayesianTuner, Experiment, HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.report.terminal import show
+from runner.run import opened, plan
 from runner.run.experiment import open_file
-from runner.run.opened import left
-from runner.run.plan import Plan, plan_all
-from runner.search import executors
-from runner.search.state import RESULT, Size, Values
+from runner.search import executors, state
 
 MOST = 3_000  # trials that are counted; counting so many takes a few seconds
 RECORD = 5_000  # bytes of a trial's JSON files, as measured with 10 epochs of 4 metrics
@@ -45,41 +43,42 @@ def rehearse(experiment: Experiment) -> int:
     Store(experiment.root).all()
     rows, verdict, code = [], "nothing is wrong", 0
     with executors.start(experiment.run) as workers:
-        plans = plan_all(
+        plans = plan.plan_all(
             experiment,
             workers,
-            None if experiment.run.fresh else left(open_file(experiment))["run_id"],
+            None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"],
         )
         forecasts = {
             name: workers.submit(
                 forecast, planned.run, planned.pipeline, planned.given, planned.size
             )
             for name, planned in plans.items()
-            if isinstance(planned, Plan)
+            if isinstance(planned, plan.Plan)
         }
         found = {name: future.result() for name, future in forecasts.items()}
     for name, planned in plans.items():
-        if not isinstance(planned, Plan):
+        if not isinstance(planned, plan.Plan):
             traceback.print_exception(planned)
             verdict, code = "not all of it can run", 2  # as nothing was started
             continue
         pipeline, shapes, size = planned.pipeline, planned.data["shapes"], planned.size
         trials, epochs, disk = found[name]
-        parts = " + ".join(str(shape[0]) for shape in shapes.values())
-        ended = len(list(planned.place.folder.glob(f"trial_*/{RESULT}")))
-        state = f"{ended} trials are there already" if ended else "new"
+        ended = len(list(planned.place.folder.glob(f"trial_*/{state.RESULT}")))
         rows.append(
             (
                 planned.name,
                 pipeline.task.kind,
-                f"{parts} rows of {tuple(shapes['train'][1:])}",
+                " + ".join(str(shape[0]) for shape in shapes.values())
+                + f" rows of {tuple(shapes['train'][1:])}",
                 f"{size.parameters:,}" if size else "-",
                 pipeline.tuner.kind,
                 f"{trials:,}{' or more' if trials == MOST else ''}",
                 "?" if epochs is None else f"{epochs:,}",
                 str(pipeline.validation.repeats if size else 0),
                 filesize.decimal(disk),
-                f"taken from the history: {planned.known.id}" if planned.known else state,
+                f"taken from the history: {planned.known.id}"
+                if planned.known
+                else f"{ended} trials are there already" * bool(ended) or "new",
             )
         )
     show(
@@ -92,7 +91,7 @@ def rehearse(experiment: Experiment) -> int:
 
 
 def forecast(
-    run: Run, pipeline: Pipeline, given: Loaded, size: Size | None
+    run: Run, pipeline: Pipeline, given: Loaded, size: state.Size | None
 ) -> tuple[int, int | None, int]:
     """Return what a pipeline's search comes to, with the default model, as far as its space is
     known: trials; epochs of all of them, None where a HyperModel with its own fit decides; and
@@ -109,10 +108,10 @@ def forecast(
     if size is None:
         return 0, 0, 0
     tuner = pipeline.tuner
-    trials, asked = getattr(tuner, "max_trials", None) or MOST, list[Values]()
+    trials, asked = getattr(tuner, "max_trials", None) or MOST, list[state.Values]()
     if not isinstance(tuner, BayesianTuner):  # slow to ask, and seldom at its end before
         asked = oracles.ask_all(
-            oracles.Session(run, pipeline, size.space, {}).oracle, min(trials, MOST)
+            oracles.new_oracle(run, pipeline, size.space, {}), min(trials, MOST)
         )
         trials = trials if len(asked) == MOST else len(asked)
     longest = bench(pipeline, given).fit_arguments(values_of(size.space)).get("epochs")

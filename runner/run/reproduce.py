@@ -98,22 +98,21 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             }
         devices = workers.submit(environment.devices, experiment.run).result()
     means = {part: again.summary(part)["metrics"] for part in again.parts}
-    metrics = [
-        (part, name, entry.metric(name, part), means.get(part, {}).get(name))
-        for part in ranking.PARTS
-        for name in dict.fromkeys([*entry.value(f"{part}.metrics", {}), *means.get(part, {})])
-    ]
-    searched = (
-        f", and every epoch of {entry.value('search.trials.total')} trials"
-        if experiment.run.reproduce_search
-        else "; reproduce_search=true repeats the search too"
-    )
     return Verdict(
         entry.id,
         f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}, the stored "
-        f"model's weights{searched}",
+        "model's weights"
+        + (
+            f", and every epoch of {entry.value('search.trials.total')} trials"
+            if experiment.run.reproduce_search
+            else "; reproduce_search=true repeats the search too"
+        ),
         *compare(then, now),
-        metrics,
+        [
+            (part, name, entry.metric(name, part), means.get(part, {}).get(name))
+            for part in ranking.PARTS
+            for name in dict.fromkeys([*entry.value(f"{part}.metrics", {}), *means.get(part, {})])
+        ],
         *besides(
             {**entry.identity(), "environment": entry.value("environment", {})},
             {
@@ -178,9 +177,8 @@ def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | N
     apart = {place for place in places[0] ^ places[1] if place[:-1] in shared}
     found = [each for each in pairs(then, now) if each[1] != each[2] and each[0] not in apart]
     near = all(is_near(*values) for place, *values in found if place[1] in ranking.PARTS)
-    kind = "diverged" if not near else "within tolerance" if found else "identical"
     return (
-        kind,
+        "diverged" if not near else "within tolerance" if found else "identical",
         next((f"{', '.join(at)}: {short(old)} → {short(new)}" for at, old, new in found), None),
         sorted({place[-1] for place in apart}),
     )

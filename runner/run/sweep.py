@@ -6,8 +6,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from history import files
-from history.ranking import Measured, indistinguishable, merit
+from history import files, ranking
 
 RESULT = "result.json"  # of a job, beside its output; and of the sweep
 LOCK = ".job.lock"  # which a job holds while it runs
@@ -85,13 +84,18 @@ def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
         if len(scores) > 1:
             means = [score["validation"]["mean"] for score in scores.values()]
             row["validation"] = vars(
-                Measured(statistics.fmean(means), statistics.stdev(means), len(means))
+                ranking.Measured(statistics.fmean(means), statistics.stdev(means), len(means))
             )
         rows.append(row)
-    rows.sort(key=lambda row: merit(row["validation"]["mean"], row["direction"]), reverse=True)
+    rows.sort(
+        key=lambda row: ranking.merit(row["validation"]["mean"], row["direction"]), reverse=True
+    )
     rows.sort(key=lambda row: str(row["metric"]))
     for row in rows:
         best = next(each for each in rows if each["metric"] == row["metric"])
-        noise = indistinguishable(Measured(**best["validation"]), Measured(**row["validation"]))
-        row |= {"best": row is best, "tied": row is not best and noise}
+        both = (ranking.Measured(**each["validation"]) for each in (best, row))
+        row |= {
+            "best": row is best,
+            "tied": row is not best and ranking.indistinguishable(*both),
+        }
     return rows

@@ -26,11 +26,9 @@ from typing import Any
 
 import distributed
 
-from runner import __version__
+from runner import __version__, errors
 from runner.config import schema, secrets
-from runner.errors import DataError, ExperimentError, InputError, WorkerDied
-from runner.search import tasks, worker
-from runner.search.executors import Processes
+from runner.search import executors, tasks, worker
 from runner.training import environment
 
 log = logging.getLogger("runner")
@@ -44,7 +42,7 @@ DECIDING = ("OMP_", "MKL_", "OPENBLAS_", "TF_", "XLA_FLAGS", "JAX_", "PYTHONHASH
 # --- where the run was started
 
 
-class Dask(Processes):
+class Dask(executors.Processes):
     """The workers of a Dask scheduler, and one of this machine for all that is not theirs to do."""
 
     def __init__(self, run: schema.Run) -> None:
@@ -60,14 +58,14 @@ class Dask(Processes):
                 where, timeout=PATIENCE, set_as_default=False
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
-            raise InputError(
+            raise errors.InputError(
                 f"executor.address: no Dask scheduler answers at {self.address}: {error}. Start "
                 "one with `dask scheduler`, and its workers with `dask worker`"
             ) from error
         super().__init__(run, slots=1)
         self.threads = ThreadPoolExecutor(10_000, "task")  # which wait
         told = {key: value for key, value in os.environ.items() if key.startswith(DECIDING)}
-        origin = pickle.dumps((run, str(Path.cwd()), told, secrets.known(), logging.root.level))
+        origin = pickle.dumps((run, str(Path.cwd()), told, secrets.known, logging.root.level))
         self.origin = (os.urandom(8), run.backend, versions(run.backend), origin)
         _ = self.slots  # which says how many there are
 
@@ -81,8 +79,12 @@ class Dask(Processes):
                 else self.known
             )
             if threads != self.known:
-                more = "" if threads else ": waiting for one, of `dask worker`"
-                log.info("%d threads of Dask workers at %s%s", threads, self.address, more)
+                log.info(
+                    "%d threads of Dask workers at %s%s",
+                    threads,
+                    self.address,
+                    "" if threads else ": waiting for one, of `dask worker`",
+                )
             self.known = threads
         return self.known
 
@@ -93,14 +95,14 @@ class Dask(Processes):
         try:
             return executor.submit(on_worker, *self.origin, task).result()  # type: ignore[no-any-return]
         except (CancelledError, distributed.client.ClosedClientError):
-            raise ExperimentError(
+            raise errors.ExperimentError(
                 f"the Dask scheduler at {self.address} is gone; finished trials are kept: re-run "
                 "the same command to resume"
             ) from None
         except distributed.KilledWorker as error:
-            raise WorkerDied(str(error)) from error
+            raise errors.WorkerDied(str(error)) from error
         except (ImportError, RuntimeError) as error:
-            raise ExperimentError(
+            raise errors.ExperimentError(
                 f"the Dask scheduler at {self.address}, or a worker of it: "
                 f"{error.__cause__ or error}; all of them need the same packages"
             ) from error
@@ -140,7 +142,9 @@ def on_worker(
     here: Any = distributed.get_worker()
     found = versions(backend)
     if differ := [f"{n} {found[n]}, not {v}" for n, v in expected.items() if found[n] != v]:
-        raise ExperimentError(f"the Dask worker on {platform.node()} has {'; '.join(differ)}")
+        raise errors.ExperimentError(
+            f"the Dask worker on {platform.node()} has {'; '.join(differ)}"
+        )
     with lock:
         node = nodes[key] = nodes.get(key) or Node(here, *pickle.loads(origin))
         node.tasks.add(name := here.get_current_task())
@@ -161,7 +165,7 @@ class Node(managers.BaseManager):
         try:
             os.chdir(folder)
         except OSError as error:
-            raise ExperimentError(
+            raise errors.ExperimentError(
                 f"the Dask worker on {platform.node()} cannot enter {folder}, where the run was "
                 f"started ({error.strerror}): start runs in a folder that all machines share"
             ) from error
@@ -187,7 +191,7 @@ class Node(managers.BaseManager):
         self.shutdown()
 
 
-class Local(Processes):
+class Local(executors.Processes):
     """What a node has: workers that share the data, which is loaded once on each machine."""
 
     def answer(self, function: Callable[..., object], arguments: Sequence[Any]) -> worker.Answer:
@@ -197,9 +201,9 @@ class Local(Processes):
                 loading = self.data(pipeline)
             try:
                 if loading.result().content != given.content:
-                    raise DataError("the data is not what the run was planned with")
-            except DataError as error:
-                raise DataError(f"{error} (on {platform.node()})") from error
+                    raise errors.DataError("the data is not what the run was planned with")
+            except errors.DataError as error:
+                raise errors.DataError(f"{error} (on {platform.node()})") from error
             arguments = (run, pipeline, replace(loading.result(), code=given.code), *rest)
         return super().answer(function, arguments)
 

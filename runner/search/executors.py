@@ -22,13 +22,11 @@ from typing import IO, Any, TypeVar
 
 import joblib
 
-from runner import Interrupted
+from runner import Interrupted, errors
 from runner.config import schema, secrets
 from runner.data.dataset import available
 from runner.data.shared import KEPT, Loaded
-from runner.errors import WorkerDied
-from runner.search import tasks, worker
-from runner.search.state import Asked, Values
+from runner.search import state, tasks, worker
 from runner.training import environment
 
 log = logging.getLogger("runner")
@@ -58,6 +56,8 @@ def start(run: schema.Run) -> "Workers":
 class Workers(Executor):
     """What runs tasks; this one in this process, one after the other, as they are submitted."""
 
+    share = False  # memory
+
     def __init__(self, run: schema.Run) -> None:
         self.run = run
         self._data: dict[str, tuple[Future[Loaded], IO[bytes] | None]] = {}
@@ -84,10 +84,8 @@ class Workers(Executor):
             log.info("%d of %d workers stay idle: %s=%d", idle, self.slots, key, most)
 
     def oracle(self, *arguments: Any) -> Any:
-        """Return a search's oracle, a `runner.search.oracles.Session`."""
-        from runner.search.oracles import Session
-
-        return Session(*arguments)
+        """Return a search's oracle; see `runner.search.oracles.new_oracle`."""
+        return tasks.oracle(*arguments)
 
     def data(self, pipeline: schema.Pipeline) -> Future[Loaded]:
         """Return a pipeline's data, which is loaded once for all that have the same. What no longer
@@ -95,20 +93,22 @@ class Workers(Executor):
         """
         key = repr((pipeline.task.kind, pipeline.data))
         if key not in self._data:
-            shared = self._memory()
+            # a file in memory that others can open, which is gone with its last reference
+            shared = os.fdopen(os.memfd_create("data"), "rb") if self.share else None
             path = shared and Path(f"/proc/{os.getpid()}/fd/{shared.fileno()}")
             self._data[key] = self.submit(tasks.load, pipeline, path), shared
         for old in [*self._data][:-1]:
-            ended = [future for future, _ in self._data.values() if future.done()]
-            if old != key and sum(f.result().size for f in ended if not f.exception()) > KEPT:
+            if (
+                old != key
+                and sum(
+                    future.result().size
+                    for future, _ in self._data.values()
+                    if future.done() and not future.exception()
+                )
+                > KEPT
+            ):
                 del self._data[old]
         return self._data[key][0]
-
-    def _memory(self) -> IO[bytes] | None:
-        """Return a file in memory that others can open, which is gone with its last reference; None
-        where there is nobody, or no such.
-        """
-        return None
 
 
 def serve(run: schema.Run) -> Any:
@@ -117,8 +117,9 @@ def serve(run: schema.Run) -> Any:
     """
     environment.claim(run)
     os.environ |= {"KERAS_BACKEND": run.backend, "RUNNER_PID": str(os.getpid())}
-    methods = multiprocessing.get_all_start_methods()
-    context = multiprocessing.get_context("forkserver" if "forkserver" in methods else "spawn")
+    context = multiprocessing.get_context(
+        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
+    )
     if context.get_start_method() == "forkserver":
         context.set_forkserver_preload(["runner.search.preload"])
         forkserver.ensure_running()
@@ -146,6 +147,8 @@ def how_many(threads: int, told: int | str, devices: Sequence[str]) -> int:
 class Processes(Workers):
     """Workers of this machine, each of which runs one task at a time."""
 
+    share = hasattr(os, "memfd_create")
+
     def __init__(self, run: schema.Run, slots: int | None = None) -> None:
         super().__init__(run)
         settings, devices = run.executor, environment.graphics()
@@ -154,10 +157,12 @@ class Processes(Workers):
         self._slots = slots or how_many(run.threads, getattr(settings, "workers", "auto"), devices)
         self.context = serve(run)
         environment.git.cache_clear()
-        self.begin = (run, secrets.known(), logging.root.level)
+        self.begin = (run, secrets.known, logging.root.level)
         shared = FRUGAL if self._slots > len(devices) else {}
-        own = [*islice(cycle(devices or [None]), self._slots)]
-        self.all = [Slot(self, shared | ({VISIBLE: one} if one else {})) for one in own]
+        self.all = [
+            Slot(self, shared | ({VISIBLE: one} if one else {}))
+            for one in islice(cycle(devices or [None]), self._slots)
+        ]
         self.idle: queue.LifoQueue[Slot] = queue.LifoQueue()  # a warm one comes first
         self.idle.queue.extend(reversed(self.all))
         self.threads = ThreadPoolExecutor(self._slots, "slot")
@@ -190,9 +195,6 @@ class Processes(Workers):
         if self.ended or Interrupted.by:
             raise EOFError
 
-    def _memory(self) -> IO[bytes] | None:
-        return os.fdopen(os.memfd_create("data"), "rb") if hasattr(os, "memfd_create") else None
-
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.ended = True
         self.threads.shutdown(wait=False, cancel_futures=True)
@@ -220,19 +222,24 @@ class Slot:
         """Run a task; see Processes.submit. A worker that is new gets the arguments `anew`."""
         settings = self.workers.settings
         timeout = settings.trial_timeout if function is tasks.trial else None
-        for left in reversed(range(DEATHS)):
+        deaths = 1 if function is tasks.hook else DEATHS  # it may have done what cannot be repeated
+        for left in reversed(range(deaths)):
             try:
-                given = anew if anew and self.pool is None else arguments
-                answer = self._once(function, given, timeout)
+                answer = self._once(
+                    function, anew if anew and self.pool is None else arguments, timeout
+                )
                 break
-            except WorkerDied as death:
+            except errors.WorkerDied as death:
                 time.sleep(MOMENT)
                 self.workers.go_on()
                 if not left:
-                    raise WorkerDied(f"{DEATHS} workers died of it, the last: {death}") from None
+                    raise errors.WorkerDied(
+                        f"{deaths} worker{'s' * (deaths > 1)} died of it, the last: {death}"
+                    ) from None
                 log.warning("a worker died: %s; its task begins anew", death)
-        usual = max(LEAST, GROWTH * answer.memory)
-        self.limit = self.limit or (settings.max_memory or 0) * 1e9 or usual
+        self.limit = (
+            self.limit or (settings.max_memory or 0) * 1e9 or max(LEAST, GROWTH * answer.memory)
+        )
         if answer.memory > self.limit and not anew:
             self.end()
         return answer
@@ -251,7 +258,7 @@ class Slot:
                 self.pool.shutdown()  # how it ended is to be asked by one thread at a time
             cause = _end_of(self.process)
         self.end()
-        raise WorkerDied(cause)
+        raise errors.WorkerDied(cause)
 
     def _begin(self) -> ProcessPoolExecutor:
         """Start a worker: a pool of one, as in a larger one all fail with the first that dies."""
@@ -290,7 +297,7 @@ class Consulted:
     def __init__(
         self, slot: Slot, run: schema.Run, pipeline: schema.Pipeline, space: Any, recorded: Any
     ) -> None:
-        self.slot, self.values = slot, dict[str, Values](recorded)
+        self.slot, self.values = slot, dict[str, state.Values](recorded)
         self.begun, self.calls = (run, pipeline, space, self.values), list[tuple[Any, ...]]()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
@@ -301,6 +308,6 @@ class Consulted:
         anew = self.begun, self.calls
         known = anew if len(self.calls) == 1 else (None, [call])
         answer = self.slot.run(tasks.consult, known, anew).result()
-        if isinstance(answer, Asked):  # so that it need not be drawn again
+        if isinstance(answer, state.Asked):  # so that it need not be drawn again
             self.values[answer.trial_id] = answer.hyperparameters["values"]
         return answer

@@ -16,15 +16,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import takewhile
 
-from history.files import held
-from history.oracle import SearchRecord, best_trial, read_search
-from runner import Interrupted
+from history import files, oracle, ranking
+from runner import Interrupted, errors
 from runner.config.schema import HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
-from runner.errors import SearchError, WorkerDied
-from runner.search import tasks
-from runner.search.executors import Workers
-from runner.search.state import ORACLE, RESULT, TRIAL, Asked, Place, TrialResult
+from runner.search import executors, state, tasks
 
 log = logging.getLogger("runner")
 
@@ -35,7 +31,7 @@ PATIENCE = 1.0  # seconds, after which the number of slots is looked at again
 class Progress:
     """A trial that has just run, and how far the search is."""
 
-    result: TrialResult
+    result: state.TrialResult
     score: float | None  # None: it failed
     best: float | None  # score so far
     ended: int  # trials
@@ -46,7 +42,7 @@ class Progress:
 class Outcome:
     """A finished search, as it stands on disk."""
 
-    record: SearchRecord
+    record: oracle.SearchRecord
     best: Mapping[str, object]  # the best trial's row
 
     @property
@@ -58,10 +54,10 @@ class Outcome:
 def search(
     run: Run,
     pipeline: Pipeline,
-    place: Place,
+    place: state.Place,
     marker: Mapping[str, object],
     notify: Callable[[Progress], None],
-    workers: Workers,
+    workers: executors.Workers,
     given: Loaded,
     space: Mapping[str, object],
 ) -> Outcome:
@@ -80,7 +76,7 @@ def search(
         SearchError: too many trials failed one after the other, or none completed.
         ConfigError: no trial could run with these settings.
     """
-    with held(place.lock, f"the search in {place.folder}"):
+    with files.held(place.lock, f"the search in {place.folder}"):
         place.mark(marker)
         results = place.results()
         if results:
@@ -91,50 +87,50 @@ def search(
                 place.folder,
             )
         failed = _run(run, pipeline, place, results, notify, workers, given, space)
-        record = read_search(place.folder)
+        record = oracle.read_search(place.folder)
     if failed is not None:
-        raise SearchError(
+        raise errors.SearchError(
             f"{pipeline.tuner.max_consecutive_failed_trials} trials failed one after the other "
             f"(tuner.max_consecutive_failed_trials), the last one, {failed.trial_id}, with: "
-            f"{str(failed.message or 'unknown').strip().splitlines()[-1]}; every trace stands in "
-            f"{place.folder}. A changed model or config starts a new search; a higher limit goes "
-            "on with this one"
+            f"{failed.reason}; every trace stands in {place.folder}. A changed model or config "
+            "starts a new search; a higher limit goes on with this one"
         )
-    best = best_trial(record.trials, pipeline.objective.sense)
+    best = oracle.best_trial(record.trials, pipeline.objective.sense)
     if best is None:
-        raise SearchError(f"no trial completed; their errors stand in {place.folder}")
+        raise errors.SearchError(f"no trial completed; their errors stand in {place.folder}")
     return Outcome(record, best)
 
 
 def _run(
     run: Run,
     pipeline: Pipeline,
-    place: Place,
-    results: Mapping[str, TrialResult],
+    place: state.Place,
+    results: Mapping[str, state.TrialResult],
     notify: Callable[[Progress], None],
-    workers: Workers,
+    workers: executors.Workers,
     given: Loaded,
     space: Mapping[str, object],
-) -> TrialResult | None:
+) -> state.TrialResult | None:
     """Run the trials; return the last one if too many failed before it."""
-    tuner = pipeline.tuner
+    tuner, sense = pipeline.tuner, pipeline.objective.sense
     ahead, budget = (getattr(tuner, key, None) for key in ("parallel", "max_trials"))
     # what follows a trial that runs again with another outcome is drawn anew
     recorded = {r.trial_id: r.asked for r in takewhile(lambda r: not r.again, results.values())}
-    oracle = workers.oracle(run, pipeline, space, recorded)
-    waiting, flying = deque[Asked](), deque[tuple[Asked, Future[TrialResult]]]()
-    told, best, failures, idle = list[str](), None, 0, False
+    asking = workers.oracle(run, pipeline, space, recorded)
+    waiting, flying = deque[state.Asked](), deque[tuple[state.Asked, Future[state.TrialResult]]]()
+    told, failures, idle = list[str](), 0, False
+    best: tuple[str, float | None] = "", None  # trial and score
     try:
         while failures < tuner.max_consecutive_failed_trials:
             running = [future for _, future in flying if not future.done()]
-            is_free = len(running) < max(1, workers.slots)
+            is_free = len(running) <= workers.slots  # one more, which then begins at once
             ended = bool(flying) and flying[0][1].done()
             unfinished = len(flying) + len(waiting)
             if waiting and is_free:
                 asked = waiting.popleft()
                 known = results.get(asked.trial_id)
                 if known is not None and known.answers(asked, place):
-                    future = Future[TrialResult]()
+                    future = Future[state.TrialResult]()
                     future.set_result(known)
                 else:
                     future = workers.submit(
@@ -152,24 +148,26 @@ def _run(
                 and len(told) + unfinished != budget
                 and (unfinished < ahead if ahead else is_free and not ended)
             ):
-                if found := oracle.ask():
+                if found := asking.ask():
                     waiting.append(found)
                 else:
                     idle = True
             elif ended:
                 asked, future = flying.popleft()
                 result = _outcome(asked, future, place)
-                answer = oracle.tell(result)
-                place.write(TRIAL, answer.trial, result.trial_id)
+                answer = asking.tell(result)
+                place.write(state.TRIAL, answer.trial, result.trial_id)
                 told.append(result.trial_id)
+                worse = result.trial_id, answer.score
+                if ranking.merit(worse[1], sense) > ranking.merit(best[1], sense):
+                    best, worse = worse, best
                 # Hyperband starts later trials from checkpoints of earlier ones
                 if not isinstance(tuner, HyperbandTuner):
-                    for trial_id in {result.trial_id, best or result.trial_id} - {answer.best}:
-                        place.checkpoint(trial_id).unlink(missing_ok=True)
-                best, idle = answer.best, idle and not ahead
+                    place.checkpoint(worse[0]).unlink(missing_ok=True)
+                idle = idle and not ahead
                 failures = failures + 1 if result.status == "FAILED" else 0
                 if result is not results.get(result.trial_id):
-                    notify(Progress(result, answer.score, answer.best_score, len(told), budget))
+                    notify(Progress(result, answer.score, best[1], len(told), budget))
             elif running:
                 wait(running, PATIENCE, FIRST_COMPLETED)
             else:
@@ -178,19 +176,20 @@ def _run(
                 return None
         return result
     finally:
-        still = [future for _, future in flying if not future.cancel()]
+        running = [future for _, future in flying if not future.cancel()]
         if not Interrupted.by:
-            wait(still)  # they write to the folder, which is this search's until its lock is free
-            done = {"search": place.fingerprint, "start_order": told, "end_order": told}
-            place.write(ORACLE, oracle.state() | done)
+            wait(running)  # they write to the folder, which is this search's until its lock is free
+            place.write(state.ORACLE, asking.state() | {"search": place.fingerprint})
 
 
-def _outcome(asked: Asked, future: "Future[TrialResult]", place: Place) -> TrialResult:
+def _outcome(
+    asked: state.Asked, future: "Future[state.TrialResult]", place: state.Place
+) -> state.TrialResult:
     """Return what a trial came to; one that ended its workers has failed, and says so itself."""
     try:
         return future.result()
-    except WorkerDied as error:
-        result = TrialResult(
+    except errors.WorkerDied as error:
+        result = state.TrialResult(
             trial_id=asked.trial_id,
             asked=asked.hyperparameters["values"],
             hyperparameters=asked.hyperparameters,
@@ -200,5 +199,5 @@ def _outcome(asked: Asked, future: "Future[TrialResult]", place: Place) -> Trial
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=0.0,
         )
-        place.write(RESULT, vars(result), asked.trial_id)
+        place.write(state.RESULT, vars(result), asked.trial_id)
         return result

@@ -19,14 +19,10 @@ from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from history.ranking import merit
-from runner.config.schema import Objective, Pipeline, Run
-from runner.config.space import declare
+from runner.config import schema, space
 from runner.data.shared import Loaded
 from runner.search.state import Asked, Size, Told, TrialResult, Values
-from runner.training import preflight
-from runner.training.build import Bench, bench, values_of
-from runner.training.seeds import derive_seed
+from runner.training import build, preflight, seeds
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
@@ -44,7 +40,6 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
 
     trials: dict[str, "Trial"]
     recorded: Mapping[str, Values] = {}  # what was asked for before, by trial id
-    best: "Trial | None" = None  # of those that were told, the earlier of equals
 
     def save(self, *_: object) -> None:
         """Write nothing."""
@@ -59,15 +54,16 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
         _complete(trial.hyperparameters)  # Keras Tuner would draw by chance what has come up since
         super()._record_values(trial)
 
-    def ask(self) -> "Trial | None":
-        """Return the next trial, or None: nothing can be asked for before more is told."""
+    def ask(self) -> Asked | None:
+        """Return the next trial; None: there is none before more is told, or at all."""
         trial = self.create_trial(f"{len(self.trials)}")  # one tuner of Keras Tuner's has one trial
-        return trial if trial.status == "RUNNING" else None
+        is_there = trial.status == "RUNNING"
+        return Asked(trial.trial_id, trial.hyperparameters.get_config()) if is_there else None
 
-    def tell(self, result: TrialResult) -> "Trial":
+    def tell(self, result: TrialResult) -> Told:
         """End a trial that was asked for with what it returned."""
         trial = self.trials[result.trial_id]
-        trial.hyperparameters = values_of(result.hyperparameters)
+        trial.hyperparameters = build.values_of(result.hyperparameters)
         trial.status, trial.message = result.status, result.message
         if result.status == "COMPLETED":
             for name in result.metrics:  # Keras Tuner would guess directions, and fails at some
@@ -77,10 +73,27 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
             self.update_trial(trial.trial_id, result.metrics, step=result.best_step)
         self.end_trial(trial)
         if trial.status == "COMPLETED":
-            trial.score, sense = float(trial.score), self.objective.direction
-            if self.best is None or merit(trial.score, sense) > merit(self.best.score, sense):
-                self.best = trial
-        return trial
+            trial.score = float(trial.score)
+        return Told(trial.get_state(), trial.score)
+
+    def state(self) -> dict[str, Any]:
+        """Return the oracle as Keras Tuner has it, as far as it was told: how many trials it was
+        asked for beyond them is a matter of time.
+        """
+        space = self.get_space()
+        for trial_id in self.end_order:
+            space.merge(self.trials[trial_id].hyperparameters, overwrite=False)
+        hashes = {trial_id: self._id_to_hash[trial_id] for trial_id in self.end_order}
+        return {
+            **self.get_state(),
+            "hyperparameters": space.get_config(),
+            "ongoing_trials": {},
+            "run_times": dict(self._run_times),
+            "start_order": self.end_order,
+            "seed_state": self.seed,
+            "id_to_hash": hashes,
+            "tried_so_far": sorted({*hashes.values()}),
+        }
 
 
 class Unled(Oracle):
@@ -174,7 +187,7 @@ class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  #
     def populate_space(self, trial_id: str) -> dict[str, object]:
         if trial_id in self.recorded:  # without a new fit
             return {"status": "RUNNING", "values": dict(self.recorded[trial_id])}
-        self._seed_state = derive_seed(self.seed, trial_id)
+        self._seed_state = seeds.derive_seed(self.seed, trial_id)
         self._random_state = np.random.RandomState(self._seed_state)
         with warnings.catch_warnings():
             # a kernel at its bounds: nothing that the user could do about it
@@ -202,102 +215,60 @@ ORACLES: Mapping[str, type[Oracle]] = {
     "bayesian": BayesianOracle,
     "hyperband": HyperbandOracle,
 }
-_consulted: list["Session"] = []  # of the search that this process was asked for last
+_consulted: list[Oracle] = []  # of the search that this process was asked for last
 LONGEST = 100  # times that a loop over a hyperparameter runs; a larger number is a width
 # keys of tuners that are Keras Tuner's own arguments
 ARGUMENTS = {"num_initial_points", "alpha", "beta", "max_epochs", "factor", "hyperband_iterations"}
 
 
-class Session:
-    """An oracle, asked and told in plain data.
+def new_oracle(
+    run: schema.Run,
+    pipeline: schema.Pipeline,
+    space: Mapping[str, Any],
+    recorded: Mapping[str, Values],
+) -> Oracle:
+    """Return an oracle for a pipeline's tuner, seeded from the run's seed.
 
     Args:
         run, pipeline: the settings.
         space: Keras Tuner's config of it, as `populate` finds it.
         recorded: the values of trials that have ended, by trial id.
     """
-
-    def __init__(
-        self,
-        run: Run,
-        pipeline: Pipeline,
-        space: Mapping[str, Any],
-        recorded: Mapping[str, Values],
-    ) -> None:
-        self.oracle = new_oracle(run, pipeline, recorded)
-        self.oracle.hyperparameters = values_of(space)
-
-    def ask(self) -> Asked | None:
-        """Return the next trial; None: there is none before more is told, or at all."""
-        trial = self.oracle.ask()
-        return None if trial is None else Asked(trial.trial_id, trial.hyperparameters.get_config())
-
-    def tell(self, result: TrialResult) -> Told:
-        """End a trial that was asked for."""
-        trial, best = self.oracle.tell(result), self.oracle.best
-        return Told(trial.get_state(), trial.score, best and best.trial_id, best and best.score)
-
-    def state(self) -> dict[str, Any]:
-        """Return the oracle as Keras Tuner has it, as far as it was told: how many trials it was
-        asked for beyond them is a matter of time.
-        """
-        oracle, space = self.oracle, self.oracle.get_space()
-        for trial_id in oracle.end_order:
-            space.merge(oracle.trials[trial_id].hyperparameters, overwrite=False)
-        hashes = {trial_id: oracle._id_to_hash[trial_id] for trial_id in oracle.end_order}
-        return {
-            **oracle.get_state(),
-            "hyperparameters": space.get_config(),
-            "ongoing_trials": {},
-            "run_times": dict(oracle._run_times),
-            "start_order": oracle.end_order,
-            "seed_state": oracle.seed,
-            "id_to_hash": hashes,
-            "tried_so_far": sorted({*hashes.values()}),
-        }
-
-
-def new_oracle(run: Run, pipeline: Pipeline, recorded: Mapping[str, Values] = {}) -> Oracle:
-    """Return an oracle for a pipeline's tuner, seeded from the run's seed, with an empty space.
-
-    Args:
-        run, pipeline: the settings.
-        recorded: the values of trials that have ended, by trial id.
-    """
     oracle = ORACLES[pipeline.tuner.kind](
         objective=keras_tuner.Objective(pipeline.objective.name, pipeline.objective.sense),
-        seed=derive_seed(run.seed, "oracle"),
+        seed=seeds.derive_seed(run.seed, "oracle"),
+        hyperparameters=build.values_of(space),
         **pipeline.tuner.model_dump(include=ARGUMENTS),
     )
-    oracle.max_trials = None
-    oracle.verbose = 0
-    oracle.recorded = recorded
+    oracle.max_trials, oracle.verbose, oracle.recorded = None, 0, recorded
     return oracle
 
 
-def populate(ready: Bench, tried: "keras_tuner.HyperParameters | None" = None) -> dict[str, Any]:
+def populate(
+    ready: build.Bench, tried: "keras_tuner.HyperParameters | None" = None
+) -> dict[str, Any]:
     """Return a pipeline's space, as Keras Tuner's config of it: what its config declares, and what
     the user's own code asks for when it builds a model; in each of its conditions and branches, and
     in its loops, too; and what was asked for when the default model was tried, by a `fit` of the
     user's own. Keras Tuner draws by chance what it explores a space with.
     """
-    space, pipeline = keras_tuner.HyperParameters(), ready.pipeline
-    declare({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}, space)
+    found, pipeline = keras_tuner.HyperParameters(), ready.pipeline
+    space.declare({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}, found)
     known, ways = list[Values](), [Values()] if ready.asks else []
-    ready.hypermodel.declare_hyperparameters(space)
+    ready.hypermodel.declare_hyperparameters(found)
     for way in ways:
-        hp = space.copy()
+        hp = found.copy()
         hp.values.update(way)
         _complete(hp)
         with suppress(*[Exception] if way else []):  # what cannot be built is its trial's failure
             ready.hypermodel.build(hp)
-            space.merge(hp, overwrite=False)
+            found.merge(hp, overwrite=False)
             steps = [{c.name: c.values[0] for c in scope} for scope in hp.inactive_scopes]
             steps += [{one.name: v} for one in filter(hp.is_active, hp.space) for v in _ways(one)]
             ways += [{**way, **step} for step in steps if step not in known]
             known += steps
-    space.merge(tried or [], overwrite=False)
-    return space.get_config()  # type: ignore[no-any-return]
+    found.merge(tried or [], overwrite=False)
+    return found.get_config()  # type: ignore[no-any-return]
 
 
 def _ways(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> list[Any]:
@@ -309,9 +280,9 @@ def _ways(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> list[Any]:
     return [value for value in values if value != hp.default and not isinstance(value, float)]
 
 
-def tried(pipeline: Pipeline, given: Loaded) -> Size:
+def tried(pipeline: schema.Pipeline, given: Loaded) -> Size:
     """Try a pipeline's default model, and find its space."""
-    ready = bench(pipeline, given)
+    ready = build.bench(pipeline, given)
     parameters, size, asked = preflight.preflight(ready)
     return Size(parameters, size, populate(ready, asked))
 
@@ -319,7 +290,7 @@ def tried(pipeline: Pipeline, given: Loaded) -> Size:
 def consult(begun: Sequence[Any] | None, calls: Sequence[Sequence[Any]]) -> Any:
     """Ask and tell this process's oracle, which `begun` makes anew, and return what came last."""
     if begun is not None:
-        _consulted[:] = [Session(*begun)]
+        _consulted[:] = [new_oracle(*begun)]
     *_, answer = [getattr(_consulted[0], name)(*given) for name, *given in calls]
     return answer
 
@@ -328,16 +299,26 @@ def ask_all(oracle: Oracle, most: int) -> list[Values]:
     """Return the values of all trials that an oracle asks for, up to `most` of them, when all of
     them score the same.
     """
-    asked = list[Values]()
-    while len(asked) < most and (trial := oracle.ask()) is not None:
-        asked.append(dict(trial.hyperparameters.values))
-        oracle.update_trial(trial.trial_id, {oracle.objective.name: 0.0})
-        trial.status = "COMPLETED"
-        oracle.end_trial(trial)
-    return asked
+    values = list[Values]()
+    while len(values) < most and (asked := oracle.ask()) is not None:
+        values.append(asked.hyperparameters["values"])
+        oracle.tell(
+            TrialResult(
+                trial_id=asked.trial_id,
+                asked=values[-1],
+                hyperparameters=asked.hyperparameters,
+                status="COMPLETED",
+                metrics={oracle.objective.name: 0.0},
+                started="",
+                seconds=0.0,
+            )
+        )
+    return values
 
 
-def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str, float], int]:
+def measured(
+    returned: Sequence[object], objective: schema.Objective
+) -> tuple[dict[str, float], int]:
     """Return what the trainings of a trial come to as Keras Tuner counts it: the metrics at the
     best epoch, mean over the trainings, and that epoch, from 0.
 
@@ -350,5 +331,7 @@ def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str
     """
     given = list(returned), keras_tuner.Objective(objective.name, objective.sense)
     tuner_utils.validate_trial_results(*given, "HyperModel.fit()")
-    metrics = tuner_utils.convert_to_metrics_dict(*given)
-    return {n: float(value) for n, value in metrics.items()}, int(tuner_utils.get_best_step(*given))
+    return (
+        {n: float(value) for n, value in tuner_utils.convert_to_metrics_dict(*given).items()},
+        int(tuner_utils.get_best_step(*given)),
+    )

@@ -14,6 +14,7 @@ from runner import STOPS
 
 # taking apart what was imported would take its time, for which whoever reads the output waits
 atexit.register(os._exit, 0)
+gc.disable()  # what is imported is no garbage: looking for some takes its time
 for number in STOPS:
     signal.signal(number, signal.SIG_IGN)  # they are for the process that started it
 parent, imported = os.environ.get("RUNNER_PID"), threading.Event()
@@ -37,7 +38,5 @@ environment.import_keras()
 from runner.search import oracles, trial  # noqa: E402, F401
 
 del sys.path[0]
-gc.collect()
-gc.freeze()  # or each collection of a trial's garbage would walk through all that was imported
 imported.set()
 watching.join()

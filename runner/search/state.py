@@ -24,8 +24,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from history import files
-from history.errors import HistoryError
+from history import errors, files
 from runner.errors import InputError
 
 log = logging.getLogger("runner")
@@ -56,8 +55,6 @@ class Told:
 
     trial: dict[str, object]  # as Keras Tuner has it
     score: float | None  # None: it failed
-    best: str | None  # the best trial so far, the earlier of equals; None: all have failed
-    best_score: float | None
 
 
 @dataclass(frozen=True)
@@ -83,6 +80,11 @@ class Trained:
     executions: list[dict[str, object]] = field(default_factory=list)
     # the files that it began from, or that later trials do: size and hash, by the trial's id
     checkpoints: dict[str, Stated] = field(default_factory=dict)
+
+    @property
+    def reason(self) -> str:
+        """Why it failed, in a line."""
+        return (self.message or "unknown").strip().splitlines()[-1]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,10 +118,18 @@ def read_marker(folder: Path) -> dict[str, object]:
     """Return what a search's marker says, at least its fingerprint; nothing where there is no
     marker or it cannot be read.
     """
-    with suppress(HistoryError):
+    with suppress(errors.HistoryError):
         marker = files.read_json(folder / MARKER)
         return marker if isinstance(marker, dict) and "fingerprint" in marker else {}
     return {}
+
+
+def tried(folder: Path, fingerprint: str) -> Size | None:
+    """Return what a search's marker says of the default model, if it was tried before the search
+    for a pipeline with this fingerprint: it need not be tried again.
+    """
+    known: Any = read_marker(folder).get("tried")
+    return Size(**known["size"]) if known and known["fingerprint"] == fingerprint else None
 
 
 @dataclass(frozen=True)
@@ -154,8 +164,11 @@ class Place:
 
     def trial_ids(self) -> list[str]:
         """Return the ids of the trials that have a folder, in their order."""
-        named = (path.name.removeprefix("trial_") for path in self.folder.glob("trial_*"))
-        return sorted(filter(str.isdecimal, named))
+        return sorted(
+            path.name.removeprefix("trial_")
+            for path in self.folder.glob("trial_*")
+            if path.name.removeprefix("trial_").isdecimal()
+        )
 
     def checkpoint(self, trial_id: str) -> Path:
         return self.trial(trial_id) / CHECKPOINT
@@ -175,8 +188,11 @@ class Place:
         """
         found, result = self.stated(trial_id), self.result(trial_id)
         if result is None or result.checkpoints.get(trial_id, found) != found:
-            what = "damaged; the same command makes it again"
-            raise OSError(errno.EIO, what, str(self.checkpoint(trial_id)))
+            raise OSError(
+                errno.EIO,
+                "damaged; the same command makes it again",
+                str(self.checkpoint(trial_id)),
+            )
         return found
 
     def result(self, trial_id: str) -> TrialResult | None:
@@ -184,7 +200,7 @@ class Place:
         path = self.trial(trial_id) / RESULT
         try:
             return TrialResult(**files.read_json(path)) if path.exists() else None
-        except (HistoryError, TypeError) as error:
+        except (errors.HistoryError, TypeError) as error:
             log.warning("%s cannot be used (%s); the trial runs again", path, error)
             return None
 
@@ -218,13 +234,12 @@ def delete_search(place: Place) -> int:
     folder, freed = place.folder, 0
     try:
         with files.held(place.lock, f"the search in {folder}", timeout=0):
-            is_own = (
-                folder.resolve() == folder
-                and _is_plain(folder)
-                and read_marker(folder).get("fingerprint") == place.fingerprint
-            )
-            if not is_own and folder.exists():
-                raise HistoryError("it is a link, a mount, or lacks this search's marker")
+            if (
+                folder.resolve() != folder
+                or not _is_plain(folder)
+                or read_marker(folder).get("fingerprint") != place.fingerprint
+            ) and folder.exists():
+                raise errors.HistoryError("it is a link, a mount, or lacks this search's marker")
             for path in _own_files(place):
                 with suppress(OSError):  # it may not be deleted, or more is in its folder
                     for found in (*path.parent.glob(f".{path.name}.*{files.TEMPORARY}"), path):
@@ -233,7 +248,7 @@ def delete_search(place: Place) -> int:
                             found.unlink()
                             freed += size
                     path.parent.rmdir()
-    except HistoryError as error:
+    except errors.HistoryError as error:
         log.warning("trial data kept in %s: %s", folder, error)
         return 0
     if folder.exists():

@@ -4,9 +4,8 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any
 
-from runner.config import targets
-from runner.config.schema import Run, Target
-from runner.errors import ConfigError, Problem
+from runner.config import schema, targets
+from runner.errors import Faults
 
 
 @dataclass(frozen=True)
@@ -26,29 +25,23 @@ readable = Task("runner.training.build:readable")
 refit = Task("runner.training.refit:refit")
 trial = Task("runner.search.trial:run_trial")
 preflight = Task("runner.search.oracles:tried")
+oracle = Task("runner.search.oracles:new_oracle")
 consult = Task("runner.search.oracles:consult")
 
 
-def check_hooks(run: Run) -> list[Problem]:
+def check_hooks(run: schema.Run) -> Faults:
     """Return what is wrong with the hooks."""
-    problems = list[Problem]()
+    faults = Faults()
     for name, hook in run.hooks.items():
-        try:
+        with faults:
             if hook is not None:
-                targets.check_arguments(
-                    targets.locate(hook.target, f"hooks.{name}._target_"),
-                    hook.args,
-                    f"hooks.{name}",
-                    filled=["run"],
-                )
-        except ConfigError as error:
-            problems += error.problems
-    return problems
+                function = targets.locate(hook.target, f"hooks.{name}._target_")
+                targets.check_arguments(function, hook.args, f"hooks.{name}", filled=["run"])
+    return faults
 
 
-def hook(name: str, hook: Target, summary: Any) -> list[str]:
+def hook(name: str, hook: schema.Target, summary: Any) -> list[str]:
     """Call a hook with the summary of the run, and return the failures that this has now."""
     function = targets.locate(hook.target, f"hooks.{name}._target_")
     function(**targets.wanted(function, {"run": summary}), **hook.args)
-    failures: list[str] = summary.failures
-    return failures
+    return list(summary.failures)

@@ -15,11 +15,8 @@ from history.ranking import merit
 from runner.config.schema import HyperbandTuner, Objective, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
-from runner.search.oracles import measured
-from runner.search.state import CHECKPOINT, RESULT, Place, Trained, TrialResult
-from runner.training.build import Bench, bench, curves, new_callbacks, values_of
-from runner.training.memory import saved
-from runner.training.seeds import derive_seed
+from runner.search import oracles, state
+from runner.training import build, memory, seeds
 
 # what a trace says where memory ran out: Python's, TensorFlow's and PyTorch's exceptions by name,
 # and the words of JAX, of CUDA and of the system
@@ -34,10 +31,10 @@ def run_trial(
     run: Run,
     pipeline: Pipeline,
     given: Loaded,
-    place: Place,
+    place: state.Place,
     trial_id: str,
     hyperparameters: Mapping[str, object],
-) -> TrialResult:
+) -> state.TrialResult:
     """Run a trial's executions and write what they returned to its folder.
 
     Args:
@@ -51,9 +48,9 @@ def run_trial(
         OSError: the disk is full or read-only; the trial has not ended.
     """
     started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
-    hp = values_of(hyperparameters)
+    hp = build.values_of(hyperparameters)
     try:
-        trained = _train(run, bench(pipeline, given), place, trial_id, hp)
+        trained = _train(run, build.bench(pipeline, given), place, trial_id, hp)
     except ConfigError:
         raise
     except keras_tuner.errors.FatalError as error:
@@ -62,22 +59,28 @@ def run_trial(
         if machine_is_at_fault(error):
             raise
         trace = traceback.format_exc()
-        trained = Trained(status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace)))
-    result = TrialResult(
+        trained = state.Trained(
+            status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace))
+        )
+    result = state.TrialResult(
         trial_id=trial_id,
-        asked=dict(values_of(hyperparameters).values),
+        asked=dict(build.values_of(hyperparameters).values),
         hyperparameters=hp.get_config(),
         started=started.isoformat(timespec="seconds"),
         seconds=time.perf_counter() - clock,
         **vars(trained),
     )
-    place.write(RESULT, vars(result), trial_id)
+    place.write(state.RESULT, vars(result), trial_id)
     return result
 
 
 def _train(
-    run: Run, ready: Bench, place: Place, trial_id: str, hp: "keras_tuner.HyperParameters"
-) -> Trained:
+    run: Run,
+    ready: build.Bench,
+    place: state.Place,
+    trial_id: str,
+    hp: "keras_tuner.HyperParameters",
+) -> state.Trained:
     pipeline, objective = ready.pipeline, ready.pipeline.objective
     best = BestEpoch(objective)
     overrides = (
@@ -86,29 +89,31 @@ def _train(
         else {}
     )
     begun = {n: place.intact(n) for name, n in hp.values.items() if name == "tuner/trial_id"}
-    seeds = [derive_seed(run.seed, trial_id, n) for n in range(pipeline.tuner.executions_per_trial)]
+    drawn = [
+        seeds.derive_seed(run.seed, trial_id, n) for n in range(pipeline.tuner.executions_per_trial)
+    ]
     returned = []
-    for seed in seeds:
+    for seed in drawn:
         model = ready.build(hp, seed)
         for parent in begun:
             with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")
                 model.load_weights(place.checkpoint(parent))
-        callbacks = new_callbacks(pipeline.callbacks, "callbacks")
+        callbacks = build.new_callbacks(pipeline.callbacks, "callbacks")
         returned.append(ready.train(model, hp, [*callbacks, best], overrides))
     executions: list[dict[str, object]] = [
-        {"seed": seed, "history": curves(given)}
-        for seed, given in zip(seeds, returned, strict=True)
+        {"seed": seed, "history": build.curves(given)}
+        for seed, given in zip(drawn, returned, strict=True)
     ]
-    metrics, best_step = measured(returned, objective)
+    metrics, best_step = oracles.measured(returned, objective)
     if not np.isfinite(metrics[objective.name]):
-        return Trained(
+        return state.Trained(
             status="FAILED",
             message=f"the objective {objective.name} is {metrics[objective.name]}",
             executions=executions,
         )
-    place.write(CHECKPOINT, best.saved(model), trial_id)
-    return Trained(
+    place.write(state.CHECKPOINT, best.saved(model), trial_id)
+    return state.Trained(
         status="COMPLETED",
         metrics=metrics,
         best_step=best_step,
@@ -144,4 +149,4 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         if self.weights is not None:
             model.set_weights(self.weights)
         model.optimizer = None
-        return saved(model.save_weights, CHECKPOINT)
+        return memory.saved(model.save_weights, state.CHECKPOINT)

@@ -11,7 +11,6 @@ import os
 import pickle
 import queue
 import signal
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Mapping, Sequence
@@ -20,9 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import STOPS, streams
+from runner import STOPS, errors, streams
 from runner.config import schema, secrets
-from runner.errors import ExperimentError, message_of
 from runner.training import environment
 
 USUAL = vars(logging.makeLogRecord({})).keys()  # what every record has
@@ -53,16 +51,18 @@ class Answer:
         if self.error is None:
             return self.value
         module, name, text, trace, pickled = self.error
-        other = type(name, (RuntimeError,), {"__module__": module})(text)
-        raise pickle.loads(pickled) if pickled else other from RemoteTraceError(f"\n{trace}")
+        raise (
+            pickle.loads(pickled)
+            if pickled
+            else type(name, (RuntimeError,), {"__module__": module})(text)
+        ) from RemoteTraceError(f"\n{trace}")
 
 
 class Kept(logging.handlers.QueueHandler):
     """Keeps what is logged until a task has ended: the text and the circumstances alone."""
 
     def prepare(self, record: logging.LogRecord) -> dict[str, object]:
-        told = vars(super().prepare(record))
-        return {key: value for key, value in told.items() if key in USUAL}
+        return {k: value for k, value in vars(super().prepare(record)).items() if k in USUAL}
 
 
 def begin(
@@ -82,9 +82,9 @@ def begin(
     stay(known, level)
     os.environ |= environ
     logging.root.handlers = [Kept(_records)]
-    sys.dont_write_bytecode = run.mode == "check"  # of the user's own modules
     environment.prepare(run)
-    gc.freeze()
+    gc.freeze()  # or each collection of a trial's garbage would walk through all that was imported
+    gc.enable()
 
 
 def stay(known: Mapping[str, str], level: int) -> None:
@@ -113,12 +113,11 @@ def do(function: Callable[..., object], arguments: Sequence[object]) -> Answer:
         kind, pickled = type(error), b""
         known = kind.__module__.partition(".")[0] in ("builtins", "runner", "history")
         with suppress(Exception):  # what it holds may be anything
-            if known and isinstance(error, ExperimentError | OSError):
+            if known and isinstance(error, errors.ExperimentError | OSError):
                 pickled = pickle.dumps(error)
-        told = kind.__module__, kind.__qualname__, message_of(error), traceback.format_exc()
-        failure = (*told, pickled)
-    records = [_records.get() for _ in range(_records.qsize())]
-    return Answer(records, memory(), value, failure)
+        text, trace = errors.message_of(error), traceback.format_exc()
+        failure = kind.__module__, kind.__qualname__, text, trace, pickled
+    return Answer([_records.get() for _ in range(_records.qsize())], memory(), value, failure)
 
 
 def memory() -> int:

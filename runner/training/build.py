@@ -5,8 +5,9 @@ import gc
 import inspect
 import platform
 import sys
-import warnings
+import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,10 @@ import keras_tuner
 import numpy as np
 
 from history.errors import unknown
-from runner.config import space, targets
-from runner.config.code import code_of
+from runner.config import code, space, targets
 from runner.config.schema import Pipeline, Target
-from runner.data import shared
+from runner.data import shared, sources
 from runner.data.dataset import Dataset, Part, Stream
-from runner.data.shared import Loaded
-from runner.data.sources import load
 from runner.errors import ConfigError, DataError, ModelError
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
@@ -131,18 +129,16 @@ class Bench:
             callbacks: new ones.
             overrides: fit arguments in place of the pipeline's own.
         """
-        arguments = {**self.fit_arguments(hp), "callbacks": callbacks, **overrides}
-        with warnings.catch_warnings():
-            # shuffle=True, the default, is not for streams
-            warnings.filterwarnings("ignore", message="`shuffle=True` was passed")
-            return self.hypermodel.fit(
-                hp,
-                model,
-                *self._given(self.dataset.train),
-                validation_data=self._given(self.dataset.validation),
-                verbose=0,
-                **arguments,
-            )
+        if not self.has_own_fit:
+            _spare(model, self.dataset.train)
+        return self.hypermodel.fit(
+            hp,
+            model,
+            *self._given(self.dataset.train),
+            validation_data=self._given(self.dataset.validation),
+            verbose=0,
+            **{**self.fit_arguments(hp), "callbacks": callbacks, **overrides},
+        )
 
     def _given(self, part: Part) -> tuple[object, ...]:
         """Return what `fit` takes of a part. TensorFlow would copy each array, unless it is a
@@ -154,17 +150,35 @@ class Bench:
         return keras.tree.map_structure(_over, given)  # type: ignore[no-any-return]
 
 
+def _spare(model: "keras.Model", part: Part) -> None:
+    """Spare TensorFlow what costs time and memory, and changes no number. It would trace the first
+    step twice, as Keras creates in it what a model has beside its weights: a third of a short
+    training. And Keras would sum gradients over devices where there is one, through a gradient of
+    its own, which TensorFlow keeps for ever with all that was traced: some megabytes a training.
+    """
+    with suppress(Exception):  # what is private to Keras, or cannot be done so, stays as it is
+        if model.built and model._distribute_strategy is None:
+            model.optimizer._all_reduce_sum_gradients = list
+            rows = keras.tree.map_structure(
+                keras.ops.convert_to_tensor, part.take(slice(1)).given()
+            )
+            model._symbolic_build(data_batch=rows)
+
+
 def _over(array: object) -> object:
-    if not isinstance(array, np.ndarray) or array.dtype.kind not in "fiu":
+    if (
+        not isinstance(array, np.ndarray)
+        or array.dtype.kind not in "fiu"
+        or array.ctypes.data % shared.ALIGNED  # TensorFlow would not survive it
+        or not array.flags.c_contiguous
+    ):
         return array
-    if array.ctypes.data % shared.ALIGNED or not array.flags.c_contiguous:
-        return array  # TensorFlow would not survive it
     import tensorflow as tf
 
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def load_data(pipeline: Pipeline, path: Path | None) -> Loaded:
+def load_data(pipeline: Pipeline, path: Path | None) -> shared.Loaded:
     """Load a pipeline's data, and return what other processes need of it: with `path`, that is
     memory which they share.
 
@@ -173,13 +187,14 @@ def load_data(pipeline: Pipeline, path: Path | None) -> Loaded:
     """
     # a data function that sets no seed draws the same rows, whatever came before it
     keras.utils.set_random_seed(1)
-    dataset = load(pipeline.data, pipeline.task.kind)
-    given = shared.loaded(dataset, path)
+    clock = time.perf_counter()
+    dataset = sources.load(pipeline.data, pipeline.task.kind)
+    given = shared.loaded(dataset, time.perf_counter() - clock, path)
     _keep(pipeline, given, dataset if given.path is None else shared.adopted(given))
     return given
 
 
-def _keep(pipeline: Pipeline, given: Loaded, dataset: Dataset) -> None:
+def _keep(pipeline: Pipeline, given: shared.Loaded, dataset: Dataset) -> None:
     """Keep data for pipelines to come, as far as it fits beside newer data."""
     gc.collect()  # what loading has left behind may be as large as the data
     _datasets[_source(pipeline, given)] = dataset
@@ -187,11 +202,11 @@ def _keep(pipeline: Pipeline, given: Loaded, dataset: Dataset) -> None:
         _datasets.pop(next(iter(_datasets)))
 
 
-def _source(pipeline: Pipeline, given: Loaded) -> str:
+def _source(pipeline: Pipeline, given: shared.Loaded) -> str:
     return repr((pipeline.task.kind, pipeline.data, given.content))
 
 
-def bench(pipeline: Pipeline, given: Loaded) -> Bench:
+def bench(pipeline: Pipeline, given: shared.Loaded) -> Bench:
     """Return a pipeline's data and HyperModel, prepared once in each process.
 
     Args:
@@ -221,7 +236,7 @@ def bench(pipeline: Pipeline, given: Loaded) -> Bench:
             )
     key = repr((source, pipeline.model, pipeline.fit, given.code))
     if key not in _hypermodels:
-        if given.code is not None and code_of(pipeline) != given.code:
+        if given.code is not None and code.code_of(pipeline) != given.code:
             raise ConfigError(
                 "its code has changed since the run began; re-run the same command to search anew",
                 "model._target_",
@@ -287,7 +302,7 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(dict(config)))
 
 
-def dtype_of(pipeline: Pipeline, given: Loaded) -> str:
+def dtype_of(pipeline: Pipeline, given: shared.Loaded) -> str:
     """Return the dtype policy that a pipeline's model is built with."""
     return bench(pipeline, given).dtype
 

@@ -7,13 +7,13 @@ import itertools
 import logging
 import os
 import platform
-import re
 import subprocess
+import sys
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from history.files import sha256
+from history import files
 from runner import __version__, errors
 from runner.config.schema import Run
 
@@ -38,8 +38,8 @@ def claim(run: Run) -> None:
     Raises:
         InputError: it was taken for others.
     """
-    inline = run.executor.kind == "inline"
-    wanted = (run.backend, *((run.threads, run.deterministic) if inline else ()))
+    in_it = (run.threads, run.deterministic) if run.executor.kind == "inline" else ()
+    wanted = (run.backend, *in_it)
     if _claimed and wanted not in _claimed:
         raise errors.InputError(
             "one process has one backend and, with executor=inline, one number of threads and one "
@@ -52,8 +52,8 @@ def import_keras() -> None:
     """Import Keras on the backend that the environment names. Nothing is computed."""
     for noisy in ("tensorflow", "jax", "matplotlib", "absl"):
         logging.getLogger(noisy).setLevel(logging.ERROR)  # notices about retracing and fonts
-    # not every column can name an input
-    warnings.filterwarnings("ignore", message="When providing `inputs` as a dict")
+    # not every column can name an input; shuffle=True, the default, is not for streams
+    warnings.filterwarnings("ignore", message="When providing `inputs` as|`shuffle=True` was")
     with contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _hushed():
         os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
         import tensorflow  # noqa: F401 - under every backend: Keras seeds it too
@@ -65,6 +65,7 @@ def import_keras() -> None:
 def prepare(run: Run) -> None:
     """Set backend, threads and determinism of this process, in which nothing has been computed."""
     os.environ["KERAS_BACKEND"] = run.backend
+    sys.dont_write_bytecode |= run.mode == "check"  # of the user's own modules
     import_keras()
     match run.backend:
         case "tensorflow":
@@ -112,9 +113,8 @@ def prepare(run: Run) -> None:
 def graphics() -> list[str]:
     """Return NVIDIA's graphics processors that this process may use, by number or name."""
     told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    there = Path("/proc/driver/nvidia/gpus")
     if told is None:
-        return [str(n) for n in range(len([*there.glob("*")]))]
+        return [str(n) for n, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
     return [*itertools.takewhile(lambda name: name not in ("", "-1"), told.split(","))]
 
 
@@ -168,14 +168,14 @@ def uncommitted(root: Path) -> str | None:
     be a secret. None where there is nothing, or no repository.
     """
     lines = []
-    others = (git("ls-files", "-z", "--others", "--exclude-standard", ":/") or "").split("\0")
-    for path in map(Path, others[:LISTED]):
+    others = git("ls-files", "-z", "--others", "--exclude-standard", ":/") or ""
+    for path in map(Path, others.split("\0")[:LISTED]):
         if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
             with contextlib.suppress(OSError):  # gone by now, or not ours to read
                 size = path.stat().st_size
                 lines.append(
                     f"untracked: {str(path)!r}, {size} bytes"
-                    f"{f', SHA-256 {sha256(path)}' if size <= HASHED else ''}\n"
+                    f"{f', SHA-256 {files.sha256(path)}' if size <= HASHED else ''}\n"
                 )
     return "".join([*lines, git(*DIFF) or ""]) or None
 
@@ -183,15 +183,14 @@ def uncommitted(root: Path) -> str | None:
 def describe(run: Run, devices: str) -> dict[str, object]:
     """Return the environment as an entry records it, with the devices that compute."""
     status, commit = git("status", "--porcelain"), (git("rev-parse", "HEAD") or "").strip()
-    cpus = Path("/proc/cpuinfo")  # which is Linux's own
-    named = re.search(r"model name\s*: (.+)", cpus.read_text("utf-8") if cpus.exists() else "")
+    named = files.found_in(Path("/proc/cpuinfo"), r"model name\s*: (.+)")  # which is Linux's own
     return {
         "python": platform.python_version(),
         "packages": {**versions(run.backend, RECORDED), "runner": __version__},
         "git": {"commit": commit or None, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": named[1] if named else platform.processor() or platform.machine(),
+        "processor": named or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "accelerator": None if devices.startswith("cpu") else devices,
         "threads": run.threads,

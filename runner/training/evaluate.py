@@ -16,12 +16,10 @@ from runner.data.dataset import Array
 from runner.errors import ModelError
 from runner.report.plots import confusion_matrix, predictions
 
-Result = ClassificationResult | RegressionResult
-
 
 def evaluate(
     truth: Array, predicted: Array, classes: Sequence[str] | None, *, logits: bool = False
-) -> Result:
+) -> ClassificationResult | RegressionResult:
     """Return the result of a task.
 
     Args:
@@ -43,7 +41,11 @@ def evaluate(
 
 
 def artefacts(
-    result: Result, truth: Array, predicted: Array, folder: Path, part: str = "validation"
+    result: ClassificationResult | RegressionResult,
+    truth: Array,
+    predicted: Array,
+    folder: Path,
+    part: str = "validation",
 ) -> dict[str, Path]:
     """Write a result's report (CSV) and plot (SVG), and return their paths by name: those of
     another part than the validation rows have it for a prefix.
@@ -111,10 +113,6 @@ def _classification(
     report = metrics.classification_report(
         truth, guess, labels=labels, output_dict=True, zero_division=0
     )
-    rows = [
-        *((name, report[str(label)]) for label, name in enumerate(classes)),
-        *((average, report[average]) for average in ("macro avg", "weighted avg")),
-    ]
     # a class that is missing from the rows is left out of this, and has no area: NaN
     with warnings.catch_warnings(action="ignore"):
         found = {
@@ -129,7 +127,10 @@ def _classification(
         classes=classes,
         per_class=tuple(
             (name, row["precision"], row["recall"], row["f1-score"], int(row["support"]))
-            for name, row in rows
+            for name, row in (
+                *((name, report[str(label)]) for label, name in enumerate(classes)),
+                *((average, report[average]) for average in ("macro avg", "weighted avg")),
+            )
         ),
         confusion=tuple(map(tuple, metrics.confusion_matrix(truth, guess, labels=labels).tolist())),
     )

@@ -42,9 +42,12 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
         name: _few(part, OF_OWN_FIT if bench.has_own_fit else ROWS)
         for name, part in bench.dataset.parts.items()
     }
-    # A HyperModel may keep what it is told of these rows: it is another one than the search's.
-    hypermodel, _ = build.new_hypermodel(pipeline, bench.dataset)
-    tried = replace(bench, dataset=replace(bench.dataset, parts=few), hypermodel=hypermodel)
+    tried = replace(
+        bench,
+        dataset=replace(bench.dataset, parts=few),
+        # it may keep what it is told of these rows: it is another one than the search's
+        hypermodel=build.new_hypermodel(pipeline, bench.dataset)[0],
+    )
     hp = keras_tuner.HyperParameters()
     try:
         # of another model: Keras keeps what it compiled to predict, though a layer is adapted then

@@ -10,11 +10,9 @@ import numpy as np
 
 from history import files, model_file
 from runner.config.schema import Pipeline, Run
-from runner.data.dataset import Part
-from runner.data.shared import Loaded
+from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
-from runner.training import build, evaluate, memory, seeds
-from runner.training.validated import Refit
+from runner.training import build, evaluate, memory, seeds, validated
 
 BATCH = 256  # rows predicted at a time; results do not depend on it beyond rounding, so it is fixed
 PROBE = 8  # rows on which a saved model must predict what the trained one does
@@ -23,11 +21,11 @@ PROBE = 8  # rows on which a saved model must predict what the trained one does
 def refit(
     run: Run,
     pipeline: Pipeline,
-    given: Loaded,
+    given: shared.Loaded,
     hyperparameters: Mapping[str, object],
     repeat: int,
     folder: Path,
-) -> Refit:
+) -> validated.Refit:
     """Refit and evaluate once.
 
     Args:
@@ -43,18 +41,28 @@ def refit(
     clock, bench = time.perf_counter(), build.bench(pipeline, given)
     settings, hp = pipeline.validation, build.values_of(hyperparameters)
     held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
-    section = pipeline.callbacks if settings.callbacks is None else settings.callbacks
     seed = seeds.derive_seed(run.seed, "validation", repeat)
     model = bench.build(hp, seed)
-    overrides = settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
-    returned = bench.train(model, hp, build.new_callbacks(section, "callbacks"), overrides)
-    predicted = {name: part.predict(model, BATCH) for name, part in held_out.items()}
+    told = build.curves(
+        bench.train(
+            model,
+            hp,
+            build.new_callbacks(
+                pipeline.callbacks if settings.callbacks is None else settings.callbacks,
+                "callbacks",
+            ),
+            overrides=settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True),
+        )
+    )
+    predicted = {
+        name: np.asarray(model.predict(part.given()[0], batch_size=BATCH, verbose=0))
+        for name, part in held_out.items()
+    }
     classes, logits = bench.dataset.classes, evaluate.gives_logits(model)
     results = {
         name: evaluate.evaluate(part.y, predicted[name], classes, logits=logits)
         for name, part in held_out.items()
     }
-    told, metrics = build.curves(returned), results["validation"].metrics
     row = {
         "seed": seed,
         **{name: result.metrics for name, result in results.items()},
@@ -62,12 +70,12 @@ def refit(
         "seconds": time.perf_counter() - clock,
         "history": told,
     }
-    reached = _objective(bench, model, told, metrics)
+    reached = _objective(bench, model, told, results["validation"].metrics)
     folder.mkdir(parents=True, exist_ok=True)
     made = {"model": store(model, folder / "model.keras", held_out["validation"])}
     for name, part in held_out.items():
         made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
-    return Refit(row, reached, made)
+    return validated.Refit(row, reached, made)
 
 
 def _objective(
@@ -88,7 +96,7 @@ def _objective(
     return None
 
 
-def store(model: "keras.Model", path: Path, part: Part) -> Path:
+def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
     """Save a model and prove that it loads back: an artefact that does not is worth nothing.
 
     Raises:

@@ -7,5 +7,5 @@ def derive_seed(*names: object) -> int:
     """Return a seed that depends on these names alone, from 1 to 2^31 - 1: Keras Tuner reads 0 as
     any.
     """
-    text = "/".join(str(name) for name in names)
-    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4]) % (2**31 - 1) + 1
+    digest = hashlib.sha256("/".join(map(str, names)).encode()).digest()
+    return int.from_bytes(digest[:4]) % (2**31 - 1) + 1

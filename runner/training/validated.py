@@ -9,8 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from history import files
-from history.ranking import PARTS, Direction, merit
+from history import files, ranking
 from runner.config.schema import Objective
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies
@@ -26,7 +25,7 @@ class Ranking:
     """The validation metric that decides which repeat's model is kept."""
 
     metric: str
-    direction: Direction
+    direction: ranking.Direction
 
 
 @dataclass(frozen=True)
@@ -51,15 +50,11 @@ class Validated:
     seconds: float
 
     @classmethod
-    def of(
-        cls, made: Sequence[Refit], ranking: Ranking, folder: Path, seconds: float
-    ) -> "Validated":
+    def of(cls, made: Sequence[Refit], by: Ranking, folder: Path, seconds: float) -> "Validated":
         """Return what repeats come to. The best on the validation rows is kept, the first of
         equals, whose artefacts go to the folder; those of the others are for the caller to delete.
         """
-        merits = [
-            merit(refit.row["validation"][ranking.metric], ranking.direction) for refit in made
-        ]
+        merits = [ranking.merit(refit.row["validation"][by.metric], by.direction) for refit in made]
         kept, rows = merits.index(max(merits)), [refit.row for refit in made]
         found = {name: at.replace(folder / at.name) for name, at in made[kept].files.items()}
         found["history"] = folder / "history.json"
@@ -69,7 +64,7 @@ class Validated:
     @property
     def parts(self) -> list[str]:
         """The parts that are held out: validation, perhaps test."""
-        return [part for part in PARTS if part in self.refits[0]]
+        return [part for part in ranking.PARTS if part in self.refits[0]]
 
     def summary(self, part: str) -> dict[str, dict[str, float]]:
         """Return mean and sample standard deviation of each metric over the repeats; no deviation
@@ -97,7 +92,7 @@ class Validated:
         noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
         # After its best epoch the trial may have become worse, as refits may that train for all.
         late = [v for told in best["history"] for v in told.get(name, [])[best["best_epoch"] :]]
-        worst = min(late or [best["score"]], key=lambda value: merit(value, sense))
+        worst = min(late or [best["score"]], key=lambda value: ranking.merit(value, sense))
         pairs = [
             ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise),
             *(
@@ -107,7 +102,7 @@ class Validated:
             ),
         ]
         for who, expected, value, share, noise in pairs:
-            gap = merit(expected, sense) - merit(value, sense)
+            gap = ranking.merit(expected, sense) - ranking.merit(value, sense)
             if gap > max(noise, share * max(abs(expected), abs(value))):
                 return (
                     f"{name} is {value:.5g} for the refits, and was {expected:.5g} in {who}; what "

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from forking import Forked
 
 import runner
 
 REPOSITORY = Path(runner.__file__).parents[1]
-LIMIT = 240  # seconds that nothing here should ever take
+LIMIT = 600  # seconds that nothing here should ever take, on a machine that is busy either
 
 
 @dataclass(frozen=True)
@@ -68,16 +69,30 @@ def start(
     )
 
 
-def finish(process: "subprocess.Popen[str]") -> Done:
+def start_inline(folder: Path, *arguments: object, **environment: str) -> Forked:
+    """The same with executor=inline, in a process that need not import Keras."""
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "300", **environment}
+    return Forked(folder, [*map(str, arguments)], {**os.environ, **given})
+
+
+def finish(process: "subprocess.Popen[str] | Forked") -> Done:
     out, err = process.communicate(timeout=LIMIT)
+    assert process.returncode is not None
     return Done(process.returncode, out, err)
+
+
+def run_inline(folder: Path, *arguments: object, **environment: str) -> Done:
+    return finish(start_inline(folder, *arguments, **environment))
 
 
 def run(folder: Path, *arguments: object, **environment: str) -> Done:
     return finish(start(folder, *arguments, **environment))
 
 
-def run_both(one: "subprocess.Popen[str]", other: "subprocess.Popen[str]") -> tuple[Done, Done]:
+def run_both(
+    one: "subprocess.Popen[str] | Forked", other: "subprocess.Popen[str] | Forked"
+) -> tuple[Done, Done]:
     """Two processes that run side by side."""
     return finish(one), finish(other)
 
@@ -133,7 +148,7 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str]") -> None:
+def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str] | Forked") -> None:
     """Until a condition holds, while the process runs."""
     end = time.monotonic() + LIMIT
     while not condition():

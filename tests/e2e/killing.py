@@ -15,15 +15,15 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+import forking
 import h5py
 import numpy as np
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 # A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
-# conditional
-# scopes, a tuned number of layers, and a fit of its own with a tuned batch size that returns a
-# float or a dict.
+# conditional scopes, a tuned number of layers, and a fit of its own with a tuned batch size that
+# returns a float or a dict.
 TUNERS = {
     "random": ["tuner=random", "tuner.max_trials=6"],
     "grid": ["tuner=grid", "tuner.max_trials=6"],
@@ -59,11 +59,12 @@ fit: {epochs: 2}
 objective: {name: score, direction: max}
 model: {_target_: patterns.Own, returns: dict}
 """,
-    # A pipeline for each tuner; a float is minimised or maximised as the objective says.
+    # A pipeline for each tuner; a float is minimised or maximised as the objective says. One of
+    # them compiles what it trains, which takes longer than these few steps.
     "all": """
 fit: {epochs: 2}
 objective: {name: score, direction: max}
-model: {_target_: patterns.Own, returns: dict}
+model: {_target_: patterns.Own, returns: dict, eager: true}
 validation: {repeats: 1}
 tuner: {max_trials: 3}
 pipelines:
@@ -73,7 +74,9 @@ pipelines:
   random:
     tuner: {executions_per_trial: 2}
     model: {returns: float}
-  grid: {tuner: {kind: grid, max_trials: 3}}
+  grid:
+    tuner: {kind: grid, max_trials: 3}
+    model: {eager: false}
   bayesian: {tuner: {kind: bayesian, max_trials: 5, num_initial_points: 2}}
 """,
 }
@@ -87,9 +90,10 @@ import keras_tuner
 
 
 class Own(keras_tuner.HyperModel):
-    def __init__(self, input_shape, num_classes, returns):
+    def __init__(self, input_shape, num_classes, returns, eager=False):
         super().__init__()
-        self.shape, self.classes, self.returns = input_shape, num_classes, returns
+        self.shape, self.classes = input_shape, num_classes
+        self.returns, self.eager = returns, eager
 
     def build(self, hp):
         model = keras.Sequential([keras.Input(self.shape)])
@@ -106,11 +110,12 @@ class Own(keras_tuner.HyperModel):
         model.add(keras.layers.Dense(self.classes, activation="softmax"))
         rate = hp.Choice("learning_rate", [0.1, 0.01])
         loss = "sparse_categorical_crossentropy"
-        model.compile(keras.optimizers.Adam(rate), loss, metrics=["accuracy"])
+        optimizer = keras.optimizers.Adam(rate)
+        model.compile(optimizer, loss, metrics=["accuracy"], run_eagerly=self.eager)
         return model
 
     def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
-        size = hp.Choice("batch_size", [16, 64])
+        size = hp.Choice("batch_size", [32, 64])
         history = model.fit(
             x, y, validation_data=validation_data, batch_size=size, callbacks=callbacks, **kwargs
         )
@@ -175,14 +180,16 @@ def lay_out(folder: Path) -> Path:
 
 
 def start(
-    folder: Path, root: str, arguments: list[str], kill_at: str = ""
-) -> "subprocess.Popen[str]":
+    folder: Path, root: str, arguments: list[str], kill_at: str = "", inline: bool = False
+) -> "subprocess.Popen[str] | forking.Forked":
     """Starts `python -m runner` in a folder."""
     path = os.pathsep.join([str(folder / "killer"), str(REPOSITORY)])
     environment = {**os.environ, "PYTHONPATH": path, "KILL_AT": kill_at}
-    command = [sys.executable, "-m", "runner", *arguments, f"paths.root={root}"]
+    arguments = [*arguments, f"paths.root={root}"]
+    if inline:
+        return forking.Forked(folder, arguments, environment, joined=True, first=KILLER)
     return subprocess.Popen(
-        command,
+        [sys.executable, "-m", "runner", *arguments],
         cwd=folder,
         env=environment,
         stdout=subprocess.PIPE,
@@ -192,9 +199,11 @@ def start(
     )
 
 
-def finish(folder: Path, root: str, arguments: list[str], kill_at: str = "") -> tuple[int, str]:
+def finish(
+    folder: Path, root: str, arguments: list[str], kill_at: str = "", inline: bool = False
+) -> tuple[int | None, str]:
     """Runs to the end, whichever it is: (exit code, output)."""
-    process = start(folder, root, arguments, kill_at)
+    process = start(folder, root, arguments, kill_at, inline)
     output, _ = process.communicate(timeout=600)
     return process.returncode, output
 

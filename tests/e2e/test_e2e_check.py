@@ -5,7 +5,7 @@ behind.
 from pathlib import Path
 
 import pytest
-from e2e_samples import run, write
+from e2e_samples import run_inline, write
 
 pytestmark = pytest.mark.e2e
 
@@ -22,7 +22,8 @@ def build(hp, input_shape, units):
     hidden = keras.layers.Dense(hp.Int("more", 2, 8, step=2) + units)
     out = keras.layers.Dense(1, activation="sigmoid")
     model = keras.Sequential([keras.Input(input_shape), hidden, out])
-    model.compile("adam", loss="binary_crossentropy", metrics=["accuracy"])
+    loss = "binary_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 def bug(hp):
     raise ValueError("a bug of mine")
@@ -56,7 +57,7 @@ def left(folder: Path) -> list[str]:
 
 def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
     """One row for each pipeline, in each job of a sweep; not even the root is made."""
-    done = run(folder, "-m", "+experiment=good", "seed=1,2")
+    done = run_inline(folder, "-m", "+experiment=good", "seed=1,2")
     assert done.exit_code == 0, done.err
     rows = [line.split() for line in done.out.splitlines() if line.startswith("main ")]
     assert len(rows) == 2
@@ -68,7 +69,7 @@ def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
 
 def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> None:
     """With file and line, and exit code 2."""
-    done = run(folder, "+experiment=wrong", "mode=check")
+    done = run_inline(folder, "+experiment=wrong", "mode=check")
     assert (done.exit_code, done.out) == (2, "")
     said = [
         line.removeprefix("error: conf/experiment/wrong.yaml:")
@@ -85,7 +86,7 @@ def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> Non
 
 def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
     """Nothing was started: exit code 2; the other pipelines are shown."""
-    done = run(folder, "+experiment=bug", "mode=check")
+    done = run_inline(folder, "+experiment=bug", "mode=check")
     assert done.exit_code == 2
     assert "ValueError: a bug of mine" in done.err
     assert "\nb  " in done.out

@@ -26,7 +26,8 @@ def build(hp):
     units = hp.Int("units", 4, 16)
     layers = [keras.layers.Dense(units), keras.layers.Dense(2, activation="softmax")]
     model = keras.Sequential(layers)
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 
 

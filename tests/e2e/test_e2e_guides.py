@@ -6,7 +6,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_samples import Done, entries, finish, history, refits, run, start, trials, write
+from e2e_samples import (
+    Done,
+    entries,
+    finish,
+    history,
+    refits,
+    run,
+    run_inline,
+    start,
+    trials,
+    write,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -221,7 +232,7 @@ def test_a_training_loop_of_ones_own_is_reproduced_and_predicts(
 ) -> None:
     """From what is stored of it, though it reported one number alone."""
     entry = ran[1]["loop"]["id"]
-    again = run(folder, f"reproduce={entry}", "trust=true")
+    again = run_inline(folder, f"reproduce={entry}", "trust=true")
     assert again.exit_code == 0, again.err
     assert f"{entry}: identical" in again.out
     write(folder, new_csv="a,b,c\n1100,1000,1000\n1000,1000,1100\n")
@@ -232,7 +243,7 @@ def test_a_training_loop_of_ones_own_is_reproduced_and_predicts(
 
 def test_a_check_of_the_guides_passes_and_says_how_large_the_models_are(folder: Path) -> None:
     """Of a model that has no input before rows come, too."""
-    done = run(folder, "+experiment=guides", "mode=check", "paths.root=none")
+    done = run_inline(folder, "+experiment=guides", "mode=check", "paths.root=none")
     assert done.exit_code == 0, done.err
     cells = {line.split()[0]: line for line in done.out.splitlines() if line.strip()}
     assert f" {3 * 8 + 8 + 8 * 3 + 3} " in cells["sequential"]
@@ -242,7 +253,7 @@ def test_a_check_of_the_guides_passes_and_says_how_large_the_models_are(folder: 
 @pytest.mark.parametrize("mode", ["run", "check"])
 def test_an_output_that_does_not_suit_the_classes_is_refused(folder: Path, mode: str) -> None:
     """Before the first trial, in a run as in a check; nothing was started."""
-    done = run(folder, "+experiment=wrong", f"mode={mode}", "paths.root=none")
+    done = run_inline(folder, "+experiment=wrong", f"mode={mode}", "paths.root=none")
     assert done.exit_code == 2
     assert "for 3 classes it must have 3 outputs a row" in done.err
     assert "Traceback" not in done.err
@@ -251,7 +262,7 @@ def test_an_output_that_does_not_suit_the_classes_is_refused(folder: Path, mode:
 
 def test_a_message_that_cannot_be_written_ends_nothing(folder: Path) -> None:
     """A letter that is none, a number too long to be told: both fail alone, and are recorded."""
-    done = run(folder, "+experiment=failing", "paths.root=odd")
+    done = run_inline(folder, "+experiment=failing", "paths.root=odd")
     assert done.exit_code == 1
     found = {e["pipeline"]: e for e in history(folder, "--root", "odd", "list")}
     status = {name: entry["status"] for name, entry in found.items()}
@@ -266,10 +277,10 @@ def test_a_changed_source_file_begins_a_new_search_and_says_where_the_old_one_is
     """Loudly: its trials are not used, and not thrown away."""
     experiment = HEAD + "fit: {epochs: 1}\nmodel: {_target_: mine.compiled}\nhooks: {purge: null}\n"
     write(tmp_path, mine_py=MINE, conf__experiment__one_yaml=experiment)
-    assert run(tmp_path, "+experiment=one").exit_code == 0
+    assert run_inline(tmp_path, "+experiment=one").exit_code == 0
     [old] = (tmp_path / "results" / "trials" / "one-main").iterdir()
     write(tmp_path, mine_py=MINE + "\n# mended\n")
-    done = run(tmp_path, "+experiment=one")
+    done = run_inline(tmp_path, "+experiment=one")
     [said] = [line for line in done.err.splitlines() if "a new search beside" in line]
     assert "WARNING" in said
     assert f"{old}, whose trials stay there, unused" in said

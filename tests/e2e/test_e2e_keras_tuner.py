@@ -7,9 +7,9 @@ from sys import executable
 from typing import Any
 
 import pytest
-from e2e_samples import REPOSITORY, entries, run, trials, write
+from e2e_samples import REPOSITORY, entries, run_inline, trials, write
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = pytest.mark.e2e
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"max_trials": 3},
@@ -28,7 +28,7 @@ def build(hp):
     rate = hp.Float("dropout", 0.1, 0.5, step=0.2)
     layers = [hidden, keras.layers.Dropout(rate), keras.layers.Dense(1)]
     model = keras.Sequential([keras.Input((10,)), *layers])
-    model.compile(keras.optimizers.Adam(0.01), "mse")
+    model.compile(keras.optimizers.Adam(0.01), "mse", run_eagerly=True)
     return model
 """
 
@@ -38,7 +38,7 @@ defaults: [/task: regression, _self_]
 data: {kind: sklearn, name: diabetes}
 model: {_target_: my_models.build}
 objective: {name: val_loss, direction: min}
-fit: {epochs: 3}
+fit: {epochs: 3, batch_size: 128}
 """
 
 PLAIN = """
@@ -93,7 +93,7 @@ for name, arguments in json.loads(sys.argv[1]).items():
     made = tuner(name, arguments)
     with contextlib.redirect_stdout(io.StringIO()):
         made.search(*data.train.given(), validation_data=data.validation.given(),
-                    epochs=3, verbose=0)
+                    epochs=3, batch_size=128, verbose=0)
     ended = [made.oracle.trials[trial_id] for trial_id in made.oracle.end_order]
     found[name] = [
         [trial.hyperparameters.values["units"], trial.hyperparameters.values["dropout"],
@@ -114,7 +114,7 @@ def test_scores_are_those_of_keras_tuner_itself_under_the_same_seeds(tmp_path: P
     }
     experiment = f"{EXPERIMENT}pipelines: {json.dumps(pipelines)}\n"
     write(tmp_path, conf__experiment__plain_yaml=experiment, my_models_py=MODELS)
-    done = run(tmp_path, "experiment=plain", "validation.repeats=1", "threads=2")
+    done = run_inline(tmp_path, "experiment=plain", "validation.repeats=1", "threads=2")
     assert done.exit_code == 0, done.err
     ours = {
         name: [

@@ -5,7 +5,7 @@ stored models.
 import keras
 import numpy as np
 import pytest
-from e2e_samples import Ran, entries, run, write
+from e2e_samples import Ran, entries, run, run_inline, write
 from matplotlib.image import imsave
 
 pytestmark = pytest.mark.e2e
@@ -50,6 +50,7 @@ pipelines:
     task: {kind: regression}
     data: {path: series.csv, target: t, sequence_length: 5, horizon: 2}
     model: {units: {l1: 4}}
+    tuner: {max_trials: 1}
   stream:
     data: {_target_: my_batches.batches, rows: 100}
     model: {hidden: {h1: 4}}
@@ -124,7 +125,7 @@ def test_what_was_streamed_is_evaluated_row_by_row(media: Ran) -> None:
 
 def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> None:
     """The shuffle has no seed of its own: it follows the trial's."""
-    done = run(
+    done = run_inline(
         media.folder,
         f"reproduce={media.entries['stream']['id']}",
         "reproduce_search=true",

@@ -7,7 +7,7 @@ import math
 from pathlib import Path
 
 import pytest
-from e2e_samples import Ran, entries, refits, run, run_both, start, trials, write
+from e2e_samples import Ran, entries, refits, run_both, run_inline, start, trials, write
 
 pytestmark = pytest.mark.e2e
 
@@ -19,7 +19,8 @@ import keras_tuner
 def _compiled(units, rate, outputs, loss="sparse_categorical_crossentropy"):
     hidden = keras.layers.Dense(units, activation="relu")
     model = keras.Sequential([hidden, keras.layers.Dense(outputs, activation="softmax")])
-    model.compile(optimizer=keras.optimizers.SGD(rate), loss=loss, metrics=["accuracy"])
+    optimizer = keras.optimizers.SGD(rate)
+    model.compile(optimizer, loss, metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -48,7 +49,8 @@ def conditional(hp, num_classes):
         if deep:
             layers.append(keras.layers.Dense(hp.Int("second", 16, 24), activation="relu"))
     model = keras.Sequential([*layers, keras.layers.Dense(num_classes, activation="softmax")])
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -176,7 +178,7 @@ def test_trials_that_diverge_are_failures_and_counted(ran: dict[str, Ran]) -> No
 
 def test_on_failure_stop_runs_no_further_pipeline(tmp_path: Path) -> None:
     """Those before it keep what they have, those after it are named."""
-    done = run(
+    done = run_inline(
         place(tmp_path),
         "+experiment=failing",
         "on_failure=stop",

@@ -6,7 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_samples import entries, finish, history, run, run_both, start, write
+from e2e_samples import (
+    entries,
+    finish,
+    history,
+    run,
+    run_both,
+    run_inline,
+    start,
+    start_inline,
+    write,
+)
 
 pytestmark = pytest.mark.e2e
 
@@ -29,7 +39,8 @@ def build(hp, num_classes):
         if deep:
             layers.append(keras.layers.Dropout(hp.Float("dropout", 0.1, 0.4)))
     model = keras.Sequential([*layers, keras.layers.Dense(num_classes, activation="softmax")])
-    model.compile(optimizer="adam", loss="sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -129,7 +140,7 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
     shutil.copytree(folder, elsewhere)
     make_rows(elsewhere, 2)
     own = entries(folder)["own"]["id"]
-    done = run(elsewhere, f"reproduce={own}", "trust=true", "validation.repeats=1")
+    done = run_inline(elsewhere, f"reproduce={own}", "trust=true", "validation.repeats=1")
     assert done.exit_code == 3, done.err
     assert f"{own}: diverged" in done.out
     assert "first difference: repeat 1, epoch 1," in done.out
@@ -150,7 +161,7 @@ def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
     (changed / "conf.lost").rename(changed / "conf")
     write(changed, my_helpers_py="activation = 'tanh'", base_txt="now")
     verdict, done = run_both(
-        start(changed, f"reproduce={own}", "trust=true"),
+        start_inline(changed, f"reproduce={own}", "trust=true"),
         start(changed, "+experiment=pair", "only=[own]", "reuse=true"),
     )
     assert done.exit_code == 0, done.err
@@ -180,8 +191,8 @@ def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_pa
     )
     write(again, conf__experiment__exported_yaml=done.out, conf__experiment__pair_yaml=kept + third)
     taken, done = run_both(
-        start(again, "+experiment=exported", "reuse=true"),
-        start(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4"),
+        start_inline(again, "+experiment=exported", "reuse=true"),
+        start_inline(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4"),
     )
     assert (taken.exit_code, done.exit_code) == (0, 0), taken.err + done.err
     assert f"shipped: reused from the history: {shipped}" in taken.err

@@ -1,10 +1,11 @@
 """What a config took from the environment, and passwords, stand nowhere."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from e2e_samples import REPOSITORY, entries, run, trials, write
+from e2e_samples import REPOSITORY, Done, entries, run, run_inline, trials, write
 
 pytestmark = pytest.mark.e2e
 
@@ -28,7 +29,8 @@ class Tracker(keras.callbacks.Callback):
 def build(num_classes, units, activation, url):
     layers = [keras.layers.Dense(units, activation), keras.layers.Dense(num_classes, "softmax")]
     model = keras.Sequential(layers)
-    model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 
 
@@ -55,14 +57,16 @@ pipelines:
 TOKEN, PASSWORD = "hunter2\\s3cr3t", "p4ssw0rd"
 
 
-@pytest.mark.parametrize("sweep", [[], ["-m"]])
-def test_no_secret_is_written_anywhere(tmp_path: Path, sweep: list[str]) -> None:
+@pytest.mark.parametrize(("do", "sweep"), [(run, []), (run_inline, ["-m"])], ids=["run", "sweep"])
+def test_no_secret_is_written_anywhere(
+    tmp_path: Path, do: Callable[..., Done], sweep: list[str]
+) -> None:
     """Not by an exception that repeats it, nor by Hydra; the values of hyperparameters stay."""
     write(tmp_path, my_code_py=CODE, conf__experiment__mine_yaml=EXPERIMENT)
     arguments = [*sweep, "+experiment=mine", "hydra.output_subdir=.hydra"]
     environment = {"A_TOKEN": TOKEN, "AN_ACTIVATION": "softplus", "PYTHONPATH": str(REPOSITORY)}
     url = f"+model.url='postgresql://me:{PASSWORD}@host/db'"
-    done = run(tmp_path, *arguments, url, **environment)
+    done = do(tmp_path, *arguments, url, **environment)
     assert done.exit_code == 1, done.err
     written = {path: path.read_bytes() for path in tmp_path.glob("results/**/*") if path.is_file()}
     assert {"trace.txt", "result.json", "hydra.yaml", "run.log"} <= {path.name for path in written}

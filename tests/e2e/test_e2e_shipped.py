@@ -12,8 +12,8 @@ from e2e_samples import (
     entries,
     history,
     refits,
-    run,
     run_both,
+    run_inline,
     sha256,
     start,
     told,
@@ -28,15 +28,15 @@ pytestmark = pytest.mark.e2e
 EXPERIMENTS: dict[str, list[str]] = {
     "digits": [
         "fit.epochs=2",
-        "tuner.max_trials=3",
+        "tuner.max_trials=2",
         "pipelines.cnn.tuner.max_epochs=3",
         "validation.repeats=2",
     ],
     "diabetes": [
         "fit.epochs=2",
-        "tuner.max_trials=3",
+        "tuner.max_trials=2",
         "validation.repeats=2",
-        "tuner.num_initial_points=2",
+        "tuner.num_initial_points=1",
     ],
     "mixed": ["fit.epochs=3", "tuner.max_trials=2"],
 }
@@ -85,7 +85,7 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Path, Done]
     folders = {name: tmp_path_factory.mktemp(name) for name in EXPERIMENTS}
     asked = {name: [f"+experiment={name}", *EXPERIMENTS[name]] for name in EXPERIMENTS}
     both = run_both(*(start(folders[name], *asked[name]) for name in ("digits", "diabetes")))
-    done = [*both, run(folders["mixed"], *asked["mixed"])]
+    done = [*both, run_inline(folders["mixed"], *asked["mixed"])]
     assert [one.exit_code for one in done] == [0, 0, 0], done
     return dict(zip(EXPERIMENTS, zip(folders.values(), done, strict=True), strict=True))
 
@@ -114,7 +114,8 @@ def test_an_entry_has_every_key_that_outsiders_rely_on(stored: Stored) -> None:
             node = node[key]
     assert all(type(seconds) is float and seconds > 0 for seconds in entry["timings"].values())
     assert "error" not in entry
-    assert entry["overrides"] == [f"experiment={name}", *EXPERIMENTS[name]]
+    inline = ["executor=inline"] * (name == "mixed")
+    assert entry["overrides"] == [f"experiment={name}", *EXPERIMENTS[name], *inline]
     assert entry["search"]["tuner"] != "hyperband" or entry["search"]["oracle"] == HYPERBAND
 
 
@@ -218,7 +219,7 @@ def test_each_job_of_a_sweep_is_a_run(ran: dict[str, tuple[Path, Done]]) -> None
     """
     folder, _ = ran["mixed"]
     arguments = ["+experiment=mixed", *EXPERIMENTS["mixed"], "only=[wine]"]
-    done = run(folder, "-m", *arguments, "seed=0,1,0")
+    done = run_inline(folder, "-m", *arguments, "seed=0,1,0")
     assert done.exit_code == 0, done.err
     _, _, table = done.out.partition("jobs of the sweep")
     lines = [line for line in table.splitlines() if line[:1].isdigit()]

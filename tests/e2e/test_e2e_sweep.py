@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_samples import Done, history, run, run_both, start, write
+from e2e_samples import Done, history, run, run_both, run_inline, start, write
 
 pytestmark = pytest.mark.e2e
 
@@ -25,9 +25,17 @@ class Fault(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.seed == 2 and Path("kills").exists():
             Path("kills").unlink()
-            os.kill(multiprocessing.parent_process().pid, signal.SIGKILL)
+            parent = multiprocessing.parent_process()
+            os.kill(parent.pid if parent else os.getpid(), signal.SIGKILL)
         if self.seed == 3 and Path("fails").exists():
             raise RuntimeError("not today")
+
+
+def build(num_classes):
+    model = keras.Sequential([keras.layers.Dense(num_classes, "softmax")])
+    loss = "sparse_categorical_crossentropy"
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
+    return model
 
 
 def note(run):
@@ -35,7 +43,8 @@ def note(run):
         file.write(f"{run.run_id}\\n")
 """
 EXPERIMENT = """# @package _global_
-defaults: [/task: classification, /data: iris, /tuner: random, /model: linear, _self_]
+defaults: [/task: classification, /data: iris, /tuner: random, _self_]
+model: {_target_: my_code.build}
 fit: {epochs: 1}
 tuner: {max_trials: 1}
 validation: {repeats: 1, callbacks: {fault: {_target_: my_code.Fault, seed: "${seed}"}}}
@@ -73,14 +82,14 @@ def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(tmp_path
     write(tmp_path, my_code_py=CODE, conf__experiment__mine_yaml=EXPERIMENT)
     (tmp_path / "kills").touch()
     (tmp_path / "fails").touch()
-    assert run(tmp_path, *HERE).exit_code == -9
+    assert run_inline(tmp_path, *HERE).exit_code == -9
     [first] = history(tmp_path, "list")
-    done = run(tmp_path, *HERE)
+    done = run_inline(tmp_path, *HERE)
     assert done.exit_code == 1, done.err
     taken, *others = statuses(done)
     assert (taken, others) == ("complete (taken over)", ["complete", "failed: main: not today"])
     (tmp_path / "fails").unlink()
-    done = run(tmp_path, *HERE)
+    done = run_inline(tmp_path, *HERE)
     assert done.exit_code == 0, done.err
     assert ["(taken over)" in status for status in statuses(done)] == [True, True, False]
     stored = history(tmp_path, "list", "--status", "complete")
@@ -92,7 +101,7 @@ def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(tmp_path
     sweep = came_to(tmp_path)
     assert [job["entries"]["main"] for job in sweep["jobs"]] == [each["id"] for each in stored]
     assert history(tmp_path, "list", "--sweep", sweep["sweep"], "--status", "complete") == stored
-    done = run(tmp_path, *HERE)
+    done = run_inline(tmp_path, *HERE)
     assert "(taken over)" not in done.out
     assert len(history(tmp_path, "list", "--status", "complete")) == 6
     assert len(list(tmp_path.glob("results/sweeps/*"))) == 2
@@ -147,12 +156,34 @@ def test_of_two_identical_sweeps_at_once_the_second_takes_over(tmp_path: Path) -
     assert not list(tmp_path.glob("results/runs/*.open"))
 
 
+def test_with_json_stdout_holds_the_result_and_nothing_else(tmp_path: Path) -> None:
+    """Of a sweep or a run, whatever its code prints, in workers or here; all else is on stderr.
+    Where nothing is started, there is no result.
+    """
+    noisy = CODE.replace("def note(run):", 'def note(run):\n    print("a word", end="")')
+    write(tmp_path, my_code_py=noisy, conf__experiment__mine_yaml=EXPERIMENT)
+    done = run(tmp_path, "-m", "+experiment=mine", "seed=1,2", "--json")
+    assert done.exit_code == 0, done.err
+    assert json.loads(done.out) == came_to(tmp_path)
+    assert "jobs of the sweep" in done.err
+    done = run(tmp_path, "+experiment=mine", "executor=inline", "--json")
+    assert done.exit_code == 0, done.err
+    [path] = tmp_path.glob("results/runs/*/result.json")
+    assert json.loads(done.out) == json.loads(path.read_bytes())
+    assert "a word" in done.err
+    done = run(tmp_path, "+experiment=mine", "seed=no", "--json")
+    assert (done.exit_code, done.out) == (2, "")
+    done = run(tmp_path, "+experiment=mine", "--cfg", "job", "--json")
+    assert (done.exit_code, done.out) == (2, "")
+    assert "unrecognized arguments: --json" in done.err
+
+
 def test_a_pipeline_that_two_jobs_of_a_sweep_share_is_trained_once(tmp_path: Path) -> None:
     """By the first; the other takes over its entry. With fresh=true, nothing is taken over."""
     text = EXPERIMENT + "pipelines: {same: {}, other: {}}\n"
     write(tmp_path, my_code_py=CODE, conf__experiment__mine_yaml=text)
     command = ["-m", "+experiment=mine", "pipelines.other.fit.batch_size=16,32"]
-    done = run(tmp_path, *command)
+    done = run_inline(tmp_path, *command)
     assert done.exit_code == 0, done.err
     stored = history(tmp_path, "list")
     assert sorted(entry["pipeline"] for entry in stored) == ["other", "other", "same"]
@@ -160,6 +191,6 @@ def test_a_pipeline_that_two_jobs_of_a_sweep_share_is_trained_once(tmp_path: Pat
     assert {entry["sweep"] for entry in stored} == {sweep.name}
     [same] = history(tmp_path, "list", "--pipeline", "same")
     assert f"same: taken over from the history: {same['id']}" in done.err
-    done = run(tmp_path, *command, "fresh=true")
+    done = run_inline(tmp_path, *command, "fresh=true")
     assert "taken over" not in done.err
     assert len(history(tmp_path, "list")) == 7

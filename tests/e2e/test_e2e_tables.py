@@ -17,13 +17,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import REPOSITORY, history, run, run_both, start, write
+from e2e_samples import REPOSITORY, history, run, run_both, run_inline, start, write
 from sklearn.datasets import load_iris
 
 pytestmark = pytest.mark.e2e
 
 CITIES = {"Bern": 1.0, "Basel": 1.2, "Genève": 1.5, "Zürich": 1.8}
-SMALL = ("tuner.max_trials=2", "fit.epochs=8")
+SMALL = ("tuner.max_trials=2", "fit.epochs=2")
 
 
 def example(beginning: str) -> str:
@@ -78,7 +78,7 @@ def loss(truth, predicted):
 def build(num_classes):
     layers = [my_layers.Scale(), keras.layers.Dense(num_classes, activation="softmax")]
     model = keras.Sequential([keras.Input((4,)), *layers])
-    model.compile("adam", loss, metrics=["accuracy"])
+    model.compile("adam", loss, metrics=["accuracy"], run_eagerly=True)
     return model
 """
 
@@ -232,7 +232,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
         ),
     )
     one, other = (start(folder, f"+experiment={name}", *SMALL) for name in ("houses", "flowers"))
-    done = *run_both(one, other), run(folder, "+experiment=functions", *SMALL)
+    done = *run_both(one, other), run_inline(folder, "+experiment=functions", *SMALL)
     assert [process.exit_code for process in done] == [0, 0, 0], done
     found = history(folder, "list")
     names = [e["experiment"] if e["pipeline"] == "main" else e["pipeline"] for e in found]
@@ -303,12 +303,12 @@ def test_a_users_model_gets_what_the_table_tells(made: Made) -> None:
 def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     """Text columns included; a cell that has changed is said."""
     name = made.entries["houses"]["id"]
-    done = run(made.folder, f"reproduce={name}")
+    done = run_inline(made.folder, f"reproduce={name}")
     assert (done.exit_code, f"{name}: identical" in done.out) == (0, True), done
     table = (made.folder / "houses.csv").read_text(encoding="utf-8")
     changed = table.replace("h0,2020-01-01,", "h0,2020-01-01,New")
     (made.folder / "changed.csv").write_text(changed, encoding="utf-8")
-    done = run(made.folder, f"reproduce={name}", "data.path=changed.csv")
+    done = run_inline(made.folder, f"reproduce={name}", "data.path=changed.csv")
     assert "first difference: repeat 1, epoch 1" in done.out
     assert "data.content" in done.out
 

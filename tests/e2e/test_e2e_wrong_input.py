@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from e2e_samples import run
+from e2e_samples import run, run_inline
 
 pytestmark = pytest.mark.e2e
 
@@ -93,7 +93,7 @@ def test_a_mistake_that_only_the_data_shows_leaves_no_folder(
     (tmp_path / "kept" / ".hydra" / "mine.yaml").write_text("mine")
     (tmp_path / "kept" / "run.log").write_text("mine")
     table = "data={kind: table, path: rows.csv, target: c}"
-    done = run(tmp_path, DIGITS, "only=[mlp]", table, *output)
+    done = run_inline(tmp_path, DIGITS, "only=[mlp]", table, *output)
     assert done.exit_code == 2
     assert "has no column 'c'" in done.err
     assert not (tmp_path / "results").exists()
@@ -111,7 +111,7 @@ def test_all_that_is_wrong_with_the_data_of_all_pipelines_is_told_at_once(
     os.mkfifo(tmp_path / "pipe.csv")
     table = "data={kind: table, path: rows.csv, target: c, columns: {d: number}}"
     other = "+pipelines.cnn.data={path: pipe.csv}"
-    done = run(tmp_path, DIGITS, table, other, f"mode={mode}")
+    done = run_inline(tmp_path, DIGITS, table, other, f"mode={mode}")
     assert (done.exit_code, done.out) == (2, "")
     for words in (
         "rows.csv has no column 'c'",

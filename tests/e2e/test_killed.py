@@ -1,6 +1,9 @@
-"""A run that is killed, wherever, and started again ends as one that nobody killed."""
+"""A run that is killed, wherever, and started again, and one of another number of workers, ends as
+one in one process that nobody killed.
+"""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,23 +14,19 @@ import pytest
 import history
 from history.doctor import mend
 
-pytestmark = [pytest.mark.e2e, pytest.mark.long]
+pytestmark = pytest.mark.e2e
 
 HYPERBAND = ["0000", "0001", "0002", "0003", "0004"]
 
-# One kill in each phase, in the order of the work; each start of the same command is killed at the
-# next of them, and what is on disk then says that it was in that phase. Kills at every trial,
-# without training: tests/unit/runner/test_runner_search.py; anywhere: tests/soak.
+# One kill in each phase of a run, and in the search of each tuner, in the order of the work; each
+# start of the same command is killed at the next of them, and what is on disk then says that it was
+# in that phase. The phases are spread over the pipelines, as a phase is the same in each. Kills at
+# every trial, without training: tests/unit/runner/test_runner_search.py; anywhere: tests/soak.
 PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
     (
         "during a trial",
         "before:-hyperband/.*trial_0001/result.json",
         lambda disk: searching(disk, "hyperband", weights=2, returned=1, oracle=0),
-    ),
-    (
-        "after a trial returned, before it is told",
-        "after:-hyperband/.*trial_0001/result.json",
-        lambda disk: searching(disk, "hyperband", weights=2, returned=2, oracle=0),
     ),
     (
         "when all is told, before the oracle is written",
@@ -47,19 +46,22 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
         lambda disk: "model.keras" in disk["parts"] and disk["folders"] == [],
     ),
     (
-        "after the folder is there, before the document",
-        "before:killed/history.json$",
-        lambda disk: (disk["folders"], disk["stored"], disk["parts"]) == (["hyperband"], [], []),
-    ),
-    (
         "between two pipelines",
         "after:killed/history.json$",
         lambda disk: disk["stored"] == ["hyperband"] and "random" not in disk,
     ),
     (
-        "in the search at random",
+        "after a trial returned, before it is told",
         "after:-random/.*/trial_0001/result.json",
         lambda disk: searching(disk, "random", weights=2, returned=2, told=1, oracle=0),
+    ),
+    (
+        "after the folder is there, before the document",
+        "before:killed/history.json$",
+        lambda disk: (
+            (disk["folders"], disk["stored"], disk["parts"])
+            == (["hyperband", "random"], ["hyperband"], [])
+        ),
     ),
     (
         "in the search of a grid",
@@ -72,14 +74,6 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
         lambda disk: searching(disk, "bayesian", weights=2, returned=4, told=3, oracle=0),
     ),
     (
-        "when the purge has begun",
-        "after:-hyperband/.*/oracle.json$",
-        lambda disk: (
-            "oracle.json" not in disk["hyperband"]["files"]
-            and disk["hyperband"]["returned"] == HYPERBAND
-        ),
-    ),
-    (
         "in the middle of the purge",
         "after:trial_0000$#4",  # three are in vain: it is not empty yet
         lambda disk: (
@@ -90,23 +84,65 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
 ]
 
 
+# A worker dies with the run in these; in the others all is in one process.
+WORKERS = ("during a trial", "in the first repeat of the validation", "after the first guess")
+
+
 def searching(disk: dict[str, Any], pipeline: str, **counts: int) -> bool:
     """Whether a search has so many of each kind of file; of the oracle, so many trials in it."""
     found = {key: len(disk[pipeline][key]) for key in counts}
     return found == counts and pipeline not in disk["stored"]
 
 
-def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Path) -> None:
-    """Whatever Keras Tuner's own files hold by then: nothing depends on them. With one worker it
-    is known what is on disk at each place; nobody kills those of the other run, however many.
-    """
-    folder, arguments = killing.lay_out(tmp_path / "user"), ["+experiment=all"]
-    code, output = killing.finish(folder, "reference", arguments)
+ALL = "+experiment=all"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's, in which each run has a root of its own."""
+    return killing.lay_out(tmp_path_factory.mktemp("killed") / "user")
+
+
+@pytest.fixture(scope="module")
+def expected(folder: Path) -> dict[str, Any]:
+    """What a run in one process decides, that nobody kills."""
+    code, output = killing.finish(folder, "alone", [ALL], inline=True)
     assert code == 0, output
-    arguments.append("executor.workers=1")
+    picture = killing.picture(folder / "alone")
+    assert [each["status"] for each in picture.values()] == ["complete"] * 4
+    return picture
+
+
+def test_the_number_of_workers_changes_no_result(folder: Path, expected: dict[str, Any]) -> None:
+    """Of any tuner: the same trials, and the same weights of the stored model; a search that was
+    killed goes on with more of them. Of one worker, the test below says so.
+    """
+    code, output = killing.finish(folder, "two", [ALL, "executor.workers=2"])
+    assert code == 0, output
+    process = killing.start(folder, "three", [ALL, "executor.workers=2"])
+    while len(killing.ended_trials(folder / "three")) < 3:
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    code, output = killing.finish(folder, "three", [ALL, "executor.workers=3"])
+    assert code == 0, output
+    for root in ("two", "three"):
+        assert killing.picture(folder / root) == expected, root
+
+
+def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(
+    folder: Path, expected: dict[str, Any]
+) -> None:
+    """Whatever Keras Tuner's own files hold by then: nothing depends on them. With one worker, or
+    none, it is known what is on disk at each place.
+    """
+    arguments = [ALL, "executor.workers=1"]
     seen: dict[str, Any] = {}
     for phase, place, is_there in PHASES:
-        code, output = killing.finish(folder, "killed", arguments, kill_at=place)
+        inline = phase not in WORKERS
+        command = [ALL] if inline else arguments
+        code, output = killing.finish(folder, "killed", command, place, inline)
         assert code == -9, f"it was to be killed {phase} and ended with {code}: {output}"
         disk = killing.disk(folder / "killed")
         assert is_there(disk), f"it was to be killed {phase}, and on disk is {disk}"
@@ -118,7 +154,7 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(tmp_path: Pa
     code, output = killing.finish(folder, "killed", arguments)
     assert code == 0, output
     assert "taken over from the history" in output
-    assert killing.picture(folder / "killed") == killing.picture(folder / "reference")
+    assert killing.picture(folder / "killed") == expected
     assert killing.leftovers(folder / "killed") == []
     assert [*folder.glob("killed/.locks/*")] == []
     assert killing.has_ended(folder / "killed")

@@ -8,6 +8,7 @@ import random
 import signal
 import stat
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from unittest import mock
@@ -33,7 +34,7 @@ import history
 from history import registry
 from history.doctor import mend
 from history.errors import HistoryError, UnknownEntry
-from history.files import held
+from history.files import held, make_folder
 from history.store import Store, read_tables
 
 
@@ -255,6 +256,18 @@ def take_turns(lock: Path, inside: Path) -> int:
             alone += 1
             inside.rmdir()
     return alone
+
+
+def test_a_folder_is_made_whoever_deletes_its_parents(tmp_path: Path) -> None:
+    """As another process's purge does once they are empty, again and again."""
+    folder = tmp_path / "trials" / "search" / "trial"
+    with ThreadPoolExecutor() as threads:
+        made = threads.submit(lambda: [*map(make_folder, [folder] * 1000)])
+        while not made.done():
+            for path in (folder, *folder.parents[:2]):
+                with suppress(OSError):  # it is not there, or not empty
+                    path.rmdir()
+        made.result()
 
 
 def test_readers_need_no_lock_and_see_whole_files(root: Path) -> None:

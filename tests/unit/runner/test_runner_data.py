@@ -189,7 +189,7 @@ def test_the_fingerprint_is_that_of_the_content() -> None:
 
     def fingerprint(source: str = "x", classes: Any = CLASSES, **parts: Part) -> str:
         given = {"train": part, "validation": other, **parts}
-        return Dataset(given, classes, {"kind": source}, 0.0, None).fingerprint
+        return Dataset(given, classes, {"kind": source}, None).fingerprint
 
     base = fingerprint()
     assert fingerprint("y", train=Part(X[:50].copy(), Y[:50])) == base
@@ -597,6 +597,20 @@ def test_rows_that_lack_something_may_be_left_out(
     data = loaded(CSV + "a5,Bern,1,01,\na6,Bern,2,01,400\n", missing="drop")
     assert joined(data) == [100, 200, 400]
     assert "3 of 6 rows are left out" in caplog.text
+
+
+def test_a_part_of_which_nothing_is_left_is_an_error_that_names_it(
+    loaded: Load, tmp_path: Path
+) -> None:
+    """One that was given, or all rows."""
+    lacking = "id,city,rooms,zip,price\nb1,,3,01,100\nb2,Bern,,02,200\nb3,Basel,4,01,\n"
+    (tmp_path / "other.csv").write_text(lacking)
+    paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
+    words = r"^data\.missing: all 3 validation rows of .*other\.csv lack a value; fill some in"
+    with pytest.raises(DataError, match=words):
+        loaded(path=paths, missing="drop")
+    with pytest.raises(DataError, match=r"^data\.missing: all 3 rows of .*rows\.csv lack a value"):
+        loaded(lacking, missing="drop", columns={"id": "ignore", "city": "category"})
 
 
 def test_files_may_be_the_parts(loaded: Load, tmp_path: Path) -> None:

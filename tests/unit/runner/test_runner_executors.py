@@ -20,7 +20,7 @@ from keras_tuner import HyperParameters
 from runner_samples import pipeline
 
 from runner.config import secrets
-from runner.config.schema import Run
+from runner.config.schema import Run, Target
 from runner.config.space import declare
 from runner.errors import ConfigError, InputError, WorkerDied
 from runner.search import executors, tasks
@@ -135,6 +135,20 @@ def test_a_task_that_three_workers_die_of_is_told_as_the_cause(
     assert caplog.text.count("SIGKILL ended it") == 2
 
 
+def ended_by(path: Path) -> None:
+    """A hook that sends something, and dies."""
+    path.write_text(f"{path.read_text() if path.exists() else ''}sent ")
+    killed()
+
+
+def test_a_hook_whose_worker_dies_is_not_called_again(workers: Processes, tmp_path: Path) -> None:
+    """It may have done what is not to be done twice."""
+    hook = Target.model_validate({"_target_": f"{__name__}.ended_by", "path": tmp_path / "sent"})
+    with pytest.raises(WorkerDied, match=r"^1 worker died of it, the last: SIGKILL ended it"):
+        workers.submit(tasks.hook, "own", hook, None).result(60)
+    assert (tmp_path / "sent").read_text() == "sent "
+
+
 @pytest.mark.parametrize(
     ("how", "kind", "message"),
     [
@@ -236,7 +250,7 @@ def test_workers_have_the_environment_and_the_secrets_of_the_run(
     """That of now: the server that they come from may be older."""
     executors.serve(run())
     monkeypatch.setenv("RUNNER_TEST", "a secret of mine")
-    monkeypatch.setattr(secrets, "_taken", {"a secret of mine": "RUNNER_TEST"})
+    monkeypatch.setattr(secrets, "known", {"a secret of mine": "RUNNER_TEST"})
     with start(run(workers=1)) as workers:
         assert workers.submit(os.getenv, "RUNNER_TEST").result(60) == "a secret of mine"
         assert workers.submit(secrets.without_secrets, "a secret of mine.").result(60) == (

@@ -10,7 +10,6 @@ import pytest
 from runner_samples import MLP, pipeline, stored
 
 import runner.config.code
-import runner.run.identity
 from history import registry
 from runner import __version__
 from runner.config.code import modules
@@ -31,8 +30,7 @@ def identity(
     """Of a pipeline with these sections, this source of its code and these versions."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(environment, "versions", lambda run: versions)
-        for room in (runner.config.code, runner.run.identity):
-            patch.setattr(room, "modules", lambda paths: {"own": source})
+        patch.setattr(runner.config.code, "modules", lambda paths: {"own": source})
         return identify(run or Run(), pipeline(**sections), {"content": data}, "float32")
 
 

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+import keras_tuner
 import pytest
 from runner_samples import from_hydra, pipeline
 from training_samples import bench, loaded
@@ -42,11 +43,10 @@ SPACES: dict[str, dict[str, Any]] = {
 
 def oracle(kind: str, space: dict[str, Any], **settings: Any) -> Oracle:
     """An oracle that knows a space."""
-    made = new_oracle(Run(), pipeline(tuner={"kind": kind, **settings}))
-    known = made.get_space()
+    known = keras_tuner.HyperParameters()
     declare({"model": space}, known)
-    made.update_space(known)
-    return made
+    tuner = pipeline(tuner={"kind": kind, **settings})
+    return new_oracle(Run(), tuner, known.get_config(), {})
 
 
 COMBINATIONS = {"empty": 1, "choices": 6, "steps": 12, "no step": 11, "default": 4, "conditions": 8}

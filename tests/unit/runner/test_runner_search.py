@@ -18,7 +18,7 @@ from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
 from runner.search.executors import Workers
 from runner.search.loop import search
-from runner.search.state import Place, TrialResult, read_marker
+from runner.search.state import Place, Size, TrialResult, read_marker, tried
 from runner.training.validated import Validated
 
 DATA = Loaded("", {}, 0.0, 0)
@@ -267,6 +267,19 @@ def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
     (mine.folder / "search.json").write_bytes(b"")
     mine.mark({})
     assert json.loads((mine.folder / "search.json").read_text())["fingerprint"] == mine.fingerprint
+
+
+def test_a_search_says_that_its_pipeline_was_tried(tmp_path: Path) -> None:
+    """Before its first trial, so that it need not be when it goes on; another pipeline's, with
+    another validation say, need.
+    """
+    mine, hp = place(tmp_path), HyperParameters()
+    declare({"model": SPACE}, hp)
+    assert tried(mine.folder, "p") is None
+    size = Size(3, 12, hp.get_config())
+    mine.mark({"pipeline": "main", "tried": {"fingerprint": "p", "size": vars(size)}})
+    assert tried(mine.folder, "p") == size
+    assert tried(mine.folder, "q") is None
 
 
 # --- the space

@@ -22,6 +22,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from runner_samples import pipeline
+from tensorflow.python.framework import ops as tf_ops
 from training_samples import bench, run_search, validated
 
 from history.files import held
@@ -424,3 +425,46 @@ def test_refits_train_for_all_epochs_and_the_best_is_kept(
     assert found.kept == errors.index(min(errors))
     weight = keras.models.load_model(found.files["model"]).get_weights()[0].item()
     assert 2 * abs(weight - 7) == pytest.approx(min(errors))
+
+
+class Counted(keras.Model):  # type: ignore[misc]  # keras has no types
+    """Counts how often TensorFlow traces a step."""
+
+    def train_step(self, data: Any) -> Any:
+        traced.append(data)
+        return super().train_step(data)
+
+
+traced: list[Any] = []
+
+
+def counted(rate: float, num_classes: int | None = None) -> keras.Model:
+    given = keras.Input((4,))
+    flow = keras.layers.Dropout(0.5)(keras.layers.Dense(8, activation="relu")(given))
+    model = Counted(given, keras.layers.Dense(3, activation="softmax")(flow))
+    model.compile(
+        keras.optimizers.Adam(rate), "sparse_categorical_crossentropy", metrics=["accuracy"]
+    )
+    return model
+
+
+def test_a_step_is_traced_once_and_computes_what_it_always_did() -> None:
+    """Keras alone traces it twice, and leaves what it traced in memory, by a gradient of its own;
+    the weights are the same, to the last bit.
+    """
+    ready = bench(
+        pipeline(model={"_target_": f"{__name__}.counted", "rate": 0.1}, fit={"epochs": 2})
+    )
+    hp, found = keras_tuner.HyperParameters(), {}
+    for name in ("ours", "alone"):
+        traced.clear()
+        model, before = ready.build(hp, seed=1), len(tf_ops.gradient_registry.list())
+        if name == "ours":
+            ready.train(model, hp, [], {})
+        else:
+            held_out = ready.dataset.validation.given()
+            model.fit(*ready.dataset.train.given(), validation_data=held_out, epochs=2, verbose=0)
+        kept = len(tf_ops.gradient_registry.list()) - before
+        found[name] = len(traced), kept, [array.tobytes() for array in model.get_weights()]
+    assert found["ours"] == (1, 0, found["alone"][2])
+    assert found["alone"][:2] == (2, 2)

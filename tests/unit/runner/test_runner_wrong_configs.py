@@ -225,6 +225,7 @@ SWEPT: list[tuple[list[str], list[str]]] = [
         "one process has one backend and, with executor=inline, one number of threads and one deterministic: start a run each",
     ]),
     (["-m", "+experiment=digits", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
+    (["-m", "task=regression", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
 ]  # fmt: skip
 
 EACH = """
