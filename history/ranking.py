@@ -45,6 +45,20 @@ def measurement(entry: Entry, part: str, metric: str) -> Measured:
     )
 
 
+def baseline(
+    entry: Entry, metric: str, direction: Direction, part: str = "validation"
+) -> tuple[str, float] | None:
+    """Return the best of an entry's baselines by a metric, and its value; None where it has none
+    with that metric.
+    """
+    known = {
+        name: value
+        for name in entry.value("baselines", {})
+        if (value := entry.metric(metric, f"baselines.{name}", part)) is not None
+    }
+    return max(known.items(), key=lambda item: merit(item[1], direction), default=None)
+
+
 def merit(value: float | None, direction: Direction) -> float:
     """Return a number that is the larger the better the value is: NaN, and none, are the worst."""
     if value is None or math.isnan(value):

@@ -26,7 +26,9 @@ _TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
 # What a document has as which type, where it has it at all.
 _SHAPE: dict[str, tuple[type, type]] = {
     **dict.fromkeys(NAMES, _TEXT),
-    **dict.fromkeys(("origin", "timings", "data", "identity", "error"), _MAPPING),
+    **dict.fromkeys(
+        ("origin", "timings", "data", "identity", "error", "baselines", "ensemble"), _MAPPING
+    ),
     **dict.fromkeys(("search", "search.objective", "search.trials"), _MAPPING),
     **dict.fromkeys(("best", "best.values"), _MAPPING),
     **dict.fromkeys(("validation", "validation.metrics", "validation.deviation"), _MAPPING),

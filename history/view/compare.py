@@ -9,8 +9,9 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
     """Return how two entries, A and B, differ, as plain data.
 
     {"a", "b": ids, "metrics": {part: {metric: {"a", "b", "difference", "error", "within_noise",
-    "better"}}}, "differs": {section: {dotted key: [A's, B's]}}, "notes": {section: text}}; null:
-    missing or not known. `difference` is B - A, `error` its standard error, `better` "a" or "b".
+    "better"}}}, "baselines" and "ensemble": {"a", "b": as the entry has them}, "differs": {section:
+    {dotted key: [A's, B's]}}, "notes": {section: text}}; null: missing or not known. `difference`
+    is B - A, `error` its standard error, `better` "a" or "b".
     """
     metrics = {part: _metrics(history, one, other, part) for part in ranking.PARTS}
     about = {
@@ -32,6 +33,10 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
         "a": one.id,
         "b": other.id,
         "metrics": metrics,
+        **{
+            key: {"a": one.value(key, {}), "b": other.value(key, {})}
+            for key in ("baselines", "ensemble")
+        },
         "differs": {  # the order of the outermost keys says nothing
             section: trees.differences(
                 dict(sorted(mine[section].items(), key=str)),

@@ -14,6 +14,7 @@ from history.view.text import (
     indented,
     local_time,
     measured,
+    not_better,
     number,
     pairs,
     rounded,
@@ -92,10 +93,12 @@ def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Group:
         entry = ranked[0].entry
         tied = [place.entry.id for place in ranked[1:] if place.tied]
         shown = tied if len(tied) < 4 else [*tied[:3], f"{len(tied) - 3} more"]
-        rows.append([*_row(entry, COLUMNS, metric), ", ".join(shown) or "-"])
+        rows.append(
+            [*_row(entry, COLUMNS, metric), *_baseline(entry, metric)[:1], ", ".join(shown) or "-"]
+        )
         values[entry.id] = entry.value("best.values")
     return Group(
-        EntryRows((*COLUMNS, "tied with"), rows),
+        EntryRows((*COLUMNS, "best baseline", "tied with"), rows),
         Text(),
         _page({"Best values": values}),
     )
@@ -103,21 +106,46 @@ def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Group:
 
 def entry_page(history: History, entry: Entry) -> Group:
     """Return all that is known of one entry, in sections; what a failed entry lacks is left out."""
+    simple = entry.value("baselines", {})
+    joined = [part for part in ranking.PARTS if entry.value(f"ensemble.{part}")]
+    said = str(entry.value("validation.warning", "")), _baseline(entry, _shown_metric(entry))[1]
     return _page(
         {
             "Entry": {key: entry.value(key) for key in IDENTITY}
             | {"created": local_time(entry.created)},
             "Error": entry.value("error", {}),
             "Notes": "\n".join(map(str, entry.value("notes", []))),
-            "Warning": str(entry.value("validation.warning", "")),
+            "Warning": "\n".join(filter(None, said)),
             "Search": {key: entry.value(key) for key in SEARCH},
             "Best values": entry.value("best.values", {}),
             "Metrics": text_table(
-                ("metric", f"validation (repeats: {entry.repeats})", "test"),
                 (
-                    (name, measured(entry, "validation", name), measured(entry, "test", name))
+                    "metric",
+                    f"validation (repeats: {entry.repeats})",
+                    "test",
+                    *(f"{part}, their mean" for part in joined),
+                ),
+                (
+                    (
+                        name,
+                        *(measured(entry, part, name) for part in ranking.PARTS),
+                        *(number(entry.metric(name, "ensemble", part)) for part in joined),
+                    )
                     for name in entry.value("validation.metrics", {})
                     | entry.value("test.metrics", {})
+                ),
+            ),
+            "Baselines": text_table(
+                ("part", "metric", *simple),
+                (
+                    (
+                        part,
+                        name,
+                        *(number(entry.metric(name, f"baselines.{each}", part)) for each in simple),
+                    )
+                    for part in ranking.PARTS
+                    for name in entry.value(f"{part}.metrics", {})
+                    if simple
                 ),
             ),
             **_report(history, entry),
@@ -145,6 +173,24 @@ def comparison_page(one: Entry, other: Entry, found: Mapping[str, files.Json]) -
                 for name, facts in metrics.items()
             ],
         )
+    sections["Mean of the refits"] = text_table(
+        ("metric", "A", "B"),
+        [
+            (f"{part} {name}", *cells)
+            for part, metrics in found["metrics"].items()
+            for name in metrics
+            if {*(cells := [number(e.metric(name, "ensemble", part)) for e in (one, other)])}
+            != {"-"}
+        ],
+    )
+    sections["Best baselines"] = text_table(
+        ("validation", "A", "B"),
+        [
+            (name, *cells)
+            for name in found["metrics"]["validation"]
+            if {*(cells := [_baseline(each, name)[0] for each in (one, other)])} != {"-"}
+        ],
+    )
     for section, keys in found["differs"].items():
         sections[section.capitalize()] = (
             text_table(
@@ -223,6 +269,15 @@ def _shown_metric(entry: Entry) -> str | None:
         if (own := registry.manager_class(entry.manager or entry.task).ranking) in metrics:
             return own
     return next(iter(metrics), None)
+
+
+def _baseline(entry: Entry, metric: str | None) -> tuple[str, str]:
+    """Return the best baseline of an entry by a metric, and what is to be said of it."""
+    with suppress(errors.RegistryError, KeyError):
+        direction = registry.manager_class(entry.manager or entry.task).metrics[metric or ""]
+        if best := ranking.baseline(entry, metric or "", direction):
+            return f"{number(best[1])} {best[0]}", not_better(entry, metric or "", direction)
+    return "-", ""
 
 
 def _report(history: History, entry: Entry) -> dict[str, Content]:

@@ -48,6 +48,22 @@ def shown(found: ranking.Measured) -> str:
     return number(found.mean) + (f" ± {number(found.deviation)}" if known else "")
 
 
+def not_better(entry: Entry, metric: str, direction: ranking.Direction) -> str:
+    """Say it where an entry is not better than the best of its baselines, beyond noise as far as
+    that is known; "" where it is, or has none.
+    """
+    own = ranking.measurement(entry, "validation", metric)
+    name, best = ranking.baseline(entry, metric, direction) or ("", None)
+    near = ranking.indistinguishable(own, ranking.Measured(best, 0.0, own.repeats))
+    gain = ranking.merit(own.mean, direction) - ranking.merit(best, direction)
+    if own.mean is None or (gain > 0 and not near):  # infinite without baselines
+        return ""
+    return (
+        f"{entry.pipeline} does not beat the baseline {name}{' beyond noise' * bool(near)}: "
+        f"{metric} {shown(own)} against {number(best)}"
+    )
+
+
 def rounded(cell: str) -> str:
     """Return a number of a report rounded to be read; its file has every digit."""
     try:

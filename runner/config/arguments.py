@@ -39,6 +39,8 @@ COMPLAINTS = (
 )
 DEBUG = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
 HOME = re.compile(r"""(?<=[=,\[ ])~[^]},'"]*(?=[^'"]*$)""")  # what Hydra takes in quotes only
+# a key in quotes, as in {"first name": category}, which Hydra takes in other words only
+QUOTED = re.compile(r"""(?<=[{,])(\s*)(["'])([^"']+)\2(?=\s*:)""")
 # Plugins that Hydra's own project ships, each in a package of its own.
 PLUGINS = {
     "hydra/launcher": ("joblib", "ray", "rq", "submitit"),
@@ -71,6 +73,15 @@ def without_plus(argument: str) -> str:
     return re.sub(rf"^\+({'|'.join(LISTED)})=", r"\1=", argument)
 
 
+def unquoted(argument: str) -> str:
+    """Return an argument with the quotes of a mapping's keys put in Hydra's way."""
+    key, is_mapping, rest = argument.partition("={")
+    return key + QUOTED.sub(
+        lambda found: found[1] + re.sub(r"[\\()\[\]{}:=, \t]", r"\\\g<0>", found[3]),
+        is_mapping + rest,
+    )
+
+
 def as_typed(text: str) -> str:
     """Return an argument, or a message about one, without the name that only Hydra sees."""
     return text.replace(f"{GIVEN}.", "")
@@ -92,7 +103,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
             raise InputError(f"--{key}{TYPED}: keys have no dashes; write {key}=VALUE")
     lines = [
         line if line.startswith("-") else HOME.sub(r"'\g<0>'", DEBUG.get(line.lower(), line))
-        for line in map(without_plus, typed)
+        for line in map(unquoted, map(without_plus, typed))
         if line != "--json" or not values  # cli.py's; where Hydra answers, it refuses that
     ]
     given = [line for line in lines if re.match("~|[^-].*=", line)]

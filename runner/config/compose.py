@@ -18,12 +18,14 @@ from omegaconf import DictConfig, ListConfig, OmegaConf, errors
 
 from history.config import literal_yaml
 from history.errors import unknown
-from runner.config import arguments, check, schema, secrets
+from runner.config import arguments, check, choices, schema, secrets
 from runner.errors import ConfigError, Faults, Problem
 
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
 IDENTITY = ("kind", "_target_", "hp")  # mappings that differ in one of these replace each other
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
+# what a pipeline has that names no model, by the kind of its data: a choice of model, and sections
+BY_DATA: dict[str, tuple[str, Tree]] = {"table": ("tabular", {"validation": {"repeats": 4}})}
 
 
 def said(config: DictConfig) -> Tree:
@@ -136,6 +138,12 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
             if content or section not in tree:
                 _lay(tree, [section], content)
         inherits[name] = {key for key in tree if tree[key] != own.get(key)}
+        data = tree.get("data")
+        kind = data.get("kind") if isinstance(data, Mapping) else None
+        if kind in BY_DATA and not tree.get("model"):
+            model, sections = BY_DATA[kind]
+            file = OmegaConf.load(choices.choices("model")[model])
+            tree |= overlay({**sections, "model": OmegaConf.to_container(file)}, tree)
         for section, key, value in preset:
             below = tree.get(section)
             # A null of `fit` keeps the key from a HyperModel whose own fit sets it.

@@ -6,6 +6,7 @@ at which of them, and what is said then.
 Nothing here imports Keras: a config is checked before anything heavy is loaded.
 """
 
+from codecs import lookup
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -31,6 +32,7 @@ from runner.config.space import hyperparameters
 
 NAME = r"[a-z][a-z0-9-]{0,99}"  # of a pipeline
 PARTS = ("train", "validation", "test")
+TABULAR = "runner.models.tabular"  # refits of it are joined, unless told otherwise
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -78,7 +80,7 @@ class _Range(_Hyperparameter, Generic[N]):
     step: N | None = None
     """Between neighbouring values; in log sampling a factor."""
     default: N | None = None
-    """The value of the first trial of a model; null: min_value."""
+    """The value of the first trial where any hyperparameter states one; null: min_value."""
     sampling: Literal["linear", "log", "reverse_log"] = "linear"
     """How values are spread over the range."""
 
@@ -120,7 +122,7 @@ class Choice(_Hyperparameter):
     ordered: bool | None = None
     """Numbers have an order; null: yes, where they are numbers."""
     default: Scalar | None = None
-    """Null: the first value."""
+    """Likewise; null: the first value."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -147,7 +149,7 @@ class Boolean(_Hyperparameter):
     hp: Literal["Boolean"] = "Boolean"
     """True or false."""
     default: bool = False
-    """The value it is built with first."""
+    """Likewise."""
 
 
 class Fixed(_Hyperparameter):
@@ -271,11 +273,26 @@ class _Files(_Source):
             yield name not in PARTS, f"path.{name}", errors.unknown("part", name, PARTS)
 
 
+def _codec(name: str) -> str:
+    try:
+        return lookup(name).name
+    except LookupError:
+        raise fault(
+            f"there is no encoding '{name}'; name one such as utf-8, cp1252 or utf-16"
+        ) from None
+
+
 class _Csv(Section):
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
     """Between the cells of a CSV file."""
     decimal: Literal[".", ","] = "."
     """In the numbers of a CSV file."""
+    thousands: Literal["", ",", ".", " ", "'"] | None = None
+    """Between groups of three digits; "": nothing; null: what a column proves, as 1,234,567."""
+    na_values: list[str] = Field(default=[])
+    """Texts of a CSV file that stand for a missing value, beside the empty cell."""
+    encoding: Annotated[str, AfterValidator(_codec)] = "utf-8"
+    """Of a CSV file, one of Python's: cp1252, utf-16, ..."""
 
 
 class SklearnData(_Source):
@@ -296,8 +313,10 @@ class TableData(_Files, _Csv):
     """A CSV or Parquet file."""
     target: str
     """The column that is predicted."""
-    columns: dict[str, Literal["number", "category", "ignore"]] = Field(default={})
-    """How to read a column where its content does not tell; ignore leaves it out."""
+    columns: dict[str, Literal["number", "category", "date", "text", "ignore"]] = Field(default={})
+    """How to read a column where its content does not tell; ignore leaves it out. A date becomes
+    four numbers: year, month, weekday, and days since the first one; of a text, the model sees
+    which of its frequent words are there."""
     missing: Literal["fill", "drop", "error"] = "fill"
     """What becomes of rows with empty cells."""
 
@@ -510,9 +529,9 @@ class Fit(Section):
     """Arguments of Keras' fit. Each may be a hyperparameter; what is None is not passed on."""
 
     epochs: Either[Count, Hyperparameter] | None = None
-    """Of each trial; null: 10, unless a HyperModel has its own fit."""
+    """Of each trial; null: 10, those of `tabular` 64, unless a HyperModel has its own fit."""
     batch_size: Either[Count, Hyperparameter] | None = None
-    """Rows of a step; null: Keras' default, 32."""
+    """Rows of a step; null: Keras' default, 32; of `tabular` 16 to 256, by the training rows."""
     shuffle: Either[bool, Hyperparameter] | None = None
     """Whether rows are shuffled before each epoch; null: Keras' default, yes."""
     class_weight: dict[str, Either[float, Hyperparameter]] | None = None
@@ -530,6 +549,18 @@ class Validation(Section):
     """Of the refit; null: those of the search."""
     repeats: Count = 1
     """Refits, each with its own seed; several tell the noise."""
+    ensemble: bool | None = None
+    """Store the mean of the refits as the model, not the best of them; null: that of `tabular`,
+    where there are several."""
+
+    def rules(self) -> Iterable[Rule]:
+        return [
+            (
+                self.ensemble and self.repeats == 1,
+                "ensemble",
+                "is the mean of several refits; set validation.repeats to 2 or more",
+            )
+        ]
 
 
 class Fingerprint(Section):
@@ -551,7 +582,8 @@ class Pipeline(Section):
     data: Data
     """The rows, and which of them are held out."""
     model: Model
-    """What builds the model; its arguments may be hyperparameters."""
+    """What builds the model; its arguments may be hyperparameters. A table without one gets
+    `tabular`, and four refits."""
     tuner: Tuner
     """How the search goes, and its budget."""
     objective: Objective = Objective()
@@ -566,6 +598,15 @@ class Pipeline(Section):
     """What counts for its identity beside config, code and data."""
     manager: str | None = None
     """The history manager, a name of the registry; null: the task."""
+    baselines: Literal["auto", "none"] = "auto"
+    """Simple models of scikit-learn that stand beside each result, on the same rows; none: without
+    them. They decide no result."""
+
+    @property
+    def is_ensemble(self) -> bool:
+        """Whether the model that is stored is the mean of the refits."""
+        asked, several = self.validation.ensemble, self.validation.repeats > 1
+        return several and (self.model.target == TABULAR if asked is None else asked)
 
     @property
     def manager_name(self) -> str:

@@ -3,18 +3,26 @@ kind, and what becomes of missing values. Or as windows over a series: the rows 
 first, so that no window reaches from one part into another.
 """
 
+from collections import Counter
 from collections.abc import Mapping
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas
 from pydantic import AliasPath, BaseModel, Field, PositiveInt
 
+from history import escape
 from runner.config.schema import PARTS, TableData, WindowData
-from runner.data import dataset, files, log, split
-from runner.errors import DataError, Faults, gathered
+from runner.data import dataset, files, log, numerals, split
+from runner.errors import DataError, Faults, gathered, short
 
-WORDS = 100  # different texts in a column that are taken for categories without being asked for
+# different texts in a column that are taken for categories without being asked for, and how many of
+# these may occur but once
+WORDS, ONCE = 100, 20
+SHOWN = 8  # columns of a kind that are named when it is said what was read
+PLURALS = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
 
 
 def read(settings: TableData, task: str) -> dataset.Rows:
@@ -28,10 +36,15 @@ def read(settings: TableData, task: str) -> dataset.Rows:
     # but those that are named as features
     beside = {settings.target, by} - {n for n, kind in settings.columns.items() if kind != "ignore"}
     faults, kinds, parts = Faults(), dict[str, str](), dict[str, dataset.Part]()
+    styles: files.Styles | None = None
+    notes, numbers = dict[str, Any](), dict[str, dataset.Array]()
     for part in sorted(settings.paths, key=(dataset.WHOLE, *PARTS).index):
         with faults:
             table = files.open_table(
-                Path(settings.paths[part]), settings.separator, settings.decimal
+                Path(settings.paths[part]),
+                files.Dialect.model_validate(settings.model_dump()),
+                asked=[name for name, kind in settings.columns.items() if kind == "number"],
+                styles=styles,
             )
             with faults:
                 table.require(
@@ -68,14 +81,78 @@ def read(settings: TableData, task: str) -> dataset.Rows:
                     len(lacking),
                 )
                 columns = {name: column[~lacking] for name, column in columns.items()}
+                numbers = {part: np.flatnonzero(~lacking)}
             used = {name: column for name, column in columns.items() if name not in beside}
             if not used:
                 raise DataError("no column is left for the features", "data.columns")
-            parts[part] = dataset.Part(as_features(used), columns[settings.target])
+            features = {name: kinds[name] for name in used}
+            for name, count in Counter(dataset.features_of(features)).items():
+                if count > 1:
+                    raise DataError(f"'{name}' is part of a date and a column; rename the column")
+            styles = styles or table.styles
+            notes = notes or _notes(table, features, columns, settings.target, by)
+            x = as_features(used, notes.get("since", {}))
+            parts[part] = dataset.Part(x, columns[settings.target])
     faults.tell()
     return dataset.Rows(
-        parts, columns={name: kinds[name] for name in used}, by=columns[by] if by else None
+        parts,
+        columns=features,
+        notes=notes,
+        rows=numbers if dataset.WHOLE in numbers else {},
+        by=columns[by] if by else None,
     )
+
+
+def _notes(
+    table: files.Table,
+    features: Mapping[str, str],
+    columns: Mapping[str, dataset.Array],
+    target: str,
+    by: str | None = None,
+) -> dict[str, Any]:
+    """Return what an entry keeps of how a table was read: `read` in words, the styles of numbers
+    that are not plain, and the first date of each column of dates.
+
+    Args:
+        table: that was read.
+        features: their kinds.
+        columns: these, as they were read, and the target, and the one that the split goes by.
+        target, by: the names of these two.
+    """
+    told = {
+        name: f"{name} {len({*column} - {''}):,} words"
+        if dataset.is_text(column) and features.get(name) != "text"
+        else f"{name}{table.styles.get(name, '')}"
+        for name, column in columns.items()
+    }
+    said = list[str]()
+    for kind, plural in PLURALS.items():
+        names = [name for name in features if features[name] == kind]
+        notable = [told[name] for name in names if kind != "number" or told[name] != name]
+        shown = ", ".join([*notable[:SHOWN], *["..."][: len(notable) > SHOWN]])
+        if names:
+            count = f"{len(names)} {kind if len(names) == 1 else plural}"
+            said.append(f"{count} ({shown})" if shown else count)
+    ignored = [name for name in table.names if name not in columns]
+    others = {"target": told[target], "split by": by, "ignored": ", ".join(map(short, ignored))}
+    notes = {
+        "read": escape.printable(
+            "; ".join(
+                [f"read {', '.join(said)}", *(f"{what} {n}" for what, n in others.items() if n)]
+            )
+        ),
+        "styles": {
+            name: style.model_dump()
+            for name, style in table.styles.items()
+            if features.get(name) == "number"
+        },
+        "since": {
+            name: str(first)
+            for name, kind in features.items()
+            if kind == "date" and not pandas.isna(first := pandas.Series(columns[name]).min())
+        },
+    }
+    return {key: note for key, note in notes.items() if note}
 
 
 class StoredData(BaseModel):
@@ -83,9 +160,10 @@ class StoredData(BaseModel):
 
     shape: list[PositiveInt] = Field(validation_alias=AliasPath("shapes", "train"), min_length=2)
     columns: dict[str, str] | None = None  # the features' kinds
+    styles: dict[str, numerals.Style] = {}  # of numbers that are not plain
+    since: dict[str, datetime] = {}  # the first of each column of dates
     classes: tuple[str, ...] | None = None
-    separator: str = Field(",", validation_alias=AliasPath("source", "separator"))
-    decimal: str = Field(".", validation_alias=AliasPath("source", "decimal"))
+    source: files.Dialect = files.Dialect()
     missing: object = Field("", validation_alias=AliasPath("source", "missing"))
 
 
@@ -110,7 +188,7 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
                 f"{path}: its rows are of shape {rows.shape[1:]}; those of the model of {shape}"
             )
         return dataset.features(rows, str(path)), []
-    table = files.open_table(path, stored.separator, stored.decimal)
+    table = files.open_table(path, stored.source, styles=stored.styles)
     kinds = stored.columns if len(shape) == 1 else None
     if kinds is None:
         kinds = dict.fromkeys(table.names, "number")
@@ -118,13 +196,14 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
         if table.lines is not None and not named.all():
             raise DataError(f"{path}: line 1 holds numbers; it must be texts that name the columns")
     table.require({"": kinds})
-    if len(kinds) != np.prod(shape):
-        raise DataError(f"{path} has {len(kinds)} columns; the model takes {np.prod(shape)}")
+    if (count := len(dataset.features_of(kinds))) != np.prod(shape):
+        raise DataError(f"{path} has {count} columns; the model takes {np.prod(shape)}")
     x = as_features(
         table.columns(
             kinds,
-            [n for n, kind in kinds.items() if kind == "number" and stored.missing != "fill"],
-        )
+            [n for n, k in kinds.items() if k in ("number", "date") and stored.missing != "fill"],
+        ),
+        stored.since,
     )
     return (
         x if isinstance(x, dict) else x.reshape(-1, *shape),
@@ -132,11 +211,19 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
     )
 
 
-def as_features(columns: Mapping[str, dataset.Array]) -> dataset.Features:
+def as_features(columns: Mapping[str, dataset.Array], since: Mapping[str, Any]) -> dataset.Features:
     """Return what a model takes of columns: one array of numbers or, where some are words, each by
-    itself.
+    itself; a date as numbers, the last of which is the days `since` the first one of its column.
     """
-    x = {name: c if dataset.is_text(c) else c.astype("float32") for name, c in columns.items()}
+    x = dict[str, dataset.Array]()
+    for name, column in columns.items():
+        if column.dtype.kind == "M":
+            when = pandas.DatetimeIndex(column)
+            days = (when - pandas.Timestamp(since.get(name) or "NaT")) / pandas.Timedelta(days=1)
+            for part, word in dataset.DATE.items():
+                x[f"{name} {part}"] = np.asarray(getattr(when, word, days), "float32")
+        else:
+            x[name] = column if dataset.is_text(column) else column.astype("float32")
     return x if any(map(dataset.is_text, x.values())) else np.stack(list(x.values()), axis=1)
 
 
@@ -148,11 +235,15 @@ def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
     asked = settings.columns.get(name)
     if name == settings.split.column and asked in (None, "ignore"):
         return told if (told, settings.split.kind) == ("number", "chronological") else "category"
-    if asked or (name and told == "number"):
+    if asked or (name and told in ("number", "date")):
         return asked or told
     if not name:
         raise DataError(
             "a column has no name (an index?): give it one, or say columns: {'': ignore}"
+        )
+    if name in table.doubts:
+        raise DataError(
+            f"{table.doubts[name]}; if these are no numbers, say columns: {{{name}: category}}"
         )
     if told not in ("category", "mixed"):
         raise DataError(
@@ -175,11 +266,12 @@ def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
             f"{table.place(words[0], name)}: {column[words[0]]!r:.60} stands among numbers: "
             f"mend it, or {say}"
         )
-    different = len(set(column))
-    if different > WORDS or different == len(column):
+    counts = Counter(filter(None, column))
+    once = [*counts.values()].count(1)
+    if len(counts) > WORDS or once > ONCE or 2 * once > len(column):
         raise DataError(
-            f"{table.path}: column '{name}' has {different} different texts in {len(column)} "
-            f"rows: {say}, or ignore"
+            f"{table.path}: column '{name}' has {len(counts)} different texts in {len(column)} "
+            f"rows, {once} of them once: {say}, or text, or ignore"
         )
     return "category"
 
@@ -191,7 +283,11 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
         DataError: the file cannot be read, a column is missing or holds what is no number, a part
             has too few rows.
     """
-    table = files.open_table(Path(settings.path), settings.separator, settings.decimal)
+    table = files.open_table(
+        Path(settings.path),
+        files.Dialect.model_validate(settings.model_dump()),
+        asked=settings.features or (),
+    )
     table.require({"data.target": [settings.target], "data.features": settings.features or []})
     kinds = {name: table.parsed(name)[0] for name in table.names}
     # texts some of which are numbers are a column of numbers, in which a cell is mistyped
@@ -216,16 +312,24 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     )
     steps = np.arange(settings.sequence_length) * settings.sampling_rate - settings.reach
     chosen = split.by_time(len(rows), settings.split)
+    # of windows as Keras' timeseries_dataset_from_array makes them
+    ends = {n: found[settings.reach :: settings.sequence_stride] for n, found in chosen.items()}
 
     def windows(part: str) -> dataset.Part:
-        # as Keras' timeseries_dataset_from_array makes them
-        ends = chosen[part][settings.reach :: settings.sequence_stride]
-        if not len(ends):
+        if not len(ends[part]):
             raise DataError(
                 f"the {part} part has {len(chosen[part])} rows; one window and its target reach "
                 f"over {settings.reach + 1}. Give it a larger share in data.split, or a shorter "
                 "sequence_length"
             )
-        return dataset.Part(rows[ends[:, np.newaxis] + steps], columns[settings.target][ends])
+        return dataset.Part(
+            rows[ends[part][:, np.newaxis] + steps], columns[settings.target][ends[part]]
+        )
 
-    return dataset.Rows(gathered(windows, chosen), columns=numbers, comparable=False)
+    return dataset.Rows(
+        gathered(windows, chosen),
+        columns=numbers,
+        notes=_notes(table, numbers, columns, settings.target),
+        rows=ends,
+        comparable=False,
+    )

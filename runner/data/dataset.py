@@ -4,8 +4,12 @@ into training, validation and test rows (Dataset), with the facts that a model i
 
 import functools
 import hashlib
+import io
 import itertools
 import math
+import string
+import warnings
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -37,6 +41,11 @@ GROUPS = (
         "total_inactive_file",
     ),
 )
+# words that a model knows of the texts of a column, and how these are made alike before
+VOCABULARY = 1000
+STANDARD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, string.punctuation)
+# what a model takes of a date, and pandas' word for it; the last is counted from the first date on
+DATE = {"year": "year", "month": "month", "weekday": "day_of_week", "days": ""}
 CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
@@ -66,14 +75,21 @@ class Part:
         return [*(self.x if isinstance(self.x, dict) else {"": self.x}).items(), ("", self.y)]
 
     @property
+    def numbers(self) -> Array:
+        """The features that are numbers, rows first."""
+        if not isinstance(self.x, dict):
+            return self.x
+        numbers = [column for column in self.x.values() if not is_text(column)]
+        return np.stack(numbers, axis=1) if numbers else np.empty((len(self), 0))
+
+    @property
     def statistics(self) -> tuple[list[float], list[float]]:
         """Mean and variance over the last axis of the numbers, or of each column, missing ones left
         out.
         """
-        numbers = [array for _, array in self.arrays[:-1] if not is_text(array)]
-        if not numbers:
+        x = self.numbers
+        if not x.size:
             return [], []
-        x = np.stack(numbers, axis=1) if isinstance(self.x, dict) else numbers[0]
         step = max(1, CHUNK // max(x[0].size, 1))
         return moments(x[start : start + step] for start in range(0, len(x), step))
 
@@ -125,15 +141,19 @@ class Rows:
 
     `parts` are those that the source gives, or all rows under the name WHOLE. `where` they come
     from, for messages; "": their features were checked. `classes` are names of the classes, where
-    the source has them, and `columns` a table's features: number or category. `by` is what a split
-    goes by, one value a row. `comparable` is false where equal rows of two parts tell nothing, as
-    in a series, or where rows are not kept.
+    the source has them, and `columns` a table's features: number, category or date; `notes` are
+    what an entry keeps of how they were read. `rows` are the numbers that rows of a part
+    have in the source, from 0, where these are not as they come. `by` is what a split goes by, one
+    value a row. `comparable` is false where equal rows of two parts tell nothing, as in a series,
+    or where rows are not kept.
     """
 
     parts: Mapping[str, Part]
     where: str = ""
     classes: tuple[str, ...] | None = None
     columns: Mapping[str, str] | None = None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Array] = field(default_factory=dict)
     by: Array | None = None
     comparable: bool = True
 
@@ -169,7 +189,12 @@ class Rows:
         """Log which classes, and words of a column, only the spaces around them tell apart."""
         words = {"classes": {*(self.classes or ())}}
         for what, column in (
-            *((f"words of column {n!r}", c) for p in self.parts.values() for n, c in p.arrays),
+            *(
+                (f"words of column {name!r}", column)
+                for part in self.parts.values()
+                for name, column in part.arrays
+                if (self.columns or {}).get(name) != "text"
+            ),
             ("words that the split goes by", self.by),
         ):
             if column is not None and column.dtype.kind in "OU":
@@ -217,8 +242,8 @@ def _numbered(y: Array, task: str) -> tuple[Array, tuple[str, ...] | None]:
 @dataclass(frozen=True)
 class Facts:
     """What the training part tells a model. The statistics are over the last axis of the numbers,
-    missing ones left out; `columns` are the names of a table's columns, and `categories` the words
-    of those that hold no numbers.
+    missing ones left out; `columns` are the names of a table's features, `categories` the words of
+    those that hold no numbers, and `texts` the frequent words in those that hold texts.
     """
 
     input_shape: tuple[int, ...]
@@ -229,21 +254,42 @@ class Facts:
     target_deviation: float = 1.0
     columns: tuple[str, ...] | None = None
     categories: Mapping[str, list[str]] = field(default_factory=dict)
+    texts: Mapping[str, list[str]] = field(default_factory=dict)
     may_miss: bool = False  # numbers may be missing
+    train: "Part | None" = field(default=None, repr=False, compare=False)
+
+    @property
+    def rows(self) -> int:
+        """The number of training rows."""
+        return len(self.train or ())
+
+    @property
+    def eighths(self) -> Array:
+        """The least of the numbers of each column, the values below which one eighth of the rows
+        lies, two eighths and so on, and the greatest: of shape (9, columns).
+        """
+        assert self.train is not None
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # a column that is all missing
+            found = np.nanquantile(self.train.numbers, np.arange(9) / 8, axis=0)
+        return np.asarray(np.nan_to_num(found))
 
 
 @dataclass(frozen=True)
 class Dataset:
     """One source, split into the parts train, validation and perhaps test, in this order. `classes`
     are the class names in the order of their numbers; None for regression. `columns` maps the names
-    of a table's features to number or category; None where they have no names. `source` is the
-    section `data` that it was read by.
+    of a table's features to number, category or date; None where they have no names. `source` is
+    the section `data` that it was read by, `notes` are what an entry keeps of the reading, and
+    `rows` are the numbers of each part's rows in the source, from 0, if there is one source.
     """
 
     parts: Mapping[str, Part]
     classes: tuple[str, ...] | None
     source: Mapping[str, object]
     columns: Mapping[str, str] | None
+    notes: Mapping[str, Any] = field(default_factory=dict)
+    rows: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def train(self) -> Part:
@@ -274,14 +320,18 @@ class Dataset:
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         y = self.train.y.astype("float64")
+        words = {name: column for name, column in self.train.arrays if is_text(column)}
+        texts = [name for name in words if (self.columns or {}).get(name) == "text"]
         return Facts(
             self.train.shape[1:],
             None if self.classes is None else len(self.classes),
             *self.train.statistics,
             *((0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)),
-            columns=None if self.columns is None else tuple(self.columns),
-            categories={n: sorted(set(words)) for n, words in self.train.arrays if is_text(words)},
+            columns=None if self.columns is None else features_of(self.columns),
+            categories={n: sorted({*words[n]}) for n in words if n not in texts},
+            texts={name: frequent(words[name]) for name in texts},
             may_miss=self.source.get("missing") == "fill",
+            train=self.train,
         )
 
     def describe(self, fingerprint: str) -> dict[str, Any]:
@@ -292,7 +342,34 @@ class Dataset:
             "shapes": {name: list(part.shape) for name, part in self.parts.items()},
             **({"classes": list(self.classes)} if self.classes else {}),
             **({"columns": self.columns} if self.columns else {}),
+            **self.notes,
         }
+
+
+def features_of(columns: Mapping[str, str]) -> tuple[str, ...]:
+    """Return the names of the features that columns become: of a date there are several."""
+    return tuple(
+        feature
+        for name, kind in columns.items()
+        for feature in ([f"{name} {part}" for part in DATE] if kind == "date" else [name])
+    )
+
+
+def split_file(rows: Mapping[str, Array]) -> bytes:
+    """Return the numbers of rows as an .npz file, an array for each part; nothing without any."""
+    file = io.BytesIO()
+    if rows:
+        np.savez_compressed(file, **dict[str, Any](rows))
+    return file.getvalue()
+
+
+def frequent(texts: Iterable[str]) -> list[str]:
+    """Return the most frequent words of those that stand in several texts, taken apart as Keras'
+    TextVectorization does it.
+    """
+    counts = Counter(word for text in texts for word in {*text.translate(STANDARD).split()})
+    several = [word for word, count in counts.items() if count > 1]
+    return sorted(several, key=lambda word: (-counts[word], word))[:VOCABULARY]
 
 
 def must_fit(size: int, what: str, remedy: str) -> None:

@@ -7,17 +7,20 @@ where it is used.
 """
 
 import csv
+import functools
 import importlib
 import math
 import zipfile
 from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas
+from pydantic import BaseModel
 
 from history import errors, escape, files
+from runner.data import numerals
 from runner.data.dataset import Array, is_text, must_fit
 from runner.errors import DataError, Problem, gathered, short
 
@@ -38,7 +41,12 @@ KINDS = {
     "boolean": "number",
     "string": "category",
     "categorical": "category",
+    "datetime64": "date",
+    "datetime": "date",
+    "date": "date",
 }
+# a date, perhaps with a time, that is meant as nothing else
+ISO = r"\d{4}-\d\d-\d\d(?:[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:Z|[-+]\d\d:?\d\d)?)?"
 # whether numbers, and words, are in the cells of a CSV
 OF_CELLS = {
     (True, False): "number",
@@ -46,52 +54,131 @@ OF_CELLS = {
     (True, True): "mixed",
     (False, False): "empty",
 }
+NOUNS = {"O": "word", "f": "number", "M": "date"}  # of a cell, by the type of its column
 NO_WORDS = ("mixed", "bytes")  # it says so of lists and mappings, too
 
 
+class Dialect(BaseModel):
+    """How a file is written; config/schema.py says what each means."""
+
+    separator: str = ","
+    decimal: str = "."
+    thousands: str | None = None
+    na_values: list[str] = []
+    encoding: str = "utf-8"
+
+    @property
+    def codec(self) -> str:
+        """The encoding; UTF-8 may begin with a mark."""
+        return "utf-8-sig" if self.encoding == "utf-8" else self.encoding
+
+
+Styles: TypeAlias = Mapping[str, numerals.Style]
+
+
 class Table:
-    """A file of named columns, read whole into a pandas DataFrame; `lines` are those of a CSV on
-    which the rows end.
+    """A file of named columns, read whole into a pandas DataFrame. Of a CSV, which has no types,
+    `lines` are those on which the rows end, and `how` it was read by pandas. `styles` are how
+    numbers are written where they are not plain, and `doubts` say of columns why that cannot be
+    told.
     """
 
-    def __init__(self, path: Path, frame: pandas.DataFrame, lines: Array | None = None) -> None:
-        self.path, self.frame, self.lines = path, frame, lines
+    def __init__(
+        self,
+        path: Path,
+        dialect: Dialect,
+        frame: pandas.DataFrame,
+        lines: Array | None = None,
+        how: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.path, self.dialect, self.frame, self.lines, self.how = path, dialect, frame, lines, how
         self.names = [str(name) for name in frame]
-        for name in frame.columns[frame.columns.duplicated()]:
-            raise DataError(f"{path} has several columns '{name}'; rename or delete all but one")
+        self.styles, self.doubts = dict[str, numerals.Style](), dict[str, str]()
+        self.styled = False  # styles are those of another file, and there are no more
+        self.asked: Collection[str] = ()  # columns that were said to be numbers
+        self._written = functools.cache(self._of_texts)
+        if again := {str(name) for name in frame.columns[frame.columns.duplicated()]}:
+            raise DataError(
+                f"{path} has several columns {', '.join(map(repr, sorted(again)))}; rename or "
+                "delete all but one"
+            )
 
     def parsed(self, name: str) -> tuple[str, Array, Array]:
-        """Return what a column holds, as far as the content tells: number, category, mixed (numbers
-        among words), empty, or more; it as numbers, NaN where there is none; and which of its cells
-        hold something else.
+        """Return what a column holds, as far as the content tells: number, category, date, mixed
+        (numbers among words), empty, or more; it as numbers, NaN where there is none; and which of
+        its cells hold something else.
         """
-        column = self.frame[name]
+        column, none = self.frame[name], np.zeros(len(self.frame), bool)
         said = pandas.api.types.infer_dtype(column, skipna=True)
-        if KINDS.get(said) == "number":
-            return (
-                "number",
-                column.to_numpy("float64", na_value=np.nan),
-                np.zeros(len(column), bool),
-            )
-        return KINDS.get(said, said), np.full(len(column), np.nan), np.ones(len(column), bool)
+        kind = KINDS.get(said, said)
+        if kind == "category" or (self.how and (said == "boolean" or name in self.styles)):
+            return self._written(name)
+        if kind == "number":
+            return kind, column.to_numpy("float64", na_value=np.nan), none
+        return kind, none * np.nan, ~none
+
+    def _of_texts(self, name: str) -> tuple[str, Array, Array]:
+        """Return the same of a column of texts."""
+        texts, numbers = (
+            self._column(name).astype(str).str.strip(),
+            np.full(len(self.frame), np.nan),
+        )
+        there = ~texts.isin(NOTHING).to_numpy()
+        codes, different = pandas.factorize(texts[there])
+        words, dialect = pandas.Series(different, dtype=str), self.dialect
+        other = "," if dialect.decimal == "." else "."
+        odd = words.str.contains(other if self.how else "", regex=False)  # typed text is no number
+        points = words.mask(odd).str.replace(dialect.decimal, ".", regex=False)
+        plain = pandas.to_numeric(points, errors="coerce").to_numpy("float64")
+        comma = dialect.decimal == "," and words.str.contains(",").any()
+        if np.isnan(plain).any() or (comma and words.str.fullmatch(numerals.GROUPED).all()):
+            if not self.styled and words.str.fullmatch(ISO).all():
+                return "date", numbers, there
+            found = numerals.cells(words)
+            if not self.styled:
+                style, (place, why) = numerals.style_of(
+                    found, dialect.decimal, dialect.thousands, asked=name in self.asked
+                )
+                if style and (self.how or style.unit or style.thousands or name in self.asked):
+                    self.styles[name] = style
+                elif why:
+                    row = np.flatnonzero(there)[codes == place][0]
+                    self.doubts[name] = f"{self.place(row, name)}: {why}"
+            if name in self.styles:
+                plain = self.styles[name].values(found)
+        numbers[there] = plain[codes]
+        wrong = there & np.isnan(numbers)
+        if name in self.doubts:  # its cells are numbers all the same
+            return "mixed", numbers, there
+        return OF_CELLS[bool((there & ~wrong).any()), bool(wrong.any())], numbers, wrong
+
+    def _column(self, name: str) -> "pandas.Series[Any]":
+        """Return a column as text, as it is written: 01, TRUE; "" where nothing is."""
+        if self.how and self.frame[name].dtype.kind in "ifb":
+            self.frame[name] = pandas.read_csv(
+                self.path, **self.how, usecols=[self.names.index(name)], dtype=str
+            ).squeeze("columns")
+        column = self.frame[name].astype(object)
+        return column.map(str).where(column.notna(), "")
 
     def columns(
         self, kinds: Mapping[str, str], whole: Collection[str | None] = (), remedy: str = ""
     ) -> dict[str, Array]:
-        """Return the columns asked for: numbers as float64, NaN where one is missing; categories as
-        text, "" likewise.
+        """Return the columns asked for: numbers as float64, NaN where one is missing; dates as
+        datetime64, NaT likewise; categories as text, "" likewise.
 
         Raises:
-            DataError: columns of numbers hold something else, or something is missing in those that
-                must be `whole`; the first such cell of each is named.
+            DataError: columns of numbers or dates hold something else, or something is missing in
+                those that must be `whole`; the first such cell of each is named.
         """
 
         def column(name: str) -> Array:
-            found = self._texts(name) if kinds[name] == "category" else self._numbers(name)
+            texts = {"category": self._texts, "text": self._texts}
+            found = {**texts, "date": self._dates}.get(kinds[name], self._numbers)(name)
             if name in whole and (gaps := missing(found)).any():
                 raise DataError(
                     f"{self.place(int(gaps.argmax()), name)}: "
-                    f"a {'word' if is_text(found) else 'number'} is missing, "
+                    f"a {NOUNS[found.dtype.kind]} is missing, "
                     f"the first of {gaps.sum()}{remedy}"
                 )
             return found
@@ -117,92 +204,105 @@ class Table:
         return f"{self.path}, row {row + 1}{line}, column '{name}'"
 
     def _texts(self, name: str) -> Array:
-        column = self.frame[name].astype(object)
-        if pandas.api.types.infer_dtype(column, skipna=True) in NO_WORDS:
+        if pandas.api.types.infer_dtype(self.frame[name].astype(object), True) in NO_WORDS:
             raise DataError(
                 f"{self.path}: column '{name}' holds lists, structs or bytes; "
                 "store it as numbers or text, or leave it out (ignore)"
             )
-        return column.map(str).where(column.notna(), "").to_numpy(object)
+        return self._column(name).to_numpy(object)
+
+    def _dates(self, name: str) -> Array:
+        column, texts = self.frame[name], self._column(name).str.strip()
+        found = pandas.to_datetime(
+            column if column.dtype.kind == "M" else texts.mask(texts.isin(NOTHING)),
+            format="ISO8601",
+            utc=True,
+            errors="coerce",
+        )
+        self._refuse(
+            name,
+            (found.isna() & ~texts.isin(NOTHING)).to_numpy(),
+            "is no ISO 8601 date such as 2026-11-24",
+        )
+        return found.dt.tz_localize(None).to_numpy("datetime64[s]")
 
     def _numbers(self, name: str) -> Array:
         _, numbers, wrong = self.parsed(name)
-        for row in np.flatnonzero(wrong | (np.abs(numbers) > np.finfo("float32").max))[:1]:
-            raise DataError(
-                f"{self.place(row, name)}: {short(repr(str(self.frame[name].iloc[row])))} "
-                "is no finite number of single precision"
-            )
+        if name in self.doubts:
+            raise DataError(self.doubts[name])
+        wrong = wrong | (np.abs(numbers) > np.finfo("float32").max)
+        self._refuse(name, wrong, "is no finite number of single precision")
         return numbers
 
-
-class _Csv(Table):
-    """A CSV file in UTF-8 with a header."""
-
-    def __init__(self, path: Path, separator: str, decimal: str) -> None:
-        names, lines = _scan(path, separator)
-        self.decimal = decimal
-        self._how: dict[str, Any] = {
-            "names": range(len(names)),
-            "header": 0,
-            "nrows": len(lines),
-            "sep": separator,
-            "decimal": decimal,
-            "encoding": "utf-8-sig",
-            "index_col": False,
-            "na_filter": False,
-            "skipinitialspace": True,
-            "skip_blank_lines": False,
-            "low_memory": False,
-        }
-        # the columns as pandas finds them: of numbers alone, or of text as it is written
-        super().__init__(path, pandas.read_csv(path, **self._how).set_axis(names, axis=1), lines)
-
-    def parsed(self, name: str) -> tuple[str, Array, Array]:
-        if self.frame[name].dtype.kind in "if":
-            return super().parsed(name)
-        texts = self.frame[name].astype(str).str.strip().str.replace(self.decimal, ".", regex=False)
-        gaps = texts.isin(NOTHING).to_numpy()
-        numbers = pandas.to_numeric(texts.mask(gaps), errors="coerce").to_numpy("float64")
-        there = ~np.isnan(numbers)
-        words = ~there & ~gaps
-        return OF_CELLS[bool(there.any()), bool(words.any())], numbers, words
-
-    def _texts(self, name: str) -> Array:
-        if self.frame[name].dtype.kind in "ifb":  # wanted as they are written: 01, TRUE
-            self.frame[name] = pandas.read_csv(
-                self.path, **self._how, usecols=[self.names.index(name)], dtype=str
-            ).squeeze("columns")
-        return super()._texts(name)
+    def _refuse(self, name: str, wrong: Array, what: str) -> None:
+        """Raise DataError where cells of a column are wrong, with the first one and their count."""
+        if wrong.any():
+            cell = str(self.frame[name].iloc[row := int(wrong.argmax())])
+            more = f"; {wrong.sum():,} cells are not" if wrong.sum() > 1 else ""
+            raise DataError(f"{self.place(row, name)}: {short(repr(cell))} {what}{more}")
 
 
-def open_table(path: Path, separator: str = ",", decimal: str = ".") -> Table:
+def _csv(path: Path, dialect: Dialect) -> Table:
+    """Return a CSV file with a header."""
+    names, lines = _scan(path, dialect)
+    how: dict[str, Any] = {
+        "names": range(len(names)),
+        "header": 0,
+        "nrows": len(lines),
+        "sep": dialect.separator,
+        "encoding": dialect.codec,
+        "index_col": False,
+        "na_filter": bool(dialect.na_values),
+        "na_values": dialect.na_values,
+        "keep_default_na": False,
+        "skipinitialspace": True,
+        "skip_blank_lines": False,
+        "low_memory": False,
+    }
+    # the columns as pandas finds them: of numbers alone, or of text as it is written
+    types = str if dialect.decimal == "," else None
+    frame = pandas.read_csv(path, **how, dtype=types).set_axis(names, axis=1)
+    return Table(path, dialect, frame, lines, how)
+
+
+def open_table(
+    path: Path,
+    dialect: Dialect | None = None,
+    *,
+    asked: Collection[str] = (),
+    styles: Styles | None = None,
+) -> Table:
     """Return the table in a file.
 
     Args:
         path: its suffix tells which.
-        separator: of the columns of a CSV.
-        decimal: point or comma of the numbers of a CSV.
+        dialect: how it is written.
+        asked: columns that were said to be numbers.
+        styles: how numbers are written, where they are not plain, if another file has told that.
 
     Raises:
         DataError: it cannot be read, has two columns of one name, or no rows.
     """
-    kind = path.suffix.lower()
+    kind, dialect = path.suffix.lower(), dialect or Dialect()
     if kind not in FORMATS:
         raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
     try:
         regular(path)
         if kind == ".csv":
-            table: Table = _Csv(path, separator, decimal)
+            table = _csv(path, dialect)
         elif kind == ".npz":
-            table = Table(path, pandas.DataFrame(load_arrays(path)))
+            table = Table(path, dialect, pandas.DataFrame(load_arrays(path)))
         else:
-            found = parquet(path).ParquetFile(path).read()
+            read = parquet(path).ParquetFile(path).read()
             # integer objects: 1 is no 1.0 as a category
-            table = Table(path, found.to_pandas(ignore_metadata=True, integer_object_nulls=True))
+            frame = read.to_pandas(ignore_metadata=True, integer_object_nulls=True)
+            table = Table(path, dialect, frame)
     except (OSError, ValueError, NotImplementedError) as error:  # as pyarrow's own errors are
         raise DataError(f"cannot read {path} as a table: {error}") from error
     if table.frame.empty:
         raise DataError(f"{path} holds no rows")
+    table.asked, table.styled = asked, styles is not None
+    table.styles |= styles or {}
     return table
 
 
@@ -284,25 +384,25 @@ def missing(column: Array) -> Array:
     return column == "" if is_text(column) else np.isnan(column)
 
 
-def _scan(path: Path, separator: str) -> tuple[list[str], Array]:
+def _scan(path: Path, dialect: Dialect) -> tuple[list[str], Array]:
     """Return the names in the first line, and the number of the line on which each row ends; refuse
     what is not whole.
     """
-    with path.open("rb") as file:
-        reader = csv.reader(
-            (line.decode("utf-8-sig") for line in file),
-            delimiter=separator,
-            skipinitialspace=True,
-            strict=True,
-        )
+    with path.open(encoding=dialect.codec, newline="\n") as lines:
+        reader = csv.reader(lines, delimiter=dialect.separator, skipinitialspace=True, strict=True)
         try:
             names = [name.strip() for name in next(reader, [])]
             widths, ends = np.fromiter(
                 ((len(cells), reader.line_num) for cells in reader), np.dtype((int, 2))
             ).T
         except UnicodeDecodeError as error:
+            read = lines.buffer.tell()  # type: ignore[attr-defined]
+            place = read - len(error.object) + error.start
+            line = path.read_bytes().count(b"\n", 0, place) + 1
             raise DataError(
-                f"{path}, line {reader.line_num + 1} is not UTF-8; save the file as UTF-8"
+                f"{path}, line {line} is not {dialect.encoding.upper()}: byte "
+                f"0x{error.object[error.start]:02x}; save the "
+                "file as UTF-8, or name its encoding: data.encoding, such as cp1252 or utf-16"
             ) from error
         except csv.Error as error:
             raise DataError(
@@ -311,9 +411,11 @@ def _scan(path: Path, separator: str) -> tuple[list[str], Array]:
     if not names:
         raise DataError(f"{path} is empty, or begins with a blank line")
     rows = np.flatnonzero(widths).max(initial=-1) + 1  # blank lines at the end are none
-    for row in np.flatnonzero(widths[:rows] != len(names))[:1]:
+    odd = np.flatnonzero(widths[:rows] != len(names))
+    for row in odd[:1]:
         raise DataError(
             f"{path}, row {row + 1} (line {ends[row]}) has {widths[row]} values; "
             f"the first line has {len(names)}; is another separator meant?"
+            f"{f' {len(odd):,} rows are such' if len(odd) > 1 else ''}"
         )
     return names, ends[:rows]

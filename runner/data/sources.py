@@ -44,7 +44,7 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
             problems[TOLD:] = [Problem(key, f"{len(more)} more of such problems")]
         raise DataError(problems) from error
     rows.say_what_is_alike()
-    source = settings.model_dump()
+    source, numbers = settings.model_dump(), rows.rows
     if given := dataset.WHOLE not in rows.parts:
         source["split"] = "given"
         parts = {name: rows.parts[name] for name in schema.PARTS if name in rows.parts}
@@ -52,10 +52,12 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
         del source["split"]
         whole = rows.parts[dataset.WHOLE]
         chosen = split.split(whole.y, settings.split, rows.by, rows.classes or ())
-        parts = {name: whole.take(numbers) for name, numbers in chosen.items()}
+        parts = {name: whole.take(places) for name, places in chosen.items()}
+        kept = numbers.get(dataset.WHOLE, np.arange(len(whole)))
+        numbers = {name: kept[places] for name, places in chosen.items()}
     if rows.comparable:
         split.refuse_leaks(parts, given=given or settings.split.kind == "given")
-    return dataset.Dataset(parts, rows.classes, source, rows.columns)
+    return dataset.Dataset(parts, rows.classes, source, rows.columns, rows.notes, numbers)
 
 
 def _sklearn(settings: schema.SklearnData, task: str) -> dataset.Rows:

@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -143,14 +144,18 @@ def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:
     trained on.
 
     Raises:
-        DataError: at least half of the rows of a part that was given stand in another. A few are
-            but said, since short rows, of categories say, may be alike by chance.
+        DataError: at least half of the rows of a part that was given stand in another, and more
+            than chance explains: short rows, of categories say, are alike as often within one part.
+            Others are but said.
     """
     seen = {name: _hashes(part) for name, part in parts.items()}
     for other, name in itertools.combinations(seen, 2):
-        doubled = np.isin(seen[name], seen[other]).sum()
-        what = f"{doubled} of the {len(parts[name])} {name} rows are {other} rows too"
-        if given and 2 * doubled >= len(parts[name]):
+        rows, doubled = len(seen[name]), np.isin(seen[name], seen[other]).sum()
+        what = f"{doubled} of the {rows} {name} rows are {other} rows too"
+        # of rows of one kind, so many are in a sample as are in the rest of it (Good and Turing)
+        chance = 1 - [*Counter(seen[other]).values()].count(1) / len(seen[other])
+        most = chance * rows + 3 * math.sqrt(rows * chance * (1 - chance))
+        if given and 2 * doubled >= rows and (doubled > most or seen[name] == seen[other]):
             raise DataError(
                 f"{what}, target included; give parts that do not overlap", "data.split"
             )

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from history import Entry, escape, ranking
 from history.manager import HistoryManager
-from history.view.text import EntryRows, measured, number, render, shown, text_table
+from history.view.text import EntryRows, measured, not_better, number, render, shown, text_table
 from runner.errors import short
 
 if TYPE_CHECKING:
@@ -23,28 +23,49 @@ def comparison(
     manager: HistoryManager, entries: Sequence[Entry], metric: str, run_id: str
 ) -> Group:
     """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
-    the validation rows, and the ranking metric on the test rows too. An entry of another run than
-    `run_id` was reused.
+    the validation rows, and the ranking metric on the test rows too; below one whose stored model
+    is the mean of its refits, what that comes to; among them the best baseline of each, and below
+    them which do not beat it. An entry of another run than `run_id` was reused.
     """
     others = [name for name in manager.metrics if name != metric]
+    keys = [(metric, part) for part in ranking.PARTS] + [(name, "validation") for name in others]
+    direction, simple = manager.metrics[metric], dict[tuple[float, tuple[str, ...]], list[str]]()
     rows = [
         (
-            f"{place if ranked.mean is not None else '-'} {entry.pipeline}",
-            measured(entry, "validation", metric) + " (tied)" * bool(ranked.tied),
-            measured(entry, "test", metric),
-            *(measured(entry, "validation", name) for name in others),
-            "/".join(str(entry.value(f"search.trials.{of}", 0)) for of in ("completed", "total")),
-            entry.status if entry.run_id == run_id else "reused",
-            entry.id,
+            ranked.mean,
+            (
+                f"{place if ranked.mean is not None else '-'} {entry.pipeline}",
+                measured(entry, "validation", metric) + " (tied)" * bool(ranked.tied),
+                measured(entry, "test", metric),
+                *(measured(entry, "validation", name) for name in others),
+                "/".join(str(entry.value(f"search.trials.{n}", 0)) for n in ("completed", "total")),
+                entry.status if entry.run_id == run_id else "reused",
+                entry.id,
+            ),
         )
         for place, ranked in enumerate(manager.rank(entries, metric), start=1)
         for entry in [ranked.entry]
     ]
+    for entry in entries:
+        if entry.value("ensemble"):
+            means = [number(entry.metric(name, "ensemble", part)) for name, part in keys]
+            place = next(n for n, (_, cells) in enumerate(rows, 1) if cells[-1] == entry.id)
+            told = f"  mean of {entry.repeats} refits", *means, "-", "-", entry.pipeline
+            rows.insert(place, (rows[place - 1][0], told))
+        if best := ranking.baseline(entry, metric, direction):
+            values = (entry.metric(name, f"baselines.{best[0]}", part) for name, part in keys)
+            cells = f"  baseline {best[0]}", *map(number, values)
+            simple.setdefault((best[1], cells), []).append(entry.pipeline)
+    rows += [(value, (*cells, "-", "-", ", ".join(of))) for (value, cells), of in simple.items()]
+    rows.sort(key=lambda row: ranking.merit(row[0], direction), reverse=True)
+    said = "\n".join(filter(None, [not_better(entry, metric, direction) for entry in entries]))
     return Group(
         Text(f"{manager.task}, best first by {metric}", style="bold"),
         EntryRows(
-            ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry"), rows
+            ("pipeline", metric, f"test {metric}", *others, "trials", "status", "entry"),
+            [cells for _, cells in rows],
         ),
+        *[Text(escape.printable(said, newlines=True))] * bool(said),
         Text(NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS), style="dim"),
     )
 

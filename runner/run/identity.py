@@ -23,8 +23,9 @@ from runner.training import environment
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
 NOT_OF_A_SEARCH = (*BUDGETS, "max_consecutive_failed_trials", "directory", "project_name")
+BESIDE = {"baselines"}  # of a pipeline's settings, those that decide no result
 
-SEARCH_FORMAT = 3  # of how trials are drawn and kept: a search of another one is not continued
+SEARCH_FORMAT = 4  # of how trials are drawn and kept: a search of another one is not continued
 
 
 @dataclass(frozen=True)
@@ -103,7 +104,10 @@ def run_key(experiment: schema.Experiment) -> str:
         [
             experiment.name,
             [getattr(experiment.run, key) for key in config.DECIDING],
-            {name: pipeline.model_dump() for name, pipeline in experiment.pipelines.items()},
+            {
+                name: pipeline.model_dump(exclude=BESIDE)
+                for name, pipeline in experiment.pipelines.items()
+            },
         ]
     )
 

@@ -11,10 +11,11 @@ from pathlib import Path
 
 from history import Entry, errors, files, oracle
 from history.manager import HistoryManager
+from history.view.text import not_better
 from runner import Interrupted
 from runner.config import compose, schema, secrets
 from runner.errors import machine_is_at_fault, message_of
-from runner.run.identity import digest
+from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, say_what_changed
 from runner.search import executors, loop, state, tasks
 from runner.training import environment
@@ -95,7 +96,7 @@ def run_pipeline(
                 experiment.run, workers.submit(environment.devices, experiment.run).result()
             ),
             "overrides": list(experiment.overrides),
-            "config_hash": digest(pipeline.model_dump()),
+            "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
         },
     )
     try:
@@ -200,10 +201,24 @@ def refit_step(
                     row["validation"][ranked.metric],
                     row["seconds"],
                 )
-        return Validated.of(made, ranked, folder, time.perf_counter() - clock)
+        mean = None
+        if plan.pipeline.is_ensemble:
+            stored = [refit.files["model"] for refit in made]
+            started.append(
+                workers.submit(tasks.join, plan.pipeline, given, stored, folder / "refit-mean")
+            )
+            mean = started[-1].result()
+            if plan.run.progress:
+                log.info(
+                    "%s: their mean  %s %.5g",
+                    plan.name,
+                    ranked.metric,
+                    mean.row["validation"][ranked.metric],
+                )
+        return Validated.of(made, ranked, folder, time.perf_counter() - clock, mean)
     finally:
         wait([each for each in started if not each.cancel() and not Interrupted.by])
-        for each in folders:
+        for each in (*folders, folder / "refit-mean"):
             shutil.rmtree(each, ignore_errors=True)
 
 
@@ -232,6 +247,8 @@ def _work(
     draft.keep(
         "identity", "identity.json", files.to_json(secrets.redact(plan.identity.of_pipeline))
     )
+    if split := workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result():
+        draft.keep("split", "split.npz", split)
     shapes = plan.data["shapes"]
     log.info(
         "%s: %s rows of shape %s",
@@ -239,9 +256,14 @@ def _work(
         ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items()),
         tuple(shapes["train"][1:]),
     )
+    if read := plan.data.get("read"):
+        log.info("%s: %s", plan.name, read)
 
     draft.stage = "search"
     say_what_changed(plan)
+    compared = plan.pipeline.baselines == "auto" and workers.submit(
+        tasks.baselines, plan.name, plan.pipeline, plan.again(workers)
+    )
     outcome = search_step(
         plan,
         plan.place,
@@ -249,6 +271,11 @@ def _work(
         workers,
     )
     draft.searched(outcome.record)
+    if compared:
+        try:
+            document["baselines"] = compared.result()
+        except Exception as error:  # they are no reason to lose a search
+            log.warning("%s: there are no baselines: %s", plan.name, message_of(error))
     document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
 
     draft.stage = "validation"
@@ -256,9 +283,13 @@ def _work(
     draft.files |= validated.files
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"] |= {"repeats": len(validated.refits), "kept": validated.kept}
+    if validated.ensemble:
+        document["ensemble"] = validated.ensemble
     if doubt := validated.doubt(objective, outcome.best):
         document["validation"]["warning"] = doubt
         log.warning("%s: %s", plan.name, doubt)
+    if said := not_better(Entry(document, draft.folder), ranked.metric, ranked.direction):
+        log.warning(said)
     document["timings"] = {
         "preparation": plan.given.seconds,
         "search": document["search"]["seconds"],

@@ -85,6 +85,11 @@ def rehearse(experiment: Experiment) -> int:
         console.Group(
             text.Text(f"{experiment.name}: {verdict}; a run comes to about this", style="bold"),
             EntryRows(COLUMNS, rows),
+            *(
+                text.Text(f"{name}: {planned.data['read']}")
+                for name, planned in plans.items()
+                if isinstance(planned, plan.Plan) and "read" in planned.data
+            ),
         )
     )
     return code
@@ -119,8 +124,9 @@ def forecast(
     if isinstance(tuner, HyperbandTuner):  # it goes on from checkpoints
         kept = trials
         epochs = sum(int(a["tuner/epochs"]) - int(a["tuner/initial_epoch"]) for a in asked)
+    kept += STORED + pipeline.is_ensemble * pipeline.validation.repeats
     return (
         trials,
         epochs and epochs * tuner.executions_per_trial,
-        (kept + STORED) * size.bytes + trials * RECORD,
+        kept * size.bytes + trials * RECORD,
     )

@@ -94,14 +94,15 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             again = pipeline.refit_step(planned, hyperparameters, ranked, Path(stage), workers)
             now |= {
                 **_refits(files.read_json(again.files["history"])),
+                "their mean": again.ensemble,
                 OF_WEIGHTS: weights(again.files["model"]),
             }
         devices = workers.submit(environment.devices, experiment.run).result()
     means = {part: again.summary(part)["metrics"] for part in again.parts}
     return Verdict(
         entry.id,
-        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}, the stored "
-        "model's weights"
+        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}"
+        f"{' and of their mean' if again.ensemble else ''}, the stored model's weights"
         + (
             f", and every epoch of {entry.value('search.trials.total')} trials"
             if experiment.run.reproduce_search
@@ -156,6 +157,7 @@ def _stored(
         return {
             **_trials(files.read_json(entry.verified("trials")) if search else []),
             **_refits(entry.refits()),
+            "their mean": entry.value("ensemble"),
             OF_WEIGHTS: weights(entry.verified("model")),
         }, hyperparameters
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

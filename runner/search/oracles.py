@@ -40,6 +40,16 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
 
     trials: dict[str, "Trial"]
     recorded: Mapping[str, Values] = {}  # what was asked for before, by trial id
+    begins_with_defaults = False
+
+    def _random_values(self) -> Values | None:
+        """Return values for a trial that goes by no other: of the first, perhaps the defaults."""
+        if self.trials or not self.begins_with_defaults:
+            return super()._random_values()  # type: ignore[no-any-return]
+        first = self.get_space()
+        first.values = {}
+        _complete(first)
+        return dict(first.values)
 
     def save(self, *_: object) -> None:
         """Write nothing."""
@@ -241,7 +251,22 @@ def new_oracle(
         **pipeline.tuner.model_dump(include=ARGUMENTS),
     )
     oracle.max_trials, oracle.verbose, oracle.recorded = None, 0, recorded
+    oracle.begins_with_defaults = states_defaults(pipeline, oracle.hyperparameters)
     return oracle
+
+
+def states_defaults(pipeline: schema.Pipeline, found: "keras_tuner.HyperParameters") -> bool:
+    """Say whether any hyperparameter has a default of its own: in the config, or another than what
+    Keras Tuner gives to one of the user's code. Of least values alone, a trial is seldom worth it.
+    """
+    trees = {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
+    specs = [spec for _, spec in space.hyperparameters(trees) if spec["hp"] != "Boolean"]
+    return any(spec.get("default") is not None for spec in specs) or any(
+        one.default != (one.min_value if hasattr(one, "min_value") else one.values[0])
+        if not isinstance(one.default, bool)
+        else one.default
+        for one in found.space
+    )
 
 
 def populate(

@@ -20,9 +20,12 @@ class Task:
 
 
 load = Task("runner.training.build:load_data")
+baselines = Task("runner.training.baselines:baselines")
 survey = Task("runner.training.build:dtype_of")
+split = Task("runner.training.build:rows_of")
 readable = Task("runner.training.build:readable")
 refit = Task("runner.training.refit:refit")
+join = Task("runner.training.refit:join")
 trial = Task("runner.search.trial:run_trial")
 preflight = Task("runner.search.oracles:tried")
 oracle = Task("runner.search.oracles:new_oracle")

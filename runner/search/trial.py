@@ -94,7 +94,7 @@ def _train(
     ]
     returned = []
     for seed in drawn:
-        model = ready.build(hp, seed)
+        model = ready.build(hp, seed, overrides)
         for parent in begun:
             with warnings.catch_warnings():  # the checkpoint has no optimizer state, on purpose
                 warnings.filterwarnings("ignore", message="Skipping variable loading for optimizer")

@@ -3,6 +3,7 @@
 import copy
 import gc
 import inspect
+import math
 import platform
 import sys
 import time
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import keras
@@ -17,10 +19,11 @@ import keras_tuner
 import numpy as np
 
 from history.errors import unknown
+from runner import models
 from runner.config import code, space, targets
 from runner.config.schema import Pipeline, Target
 from runner.data import shared, sources
-from runner.data.dataset import Dataset, Part, Stream
+from runner.data.dataset import Dataset, Part, Stream, split_file
 from runner.errors import ConfigError, DataError, ModelError
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
@@ -45,10 +48,10 @@ class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_t
         self.target, self.offered = target, offered
         self.sections = {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
 
-    def build(self, hp: "keras_tuner.HyperParameters") -> object:
+    def build(self, hp: "keras_tuner.HyperParameters", steps: int = 1) -> object:
         space.declare(self.sections, hp)
         return self.target(
-            **targets.wanted(self.target, {"hp": hp, **self.offered}),
+            **targets.wanted(self.target, {"hp": hp, "steps": steps, **self.offered}),
             **space.sample(self.sections["model"], hp, "model"),
         )
 
@@ -73,9 +76,19 @@ class Bench:
         own = getattr(self.hypermodel, "target", None)
         return own is None or bool(targets.wanted(own, {"hp": None}))
 
-    def build(self, hp: "keras_tuner.HyperParameters", seed: int) -> "keras.Model":
+    def build(
+        self,
+        hp: "keras_tuner.HyperParameters",
+        seed: int,
+        overrides: Mapping[str, Any] = MappingProxyType({}),
+    ) -> "keras.Model":
         """Return a compiled model, built in a session of its own, so that nothing that happened
         before it counts.
+
+        Args:
+            hp: the values of the hyperparameters.
+            seed: of all that is drawn.
+            overrides: fit arguments in place of the pipeline's own, as in `train`.
 
         Raises:
             ModelError: what was built is no Keras model, or is not compiled and not trained in its
@@ -85,7 +98,13 @@ class Bench:
         keras.backend.clear_session(free_memory=False)
         keras.config.set_dtype_policy(self.dtype)  # a new session forgets it
         keras.utils.set_random_seed(seed)
-        built = self.hypermodel.build(hp)
+        if isinstance(self.hypermodel, ConfigHyperModel):
+            batch = len(train.x) if isinstance(train := self.dataset.train, Stream) else 32
+            fit = {"batch_size": batch, "initial_epoch": 0, **self.fit_arguments(hp), **overrides}
+            steps = math.ceil(len(self.dataset.train) / fit["batch_size"])
+            built = self.hypermodel.build(hp, steps * (fit["epochs"] - fit["initial_epoch"]))
+        else:
+            built = self.hypermodel.build(hp)
         if not isinstance(built, keras.Model):
             raise ModelError(f"built no Keras model, but {built!r:.60}; is a `return` missing?")
         if built.compiled and built.loss == ONE_HOT:
@@ -104,7 +123,10 @@ class Bench:
         space.declare({"fit": fit}, hp)
         arguments = {k: v for k, v in space.sample(fit, hp, "fit").items() if v is not None}
         if not self.has_own_fit:
-            arguments.setdefault("epochs", DEFAULT_EPOCHS)
+            own = models.trained(self.pipeline.model.target, self.dataset.facts)
+            if isinstance(self.dataset.train, Stream):
+                own.pop("batch_size", None)
+            arguments = {"epochs": DEFAULT_EPOCHS, **own, **arguments}
         if "tuner/epochs" in hp.values:
             arguments["epochs"] = hp.values["tuner/epochs"]
         if weights := arguments.get("class_weight"):
@@ -129,6 +151,8 @@ class Bench:
             callbacks: new ones.
             overrides: fit arguments in place of the pipeline's own.
         """
+        arguments = {"callbacks": [], **self.fit_arguments(hp), **overrides}
+        arguments["callbacks"] = [*arguments["callbacks"], *callbacks]
         if not self.has_own_fit:
             _spare(model, self.dataset.train)
         return self.hypermodel.fit(
@@ -137,7 +161,7 @@ class Bench:
             *self._given(self.dataset.train),
             validation_data=self._given(self.dataset.validation),
             verbose=0,
-            **{**self.fit_arguments(hp), "callbacks": callbacks, **overrides},
+            **arguments,
         )
 
     def _given(self, part: Part) -> tuple[object, ...]:
@@ -305,6 +329,11 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
 def dtype_of(pipeline: Pipeline, given: shared.Loaded) -> str:
     """Return the dtype policy that a pipeline's model is built with."""
     return bench(pipeline, given).dtype
+
+
+def rows_of(pipeline: Pipeline, given: shared.Loaded) -> bytes:
+    """Return the .npz file of the row numbers of each part, if the data has one source."""
+    return split_file(bench(pipeline, given).dataset.rows)
 
 
 def readable(config: Mapping[str, object]) -> None:

@@ -59,7 +59,12 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
             with suppress(keras_tuner.errors.FailedTrialError):
                 _train(tried, model, hp, bench.dataset)
         with tempfile.TemporaryDirectory() as folder:
-            refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
+            stored = refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
+            if pipeline.is_ensemble:
+                twice = refit.mean(
+                    [stored, stored], is_classification=bench.dataset.classes is not None
+                )
+                refit.store(twice, Path(folder, "mean.keras"), tried.dataset.validation)
     except ModelError as error:
         raise ConfigError(f"{target}: {error}", "model._target_") from error
     except (TypeError, ValueError, AttributeError) as error:

@@ -1,7 +1,7 @@
 """Validation: refits the best hyperparameters, each repeat with its own seed, and evaluates."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -40,9 +40,9 @@ def refit(
     """
     clock, bench = time.perf_counter(), build.bench(pipeline, given)
     settings, hp = pipeline.validation, build.values_of(hyperparameters)
-    held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
     seed = seeds.derive_seed(run.seed, "validation", repeat)
-    model = bench.build(hp, seed)
+    overrides = settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
+    model = bench.build(hp, seed, overrides)
     told = build.curves(
         bench.train(
             model,
@@ -51,9 +51,77 @@ def refit(
                 pipeline.callbacks if settings.callbacks is None else settings.callbacks,
                 "callbacks",
             ),
-            overrides=settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True),
+            overrides,
         )
     )
+    metrics, made = _stored(bench, model, folder)
+    row = {
+        "seed": seed,
+        **metrics,
+        "epochs": max(map(len, told.values()), default=0),
+        "seconds": time.perf_counter() - clock,
+        "history": told,
+    }
+    return validated.Refit(row, _objective(bench, model, told, metrics["validation"]), made)
+
+
+def join(
+    pipeline: Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
+) -> validated.Refit:
+    """Join refits to one model, their mean, evaluate and store it. Of its row there are the metrics
+    alone.
+
+    Args:
+        pipeline, given: as in the search.
+        stored: the files of the refits' models.
+        folder: where the artefacts go.
+
+    Raises:
+        ModelError: they cannot be joined.
+    """
+    bench = build.bench(pipeline, given)
+    keras.backend.clear_session(free_memory=False)
+    model = mean(stored, is_classification=bench.dataset.classes is not None)
+    metrics, made = _stored(bench, model, folder)
+    return validated.Refit(metrics, None, made)
+
+
+def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
+    """Return the mean of stored models, of classes that of their probabilities, made of Keras'
+    layers alone.
+
+    Raises:
+        ModelError: the models are none of Keras' layers from inputs to outputs.
+    """
+    models = [keras.models.load_model(path, compile=False) for path in stored]
+    first, flows = models[0], []
+    if not getattr(first, "inputs", None):
+        raise ModelError(
+            "it is no chain of layers from inputs to outputs, so that no mean of refits can be "
+            "stored; set validation.ensemble to false"
+        )
+    taken = first.inputs[0] if isinstance(first, keras.Sequential) else first.input
+    inputs = keras.tree.map_structure(
+        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name), taken
+    )
+    for number, model in enumerate(models, start=1):
+        logits = is_classification and evaluate.gives_logits(model)
+        model.name = f"refit_{number}"
+        flow = model(inputs)
+        if logits:
+            kind = "softmax" if flow.shape[-1] > 1 else "sigmoid"
+            flow = keras.layers.Activation(kind)(flow)
+        flows.append(flow)
+    return keras.Model(inputs, keras.layers.Average()(flows))
+
+
+def _stored(
+    bench: build.Bench, model: "keras.Model", folder: Path
+) -> tuple[dict[str, dict[str, float]], dict[str, Path]]:
+    """Evaluate a model on the parts that are held out, store it, and return its metrics by part and
+    its artefacts.
+    """
+    held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
     predicted = {
         name: np.asarray(model.predict(part.given()[0], batch_size=BATCH, verbose=0))
         for name, part in held_out.items()
@@ -63,19 +131,11 @@ def refit(
         name: evaluate.evaluate(part.y, predicted[name], classes, logits=logits)
         for name, part in held_out.items()
     }
-    row = {
-        "seed": seed,
-        **{name: result.metrics for name, result in results.items()},
-        "epochs": max(map(len, told.values()), default=0),
-        "seconds": time.perf_counter() - clock,
-        "history": told,
-    }
-    reached = _objective(bench, model, told, results["validation"].metrics)
     folder.mkdir(parents=True, exist_ok=True)
     made = {"model": store(model, folder / "model.keras", held_out["validation"])}
     for name, part in held_out.items():
         made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
-    return validated.Refit(row, reached, made)
+    return {name: result.metrics for name, result in results.items()}, made
 
 
 def _objective(

@@ -41,25 +41,40 @@ class Refit:
 
 @dataclass(frozen=True)
 class Validated:
-    """All repeats of a refit. `files` are the artefacts of the one that is kept."""
+    """All repeats of a refit. `files` are the artefacts of the one that is kept or, where that is
+    none of them, of their mean, whose metrics by part `ensemble` has.
+    """
 
     refits: list[files.JsonObject]
     reached: list[float | None]
-    kept: int
+    kept: int | None
     files: dict[str, Path]
     seconds: float
+    ensemble: Mapping[str, Any] | None = None
 
     @classmethod
-    def of(cls, made: Sequence[Refit], by: Ranking, folder: Path, seconds: float) -> "Validated":
-        """Return what repeats come to. The best on the validation rows is kept, the first of
-        equals, whose artefacts go to the folder; those of the others are for the caller to delete.
+    def of(
+        cls,
+        made: Sequence[Refit],
+        by: Ranking,
+        folder: Path,
+        seconds: float,
+        mean: Refit | None = None,
+    ) -> "Validated":
+        """Return what repeats come to. Kept is their mean, if there is one, else the best on the
+        validation rows, the first of equals. Its artefacts go to the folder; those of the others
+        are for the caller to delete.
         """
         merits = [ranking.merit(refit.row["validation"][by.metric], by.direction) for refit in made]
-        kept, rows = merits.index(max(merits)), [refit.row for refit in made]
-        found = {name: at.replace(folder / at.name) for name, at in made[kept].files.items()}
+        best, rows = merits.index(max(merits)), [refit.row for refit in made]
+        kept = mean or made[best]
+        found = {name: at.replace(folder / at.name) for name, at in kept.files.items()}
         found["history"] = folder / "history.json"
         found["history"].write_bytes(files.to_json(rows))
-        return cls(rows, [refit.reached for refit in made], kept, found, seconds)
+        reached = [refit.reached for refit in made]
+        return cls(
+            rows, reached, None if mean else best, found, seconds, mean.row if mean else None
+        )
 
     @property
     def parts(self) -> list[str]:

@@ -131,7 +131,7 @@ def test_every_artefact_is_what_the_entry_says(stored: Stored) -> None:
     expected = {root / facts["path"] for facts in entry["artefacts"].values()}
     assert set(folder.iterdir()) == {*expected, folder / "entry.json"}
     own = REPORTS[entry["task"]]
-    common = {"model", "config", "identity", "trials", "oracle", "history"}
+    common = {"model", "config", "identity", "split", "trials", "oracle", "history"}
     assert set(entry["artefacts"]) == common | own | {f"test_{name}" for name in own}
 
 

@@ -17,7 +17,7 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import REPOSITORY, history, run, run_both, run_inline, start, write
+from e2e_samples import REPOSITORY, finish, history, run, run_both, run_inline, start, write
 from sklearn.datasets import load_iris
 
 pytestmark = pytest.mark.e2e
@@ -194,10 +194,13 @@ print(json.dumps(found))
 
 @dataclass(frozen=True)
 class Made:
-    """The examples' folder, and the entry of each experiment, or of each of its pipelines."""
+    """The examples' folder, the entry of each experiment, or of each of its pipelines, and what
+    the table's run printed.
+    """
 
     folder: Path
     entries: dict[str, dict[str, Any]]
+    out: str
 
 
 def python(folder: Path, code: str, *arguments: str) -> list[str]:
@@ -236,7 +239,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
     assert [process.exit_code for process in done] == [0, 0, 0], done
     found = history(folder, "list")
     names = [e["experiment"] if e["pipeline"] == "main" else e["pipeline"] for e in found]
-    return Made(folder, dict(zip(names, found, strict=True)))
+    return Made(folder, dict(zip(names, found, strict=True)), done[0].out)
 
 
 @pytest.fixture(scope="module")
@@ -289,6 +292,28 @@ def test_a_table_gives_a_model_that_takes_raw_rows(made: Made, predicted: dict[s
     assert np.allclose([*map(float, written)], expected, rtol=1e-5)
 
 
+def test_the_stored_model_is_the_mean_of_the_refits(made: Made) -> None:
+    """Its metrics stand beside those of the single refits, and are not mixed up with them."""
+    entry = made.entries["houses"]
+    assert (entry["validation"]["repeats"], entry["validation"]["kept"]) == (4, None)
+    assert {part: {*found} for part, found in entry["ensemble"].items()} == {
+        part: {*entry[part]["metrics"]} for part in ("validation", "test")
+    }
+    model = keras.models.load_model(made.folder / "results" / entry["artefacts"]["model"]["path"])
+    assert [f"refit_{n}" in {layer.name for layer in model.layers} for n in range(1, 6)] == [
+        *[True] * 4,
+        False,
+    ]
+    single, joined = entry["validation"]["metrics"]["rmse"], entry["ensemble"]["validation"]["rmse"]
+    page = finish(start(made.folder, "show", entry["id"], module="history")).out
+    (row,) = [line for line in page.splitlines() if line.lstrip().startswith("rmse ")][:1]
+    assert f"{single:.4f} ± " in row
+    assert f" {joined:.4f} " in row
+    assert re.search(r"^  mean of 4 refits ", made.out, re.MULTILINE)
+    compared = history(made.folder, "compare", entry["id"], made.entries["flowers"]["id"])
+    assert compared["ensemble"] == {"a": entry["ensemble"], "b": {}}
+
+
 def test_a_users_model_gets_what_the_table_tells(made: Made) -> None:
     """Shapes and classes, by name; the space of a HyperModel is searched, and the arguments of a
     function with it.
@@ -305,12 +330,50 @@ def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     name = made.entries["houses"]["id"]
     done = run_inline(made.folder, f"reproduce={name}")
     assert (done.exit_code, f"{name}: identical" in done.out) == (0, True), done
+    assert "every epoch and metric of 4 refits and of their mean" in done.out
     table = (made.folder / "houses.csv").read_text(encoding="utf-8")
     changed = table.replace("h0,2020-01-01,", "h0,2020-01-01,New")
     (made.folder / "changed.csv").write_text(changed, encoding="utf-8")
     done = run_inline(made.folder, f"reproduce={name}", "data.path=changed.csv")
     assert "first difference: repeat 1, epoch 1" in done.out
     assert "data.content" in done.out
+
+
+def test_a_result_stands_beside_baselines(tmp_path: Path) -> None:
+    """Over the same rows, in the entry and in the table; one that does not beat them is told so. No
+    identity depends on them, and they can be left out.
+    """
+    chance = np.random.default_rng(0)
+    x = pd.DataFrame(chance.normal(size=(300, 3)), columns=["a", "b", "c"])
+    word = chance.choice(["left", "right", ""], 300)
+    y = np.where((x.a > 0) ^ (word == "left"), 10, -10) + x.c
+    x.assign(word=word, y=y).to_csv(tmp_path / "crossed.csv", index=False)
+    given = [
+        *("task=regression", "data=table", "data.path=crossed.csv", "data.target=y"),
+        *("data.split.test=0.2", "model=linear", "tuner=random", "tuner.max_trials=1"),
+        *("fit.epochs=2", "validation.repeats=2"),
+    ]
+    done = run(tmp_path, *given)
+    assert done.exit_code == 0, done
+    (entry,) = history(tmp_path, "list")
+    found = entry["baselines"]
+    assert [*found] == ["mean", "ridge", "hgb"]
+    assert all([*found[name]] == ["validation", "test"] for name in found)
+    assert all(found["hgb"][part].keys() == entry[part]["metrics"].keys() for part in found["hgb"])
+    rmse = {name: parts["validation"]["rmse"] for name, parts in found.items()}
+    assert rmse["hgb"] < rmse["ridge"] < entry["validation"]["metrics"]["rmse"]
+    said = "main does not beat the baseline hgb: rmse "
+    assert re.search(f"WARNING +{said}", done.err), done.err
+    assert f"\n{said}" in done.out
+    (row,) = [line for line in done.out.splitlines() if line.startswith("  baseline hgb ")]
+    assert f" {rmse['hgb']:.4f} " in row
+    reused = run(tmp_path, *given, "baselines=none", "reuse=true")
+    assert (reused.exit_code, entry["id"] in reused.out) == (0, True), reused
+    without = run(tmp_path, *given, "baselines=none")
+    assert (without.exit_code, "baseline" in without.out + without.err) == (0, False), without
+    *_, last = history(tmp_path, "list")
+    assert (last["fingerprint"], "baselines" in last) == (entry["fingerprint"], False)
+    assert last["config_hash"] == entry["config_hash"]
 
 
 def test_a_classifiers_output_is_what_its_model_predicts(
@@ -330,6 +393,50 @@ def test_a_classifiers_output_is_what_its_model_predicts(
     with np.load(made.folder / "flowers.out.npz") as arrays:
         assert arrays["class"].tolist() == [*written["class"]]
         assert np.array_equal(arrays["probabilities"], found)
+
+
+def test_a_file_as_people_write_it_is_read_as_it_is_meant(tmp_path: Path) -> None:
+    """Units, separators of thousands and dates; what was read is said by the check, the log and
+    the entry; what could be meant in two ways was refused; and new rows are read likewise, one by
+    one.
+    """
+    chance = random.Random(2)
+    rows = [["first name", "sold", "use", "km", "price"]]
+    for _ in range(80):
+        day, km = chance.randint(1, 28), chance.randint(500, 200_000)
+        name, use = chance.choice(["Ann", "Bob", "Eve"]), chance.randint(40, 90) / 10
+        rows.append([name, f"2024-02-{day:02}", f"{use} l", f"{km:,}", f"${20_000 - km / 20:,.2f}"])
+    with (tmp_path / "cars.csv").open("w", encoding="utf-8", newline="") as file:
+        csv.writer(file).writerows(rows)
+    choices = "task=regression", "data=table", "model=linear", "tuner=random", "tuner.max_trials=1"
+    keys = "data.path=cars.csv", "data.target=price", "fit.epochs=1", "validation.epochs=1"
+    names = 'data.columns={"first name": ignore}'
+    done = run(tmp_path, *choices, *keys, "mode=check")
+    assert done.exit_code == 2
+    assert re.search(r"column 'km': '\d+,\d+' may be \d+ or \d+.\d+: say data.thousands", done.err)
+    read = "read 2 numbers (use in l, km with thousands ','), 1 date (sold); "
+    read += "target price in $ with thousands ','; ignored first name"
+    told = *choices, *keys, names, "data.thousands=','"
+    done = run(tmp_path, *told, "mode=check")
+    assert (done.exit_code, f"main: {read}" in " ".join(done.out.split())) == (0, True), done
+    done = run(tmp_path, *told)
+    assert (done.exit_code, f"main: {read}" in done.err) == (0, True), done
+    (entry,) = history(tmp_path, "list")
+    data = entry["data"]
+    assert (data["read"], data["columns"]) == (
+        read,
+        {"sold": "date", "use": "number", "km": "number"},
+    )
+    (tmp_path / "new.csv").write_text('km,use,sold\n"7,209",5.5 l,2024-03-01\n', encoding="utf-8")
+    done = run(tmp_path, f"predict={entry['id']}", "input=new.csv", "output=out.csv")
+    assert done.exit_code == 0, done
+    first = np.datetime64(data["since"]["sold"])
+    days = (np.datetime64("2024-03-01") - first) / np.timedelta64(1, "D")
+    model = keras.models.load_model(tmp_path / "results" / entry["artefacts"]["model"]["path"])
+    x = np.array([[2024, 3, 4, days, 5.5, 7209]], "float32")
+    expected = float(model.predict(x, verbose=0)[0, 0])
+    written = (tmp_path / "out.csv").read_text().splitlines()[1]
+    assert np.isclose(float(written), expected, rtol=1e-5)
 
 
 def test_code_of_ones_own_runs_only_when_it_is_trusted(

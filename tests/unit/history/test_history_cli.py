@@ -161,6 +161,32 @@ def test_show_tells_all_there_is(add: Add, cli: Cli) -> None:
     assert json.loads(cli("show", "@-1", "--json").out) == entry.document
 
 
+def test_show_and_best_have_the_baselines(add: Add, cli: Cli) -> None:
+    """Over both parts, and say it of an entry that does not beat them; those from elsewhere may
+    hold anything; an older entry has none.
+    """
+    one, two = ({"accuracy": value} for value in (0.5, 0.975))
+    made = {"majority": {"validation": one, "test": one}, "hgb": {"validation": two}}
+    entry = add(baselines=made)
+    shown = cli("show", "@0").out
+    assert "part         metric     majority   hgb\n" in shown
+    assert "validation   accuracy   0.5000     0.9750\n" in shown
+    assert "test         accuracy   0.5000     -\n" in shown
+    assert (
+        "Warning\n  mlp does not beat the baseline hgb beyond noise: accuracy 0.9722 ± 0.0031 "
+        "against 0.9750\n"
+    ) in shown
+    assert "0.9750 hgb" in cli("best").out
+    assert json.loads(cli("best", "--json").out)["baselines"] == made == entry.value("baselines")
+    add(baselines={"a.b": 1, "odd": {"validation": {"accuracy": "x"}}, "hgb": []}, mean=1.0)
+    shown = cli("show", "@1").out
+    assert "validation   accuracy   -     -     -\n" in shown
+    assert "does not beat" not in shown
+    assert "best baseline" in cli("best").out
+    add()
+    assert "Baselines" not in cli("show", "@2").out
+
+
 def test_show_copes_with_a_failed_entry(failed: Failed, cli: Cli) -> None:
     """Its error is shown; sections without content are left out."""
     failed()

@@ -225,6 +225,19 @@ def test_compare_shows_metrics_and_then_what_differs(add: Add, cli: Cli) -> None
     assert "odd" in shown
 
 
+def test_the_baselines_of_both_stand_side_by_side(add: Add, cli: Cli) -> None:
+    """The best of each by each metric; as the entries have them in JSON. One without any, as older
+    ones are, has a dash.
+    """
+    made = {"majority": {"validation": {"accuracy": 0.5}}, "hgb": {"validation": {"accuracy": 0.9}}}
+    add(baselines=made), add()
+    found = cli("compare", "@0", "@1").out
+    assert "Best baselines\nvalidation   A            B\n" in found
+    assert "accuracy     0.9000 hgb   -\n" in found
+    assert json.loads(cli("compare", "@0", "@1", "--json").out)["baselines"] == {"a": made, "b": {}}
+    assert "Best baselines" not in cli("compare", "@1", "@1").out
+
+
 def test_every_pair_of_entries_can_be_compared(
     add: Add, failed: Callable[[], Entry], root: Path, cli: Cli
 ) -> None:

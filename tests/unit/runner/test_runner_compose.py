@@ -15,7 +15,7 @@ from runner import cli
 from runner.config.arguments import for_hydra
 from runner.config.choices import conf_folder
 from runner.config.compose import effective, overlay
-from runner.config.schema import HyperbandTuner, RandomTuner, Target
+from runner.config.schema import HyperbandTuner, RandomTuner, TableData, Target
 
 
 @pytest.fixture(autouse=True)
@@ -391,6 +391,20 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes(
 
     found = problems(lambda: from_files({**SECTIONS, "manager": "of_plots"}))
     assert "plot_of_mine, which a run does not make" in found["pipelines.main.manager"]
+
+
+@pytest.mark.parametrize("name", ["first name", "make=model", "a.b[1]", "x, y (cm)", "a:b {c}"])
+@pytest.mark.parametrize("quote", ["'", '"'])
+def test_a_column_of_any_name_can_be_set_on_the_command_line(
+    name: str, quote: str, tmp_path: Path
+) -> None:
+    """In quotes, which Hydra's grammar refuses for a key, beside those that it takes."""
+    (tmp_path / "rows.csv").touch()
+    given = f"data.columns={{{quote}{name}{quote}: category, zip : ignore}}"
+    table = f"data={{kind: table, path: {tmp_path / 'rows.csv'}, target: y}}"
+    made = from_hydra("experiment=digits", "only=[mlp]", table, given).pipelines["mlp"]
+    assert isinstance(made.data, TableData)
+    assert made.data.columns == {name: "category", "zip": "ignore"}
 
 
 def test_a_tilde_on_the_command_line_is_the_home_folder(

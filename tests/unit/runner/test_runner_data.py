@@ -145,6 +145,24 @@ def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(
         refuse_leaks({"train": words, "validation": words.take(slice(1))}, given=True)
 
 
+def test_equal_rows_that_chance_explains_are_said(caplog: pytest.LogCaptureFixture) -> None:
+    """Of few coarse columns; the very rows of another part are refused all the same."""
+    drawn = np.random.default_rng(0).integers(0, 3, (200, 3)).astype("float32")
+    parts = {
+        "train": Part(drawn[:150, :2], drawn[:150, 2]),
+        "validation": Part(drawn[150:, :2], drawn[150:, 2]),
+    }
+    refuse_leaks(parts, given=True)
+    assert "of the 50 validation rows are train rows too" in caplog.text
+    with pytest.raises(DataError, match="150 of the 150 validation rows are train rows too"):
+        refuse_leaks(parts | {"validation": parts["train"]}, given=True)
+    fine = Part(np.arange(1, 301, dtype="float32").reshape(150, 2), drawn[:150, 2])
+    half: Any = Part(np.array(fine.x)[:40], fine.y[:40])
+    half.x[20:] *= -1
+    with pytest.raises(DataError, match="20 of the 40 validation rows"):
+        refuse_leaks({"train": fine, "validation": half}, given=True)
+
+
 # --- tables of scikit-learn
 
 
@@ -599,6 +617,22 @@ def test_rows_that_lack_something_may_be_left_out(
     assert "3 of 6 rows are left out" in caplog.text
 
 
+def test_the_rows_of_each_part_are_kept(loaded: Load, tmp_path: Path) -> None:
+    """As an .npz file of their numbers in the source, those that were left out counted; not where
+    each part has a file of its own.
+    """
+    text = "a,price\n" + "".join(f"{'' if n == 3 else n},{n}\n" for n in range(20))
+    made = loaded(text, columns={}, missing="drop", split={"validation": 0.2, "test": 0.1})
+    with np.load(io.BytesIO(dataset.split_file(made.rows))) as kept:
+        assert [*kept] == ["train", "validation", "test"]
+        for name, part in made.parts.items():
+            assert kept[name].tolist() == part.y.tolist()
+    assert dataset.split_file({}) == b""
+    paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
+    (tmp_path / "other.csv").write_text("a,price\n5,99\n")
+    assert loaded(text, columns={}, path=paths, missing="drop").rows == {}
+
+
 def test_a_part_of_which_nothing_is_left_is_an_error_that_names_it(
     loaded: Load, tmp_path: Path
 ) -> None:
@@ -664,6 +698,166 @@ def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
     assert joined(data) == [2, 3, 10.25]
     with pytest.raises(DataError, match=r"row 3 \(line 4\), column 'a': 'x' stands among numbers"):
         loaded("a;price\n1,5;10,25\n2,5;3\nx;2\n", columns={}, separator=";", decimal=",")
+
+
+def table_of(*cells: str, name: str = "a") -> str:
+    """A CSV of one column, quoted, beside a target."""
+    return f"{name};price\n" + "".join(f'"{cell}";{n}\n' for n, cell in enumerate(cells))
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys", "expected", "said"),
+    [
+        (["1,234,567", "7,209", "950"], {}, [1234567, 7209, 950], "a with thousands ','"),
+        (["1.234.567,5", "7.209", "2,5"], {}, [1234567.5, 7209, 2.5], "a with thousands '.'"),
+        (["1 234,5", "17", "-2"], {"decimal": ","}, [1234.5, 17, -2], "a with thousands ' '"),
+        (["1'234.5", "1\u2019000\u2019000"], {}, [1234.5, 1e6], 'a with thousands "\'"'),
+        (["$4.70", "-$12", "$1,000.50"], {}, [4.7, -12, 1000.5], "a in $ with thousands ','"),
+        (["5.0 C", "", "-3 C"], {}, [5, np.nan, -3], "a in C"),
+        (["12 %", "7%", "NA"], {}, [12, 7, np.nan], "a in %"),
+        (["EUR 3", "EUR 4,5"], {"decimal": ","}, [3, 4.5], "a in EUR"),
+        (["7 km/h", "8"], {"columns": {"a": "number"}}, [7, 8], "a in km/h"),
+        (["7,209", "950"], {"columns": {"a": "number"}}, [7209, 950], "a with thousands ','"),
+        (["7,209", "950"], {"thousands": ","}, [7209, 950], "a with thousands ','"),
+        (["7,209", "950"], {"decimal": ",", "thousands": ""}, [7.209, 950], None),
+        (["7,209", "0,5"], {"decimal": ","}, [7.209, 0.5], None),
+        (["7.209", "950"], {}, [7.209, 950], None),
+        # beside others that have commas
+        (["47.5", "8.25"], {"decimal": ","}, [47.5, 8.25], None),
+        (["1.234,5"], {"columns": {"a": "number"}}, [1234.5], "a with thousands '.'"),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(
+    cells: list[str], keys: dict[str, Any], expected: list[float], said: str | None, loaded: Load
+) -> None:
+    """Where a whole column proves it, or they are asked for; and it is said."""
+    made = loaded(table_of(*cells, *cells), **{"columns": {}, "separator": ";"} | keys)
+    assert made.columns == {"a": "number"}
+    parts = made.parts.values()
+    found = np.concatenate([part.x[:, 0] for part in parts])  # type: ignore[index]
+    order = np.argsort(np.concatenate([part.y for part in parts]))
+    assert np.array_equal(found[order], np.array(expected * 2, "float32"), equal_nan=True)
+    note = f" ({said})" if said else ""
+    assert made.describe("f")["read"] == f"read 1 number{note}; target price"
+
+
+@pytest.mark.parametrize(
+    ("cells", "keys", "words"),
+    [
+        # what was read as 7.209 beside 950
+        (
+            ["950", "7,209"],
+            {"decimal": ","},
+            r"row 2 \(line 3\), column '[ab]': '7,209' may be 7209 or 7.209: say data.thousands",
+        ),
+        (["950", "7,209"], {}, "'7,209' may be 7209 or 7.209: .* say columns: {a: category}"),
+        (["950", "1.234"], {"decimal": ","}, "'1.234' may be 1234 or 1.234"),
+        (["7,209", "1.5"], {}, "'7,209' stands beside '1.5'; which is the decimal sign?"),
+        (["1,5", "2.5"], {"decimal": ","}, "'1,5' stands beside '2.5'"),
+        (["$1,5", "$2,5"], {}, r"'1,5' has a comma; is another data.decimal meant\?"),
+        (["1,5", "2.5"], {"columns": {"a": "number"}}, "'1,5' stands beside '2.5'"),
+        (["5 kg", "300 g"], {}, "'300 g' has another unit than '5 kg'; write all in one"),
+        (["5 kg", "300 g"], {"columns": {"a": "number"}}, "'300 g' has another unit than '5 kg'"),
+        (["5 kg", "7", "6"], {}, r"row 2 .*'7' has another unit than '5 kg'; .* these are numbers"),
+        (["$5", "?", "$6", "$7"], {}, r"row 2 .*'\?' stands among numbers; .* data.na_values"),
+        (["1 234", "5 678"], {"thousands": ","}, "'1 234' is grouped; is another data.thousands"),
+    ],
+)
+def test_numbers_that_may_be_meant_in_two_ways_are_refused(
+    cells: list[str], keys: dict[str, Any], words: str, loaded: Load
+) -> None:
+    """As features, and as the target; with what to say."""
+    keys = {"columns": {}, "separator": ";"} | keys
+    with pytest.raises(DataError, match=words):
+        loaded(table_of(*cells), **keys)
+    if not keys["columns"]:
+        with pytest.raises(DataError, match=words.partition(": .*")[0]):
+            loaded(table_of(*cells, name="b").replace("price", "c"), **keys | {"target": "b"})
+        assert loaded(table_of(*cells, *cells), **keys | {"columns": {"a": "category"}}).columns
+
+
+def test_codes_stay_words(loaded: Load) -> None:
+    """Letters before a number, several units, and what only begins like a number."""
+    codes = ["a1", "1A", "5+", "<5", "1-2", "12h30", "10th", "079 12"]
+    text = "".join(
+        f"{code},{other},{n}\n" for n, code in enumerate(codes) for other in ("1A", "2B")
+    )
+    made = loaded(f"a,b,price\n{text}", columns={})
+    assert made.columns == {"a": "category", "b": "category"}
+
+
+def test_dates_become_numbers(loaded: Load) -> None:
+    """By themselves where they are unmistakable; a missing one is missing in each; the days are
+    counted from the first one on.
+    """
+    text = "sold,built,price\n2026-03-01,2020,1\n,1999-12,2\n2026-02-27T12:00,,3\n2026-03-02,,4\n"
+    made = loaded(text, columns={"built": "date"}, split={"kind": "chronological"})
+    assert made.columns == {"sold": "date", "built": "date"}
+    assert made.facts.columns == tuple(
+        f"{name} {part}" for name in made.columns for part in ("year", "month", "weekday", "days")
+    )
+    x: Any = np.concatenate([part.x for part in made.parts.values()])
+    gap: list[Any] = [np.nan] * 4
+    assert np.array_equal(
+        x[:, :4], [[2026, 3, 6, 1.5], gap, [2026, 2, 4, 0], [2026, 3, 0, 2.5]], equal_nan=True
+    )
+    assert np.array_equal(
+        x[:, 4:], [[2020, 1, 2, 7336], [1999, 12, 2, 0], gap, gap], equal_nan=True
+    )
+    said = made.describe("f")
+    assert said["since"] == {"sold": "2026-02-27 12:00:00", "built": "1999-12-01 00:00:00"}
+    assert said["read"] == "read 2 dates (sold, built); target price"
+    when = np.array(["2026-01-01", "2026-01-02", "NaT"], "datetime64[ms]")
+    made = loaded({"when": when, "price": [1, 2, 3]}, columns={}, name="rows.parquet")
+    assert made.columns == {"when": "date"}
+    with pytest.raises(DataError, match="'a year' is part of a date and a column; rename the"):
+        loaded("a,a year,price\n2026-01-01,1,1\n2026-01-02,2,1\n", columns={})
+    with pytest.raises(DataError, match=r"row 2 .*'1\.3\.2026' is no ISO 8601 date such as"):
+        loaded("a,price\n2026-01-01,1\n1.3.2026,2\n", columns={"a": "date"})
+
+
+def test_what_was_read_is_said(loaded: Load) -> None:
+    """Numbers, categories with their words, what is ignored, and what the split goes by."""
+    text = "id,city,rooms,when,price\n" + "".join(
+        f"h{n},{'ab'[n % 2]},{n},2026-01-{n % 9 + 1:02},€{n}\n" for n in range(20)
+    )
+    keys = {"split": {"kind": "chronological", "column": "when"}}
+    assert loaded(text, **keys).describe("f")["read"] == (
+        "read 1 number, 1 category (city 2 words); target price in €; split by when; ignored id"
+    )
+
+
+def test_a_category_of_many_single_words_is_asked_about(loaded: Load) -> None:
+    """However many rows there are."""
+    text = "a,price\n" + "".join(f"w{max(0, n - 176)},{n}\n" for n in range(200))
+    words = (
+        "24 different texts in 200 rows, 23 of them once: say columns: {a: category}, or text, or"
+    )
+    with pytest.raises(DataError, match=words):
+        loaded(text, columns={})
+    assert loaded(text, columns={"a": "category"}).columns == {"a": "category"}
+
+
+def test_what_stands_for_nothing_may_be_named(loaded: Load) -> None:
+    """Of numbers and of words."""
+    text = "a,b,price\n1,x,1\n-999,?,2\n3,y,3\n4,y,4\n"
+    made = loaded(text, columns={"b": "category"}, na_values=["-999", "?"])
+    assert joined(made, "b") == ["x", "", "y", "y"]
+    assert np.array_equal(joined(made, "a"), [1, np.nan, 3, 4], equal_nan=True)
+
+
+@pytest.mark.parametrize("encoding", ["latin-1", "cp1252", "utf-16", "UTF8"])
+def test_a_csv_may_have_another_encoding(encoding: str, loaded: Load, tmp_path: Path) -> None:
+    """Its words are those that were written; a wrong one is said, with the byte."""
+    text = "a,price\nÄ,1\nB,2\nÄ,3\n"
+    path = tmp_path / "other.csv"
+    path.write_bytes(text.encode(encoding))
+    made = loaded(path=str(path), columns={"a": "category"}, encoding=encoding)
+    assert joined(made, "a") == ["Ä", "B", "Ä"]
+    if encoding == "latin-1":
+        words = "line 2 is not UTF-8: byte 0xc4; .* or name its encoding: data.encoding"
+        with pytest.raises(DataError, match=words):
+            loaded(path=str(path), columns={})
 
 
 @pytest.mark.parametrize(
@@ -755,9 +949,9 @@ def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
         ),
         (CSV, {"split": {"kind": "given", "column": "city"}}, "a word is missing, the first of 1"),
         (
-            {"when": np.array(["2026-01-01"], "datetime64[ms]"), "price": [1]},
+            {"when": np.array([5], "timedelta64[ms]"), "price": [1]},
             {"columns": {}, "name": "rows.parquet"},
-            r"column 'when' is of type datetime64: say columns: \{when: ignore\}",
+            r"column 'when' is of type timedelta64: say columns: \{when: ignore\}",
         ),
         *(
             ({"a": made, "price": [1, 2]}, {"name": "rows.parquet", **keys}, words)
@@ -868,8 +1062,8 @@ BOTH_FOLDERS = {"train": HERE, "validation": HERE}
     [
         (TABLE | {"columns": {"price": "number"}}, {"columns.price": "is the target"}),
         (
-            TABLE | {"columns": {"a": "text"}},
-            {"columns.a": "unknown value 'text' (known: number, category, ignore)"},
+            TABLE | {"columns": {"a": "words"}},
+            {"columns.a": "unknown value 'words' (known: number, category, date, text, ignore)"},
         ),
         (TABLE | {"path": "no.csv"}, {"path": "there is no "}),
         (TABLE | {"path": {"train": __file__}}, {"path.validation": "is required"}),
@@ -878,6 +1072,7 @@ BOTH_FOLDERS = {"train": HERE, "validation": HERE}
             {"path.valid": "did you mean 'validation'"},
         ),
         (TABLE | {"path": BOTH, "split": {"kind": "random"}}, {"split.kind": "parts already"}),
+        (TABLE | {"encoding": "utf-99"}, {"encoding": "there is no encoding 'utf-99'; name one"}),
         (TABLE | {"separator": ", "}, {"separator": "at most 1 character"}),
         (TABLE | {"split": {"kind": "grouped"}}, {"split.column": "the group or part of each row"}),
         (TABLE | {"split": {"column": "a"}}, {"split.column": "only a grouped"}),

@@ -15,7 +15,7 @@ from runner import __version__
 from runner.config.code import modules
 from runner.config.schema import Run
 from runner.data.shared import Loaded
-from runner.run.identity import Identity, digest, identify
+from runner.run.identity import BESIDE, Identity, digest, identify
 from runner.run.plan import Plan, in_history
 from runner.search.state import Place
 from runner.training import environment
@@ -45,12 +45,22 @@ def identity(
         {"run": Run(only=["a"])},
         {"run": Run(hooks={"purge": None})},
         {"validation": {"repeats": 5}},
+        {"baselines": "none"},
         {"objective": {"name": "val_loss", "direction": "min"}},  # as it is known to be
     ],
 )
 def test_what_decides_no_trial_does_not_change_a_search(given: dict[str, Any]) -> None:
     """A raised budget continues the same search; so does another way of conducting the run."""
     assert identity(**given).search_fingerprint == identity().search_fingerprint
+
+
+def test_baselines_decide_no_result() -> None:
+    """An entry of a run with them can be reused without, and a run goes on."""
+    without = identity(baselines="none")
+    assert without.fingerprint == identity().fingerprint
+    assert pipeline(baselines="none").model_dump(exclude=BESIDE) == pipeline().model_dump(
+        exclude=BESIDE
+    )
 
 
 def test_another_round_of_hyperband_does_not_change_a_search() -> None:

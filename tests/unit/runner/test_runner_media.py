@@ -18,6 +18,7 @@ from matplotlib.image import imsave
 from runner_samples import data, pipeline
 from training_samples import bench
 
+from history.model_file import foreign_code
 from runner import models
 from runner.data import dataset
 from runner.data.dataset import Array, Dataset, Facts, Part, moments
@@ -247,6 +248,11 @@ def test_no_window_reaches_over_a_border(series: Callable[..., dict[str, Any]], 
         assert len(part) == last - first - 3
         assert np.array_equal(rows(part)[..., 1], -rows(part)[..., 0])
     assert (made.columns, made.facts.input_shape) == ({"t": "number", "other": "number"}, (3, 2))
+    assert {n: (kept[0], kept[-1]) for n, kept in made.rows.items()} == {
+        "train": (4, 69),
+        "validation": (74, 89),
+        "test": (94, 99),
+    }
 
 
 def test_strides_are_keras_own(series: Callable[..., dict[str, Any]]) -> None:
@@ -261,6 +267,8 @@ def test_the_features_are_the_columns_of_numbers(series: Callable[..., dict[str,
     """The target's own past too, but not its present; or those that are named."""
     when = [f"2020-01-{number}" for number in range(100)]
     section = {**series(when=when, t=COUNT, other=-COUNT), "target": "t", "sequence_length": 3}
+    said = "read 2 numbers; target t; ignored when"
+    assert data("regression", **section).describe("f")["read"] == said
     columns = [
         data("regression", **section, **more).facts.columns
         for more in ({}, {"horizon": 0}, {"features": ["other", "t"]})
@@ -594,6 +602,40 @@ def test_a_column_may_have_any_name() -> None:
     }
     assert [*made.input] == [*names]
     assert made.predict(rows, verbose=0).shape == (2, 2)
+
+
+def test_a_text_is_taken_apart_inside_the_model(tmp_path: Path) -> None:
+    """Into the frequent words of the training rows, as the stored file does it without us; beside
+    numbers and categories, or by itself.
+    """
+    path = tmp_path / "rows.csv"
+    reviews = ["Good, good wine!", "bad wine", "", "GOOD (but dear)"]
+    path.write_text(
+        "review,kind,a,y\n"
+        + "".join(f'"{reviews[n % 4]}",{"rw"[n % 2]},{n},{n}\n' for n in range(40))
+    )
+    section = {"kind": "table", "path": str(path), "target": "y", "columns": {"review": "text"}}
+    for others in ({}, {"kind": "ignore", "a": "ignore"}):
+        made = data("regression", **{**section, "columns": {"review": "text", **others}})
+        told = made.facts
+        assert sorted(told.texts["review"]) == ["bad", "but", "dear", "good", "wine"]
+        assert set(told.texts["review"][:2]) == {"good", "wine"}
+        assert "review" not in told.categories
+        assert len(told.columns or ()) == 3 - len(others)
+        assert made.notes["read"].startswith(
+            "read " + ("1 text (review)" if others else "1 number")
+        )
+        for model in (models.linear(facts=told), models.tabular(facts=told)):
+            model.save(tmp_path / "model.keras")
+            assert foreign_code(tmp_path / "model.keras") == []
+            loaded = keras.models.load_model(tmp_path / "model.keras")
+            row = {"kind": ["r"] * 4, "a": [1.0] * 4} if not others else {}
+            texts = ["good wine", "Wine: GOOD", "wine", "never seen"]
+            x = {name: np.array(cells) for name, cells in {"review": texts, **row}.items()}
+            x = {n: c.astype(object if c.dtype.kind == "U" else "float32") for n, c in x.items()}
+            found = loaded.predict(x, verbose=0)[:, 0]
+            assert found[0] == found[1]
+            assert len({*found[1:].tolist()}) == 3
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ TUNERS: dict[str, dict[str, Any]] = {
     "hyperband": {"kind": "hyperband", "max_epochs": 3},
 }
 EMPTY: dict[str, Any] = {"space": [], "values": {}}
-RATE = {"hp": "Float", "min_value": 0.1, "max_value": 0.5}
+RATE: dict[str, Any] = {"hp": "Float", "min_value": 0.1, "max_value": 0.5}
+WIDTH = {"hp": "Int", "min_value": 4, "max_value": 512, "step": 4}
 
 
 def settings(tuner: str) -> Pipeline:
@@ -80,6 +81,42 @@ def test_an_oracle_is_asked_and_told_and_leaves_nothing(
     assert [*oracle.trials] == oracle.end_order == ["0000", "0001", "0002"]
     assert list(tmp_path.iterdir()) == []
     assert capsys.readouterr().out == ""
+
+
+@pytest.mark.parametrize("tuner", TUNERS)
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"rate": {**RATE, "default": 0.4}, "on": {"hp": "Boolean"}, "units": WIDTH},
+        {"rate": {**RATE, "default": 0.1}, "on": {"hp": "Boolean"}, "units": WIDTH},
+        {"rate": RATE, "on": {"hp": "Boolean", "default": True}, "units": WIDTH},
+    ],
+)
+def test_the_first_trial_has_the_defaults_where_any_is_stated(
+    tuner: str, space: dict[str, Any]
+) -> None:
+    """Though it be the least value; and no other trial has them all again."""
+    hp = keras_tuner.HyperParameters()
+    declare({"model": space}, hp)
+    made = pipeline(model={"_target_": "runner.models.mlp", **space}, tuner=TUNERS[tuner])
+    oracle = new_oracle(Run(), made, hp.get_config(), {})
+    drawn = [asked(oracle) for _ in range(3)]
+    assert {name: drawn[0][name] for name in hp.values} == hp.values
+    assert all({name: each[name] for name in hp.values} != hp.values for each in drawn[1:])
+
+
+def test_where_no_default_is_stated_the_first_trial_is_drawn() -> None:
+    """Least values alone are seldom worth one."""
+    assert asked(new("random"))["model.rate"] > RATE["min_value"]
+
+
+def test_a_trial_of_the_defaults_is_not_drawn_again() -> None:
+    """Of two values, one is left after it; then nothing is."""
+    space = keras_tuner.HyperParameters()
+    declare({"model": {"on": {"hp": "Boolean", "default": True}}}, space)
+    oracle = new_oracle(Run(), settings("random"), space.get_config(), {})
+    assert [asked(oracle)["model.on"] for _ in range(2)] == [True, False]
+    assert oracle.ask() is None
 
 
 def test_bayesian_optimisation_draws_by_the_id_of_the_trial() -> None:

@@ -96,6 +96,24 @@ def test_without_recorded_columns_all_are_taken_in_order(write: Write) -> None:
     assert ignored == []
 
 
+def test_new_rows_are_read_as_those_that_the_model_was_trained_on(write: Write) -> None:
+    """A unit, separators of thousands that one row cannot prove, and a date."""
+    path = write("age,sold,bmi (kg)\n$7.209,2026-03-02,3\n12,,4\n")
+    known = {
+        "shapes": {"train": [9, 6]},
+        "columns": {"age": "number", "sold": "date", "bmi (kg)": "number"},
+        "styles": {"age": {"decimal": ",", "thousands": ".", "unit": "$"}},
+        "since": {"sold": "2026-03-01"},
+        "source": {"missing": "fill"},
+    }
+    found: Any = read_new(path, StoredData.model_validate(known))[0]
+    expected: Any = [[7209, 2026, 3, 0, 1, 3], [12, *[np.nan] * 4, 4]]
+    assert np.array_equal(found, expected, equal_nan=True)
+    path = write("age,sold,bmi (kg)\n€7,2026-03-02,3\n")
+    with pytest.raises(DataError, match="column 'age': '€7' is no finite number"):
+        read_new(path, StoredData.model_validate(known))
+
+
 # --- Parquet
 
 

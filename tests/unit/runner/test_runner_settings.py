@@ -116,6 +116,7 @@ def test_what_is_right_passes(
             (Validation, {key: 0}, key, "must be at least 1")
             for key in ("epochs", "batch_size", "repeats")
         ),
+        (Validation, {"ensemble": True}, "ensemble", "is the mean of several refits"),
         (Fit, {"epochs": 0}, "epochs", "must be at least 1"),
         (Fit, {"batch_size": -1}, "batch_size", "must be at least 1"),
         (Tuner, {"kind": "random", "max_trials": 0}, "max_trials", "must be at least 1"),

@@ -31,6 +31,8 @@ from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import oracles
 from runner.search.loop import Progress
 from runner.search.state import Place
+from runner.training.preflight import preflight
+from runner.training.refit import mean
 from runner.training.validated import Ranking
 
 RATES = {"hp": "Float", "min_value": 0.1, "max_value": 0.3}
@@ -425,6 +427,65 @@ def test_refits_train_for_all_epochs_and_the_best_is_kept(
     assert found.kept == errors.index(min(errors))
     weight = keras.models.load_model(found.files["model"]).get_weights()[0].item()
     assert 2 * abs(weight - 7) == pytest.approx(min(errors))
+
+
+def test_the_mean_of_refits_is_one_model_with_metrics_of_its_own(tmp_path: Path) -> None:
+    """Which stand beside those of the single ones; none of these is kept then."""
+    own = {"repeats": 3, "ensemble": True}
+    made = settings(model={"_target_": f"{__name__}.line", "start": "random"}, validation=own)
+    found = validated(
+        Run(), made, keras_tuner.HyperParameters().get_config(), Ranking("rmse", "min"), tmp_path
+    )
+    model = keras.models.load_model(found.files["model"])
+    weight = np.mean(model.get_weights())
+    assert len({w.item() for w in model.get_weights()}) == 3
+    assert model.predict(np.full((1, 1), 2.0), verbose=0).item() == pytest.approx(2 * weight)
+    assert found.ensemble is not None
+    assert found.ensemble["validation"]["rmse"] == pytest.approx(2 * abs(weight - 7))
+    assert (found.kept, len(found.refits)) == (None, 3)
+    assert {path.parent for path in found.files.values()} == {tmp_path}
+
+
+@pytest.mark.parametrize(("units", "kind"), [(3, "softmax"), (1, "sigmoid")])
+def test_the_mean_of_logits_is_that_of_probabilities(units: int, kind: str, tmp_path: Path) -> None:
+    """Of numbers, a linear output is one."""
+    x, paths = np.array([[1.0, 2.0], [-1.0, 0.5]]), [tmp_path / "a.keras", tmp_path / "b.keras"]
+    single = []
+    for path in paths:
+        model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(units)])
+        model.save(path)
+        single.append(model.predict(x, verbose=0))
+    found = mean(paths, is_classification=True).predict(x, verbose=0)
+    chances = [keras.ops.convert_to_numpy(getattr(keras.activations, kind)(s)) for s in single]
+    np.testing.assert_allclose(found, np.mean(chances, axis=0), rtol=1e-5)
+    found = mean(paths, is_classification=False).predict(x, verbose=0)
+    np.testing.assert_allclose(found, np.mean(single, axis=0), rtol=1e-5)
+
+
+@keras.saving.register_keras_serializable("tests")
+class Shapeless(keras.Model):  # type: ignore[misc]  # keras has no types
+    """A model without inputs."""
+
+    def __init__(self, **own: Any) -> None:
+        super().__init__(**own)
+        self.dense = keras.layers.Dense(1)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def shapeless() -> keras.Model:
+    model = Shapeless()
+    model.compile("sgd", "mse")
+    return model
+
+
+def test_what_has_no_mean_is_refused_before_the_search() -> None:
+    """It would be told after all trials otherwise."""
+    own: dict[str, Any] = {"model": {"_target_": f"{__name__}.shapeless"}}
+    preflight(bench(settings(**own)))
+    with pytest.raises(ConfigError, match=r"set validation\.ensemble to false"):
+        preflight(bench(settings(**own, validation={"repeats": 2, "ensemble": True})))
 
 
 class Counted(keras.Model):  # type: ignore[misc]  # keras has no types

@@ -10,7 +10,7 @@ from runner.search.executors import Workers
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import Place
 from runner.training import build
-from runner.training.refit import refit
+from runner.training.refit import join, refit
 from runner.training.validated import Ranking, Validated
 
 _loaded: dict[str, Loaded] = {}
@@ -50,4 +50,8 @@ def validated(
         refit(run, pipeline, loaded(pipeline), hyperparameters, n, folder / f"refit-{n}")
         for n in range(pipeline.validation.repeats)
     ]
-    return Validated.of(made, ranking, folder, 0.0)
+    stored = [each.files["model"] for each in made]
+    mean = (
+        join(pipeline, loaded(pipeline), stored, folder / "mean") if pipeline.is_ensemble else None
+    )
+    return Validated.of(made, ranking, folder, 0.0, mean)
