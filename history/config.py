@@ -20,6 +20,7 @@ DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 # (`runner.hooks.os.system`).
 OURS = frozenset(
     {
+        "runner.models.series",
         "runner.models.tabular",
         "runner.models.linear",
         "runner.models.mlp",

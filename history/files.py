@@ -24,7 +24,7 @@ Json = Any  # whatever JSON can hold
 JsonObject = dict[str, Json]
 
 TEMPORARY = ".tmp"
-ATTEMPTS = 100  # to make a folder whose parents another process deletes
+ATTEMPTS = 1000  # to make a folder whose parents another process deletes
 PATIENCE = 1.0  # seconds; a wait for a lock that is over sooner is not worth a message
 
 

@@ -125,14 +125,22 @@ class HistoryManager:
         self._check(stored)
         stored.verify()
 
+    def directions(self, entries: Iterable[Entry]) -> dict[str, Direction | None]:
+        """Return which way each metric is better: the task's, then those of the entries' models,
+        where that may not be known.
+        """
+        own = [entry.value("validation.own_metrics", {}) for entry in entries]
+        return {**self.metrics, **{n: each[n] for each in own for n in each.keys() - self.metrics}}
+
     def rank(self, entries: Iterable[Entry], metric: str | None = None) -> list[Ranked]:
         """Return the entries best first by `metric` (None: the task's own); raises InputError for
-        another.
+        one that neither the task nor a model has, or of which it is not known what is better.
         """
-        chosen = metric or self.ranking
-        if chosen not in self.metrics:
-            raise errors.InputError(errors.unknown(f"metric of {self.task}", chosen, self.metrics))
-        return rank(entries, chosen, self.metrics[chosen])
+        chosen, entries = metric or self.ranking, [*entries]
+        known = {name: way for name, way in self.directions(entries).items() if way}
+        if chosen not in known:
+            raise errors.InputError(errors.unknown(f"metric of {self.task}", chosen, known))
+        return rank(entries, chosen, known[chosen])
 
     def _check(self, entry: Entry) -> None:
         """Raise IntegrityError when an artefact is missing that an entry of a run must have."""

@@ -32,6 +32,7 @@ _SHAPE: dict[str, tuple[type, type]] = {
     **dict.fromkeys(("search", "search.objective", "search.trials"), _MAPPING),
     **dict.fromkeys(("best", "best.values"), _MAPPING),
     **dict.fromkeys(("validation", "validation.metrics", "validation.deviation"), _MAPPING),
+    "validation.own_metrics": _MAPPING,
     **dict.fromkeys(("test", "test.metrics", "test.deviation"), _MAPPING),
     **dict.fromkeys(("environment", "environment.packages", "environment.git"), _MAPPING),
     "notes": (list, NoneType),

@@ -77,6 +77,7 @@ class RegressionManager(manager.HistoryManager):
         "mae": "min",
         "mse": "min",
         "rmse": "min",
+        "mase": "min",
         "r2": "max",
         "explained_variance": "max",
         "max_error": "min",

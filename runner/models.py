@@ -1,13 +1,14 @@
-"""The models that need no Python: tabular, linear, mlp, cnn, lstm, for classification and
+"""The models that need no Python: tabular, series, linear, mlp, cnn, lstm, for classification and
 regression.
 
 Each takes raw rows: the features are normalised inside, by the statistics of the training part, and
 a regression target is scaled back inside, so that a saved model predicts in the target's own units.
 """
 
+import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from runner.errors import ConfigError
@@ -28,6 +29,9 @@ Sizes = Mapping[str, int | None] | Sequence[int]
 LOSSES = {"classification": "sparse_categorical_crossentropy", "regression": "mse"}
 METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}
 RATES = {"classification": 0.01, "regression": 0.03}  # learning rates of `tabular`
+# how these are trained unless `fit` says otherwise: epochs, the rows for each of a batch and its
+# least size, and the patience; `tabular` is never stopped early: the last of its cycles is the best
+TRAINED = {"tabular": (64, 24, 16, 10**9), "series": (100, 72, 32, 20)}
 
 
 def tabular(
@@ -124,14 +128,59 @@ def trained(target: str, facts: "Facts") -> dict[str, Any]:
     """
     import keras
 
-    if target != "runner.models.tabular":
+    model = target.removeprefix("runner.models.")
+    if model not in TRAINED:
         return {}
+    epochs, batches, least, patience = TRAINED[model]
+    size = 2 ** round(math.log2(min(max(facts.rows / batches, least), 256)))
+    if model == "series":
+        # Keras may have the same batches in each epoch (seen with 3.15, on TensorFlow, with a
+        # seed), and a last one of a row or two then spoils a training: all are equal
+        size = math.ceil(facts.rows / math.ceil(facts.rows / size))
     return {
-        "epochs": 64,
-        "batch_size": 2 ** round(math.log2(min(max(facts.rows / 24, 16), 256))),
-        # never stopped early: the last of its cycles is the best
-        "callbacks": [keras.callbacks.EarlyStopping(patience=10**9, restore_best_weights=True)],
+        "epochs": epochs,
+        "batch_size": size,
+        "callbacks": [keras.callbacks.EarlyStopping(patience=patience, restore_best_weights=True)],
     }
+
+
+def series(
+    *,
+    facts: "Facts",
+    steps: int = 1000,
+    hidden: Sizes = (),
+    dropout: float = 0.0,
+    activation: str = "relu",
+    learning_rate: float = 0.003,
+) -> "keras.Model":
+    """Return a model for windows of a series, linear or with hidden layers. Where the target's own
+    past is in the window, it predicts how far the target will be from its last value, and begins
+    with: not at all. Unless `fit` says otherwise, it trains for at most 100 epochs, until 20 are no
+    better, and keeps its best epoch by val_loss, or the last value where that is as good but for
+    chance.
+
+    Args:
+        facts: what the training data tells.
+        steps: how many it will be trained for.
+        hidden: units of each hidden layer, in order; one that is None or 0 is left out.
+        dropout: rate after each hidden layer.
+        activation: of the hidden layers.
+        learning_rate: the highest, of AdamW; it falls to 0.
+
+    Raises:
+        ConfigError: the rows have no steps.
+    """
+    import keras
+
+    _check_axes(facts, 2, "series takes rows of shape (steps, features)")
+    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    return _model(
+        facts,
+        _dense(hidden, activation, dropout),
+        None,
+        {"name": "adamw", "learning_rate": schedule},
+        of_changes=True,
+    )
 
 
 def linear(
@@ -179,63 +228,104 @@ def mlp(
         learning_rate: of the optimizer; None: its own default.
         optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
     """
+    return _model(facts, _dense(hidden, activation, dropout), learning_rate, optimizer)
+
+
+def _dense(hidden: Sizes, activation: str, dropout: float) -> list["keras.Layer | None"]:
+    """Return hidden layers of rows as one vector each."""
     import keras
 
-    layers = [
-        layer
-        for units in _in_order(hidden)
-        for layer in (
-            keras.layers.Dense(units, activation=activation),
-            keras.layers.Dropout(dropout) if dropout else None,
-        )
+    return [
+        keras.layers.Flatten(),
+        *(
+            layer
+            for units in _in_order(hidden)
+            for layer in (
+                keras.layers.Dense(units, activation=activation),
+                keras.layers.Dropout(dropout) if dropout else None,
+            )
+        ),
     ]
-    return _model(facts, [keras.layers.Flatten(), *layers], learning_rate, optimizer)
 
 
 def cnn(
     *,
     facts: "Facts",
+    steps: int = 1000,
     filters: Sizes,
     kernel_size: int = 3,
+    augment: str | Sequence[str] = "none",
     dense: int | None = None,
     dropout: float = 0.0,
     activation: str = "relu",
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """Return convolutions over images of shape (height, width, channels), each followed by pooling
-    by two.
+    """Return a residual network (He et al. 2016) for images of shape (height, width, channels): for
+    each of `filters` a convolution to so many channels, and a second one that adds to them, both
+    with batch normalisation; pooling by two in between, and the mean over all places at the end.
 
     Args:
         facts: what the training data tells.
-        filters: of each convolution, in order; one that is None or 0 is left out.
+        steps: how many it will be trained for.
+        filters: of the convolutions of each block, in order; one that is None or 0 is left out.
         kernel_size: of every convolution, in pixels.
+        augment: what is done to an image at random while the model is trained: `flip` (left and
+            right), `shift` (by up to a tenth each way), a list of these, or `none`.
         dense: units of a hidden layer before the output; None: no such layer.
         dropout: rate before the output.
         activation: of the hidden layers.
-        learning_rate: of the optimizer; None: its own default.
+        learning_rate: the highest; it falls to 0. None: the optimizer's own, which stays.
         optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
 
     Raises:
-        ConfigError: the data are no images.
+        ConfigError: the data are no images, or there is no such augmentation.
     """
     import keras
 
     _check_axes(facts, 3, "cnn takes images (height, width, channels)")
+    known = {
+        "none": None,
+        "flip": keras.layers.RandomFlip("horizontal"),
+        "shift": keras.layers.RandomTranslation(0.1, 0.1, fill_mode="nearest"),
+    }
+    chosen = [augment] if isinstance(augment, str) else augment
+    if unknown := {*chosen} - {*known}:
+        raise ConfigError(
+            f"knows no {', '.join(sorted(unknown))}; known: {', '.join(known)}", "model.augment"
+        )
+    blocks = [
+        layer
+        for count in _in_order(filters)
+        for layer in (
+            keras.layers.MaxPooling2D(padding="same"),
+            functools.partial(_residual, count, kernel_size, activation),
+        )
+    ]
     layers = [
-        *(
-            layer
-            for count in _in_order(filters)
-            for layer in (
-                keras.layers.Conv2D(count, kernel_size, padding="same", activation=activation),
-                keras.layers.MaxPooling2D(padding="same"),
-            )
-        ),
-        keras.layers.Flatten(),
+        *(known[name] for name in chosen),
+        *blocks[1:],
+        keras.layers.GlobalAveragePooling2D(),
         keras.layers.Dense(dense, activation=activation) if dense else None,
         keras.layers.Dropout(dropout) if dropout else None,
     ]
-    return _model(facts, layers, learning_rate, optimizer)
+    rate = learning_rate and keras.optimizers.schedules.CosineDecay(learning_rate, steps)
+    return _model(facts, layers, rate, optimizer)
+
+
+def _residual(
+    filters: int, kernel_size: int, activation: str, flow: "keras.KerasTensor"
+) -> "keras.KerasTensor":
+    """Return an image after a convolution, and what a second one adds to that."""
+    import keras
+
+    activate = keras.layers.Activation(activation)
+    for is_second in (False, True):
+        # the normalisation that follows has the bias; few steps must do for its means
+        convolution = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)
+        made = keras.layers.BatchNormalization(momentum=0.9)(convolution(flow))
+        flow = activate(keras.layers.Add()([flow, made]) if is_second else made)
+    return flow
 
 
 def inputs(
@@ -283,6 +373,12 @@ def _raw(
     """
     import keras
 
+    if isinstance(facts.input_shape, Mapping):
+        raise ConfigError(
+            "takes one array, or the columns of a table, and no inputs of their own: "
+            f"{', '.join(facts.input_shape)}; those need a model of yours",
+            "model._target_",
+        )
     words = {**facts.categories, **facts.texts}
     if words and keras.backend.backend() != "tensorflow":
         raise ConfigError(
@@ -331,6 +427,8 @@ def lstm(
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
     """Return recurrent layers over rows of shape (steps, features), such as windows of a series.
+    Where the target's own past is in the window, they predict how far it will be from its last
+    value.
 
     Args:
         facts: what the training data tells.
@@ -357,11 +455,11 @@ def lstm(
             keras.layers.Bidirectional(layer) if bidirectional else layer,
             keras.layers.Dropout(dropout) if dropout else None,
         ]
-    return _model(facts, layers, learning_rate, optimizer)
+    return _model(facts, layers, learning_rate, optimizer, of_changes=True)
 
 
 def _check_axes(facts: "Facts", count: int, what: str) -> None:
-    if len(facts.input_shape) != count:
+    if isinstance(facts.input_shape, Mapping) or len(facts.input_shape) != count:
         raise ConfigError(f"{what}; their shape is {facts.input_shape}", "model._target_")
 
 
@@ -369,15 +467,39 @@ def _in_order(sizes: Sizes) -> list[int]:
     return [int(n) for n in (sizes.values() if isinstance(sizes, Mapping) else sizes) if n]
 
 
+def _changes(
+    facts: "Facts", given: "keras.KerasTensor", scaled: "keras.KerasTensor"
+) -> tuple["keras.KerasTensor", "keras.KerasTensor"]:
+    """Return the target's last value in a window; and the window as the distance of each feature
+    from its own last value, in units of what it usually changes from one row to the next, beside
+    the features but the target as they are, `scaled` and smoothly clipped.
+    """
+    import keras
+
+    steps, features = facts.input_shape
+    last = keras.layers.Cropping1D((steps - 1, 0))(given)
+    flow = keras.layers.Normalization(mean=[0.0] * features, variance=facts.changes[:-1] ** 2)(
+        given - last
+    )
+    others = [place for place in range(features) if place != facts.past]
+    if others:
+        levels = keras.ops.take(scaled, others, axis=-1)
+        levels /= keras.ops.sqrt(1 + (levels / 3) ** 2)
+        flow = keras.layers.Concatenate()([flow, levels])
+    return keras.ops.take(last, facts.past, axis=-1), flow
+
+
 def _model(
     facts: "Facts",
-    layers: Sequence["keras.Layer | None"],
-    learning_rate: float | None,
+    layers: Sequence["Callable[[keras.KerasTensor], keras.KerasTensor] | None"],
+    learning_rate: "float | keras.optimizers.schedules.LearningRateSchedule | None",
     optimizer: "Optimizer",
     regularizer: "keras.Regularizer | None" = None,
+    *,
+    of_changes: bool = False,
 ) -> "keras.Model":
     """Return a compiled model: layers, those that are there, between the inputs and an output that
-    suits the task.
+    suits the task; with `of_changes`, where it can be, the change against a window's last value.
 
     Raises:
         ConfigError: the learning rate is given twice.
@@ -393,20 +515,22 @@ def _model(
     if learning_rate is not None:
         chosen["learning_rate"] = learning_rate
     task = "regression" if facts.num_classes is None else "classification"
+    last, scale = None, (facts.target_deviation, facts.target_mean)
+    given, flow = inputs(facts)
+    if of_changes and facts.past is not None:
+        last, flow, scale = *_changes(facts, given, flow), (float(facts.changes[-1]), 0.0)
     output = [
         keras.layers.Dense(
             facts.num_classes or 1,
             activation="softmax" if facts.num_classes else None,
+            kernel_initializer="glorot_uniform" if last is None else "zeros",
             kernel_regularizer=regularizer,
         ),
-        None
-        if facts.num_classes
-        else keras.layers.Rescaling(facts.target_deviation, offset=facts.target_mean),
+        None if facts.num_classes else keras.layers.Rescaling(*scale),
     ]
-    given, flow = inputs(facts)
     for layer in filter(None, [*layers, *output]):
         flow = layer(flow)
-    model = keras.Model(given, flow)
+    model = keras.Model(given, flow if last is None else keras.layers.Add()([last, flow]))
     model.compile(
         keras.optimizers.get(
             {

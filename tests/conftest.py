@@ -13,12 +13,12 @@ os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of a hundred runs com
 
 LONGEST = (
     "test_killed.py",
-    "test_e2e_workers.py",
     "test_e2e_sweep.py",
     "test_e2e_dask.py",
-    "test_e2e_shipped.py",
     "test_e2e_tables.py",
-    "test_resumed.py",
+    "test_e2e_workers.py",
+    "test_e2e_shipped.py",
+    "test_e2e_guides.py",
 )  # first, so that no process waits for one at the end
 
 

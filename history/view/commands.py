@@ -183,9 +183,10 @@ def best(history: History, args: argparse.Namespace) -> bytes:
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
         manager = history.manager_of(candidates[-1])
-        known += manager.metrics
+        ranked_by = [name for name, way in manager.directions(candidates).items() if way]
+        known += ranked_by
         metric = args.metric or manager.ranking
-        if metric in manager.metrics:
+        if metric in ranked_by:
             places = manager.rank(candidates, metric)
             if places[0].mean is None:
                 say(f"no entry of task {task} has the metric {metric!r}")

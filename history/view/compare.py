@@ -50,10 +50,10 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
 
 def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str, files.JsonObject]:
     """Compare the metrics of either entry or, where their tasks differ, of both."""
-    directions: dict[str, ranking.Direction] = {}
+    directions: dict[str, ranking.Direction | None] = {}
     for entry in (one, other):
         with suppress(errors.RegistryError):  # not installed here: there is no verdict
-            directions |= history.manager_of(entry).metrics
+            directions |= history.manager_of(entry).directions([entry])
     mine, theirs = (entry.value(f"{part}.metrics", {}) for entry in (one, other))
     wanted = mine.keys() | theirs.keys() if one.task == other.task else mine.keys() & theirs.keys()
     return {

@@ -230,10 +230,29 @@ def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
         "manager",
         f"'{name}' keeps entries that have {', '.join(lacking)}, which a run does not make",
     )
+    is_own = metric not in (None, *manager.metrics)
     yield (
-        metric not in (None, *manager.metrics),
+        is_own and pipeline.model.target.rpartition(".")[0] == OURS,
         "task.rank_by",
         errors.unknown("metric", str(metric), manager.metrics),
+    )
+    yield (
+        metric == "mase" and not isinstance(pipeline.data, schema.WindowData),
+        "task.rank_by",
+        "only windows of a series have a mase",
+    )
+    yield (
+        is_own and not pipeline.direction_of(str(metric)),
+        "task.direction",
+        f"state whether {metric} is better when lower or higher (min or max), if the model reports "
+        f"it; {manager.task} has {', '.join(manager.metrics)}",
+    )
+    sense = manager.metrics.get(metric or manager.ranking) or schema.KNOWN.get(str(metric))
+    yield (
+        None not in (sense, pipeline.task.direction) and sense != pipeline.task.direction,
+        "task.direction",
+        f"{metric or manager.ranking} is better when {'lower' if sense == 'min' else 'higher'}: "
+        f"{sense}",
     )
 
 

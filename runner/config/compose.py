@@ -25,7 +25,10 @@ Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
 IDENTITY = ("kind", "_target_", "hp")  # mappings that differ in one of these replace each other
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
 # what a pipeline has that names no model, by the kind of its data: a choice of model, and sections
-BY_DATA: dict[str, tuple[str, Tree]] = {"table": ("tabular", {"validation": {"repeats": 4}})}
+BY_DATA: dict[str, tuple[str, Tree]] = {
+    "table": ("tabular", {"validation": {"repeats": 4}}),
+    "windows": ("series", {"validation": {"repeats": 4}}),
+}
 
 
 def said(config: DictConfig) -> Tree:

@@ -72,7 +72,14 @@ def reference() -> str:
             ]
     parts += [
         f"\n## {name}\n\n```text\n{name}{inspect.signature(model)}\n\n{inspect.getdoc(model)}\n```"
-        for model in (models.tabular, models.linear, models.mlp, models.cnn, models.lstm)
+        for model in (
+            models.tabular,
+            models.series,
+            models.linear,
+            models.mlp,
+            models.cnn,
+            models.lstm,
+        )
         for name in [f"runner.models.{model.__name__}"]
     ]
     return "\n".join(parts) + "\n"

@@ -32,7 +32,7 @@ from runner.config.space import hyperparameters
 
 NAME = r"[a-z][a-z0-9-]{0,99}"  # of a pipeline
 PARTS = ("train", "validation", "test")
-TABULAR = "runner.models.tabular"  # refits of it are joined, unless told otherwise
+JOINED = "runner.models.tabular", "runner.models.series"  # their refits, unless told otherwise
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -205,7 +205,13 @@ class Task(Section):
     kind: Literal["classification", "regression"]
     """What is predicted: a class, or a number."""
     rank_by: str | None = None
-    """The validation metric that orders pipelines; null: the history manager's default."""
+    """The validation metric that orders pipelines, of the task or of a model of your own; null: the
+    history manager's default.
+    """
+    direction: Literal["min", "max"] | None = None
+    """Which way it is better; null: known of the task's metrics, of some of Keras', and of the
+    objective.
+    """
 
 
 class Split(Section):
@@ -393,6 +399,13 @@ class WindowData(_Source, _Csv):
     """Rows from one in a window to its next."""
     horizon: Annotated[int, Field(ge=0)] = 1
     """Rows from the last of the window to its target."""
+    time: str | None = None
+    """A column of ISO 8601 times or numbers that rise evenly; no feature, unless it is named."""
+    missing: Literal["error", "forward", "interpolate"] = "error"
+    """What becomes of empty cells, and of rows that `time` lacks: filled with what was before, or
+    between what is before and after. Windows whose target is missing are left out."""
+    limit: Count | None = None
+    """How many one after the other are filled at most; null: all."""
 
     @property
     def reach(self) -> int:
@@ -410,6 +423,11 @@ class WindowData(_Source, _Csv):
                 self.horizon == 0 and self.target in (self.features or ()),
                 "features",
                 f"at horizon 0 a window would hold its own target; leave out {self.target}",
+            ),
+            (
+                self.limit and self.missing == "error",
+                "limit",
+                "nothing is filled; say missing: forward or interpolate",
             ),
         ]
 
@@ -493,7 +511,10 @@ DIRECTIONS: dict[Direction, str] = {
         root_mean_squared_error mean_absolute_percentage_error mean_squared_logarithmic_error
         binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy""",
     "max": """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
-        precision recall f1_score r2_score""",
+        precision recall f1_score fbeta_score r2_score top_k_categorical_accuracy
+        sparse_top_k_categorical_accuracy mean_io_u one_hot_mean_io_u precision_at_recall
+        recall_at_precision sensitivity_at_specificity specificity_at_sensitivity
+        pearson_correlation concordance_correlation""",
 }
 KNOWN = {name: direction for direction, names in DIRECTIONS.items() for name in names.split()}
 
@@ -529,9 +550,9 @@ class Fit(Section):
     """Arguments of Keras' fit. Each may be a hyperparameter; what is None is not passed on."""
 
     epochs: Either[Count, Hyperparameter] | None = None
-    """Of each trial; null: 10, those of `tabular` 64, unless a HyperModel has its own fit."""
+    """Of each trial; null: 10, `tabular` 64, `series` 100, unless a HyperModel has its own fit."""
     batch_size: Either[Count, Hyperparameter] | None = None
-    """Rows of a step; null: Keras' default, 32; of `tabular` 16 to 256, by the training rows."""
+    """Rows of a step; null: Keras' default, 32; of `tabular`, `series` to 256, by their rows."""
     shuffle: Either[bool, Hyperparameter] | None = None
     """Whether rows are shuffled before each epoch; null: Keras' default, yes."""
     class_weight: dict[str, Either[float, Hyperparameter]] | None = None
@@ -550,8 +571,8 @@ class Validation(Section):
     repeats: Count = 1
     """Refits, each with its own seed; several tell the noise."""
     ensemble: bool | None = None
-    """Store the mean of the refits as the model, not the best of them; null: that of `tabular`,
-    where there are several."""
+    """Store the mean of the refits as the model, not the best of them; null: that of `tabular`
+    and `series`, where there are several."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -606,11 +627,17 @@ class Pipeline(Section):
     def is_ensemble(self) -> bool:
         """Whether the model that is stored is the mean of the refits."""
         asked, several = self.validation.ensemble, self.validation.repeats > 1
-        return several and (self.model.target == TABULAR if asked is None else asked)
+        return several and (self.model.target in JOINED if asked is None else asked)
 
     @property
     def manager_name(self) -> str:
         return self.manager or self.task.kind
+
+    def direction_of(self, metric: str) -> Direction | None:
+        """Return which way a metric of the model is better; None where nothing says so."""
+        if self.task.direction and metric == self.task.rank_by:
+            return self.task.direction
+        return {**KNOWN, self.objective.name.removeprefix("val_"): self.objective.sense}.get(metric)
 
 
 SECTIONS = tuple(Pipeline.model_fields)

@@ -16,11 +16,12 @@ from pydantic import AliasPath, BaseModel, Field, PositiveInt
 from history import escape
 from runner.config.schema import PARTS, TableData, WindowData
 from runner.data import dataset, files, log, numerals, split
-from runner.errors import DataError, Faults, gathered, short
+from runner.errors import DataError, Faults, Problem, gathered, short
 
 # different texts in a column that are taken for categories without being asked for, and how many of
 # these may occur but once
 WORDS, ONCE = 100, 20
+UNEVEN = 0.25  # of the usual step from row to row: how far one may be from a whole number of them
 SHOWN = 8  # columns of a kind that are named when it is said what was read
 PLURALS = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
 
@@ -133,7 +134,7 @@ def _notes(
         if names:
             count = f"{len(names)} {kind if len(names) == 1 else plural}"
             said.append(f"{count} ({shown})" if shown else count)
-    ignored = [name for name in table.names if name not in columns]
+    ignored = [name for name in table.names if name not in columns and name != by]
     others = {"target": told[target], "split by": by, "ignored": ", ".join(map(short, ignored))}
     notes = {
         "read": escape.printable(
@@ -160,6 +161,7 @@ class StoredData(BaseModel):
 
     shape: list[PositiveInt] = Field(validation_alias=AliasPath("shapes", "train"), min_length=2)
     columns: dict[str, str] | None = None  # the features' kinds
+    inputs: dict[str, list[int]] = {}  # the shapes of several inputs, by name
     styles: dict[str, numerals.Style] = {}  # of numbers that are not plain
     since: dict[str, datetime] = {}  # the first of each column of dates
     classes: tuple[str, ...] | None = None
@@ -180,6 +182,16 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
             named.
     """
     shape = tuple(stored.shape[1:])
+    if stored.inputs:
+        if path.suffix.lower() != ".npz":
+            raise DataError(
+                f"{path}: the model has inputs of their own; give an .npz file with the arrays "
+                f"{', '.join(stored.inputs)}"
+            )
+        x = dataset.features(files.load_arrays(path, *stored.inputs), str(path))
+        if (found := {n: [*each] for n, each in dataset.shapes(x).items()}) != stored.inputs:
+            raise DataError(f"{path}: its rows have the shapes {found}; the model {stored.inputs}")
+        return x, []
     if path.suffix.lower() == ".npz":
         arrays = files.load_arrays(path)
         rows = arrays.popitem()[1] if len(arrays) == 1 else files.load_arrays(path, "x")["x"]
@@ -288,13 +300,21 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
         files.Dialect.model_validate(settings.model_dump()),
         asked=settings.features or (),
     )
-    table.require({"data.target": [settings.target], "data.features": settings.features or []})
+    table.require(
+        {
+            "data.target": [settings.target],
+            "data.features": settings.features or [],
+            "data.time": [settings.time] if settings.time else [],
+        }
+    )
     kinds = {name: table.parsed(name)[0] for name in table.names}
     # texts some of which are numbers are a column of numbers, in which a cell is mistyped
     features = settings.features or [
         name
         for name, kind in kinds.items()
-        if kind in ("number", "mixed") and (name != settings.target or settings.horizon)
+        if kind in ("number", "mixed")
+        and (name != settings.target or settings.horizon)
+        and name != settings.time
     ]
     if not features:
         raise DataError(
@@ -303,17 +323,50 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
         )
     numbers = dict.fromkeys(features, "number")
     target = "number" if task == "regression" or kinds[settings.target] == "number" else "category"
-    columns = table.columns({settings.target: target} | numbers, table.names)
-    rows = np.stack([columns[name] for name in features], axis=1).astype("float32")
+    faults = Faults()
+    with faults:
+        columns = table.columns(
+            {settings.target: target} | numbers, table.names if settings.missing == "error" else ()
+        )
+    with faults:
+        places = _places(settings, table)
+    faults.tell()
+    dataset.must_fit(
+        int(places[-1]) * 8 * len(columns), "the rows, and those that are missing,", "shorter gap"
+    )
+    frame = pandas.DataFrame(columns, index=places).reindex(range(places[-1] + 1))
+    lacking = frame.isna() | (frame == "")
+    frame[features] = (
+        frame[features].interpolate(limit=settings.limit, limit_area="inside")
+        if settings.missing == "interpolate"
+        else frame[features].ffill(limit=settings.limit)
+    )
+    for name in features:
+        for gap in np.flatnonzero(frame[name].isna())[:1]:
+            raise DataError(
+                f"{table.place(int(np.searchsorted(places, gap)), name)}: what is missing here or "
+                "just before cannot be filled in: the series begins or ends with it, or it is "
+                f"longer than data.limit ({settings.limit or 'all'})"
+            )
+    usable = ~lacking[settings.target].to_numpy()
+    if settings.missing == "interpolate":  # the last row of a window must not tell what comes
+        usable &= ~np.roll(lacking[features].any(axis=1).to_numpy(), settings.horizon)
+    if not usable.all():
+        log.info(
+            "%s: windows of %d rows are left out, for lack of a value", table.path, (~usable).sum()
+        )
+    rows = frame[features].to_numpy("float32")
     dataset.must_fit(
         rows.nbytes * settings.sequence_length // settings.sequence_stride,
         "the windows",
         "larger sequence_stride",
     )
     steps = np.arange(settings.sequence_length) * settings.sampling_rate - settings.reach
+    targets = frame[settings.target].to_numpy()
     chosen = split.by_time(len(rows), settings.split)
     # of windows as Keras' timeseries_dataset_from_array makes them
     ends = {n: found[settings.reach :: settings.sequence_stride] for n, found in chosen.items()}
+    ends = {name: found[usable[found]] for name, found in ends.items()}
 
     def windows(part: str) -> dataset.Part:
         if not len(ends[part]):
@@ -322,14 +375,46 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
                 f"over {settings.reach + 1}. Give it a larger share in data.split, or a shorter "
                 "sequence_length"
             )
-        return dataset.Part(
-            rows[ends[part][:, np.newaxis] + steps], columns[settings.target][ends[part]]
-        )
+        return dataset.Part(rows[ends[part][:, np.newaxis] + steps], targets[ends[part]])
 
     return dataset.Rows(
         gathered(windows, chosen),
         columns=numbers,
-        notes=_notes(table, numbers, columns, settings.target),
-        rows=ends,
+        notes=_notes(table, numbers, columns, settings.target, settings.time),
+        rows={name: np.searchsorted(places, found) for name, found in ends.items()},
         comparable=False,
     )
+
+
+def _places(settings: WindowData, table: files.Table) -> dataset.Array:
+    """Return the number of each row in a series without gaps: how many of its usual steps it is
+    from the first one.
+
+    Raises:
+        DataError: rows are not in the order of their times, or not evenly far from each other; or
+            some are missing, and none are to be filled in.
+    """
+    if settings.time is None:
+        return np.arange(len(table.frame))
+    name = settings.time
+    kind = "number" if table.parsed(name)[0] == "number" else "date"
+    when = table.columns({name: kind}, [name])[name]
+    steps = np.diff(when if kind == "number" else when.astype("int64"))
+    usual = np.median(steps[steps > 0]) if (steps > 0).any() else 1
+    counts = np.rint(steps / usual)
+    uneven = np.abs(steps / usual - counts) > UNEVEN  # months are of 28 to 31 days
+    wrong = {
+        "is before that of the row above; sort the rows": steps < 0,
+        "is that of the row above too; leave out one": steps == 0,
+        "is no whole number of the usual steps after that of the row above": uneven & (steps > 0),
+        "comes after a gap; fill in the rows, or say data.missing: forward": ~uneven
+        & (counts > 1)
+        & (settings.missing == "error"),
+    }
+    if problems := [
+        Problem("data.time", f"{table.place(row, name)}: {table.frame[name].iloc[row]} {what}")
+        for what, found in wrong.items()
+        for row in (np.flatnonzero(found) + 1).tolist()
+    ]:
+        raise DataError(problems)
+    return np.concatenate([[0], np.cumsum(counts)]).astype(int)

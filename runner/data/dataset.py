@@ -25,7 +25,8 @@ from runner.errors import DataError, Faults
 
 Array: TypeAlias = NDArray[Any]
 # One array (rows, ...), or the columns of a table that has categories, each (rows,): numbers as
-# float32, where NaN is a missing one, and words as text, where "" is a missing one.
+# float32, where NaN is a missing one, and words as text, where "" is a missing one. Or several
+# inputs by name, each an array (rows, ...) or words (rows,).
 Features: TypeAlias = Array | dict[str, Array]
 COPIES = 2  # of rows in memory, while they are split, and again while Keras trains on them
 WHOLE = ""  # the name of rows that are to be split
@@ -46,12 +47,23 @@ VOCABULARY = 1000
 STANDARD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, string.punctuation)
 # what a model takes of a date, and pandas' word for it; the last is counted from the first date on
 DATE = {"year": "year", "month": "month", "weekday": "day_of_week", "days": ""}
+UNNAMED = 'several inputs are given by name: {"a": ..., "b": ...}'
 CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
 def is_text(column: Array) -> bool:
     """Say whether an array is a column of words."""
     return column.dtype.kind == "O"
+
+
+def plain(array: Array) -> bytes | memoryview:
+    """Return the content of an array, for a fingerprint."""
+    return "\0".join(array).encode() if is_text(array) else np.ascontiguousarray(array).data
+
+
+def shapes(x: Features) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of rows of columns, or of several inputs, by name; none of one array."""
+    return {n: each.shape[1:] or (1,) for n, each in x.items()} if isinstance(x, dict) else {}
 
 
 @dataclass(frozen=True)
@@ -75,12 +87,18 @@ class Part:
         return [*(self.x if isinstance(self.x, dict) else {"": self.x}).items(), ("", self.y)]
 
     @property
+    def at_hand(self) -> int:
+        """The number of rows whose features are here: of a stream, those of the first batch."""
+        return len(self.arrays[0][1])
+
+    @property
     def numbers(self) -> Array:
-        """The features that are numbers, rows first."""
+        """The features that are numbers, rows first; none of inputs of several values."""
         if not isinstance(self.x, dict):
             return self.x
         numbers = [column for column in self.x.values() if not is_text(column)]
-        return np.stack(numbers, axis=1) if numbers else np.empty((len(self), 0))
+        single = numbers and all(column.ndim == 1 for column in numbers)
+        return np.stack(numbers, axis=1) if single else np.empty((self.at_hand, 0))
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -88,8 +106,6 @@ class Part:
         out.
         """
         x = self.numbers
-        if not x.size:
-            return [], []
         step = max(1, CHUNK // max(x[0].size, 1))
         return moments(x[start : start + step] for start in range(0, len(x), step))
 
@@ -97,15 +113,14 @@ class Part:
         """Yield what a fingerprint is taken over: the arrays, with their dtypes and shapes."""
         for column, array in self.arrays:
             yield f"{name} {column}{array.dtype} {array.shape} ".encode()
-            yield "\0".join(array).encode() if is_text(array) else np.ascontiguousarray(array).data
+            yield plain(array)
 
     def take(self, rows: Array | slice) -> "Part":
         """Return some of its rows, given by their numbers or as a slice; of a stream, of the first
         batch.
         """
-        if isinstance(x := self.x, dict):
-            return Part({name: column[rows] for name, column in x.items()}, self.y[rows])
-        return Part(x[rows], self.y[: len(x)][rows])
+        x, y = self.x, self.y[: self.at_hand][rows]
+        return Part({n: c[rows] for n, c in x.items()} if isinstance(x, dict) else x[rows], y)
 
     def given(self) -> tuple[object, ...]:
         """Return what Keras' fit takes, by position and as `validation_data`."""
@@ -119,7 +134,6 @@ class Stream(Part):
     shuffle depends on that seed, and not on the passes before it.
     """
 
-    x: Array
     anew: Callable[[], Any]  # calls the user's function again: a tf.data.Dataset or PyDataset
     digest: str
     moments: tuple[list[float], list[float]]
@@ -169,7 +183,8 @@ class Rows:
         for name, part in self.parts.items():
             x: Any = part.x
             with faults:
-                rows = len(np.atleast_1d(x)) if self.where else len(part)
+                one = next(iter(x.values()), ()) if isinstance(x, Mapping) else x
+                rows = len(np.atleast_1d(one)) if self.where else len(part)
                 targets.append(one_each(part.y, rows, self.where))
             with faults:
                 parts[name] = replace(part, x=features(x, self.where) if self.where else x)
@@ -180,9 +195,9 @@ class Rows:
         faults.tell()
         for name, part in parts.items():
             parts[name], y = replace(part, y=y[: len(part)]), y[len(part) :]
-        shapes = {name: part.shape[1:] for name, part in parts.items()}
-        if len({*shapes.values()}) > 1:
-            raise DataError(f"the parts have rows of different shapes: {shapes}")
+        found = {name: shapes(part.x) or part.shape[1:] for name, part in parts.items()}
+        if len({*map(str, found.values())}) > 1:
+            raise DataError(f"the parts have rows of different shapes: {found}")
         return replace(self, parts=parts, classes=classes and (self.classes or classes), by=by)
 
     def say_what_is_alike(self) -> None:
@@ -243,10 +258,12 @@ def _numbered(y: Array, task: str) -> tuple[Array, tuple[str, ...] | None]:
 class Facts:
     """What the training part tells a model. The statistics are over the last axis of the numbers,
     missing ones left out; `columns` are the names of a table's features, `categories` the words of
-    those that hold no numbers, and `texts` the frequent words in those that hold texts.
+    those that hold no numbers, and `texts` the frequent words in those that hold texts. `past` is
+    the place among the features of a window of the target, where its own past is one, and it is a
+    number.
     """
 
-    input_shape: tuple[int, ...]
+    input_shape: Any  # of a row: a tuple or, of several inputs, a mapping of such by name
     num_classes: int | None  # None: regression
     feature_mean: list[float]
     feature_variance: list[float]
@@ -256,6 +273,7 @@ class Facts:
     categories: Mapping[str, list[str]] = field(default_factory=dict)
     texts: Mapping[str, list[str]] = field(default_factory=dict)
     may_miss: bool = False  # numbers may be missing
+    past: int | None = None
     train: "Part | None" = field(default=None, repr=False, compare=False)
 
     @property
@@ -273,6 +291,17 @@ class Facts:
             warnings.simplefilter("ignore", RuntimeWarning)  # a column that is all missing
             found = np.nanquantile(self.train.numbers, np.arange(9) / 8, axis=0)
         return np.asarray(np.nan_to_num(found))
+
+    @property
+    def changes(self) -> Array:
+        """How far each feature of a window is usually from what it was one row before, and the
+        target from its last value there; 1 for what never changes.
+        """
+        assert self.train is not None
+        last = self.train.numbers[:, -1].astype("float64")
+        found = [*(last - self.train.numbers[:, -2:][:, 0]).std(axis=0)]
+        found.append((self.train.y - last[:, self.past]).std())
+        return np.array([value or 1.0 for value in found])
 
 
 @dataclass(frozen=True)
@@ -302,6 +331,13 @@ class Dataset:
         return self.parts["validation"]
 
     @property
+    def inputs(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of several inputs by name; none where the rows are one array, or of a
+        table.
+        """
+        return {} if self.columns else shapes(self.train.x)
+
+    @property
     def bytes(self) -> int:
         """Memory that the arrays take."""
         return sum(a.nbytes for part in self.parts.values() for _, a in part.arrays)
@@ -316,14 +352,28 @@ class Dataset:
         result.update("\0".join(self.classes or ()).encode())
         return result.hexdigest()
 
+    @property
+    def naive_error(self) -> float | None:
+        """How far the targets of a series are from their last values on average, in the training
+        part; from the targets before where windows have none of these. None for other data.
+        """
+        if self.source.get("kind") != "windows" or self.classes is not None:
+            return None
+        x, y, past = self.train.numbers, self.train.y, self.facts.past
+        off = np.diff(y) if past is None else y - x[:, -1, past]
+        return float(np.abs(off).mean()) if len(off) else None
+
     @functools.cached_property
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         y = self.train.y.astype("float64")
-        words = {name: column for name, column in self.train.arrays if is_text(column)}
+        whole = [] if isinstance(self.train, Stream) else self.train.arrays
+        words = {name: column for name, column in whole if is_text(column)}
         texts = [name for name in words if (self.columns or {}).get(name) == "text"]
+        target = self.source.get("target")
+        is_series = self.source.get("kind") == "windows" and self.classes is None
         return Facts(
-            self.train.shape[1:],
+            self.inputs or self.train.shape[1:],
             None if self.classes is None else len(self.classes),
             *self.train.statistics,
             *((0.0, 1.0) if self.classes else (float(y.mean()), float(y.std()) or 1.0)),
@@ -331,6 +381,9 @@ class Dataset:
             categories={n: sorted({*words[n]}) for n in words if n not in texts},
             texts={name: frequent(words[name]) for name in texts},
             may_miss=self.source.get("missing") == "fill",
+            past=[*(self.columns or ())].index(target)
+            if is_series and target in (self.columns or ())
+            else None,
             train=self.train,
         )
 
@@ -342,6 +395,7 @@ class Dataset:
             "shapes": {name: list(part.shape) for name, part in self.parts.items()},
             **({"classes": list(self.classes)} if self.classes else {}),
             **({"columns": self.columns} if self.columns else {}),
+            **({"inputs": {n: [*s] for n, s in self.inputs.items()}} if self.inputs else {}),
             **self.notes,
         }
 
@@ -400,8 +454,33 @@ def available() -> float:
     return max(0, min(free))
 
 
-def features(x: object, where: str) -> Array:
-    """Return features of shape (rows, ...) as float32, or images as the bytes that they are."""
+def features(x: object, where: str) -> Features:
+    """Return features of shape (rows, ...) as float32, or images as the bytes that they are; or
+    several such inputs, by name.
+
+    Raises:
+        DataError: they hold anything but finite numbers, or have other shapes.
+    """
+    if not isinstance(x, Mapping):
+        return _one(x, where)
+    found = {str(name): _input(x[name], f"{where}[{name!r}]") for name in sorted(x, key=str)}
+    if len({*map(len, found.values())}) > 1:
+        rows = {name: len(each) for name, each in found.items()}
+        raise DataError(f"{where}: the inputs have different numbers of rows: {rows}")
+    return found
+
+
+def _input(x: object, where: str) -> Array:
+    """Return one of several inputs: numbers of any shape (rows, ...), or words (rows,)."""
+    array = np.asarray(x)
+    if array.dtype.kind in "OSU" and array.shape[:1] == (array.size,):
+        words = [w.decode(errors="replace") if isinstance(w, bytes) else w for w in array.ravel()]
+        if all(isinstance(word, str) for word in words):
+            return np.array([*map(str, words)], object)
+    return _one(array[:, np.newaxis] if array.ndim == 1 else array, where).reshape(array.shape)
+
+
+def _one(x: object, where: str) -> Array:
     array = np.asarray(x)
     if array.ndim < 2 or not array.size:
         raise DataError(
@@ -438,13 +517,16 @@ def numbers(array: Array, what: str) -> Array:
 
 def one_each(y: object, rows: int, where: str) -> Array:
     """Return targets of shape (rows,)."""
-    array = np.asarray(y)
+    try:
+        array = np.asarray(y)
+    except ValueError:  # of several shapes
+        array = np.empty(())
     if array.shape == (rows, 1):
         array = array[:, 0]
     if array.shape != (rows,):
         raise DataError(
             f"{where}: {rows} rows of features, but targets of shape {array.shape}; "
-            "one target a row is needed, and no one-hot rows"
+            "one target a row is needed: no several ones, and no one-hot rows"
         )
     return array
 
@@ -458,5 +540,7 @@ def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
     scaler = StandardScaler()
     for chunk in chunks:
         with np.errstate(invalid="ignore"):  # all missing: NaN
-            scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype("float64"))
-    return np.nan_to_num(scaler.mean_).tolist(), np.nan_to_num(scaler.var_).tolist()
+            if chunk.size:
+                scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype("float64"))
+    mean, variance = (np.nan_to_num(getattr(scaler, name, [])) for name in ("mean_", "var_"))
+    return mean.tolist(), variance.tolist()

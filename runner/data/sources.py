@@ -103,7 +103,7 @@ def _function(settings: schema.FunctionData, task: str) -> dataset.Rows:
     targets.check_arguments(call.func, settings.args, "data")
     given = call()
     if isinstance(given, tuple) and len(given) == 2:
-        return dataset.Rows({dataset.WHOLE: dataset.Part(*given)}, target)
+        return dataset.Rows({dataset.WHOLE: _pair(target, *given)}, target)
     parts = given if isinstance(given, Mapping) else {}
     streamed = all(
         hasattr(part, "cardinality") or hasattr(part, "num_batches") for part in parts.values()
@@ -118,8 +118,17 @@ def _function(settings: schema.FunctionData, task: str) -> dataset.Rows:
     return (
         _streams(call, target, task)
         if streamed
-        else dataset.Rows({name: dataset.Part(*pair) for name, pair in parts.items()}, target)
+        else dataset.Rows({name: _pair(target, *pair) for name, pair in parts.items()}, target)
     )
+
+
+def _pair(target: str, x: Any, y: Any) -> dataset.Part:
+    """Return what a function made as a part; raises DataError for several inputs without names."""
+    rows = len(y) if hasattr(y, "__len__") else 0
+    inputs = [*x] if isinstance(x, (tuple, list)) and len(x) != rows else []
+    if inputs and all(getattr(each, "shape", ())[:1] == (rows,) for each in inputs):
+        raise DataError(f"{target} returned {len(inputs)} inputs; {dataset.UNNAMED}")
+    return dataset.Part(x, y)
 
 
 def _images(settings: schema.ImageData, task: str) -> dataset.Rows:
@@ -217,8 +226,10 @@ def _streams(function: Callable[[], Any], target: str, task: str) -> dataset.Row
         found = _pass(first[name], where, functools.partial(_one, function, name))
         keras.utils.set_random_seed(1 if name == "train" else 2)
         again = found.anew()
-        x, y = next(_batches(again, where))
-        alike = np.array_equal(x, found.x) and np.array_equal(y, found.y[: len(y)])
+        pairs = zip(
+            next(_batches(again, where)).arrays, found.take(slice(None)).arrays, strict=False
+        )
+        alike = all(one[0] == other[0] and np.array_equal(one[1], other[1]) for one, other in pairs)
         if name != "train":  # the first pass may be as it should, and not the second
             getattr(again, "on_epoch_end", lambda: None)()
             alike = _pass(again, where, found.anew).digest == found.digest
@@ -247,16 +258,16 @@ def _one(function: Callable[[], Any], name: str) -> Any:
 
 def _pass(source: Any, where: str, anew: Callable[[], Any]) -> dataset.Stream:
     """Return what one pass over a stream tells."""
-    digest, first, ys = hashlib.sha256(), list[dataset.Array](), list[dataset.Array]()
+    digest, first, ys = hashlib.sha256(), list[dataset.Features](), list[dataset.Array]()
 
     def rows() -> Iterator[dataset.Array]:
-        for x, y in _batches(source, where):
-            for array in (x, y):
-                digest.update(f"{array.dtype} {array.shape} ".encode())
-                digest.update(np.ascontiguousarray(array).data)
-            first[:] = first or [x]
-            ys.append(y)
-            yield x
+        for batch in _batches(source, where):
+            for name, array in batch.arrays:
+                digest.update(f"{name}{array.dtype} {array.shape} ".encode())
+                digest.update(dataset.plain(array))
+            first[:] = first or [batch.x]
+            ys.append(batch.y)
+            yield batch.numbers
         if not ys:
             raise DataError(f"{where} holds no rows")
 
@@ -264,8 +275,10 @@ def _pass(source: Any, where: str, anew: Callable[[], Any]) -> dataset.Stream:
     return dataset.Stream(first[0], np.concatenate(ys), anew, digest.hexdigest(), found)
 
 
-def _batches(source: Any, where: str) -> Iterator[tuple[dataset.Array, dataset.Array]]:
-    """Yield each batch: features of shape (rows, ...), targets of shape (rows,)."""
+def _batches(source: Any, where: str) -> Iterator[dataset.Part]:
+    """Yield each batch: features of shape (rows, ...), or several such inputs by name, and targets
+    of shape (rows,).
+    """
     batches = source.cardinality() if hasattr(source, "cardinality") else source.num_batches
     if batches is None or int(batches) == -1:
         raise DataError(
@@ -275,12 +288,21 @@ def _batches(source: Any, where: str) -> Iterator[tuple[dataset.Array, dataset.A
         at = f"{where}, batch {number}"
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
             raise DataError(f"{at}: is no pair (x, y)")
-        if isinstance(batch[0], (Mapping, tuple, list)) or len(batch[0].shape) < 2:
+        x = batch[0]
+        if isinstance(x, (tuple, list)):
+            raise DataError(f"{at}: x is a {type(x).__name__}; {dataset.UNNAMED}")
+        if not isinstance(x, Mapping) and len(x.shape) < 2:
             raise DataError(f"{at}: x is no array of rows of one shape; is batch() missing?")
-        dataset.features(batch[0], at)
-        y = dataset.one_each(batch[1], len(batch[0]), at)
+        read = dataset.features(x, at)
+        x = (
+            {name: c if dataset.is_text(c) else np.asarray(x[name]) for name, c in read.items()}
+            if isinstance(read, dict)
+            else np.asarray(x)
+        )
+        part = dataset.Part(x, np.asarray(batch[1]))
+        y = dataset.one_each(batch[1], part.at_hand, at)
         dataset.numbers(y, f"targets of {at}")
-        yield np.asarray(batch[0]), y
+        yield dataset.Part(x, y)
 
 
 READERS: Mapping[type[object], tuple[str, Callable[[Any, str], dataset.Rows]]] = {

@@ -27,9 +27,12 @@ def comparison(
     is the mean of its refits, what that comes to; among them the best baseline of each, and below
     them which do not beat it. An entry of another run than `run_id` was reused.
     """
-    others = [name for name in manager.metrics if name != metric]
+    found = {name for entry in entries for name in entry.value("validation.metrics", {})}
+    directions = manager.directions(entries)
+    others = [name for name in directions if name != metric and name in found]
     keys = [(metric, part) for part in ranking.PARTS] + [(name, "validation") for name in others]
-    direction, simple = manager.metrics[metric], dict[tuple[float, tuple[str, ...]], list[str]]()
+    direction = directions.get(metric) or "max"  # unknown where all have failed
+    simple = dict[tuple[float, tuple[str, ...]], list[str]]()
     rows = [
         (
             ranked.mean,
@@ -43,7 +46,7 @@ def comparison(
                 entry.id,
             ),
         )
-        for place, ranked in enumerate(manager.rank(entries, metric), start=1)
+        for place, ranked in enumerate(ranking.rank(entries, metric, direction), start=1)
         for entry in [ranked.entry]
     ]
     for entry in entries:

@@ -91,6 +91,7 @@ def identify(
                 "code": code.modules(config.foreign_code(validated)),
                 "manager": pipeline.manager_name,
                 "rank_by": pipeline.task.rank_by,
+                **({"direction": way} if (way := pipeline.task.direction) else {}),
             },
         },
     )

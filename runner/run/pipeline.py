@@ -1,6 +1,7 @@
 """One pipeline: search → refits → entry, after plan.py has prepared it."""
 
 import logging
+import math
 import shutil
 import time
 import traceback
@@ -9,7 +10,7 @@ from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from history import Entry, errors, files, oracle
+from history import Entry, errors, files, oracle, registry
 from history.manager import HistoryManager
 from history.view.text import not_better
 from runner import Interrupted
@@ -198,7 +199,7 @@ def refit_step(
                     plan.name,
                     repeat,
                     ranked.metric,
-                    row["validation"][ranked.metric],
+                    row["validation"].get(ranked.metric, math.nan),
                     row["seconds"],
                 )
         mean = None
@@ -213,7 +214,7 @@ def refit_step(
                     "%s: their mean  %s %.5g",
                     plan.name,
                     ranked.metric,
-                    mean.row["validation"][ranked.metric],
+                    mean.row["validation"].get(ranked.metric, math.nan),
                 )
         return Validated.of(made, ranked, folder, time.perf_counter() - clock, mean)
     finally:
@@ -225,7 +226,9 @@ def refit_step(
 def ranked_by(pipeline: schema.Pipeline, manager: HistoryManager) -> Ranking:
     """Return what a pipeline's entries and refits are ranked by."""
     metric = pipeline.task.rank_by or manager.ranking
-    return Ranking(metric, manager.metrics[metric])
+    direction = manager.metrics.get(metric) or pipeline.direction_of(metric)
+    assert direction is not None  # it was checked
+    return Ranking(metric, direction)
 
 
 def _work(
@@ -254,7 +257,7 @@ def _work(
         "%s: %s rows of shape %s",
         plan.name,
         ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items()),
-        tuple(shapes["train"][1:]),
+        plan.data.get("inputs") or tuple(shapes["train"][1:]),
     )
     if read := plan.data.get("read"):
         log.info("%s: %s", plan.name, read)
@@ -283,6 +286,12 @@ def _work(
     draft.files |= validated.files
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"] |= {"repeats": len(validated.refits), "kept": validated.kept}
+    if own := [
+        name
+        for name in document["validation"]["metrics"]
+        if name not in registry.manager_class(plan.pipeline.task.kind).metrics
+    ]:
+        document["validation"]["own_metrics"] = {n: plan.pipeline.direction_of(n) for n in own}
     if validated.ensemble:
         document["ensemble"] = validated.ensemble
     if doubt := validated.doubt(objective, outcome.best):

@@ -69,7 +69,7 @@ def rehearse(experiment: Experiment) -> int:
                 planned.name,
                 pipeline.task.kind,
                 " + ".join(str(shape[0]) for shape in shapes.values())
-                + f" rows of {tuple(shapes['train'][1:])}",
+                + f" rows of {planned.data.get('inputs') or tuple(shapes['train'][1:])}",
                 f"{size.parameters:,}" if size else "-",
                 pipeline.tuner.kind,
                 f"{trials:,}{' or more' if trials == MOST else ''}",

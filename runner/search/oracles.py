@@ -19,10 +19,11 @@ from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 
-from runner.config import schema, space
+from runner.config import check, schema, space
 from runner.data.shared import Loaded
+from runner.errors import ConfigError, ModelError
 from runner.search.state import Asked, Size, Told, TrialResult, Values
-from runner.training import build, preflight, seeds
+from runner.training import build, evaluate, preflight, seeds
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
@@ -276,22 +277,32 @@ def populate(
     the user's own code asks for when it builds a model; in each of its conditions and branches, and
     in its loops, too; and what was asked for when the default model was tried, by a `fit` of the
     user's own. Keras Tuner draws by chance what it explores a space with.
+
+    Raises:
+        ConfigError: one of these models has other outputs than its task needs.
     """
     found, pipeline = keras_tuner.HyperParameters(), ready.pipeline
     space.declare({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}, found)
-    known, ways = list[Values](), [Values()] if ready.asks else []
+    target = pipeline.model.target
+    known, ways = list[Values](), [Values()] * (target.rpartition(".")[0] != check.OURS)
     ready.hypermodel.declare_hyperparameters(found)
     for way in ways:
         hp = found.copy()
         hp.values.update(way)
         _complete(hp)
+        built = None
         with suppress(*[Exception] if way else []):  # what cannot be built is its trial's failure
-            ready.hypermodel.build(hp)
+            built = ready.hypermodel.build(hp)
             found.merge(hp, overwrite=False)
             steps = [{c.name: c.values[0] for c in scope} for scope in hp.inactive_scopes]
             steps += [{one.name: v} for one in filter(hp.is_active, hp.space) for v in _ways(one)]
             ways += [{**way, **step} for step in steps if step not in known]
             known += steps
+        try:
+            evaluate.must_suit(built, ready.dataset.classes)
+        except ModelError as error:
+            said = ", ".join(f"{name}={value}" for name, value in way.items())
+            raise ConfigError(f"{target}, with {said}: {error}", "model._target_") from error
     found.merge(tried or [], overwrite=False)
     return found.get_config()  # type: ignore[no-any-return]
 

@@ -54,7 +54,10 @@ def baselines(name: str, pipeline: schema.Pipeline, given: Loaded) -> dict[str, 
                     model.fit(seen(train), train.y)
                 found[kind] = {
                     part: evaluate.evaluate(
-                        rows.y, _predicted(model, seen(rows), data.classes), data.classes
+                        rows.y,
+                        _predicted(model, seen(rows), data.classes),
+                        data.classes,
+                        naive_error=data.naive_error,
                     ).metrics
                     for part, rows in data.parts.items()
                     if part != "train"
@@ -81,8 +84,7 @@ def _all(data: dataset.Dataset) -> Iterator[Baseline]:
     if len(train) > most:
         chosen = np.random.default_rng(0).choice(len(train), most, replace=False)
         train = train.take(np.sort(chosen))
-    series = classes is None and data.source.get("kind") == "windows"
-    if series and data.source["target"] in (data.columns or ()):
+    if data.facts.past is not None:
         yield from _of_series(data, train)
     words = [name for name, column in columns.items() if dataset.is_text(column)]
     scaled = make_pipeline(
@@ -121,7 +123,7 @@ def _of_series(data: dataset.Dataset, train: dataset.Part) -> Iterator[Baseline]
     the lag, among those that a window holds, at which the autocorrelation of the training part
     without its trend rises again, the shortest of those that are about as high.
     """
-    column = [*(data.columns or ())].index(data.source["target"])
+    column = data.facts.past
     lags = cast(dataset.Array, train.x)[:, ::-1, column]  # the latest first
     series = signal.detrend(np.column_stack([train.y, lags]), axis=0)
     alike = np.nan_to_num(np.corrcoef(series, rowvar=False)[0, 1:])

@@ -25,6 +25,7 @@ from runner.config.schema import Pipeline, Target
 from runner.data import shared, sources
 from runner.data.dataset import Dataset, Part, Stream, split_file
 from runner.errors import ConfigError, DataError, ModelError
+from runner.training import evaluate
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
 
@@ -35,6 +36,7 @@ ONE_HOT = "categorical_crossentropy"  # a loss that is the same, of classes by n
 _datasets: dict[str, Dataset] = {}
 _hypermodels: dict[str, tuple[keras_tuner.HyperModel, str]] = {}  # with its dtype policy
 _policies: dict[str, str] = {}  # the dtype policy that importing a module of models left behind
+_left: list[str] = []  # the policy that building a model left behind, last
 _usual = keras.config.dtype_policy().name
 
 
@@ -70,12 +72,6 @@ class Bench:
         """Say whether the HyperModel trains in its own way."""
         return type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
 
-    @property
-    def asks(self) -> bool:
-        """Say whether code of the user's asks for hyperparameters."""
-        own = getattr(self.hypermodel, "target", None)
-        return own is None or bool(targets.wanted(own, {"hp": None}))
-
     def build(
         self,
         hp: "keras_tuner.HyperParameters",
@@ -91,26 +87,28 @@ class Bench:
             overrides: fit arguments in place of the pipeline's own, as in `train`.
 
         Raises:
-            ModelError: what was built is no Keras model, or is not compiled and not trained in its
-            own way.
+            ModelError: what was built is no Keras model, does not suit the task, or is not compiled
+            and not trained in its own way.
         """
         # the garbage collection that a new session triggers costs more than the training
         keras.backend.clear_session(free_memory=False)
         keras.config.set_dtype_policy(self.dtype)  # a new session forgets it
         keras.utils.set_random_seed(seed)
         if isinstance(self.hypermodel, ConfigHyperModel):
-            batch = len(train.x) if isinstance(train := self.dataset.train, Stream) else 32
+            batch = train.at_hand if isinstance(train := self.dataset.train, Stream) else 32
             fit = {"batch_size": batch, "initial_epoch": 0, **self.fit_arguments(hp), **overrides}
             steps = math.ceil(len(self.dataset.train) / fit["batch_size"])
             built = self.hypermodel.build(hp, steps * (fit["epochs"] - fit["initial_epoch"]))
         else:
             built = self.hypermodel.build(hp)
+        _left[:] = [keras.config.dtype_policy().name]
         if not isinstance(built, keras.Model):
             raise ModelError(f"built no Keras model, but {built!r:.60}; is a `return` missing?")
         if built.compiled and built.loss == ONE_HOT:
             built.compile_from_config({**built.get_compile_config(), "loss": f"sparse_{ONE_HOT}"})
         if not built.compiled and not self.has_own_fit:
             raise ModelError("built a model that is not compiled; give it a loss and metrics")
+        evaluate.must_suit(built, self.dataset.classes)
         return built
 
     def fit_arguments(self, hp: "keras_tuner.HyperParameters") -> dict[str, Any]:
@@ -124,6 +122,8 @@ class Bench:
         arguments = {k: v for k, v in space.sample(fit, hp, "fit").items() if v is not None}
         if not self.has_own_fit:
             own = models.trained(self.pipeline.model.target, self.dataset.facts)
+            if own and self.dataset.facts.past is not None:
+                own["callbacks"].append(LastValue(self.dataset.validation))
             if isinstance(self.dataset.train, Stream):
                 own.pop("batch_size", None)
             arguments = {"epochs": DEFAULT_EPOCHS, **own, **arguments}
@@ -172,6 +172,28 @@ class Bench:
         if self.has_own_fit or keras.backend.backend() != "tensorflow":
             return given
         return keras.tree.map_structure(_over, given)  # type: ignore[no-any-return]
+
+
+class LastValue(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Goes back to what a model of changes predicts before it is trained, the last value, unless
+    what training made of it is better on the validation rows by more than a parameter that tells
+    nothing would be by chance (Akaike's criterion).
+    """
+
+    def __init__(self, held_out: Part) -> None:
+        super().__init__()
+        self.held_out = held_out
+
+    def _loss(self) -> float:
+        found = self.model.evaluate(*self.held_out.given(), verbose=0, return_dict=True)
+        return float(found["loss"])
+
+    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
+        self.first = self.model.get_weights(), self._loss()
+
+    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
+        if not self._loss() * math.exp(2 / len(self.held_out)) < self.first[1]:
+            self.model.set_weights(self.first[0])
 
 
 def _spare(model: "keras.Model", part: Part) -> None:
@@ -277,7 +299,8 @@ def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.H
     """
     settings, facts = pipeline.model, dataset.facts
     module = settings.target.rpartition(".")[0]
-    if module not in _policies and module not in sys.modules:
+    was_left = [keras.config.dtype_policy().name] == _left
+    if module not in _policies and (was_left or module not in sys.modules):
         keras.config.set_dtype_policy(_usual)
     target = targets.locate(settings.target, "model._target_")
     dtype = _policies.setdefault(module, keras.config.dtype_policy().name)

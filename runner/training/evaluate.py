@@ -18,7 +18,12 @@ from runner.report.plots import confusion_matrix, predictions
 
 
 def evaluate(
-    truth: Array, predicted: Array, classes: Sequence[str] | None, *, logits: bool = False
+    truth: Array,
+    predicted: Array,
+    classes: Sequence[str] | None,
+    *,
+    logits: bool = False,
+    naive_error: float | None = None,
 ) -> ClassificationResult | RegressionResult:
     """Return the result of a task.
 
@@ -27,6 +32,7 @@ def evaluate(
         predicted: what the model predicts for the same rows.
         classes: their names; None for a regression.
         logits: the predictions are some, whatever they look like.
+        naive_error: of a series; its `mase` is the mean absolute error in units of it.
 
     Raises:
         ModelError: the predictions do not have the shape of the task, or are not finite.
@@ -34,7 +40,7 @@ def evaluate(
     if not np.isfinite(predicted).all():
         raise ModelError("the model predicts NaN or infinity; its training has diverged")
     if classes is None:
-        return _regression(np.asarray(truth, "float64"), values(predicted, len(truth)))
+        return _regression(np.asarray(truth, "float64"), values(predicted, len(truth)), naive_error)
     return _classification(
         truth, probabilities(predicted, len(classes), logits=logits), tuple(classes)
     )
@@ -67,6 +73,20 @@ def gives_logits(model: "keras.Model") -> bool:
     """
     layer = model.outputs[0]._keras_history.operation if getattr(model, "outputs", None) else None
     return isinstance(layer, keras.layers.Dense) and layer.activation is keras.activations.linear
+
+
+def must_suit(model: "keras.Model", classes: Sequence[str] | None) -> None:
+    """Raise ModelError where a model has other outputs than its task needs, as far as that is known
+    before rows come.
+    """
+    try:
+        row = np.zeros((1, *model.output_shape[1:]))
+    except Exception:  # it is not, or there are several outputs, which it is told when it predicts
+        return
+    if classes is None:
+        values(row, 1)
+    else:
+        probabilities(row, len(classes))
 
 
 def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Array:
@@ -136,7 +156,7 @@ def _classification(
     )
 
 
-def _regression(truth: Array, values: Array) -> RegressionResult:
+def _regression(truth: Array, values: Array, naive_error: float | None) -> RegressionResult:
     residuals = values - truth
     measures: dict[str, Callable[[Array, Array], float]] = {
         "mae": metrics.mean_absolute_error,
@@ -146,8 +166,9 @@ def _regression(truth: Array, values: Array) -> RegressionResult:
         "explained_variance": metrics.explained_variance_score,
         "max_error": metrics.max_error,
     }
+    found = {name: float(measure(truth, values)) for name, measure in measures.items()}
     return RegressionResult(
-        metrics={name: float(measure(truth, values)) for name, measure in measures.items()},
+        metrics={**found, **({"mase": found["mae"] / naive_error} if naive_error else {})},
         residuals={
             "mean": float(residuals.mean()),
             "deviation": float(residuals.std()),

@@ -13,6 +13,7 @@ import keras
 import keras_tuner
 import numpy as np
 
+from history import registry
 from history.errors import unknown
 from runner.config import check
 from runner.data.dataset import Dataset, Part, Stream
@@ -58,6 +59,12 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
             # its author may call the default values a failed trial; others may do
             with suppress(keras_tuner.errors.FailedTrialError):
                 _train(tried, model, hp, bench.dataset)
+        _check_outputs(tried, model)  # of one that `fit` had to prepare
+        known, ranked = [*registry.manager_class(pipeline.task.kind).metrics], pipeline.task.rank_by
+        if ranked not in (None, *known):
+            known += refit.own_metrics(tried, model, tried.dataset.validation, known)
+        if ranked not in (None, *known):
+            raise ConfigError(unknown("metric", str(ranked), known), "task.rank_by")
         with tempfile.TemporaryDirectory() as folder:
             stored = refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
             if pipeline.is_ensemble:
@@ -81,8 +88,7 @@ def _few(part: Part, most: int) -> Part:
     """Return copies of rows from all over a part, so that all classes are likely to be among them;
     of a stream, of its first batch.
     """
-    count = len(part.x) if isinstance(part, Stream) else len(part)
-    return part.take(np.arange(0, count, max(1, count // most)))
+    return part.take(np.arange(0, part.at_hand, max(1, part.at_hand // most)))
 
 
 def _check_outputs(bench: build.Bench, model: "keras.Model") -> None:

@@ -1,7 +1,7 @@
 """Validation: refits the best hyperparameters, each repeat with its own seed, and evaluates."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from history import files, model_file
+from runner.config import check
 from runner.config.schema import Pipeline, Run
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
@@ -128,14 +129,23 @@ def _stored(
     }
     classes, logits = bench.dataset.classes, evaluate.gives_logits(model)
     results = {
-        name: evaluate.evaluate(part.y, predicted[name], classes, logits=logits)
+        name: evaluate.evaluate(
+            part.y,
+            predicted[name],
+            classes,
+            logits=logits,
+            naive_error=bench.dataset.naive_error,
+        )
         for name, part in held_out.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
     made = {"model": store(model, folder / "model.keras", held_out["validation"])}
     for name, part in held_out.items():
         made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
-    return {name: result.metrics for name, result in results.items()}, made
+    return {
+        name: result.metrics | own_metrics(bench, model, held_out[name], result.metrics)
+        for name, result in results.items()
+    }, made
 
 
 def _objective(
@@ -154,6 +164,22 @@ def _objective(
             metrics = model.evaluate(*rows.given(), verbose=0, return_dict=True)
         return float(metrics[name])
     return None
+
+
+def own_metrics(
+    bench: build.Bench, model: "keras.Model", part: dataset.Part, known: Collection[str]
+) -> dict[str, float]:
+    """Return what a model of the user's was compiled to report, over rows as the data has them, but
+    its loss and what is known by that name; nothing where it is not compiled, or for targets of
+    another form.
+    """
+    if bench.pipeline.model.target.rpartition(".")[0] == check.OURS:
+        return {}  # they report nothing else than every result has
+    with suppress(Exception):
+        found = model.evaluate(*part.given(), batch_size=BATCH, verbose=0, return_dict=True)
+        values = {n: float(value) for n, value in found.items() if np.size(value) == 1}
+        return {n: value for n, value in values.items() if n not in (*known, "loss")}
+    return {}
 
 
 def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:

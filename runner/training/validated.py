@@ -65,7 +65,9 @@ class Validated:
         validation rows, the first of equals. Its artefacts go to the folder; those of the others
         are for the caller to delete.
         """
-        merits = [ranking.merit(refit.row["validation"][by.metric], by.direction) for refit in made]
+        merits = [
+            ranking.merit(refit.row["validation"].get(by.metric), by.direction) for refit in made
+        ]
         best, rows = merits.index(max(merits)), [refit.row for refit in made]
         kept = mean or made[best]
         found = {name: at.replace(folder / at.name) for name, at in kept.files.items()}
@@ -86,7 +88,11 @@ class Validated:
         of a single one.
         """
         rows = [refit[part] for refit in self.refits]
-        columns = {name: [row[name] for row in rows] for name in rows[0]}
+        columns = {
+            name: [row[name] for row in rows]
+            for name in rows[0]
+            if all(name in row for row in rows)
+        }
         return {
             "metrics": {name: statistics.fmean(values) for name, values in columns.items()},
             "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},

@@ -16,11 +16,17 @@ from collections.abc import Mapping
 from pathlib import Path
 
 SERVER = """
-import gc, json, os, runpy, signal, sys, traceback
+import gc, io, json, os, runpy, signal, sys, traceback
 
 gc.disable()
-import keras, keras_tuner, matplotlib.pyplot, sklearn.metrics
+import keras, keras_tuner, matplotlib.pyplot, matplotlib.backends.backend_svg
+import hydra.experimental, hydra.core.override_parser.overrides_parser, pydantic, tinydb, yaml
+import pandas, sklearn.compose, sklearn.datasets, sklearn.ensemble, sklearn.linear_model
+import sklearn.metrics, sklearn.model_selection, sklearn.pipeline
 
+figure = matplotlib.figure.Figure()  # the first one reads the fonts
+figure.text(0, 0, "x")
+figure.savefig(io.BytesIO(), format="svg")
 gc.freeze()
 gc.enable()
 

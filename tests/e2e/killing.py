@@ -40,6 +40,7 @@ defaults:
   - _self_
 seed: 3
 threads: 1
+baselines: none
 """
 
 MODELS = {
@@ -67,8 +68,10 @@ objective: {name: score, direction: max}
 model: {_target_: patterns.Own, returns: dict, eager: true}
 validation: {repeats: 1}
 tuner: {max_trials: 3}
+data: {split: {test: 0}}
 pipelines:
   hyperband:
+    data: {split: {test: 0.2}}
     tuner: {kind: hyperband, max_epochs: 2, factor: 2}
     validation: {repeats: 2}
   random:
@@ -115,7 +118,7 @@ class Own(keras_tuner.HyperModel):
         return model
 
     def fit(self, hp, model, x, y, validation_data, callbacks=None, **kwargs):
-        size = hp.Choice("batch_size", [32, 64])
+        size = hp.Choice("batch_size", [64, 128])
         history = model.fit(
             x, y, validation_data=validation_data, batch_size=size, callbacks=callbacks, **kwargs
         )

@@ -18,7 +18,10 @@ import history
 
 pytestmark = pytest.mark.e2e
 
-SMALL = ("+experiment=digits", "tuner.max_trials=2", "fit.epochs=2", "validation.repeats=1")
+SMALL = (
+    *("+experiment=digits", "tuner.max_trials=2", "fit.epochs=2", "validation.repeats=1"),
+    *("data.split.test=0", "baselines=none"),
+)
 MAX_EPOCHS = {
     "jax": 2,
     "torch": 3,
@@ -140,7 +143,7 @@ def test_what_jax_compiled_is_found_again_and_changes_nothing(tmp_path: Path) ->
     all compiled, and one that found nothing but the halves of files that a kill leaves. A check
     leaves nothing.
     """
-    small = (*SMALL, "only=[mlp]", "backend=jax", "fresh=true")
+    small = (*SMALL, "only=[mlp]", "tuner.max_trials=1", "backend=jax", "fresh=true")
 
     def found(done: Done, folder: Path) -> list[Any]:
         assert (done.exit_code, "cache" in done.err) == (0, False), done.err

@@ -72,6 +72,7 @@ model: {_target_: slow.Slow}
 fit: {epochs: 2}
 tuner: {max_trials: 6}
 validation: {repeats: 2}
+baselines: none
 """
 DASK = ("executor=dask", "executor.address=scheduler.json")
 

@@ -137,6 +137,7 @@ defaults: [/task: classification, /tuner: random, _self_]
 data: {_target_: mine.rows}
 tuner: {max_trials: 2}
 objective: {name: val_accuracy, direction: max}
+baselines: none
 """
 
 GUIDES = f"""{HEAD}
@@ -176,7 +177,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def ran(folder: Path) -> tuple[Done, dict[str, dict[str, Any]]]:
-    done = run(folder, "+experiment=guides")
+    done = run_inline(folder, "+experiment=guides")
     return done, entries(folder)
 
 

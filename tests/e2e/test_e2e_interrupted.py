@@ -69,6 +69,7 @@ def build(num_classes, units, rate):
 EXPERIMENT = """# @package _global_
 defaults: [/task: classification, /data: iris, _self_]
 fit: {epochs: 3}
+baselines: none
 callbacks: {slow: {_target_: my_code.Slow}}
 model:
   _target_: my_code.build

@@ -38,7 +38,8 @@ defaults: [/task: regression, _self_]
 data: {kind: sklearn, name: diabetes}
 model: {_target_: my_models.build}
 objective: {name: val_loss, direction: min}
-fit: {epochs: 3, batch_size: 128}
+fit: {epochs: 2, batch_size: 256}
+baselines: none
 """
 
 PLAIN = """
@@ -93,7 +94,7 @@ for name, arguments in json.loads(sys.argv[1]).items():
     made = tuner(name, arguments)
     with contextlib.redirect_stdout(io.StringIO()):
         made.search(*data.train.given(), validation_data=data.validation.given(),
-                    epochs=3, batch_size=128, verbose=0)
+                    epochs=2, batch_size=256, verbose=0)
     ended = [made.oracle.trials[trial_id] for trial_id in made.oracle.end_order]
     found[name] = [
         [trial.hyperparameters.values["units"], trial.hyperparameters.values["dropout"],

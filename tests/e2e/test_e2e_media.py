@@ -1,11 +1,13 @@
 """Images by a cnn, windows over a series by an lstm, and batches that are streamed: one run, to
-stored models.
+stored models; and a series by defaults alone.
 """
+
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
-from e2e_samples import Ran, entries, run, run_inline, write
+from e2e_samples import Ran, entries, run_inline, write
 from matplotlib.image import imsave
 
 pytestmark = pytest.mark.e2e
@@ -40,6 +42,7 @@ pipelines:
     data: {path: photos, image_size: [6, 4]}
     model:
       filters: {c1: 4, c2: null}
+      augment: [flip, shift]
       dense: 4
       learning_rate: null
       optimizer:
@@ -54,6 +57,14 @@ pipelines:
   stream:
     data: {_target_: my_batches.batches, rows: 100}
     model: {hidden: {h1: 4}}
+"""
+
+NILE = """
+1120 1160 963 1210 1160 1160 813 1230 1370 1140 995 935 1110 994 1020 960 1180 799 958 1140 1100
+1210 1150 1250 1260 1220 1030 1100 774 840 874 694 940 833 701 916 692 1020 1050 969 831 726 456
+824 702 1120 1100 832 764 821 768 845 864 862 698 845 744 796 1040 759 781 865 845 944 984 897 822
+1010 771 676 649 846 812 742 801 1040 860 874 848 890 744 749 838 1050 918 986 797 923 975 815
+1020 906 901 1170 912 746 919 718 714 740
 """
 
 
@@ -76,7 +87,7 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Ran:
         header="t,other",
         comments="",
     )
-    done = run(folder, "+experiment=media", "hooks.purge=null")
+    done = run_inline(folder, "+experiment=media", "hooks.purge=null")
     return Ran(folder, done, entries(folder))
 
 
@@ -133,3 +144,30 @@ def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> 
     )
     assert done.exit_code == 0, done.err
     assert "identical" in done.out
+
+
+def test_a_series_is_no_worse_than_its_last_value(tmp_path: Path) -> None:
+    """The flow of the Nile at Aswan, 1871 to 1970, by defaults: `series`, beside baselines."""
+    write(tmp_path, nile_csv="\n".join(["flow", *NILE.split()]))
+    done = run_inline(
+        tmp_path,
+        "task=regression",
+        "data=windows",
+        "data.path=nile.csv",
+        "data.target=flow",
+        "data.sequence_length=8",
+        "tuner=random",
+        "tuner.max_trials=1",
+        "fit.epochs=30",
+        "validation.repeats=2",
+    )
+    assert done.exit_code == 0, done.err
+    (entry,) = entries(tmp_path).values()
+    space = ["model.hidden.h1", "model.hidden.h2", "model.dropout", "model.learning_rate"]
+    assert [*entry["best"]["values"]] == space
+    baselines = {name: found["test"] for name, found in entry["baselines"].items()}
+    assert {"last_value", "ridge"} <= {*baselines}
+    assert all(found["mase"] > 0 for found in baselines.values())
+    for found in (entry["test"]["metrics"], entry["ensemble"]["test"]):
+        assert found["rmse"] < 0.95 * baselines["last_value"]["rmse"]
+        assert found["mase"] < baselines["last_value"]["mase"]

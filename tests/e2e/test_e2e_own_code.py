@@ -5,9 +5,10 @@ kept.
 import json
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
-from e2e_samples import Ran, entries, refits, run_both, run_inline, start, trials, write
+from e2e_samples import Ran, entries, history, refits, run_both, run_inline, start, trials, write
 
 pytestmark = pytest.mark.e2e
 
@@ -74,6 +75,7 @@ defaults: [/task: classification, /data: iris, /tuner: random, _self_]
 fit: {epochs: 1}
 tuner: {max_trials: 4}
 data: {split: {test: 0}}
+baselines: none
 """
 
 FAILING = f"""{HEAD}
@@ -260,3 +262,84 @@ def test_without_the_purge_the_trial_data_stays_with_the_best_checkpoint(
     model.optimizer = None
     model.load_weights(checkpoint)
     assert any(not np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
+
+
+# --- inputs and metrics of one's own
+
+INPUTS = """
+import keras
+import numpy as np
+import tensorflow as tf
+
+
+def rows(n=60):
+    drawn = np.random.default_rng(0)
+    image, note = drawn.normal(size=(n, 4, 4, 1)), drawn.normal(size=(n, 3))
+    word = np.array(["up", "down"])[(note[:, 0] > 0).astype(int)]
+    x = {"image": image, "note": note, "age": note[:, 1], "word": word}
+    return x, (image.mean((1, 2, 3)) > 0).astype(int)
+
+
+def batches():
+    made = tf.data.Dataset.from_tensor_slices(rows()).batch(16)
+    held = made.take(2).map(lambda x, y: ({**x, "note": x["note"] + 1}, y))
+    return {"train": made, "validation": held}
+
+
+def model(input_shape, num_classes, units):
+    kinds = {"word": "string"}
+    given = {n: keras.Input(s, name=n, dtype=kinds.get(n)) for n, s in input_shape.items()}
+    lookup = keras.layers.StringLookup(vocabulary=["up", "down"], output_mode="one_hot")
+    image = keras.layers.Flatten()(given["image"])
+    flows = [image, given["note"], given["age"], lookup(given["word"])]
+    flow = keras.layers.Dense(units)(keras.layers.Concatenate()(flows))
+    made = keras.Model(given, keras.layers.Dense(num_classes, activation="softmax")(flow))
+    loss = "sparse_categorical_crossentropy"
+    gap = keras.metrics.SparseCategoricalCrossentropy(name="gap")
+    made.compile("adam", loss, metrics=["accuracy", gap], run_eagerly=True)
+    return made
+"""
+
+NAMED = """# @package _global_
+defaults: [/task: classification, /tuner: random, _self_]
+task: {rank_by: gap, direction: min}
+fit: {epochs: 1}
+tuner: {max_trials: 1}
+model: {_target_: my_inputs.model, units: {hp: Int, min_value: 4, max_value: 8}}
+pipelines:
+  arrays: {data: {_target_: my_inputs.rows, split: {test: 0.2}}, validation: {repeats: 2}}
+  batches: {data: {_target_: my_inputs.batches}}
+"""
+
+
+def test_several_inputs_and_metrics_of_ones_own_go_all_the_way(tmp_path: Path) -> None:
+    """From a function and from tf.data to a table, `best`, a prediction and a reproduction."""
+    import numpy as np
+
+    write(tmp_path, my_inputs_py=INPUTS, conf__experiment__named_yaml=NAMED)
+    unstated = run_inline(tmp_path, "+experiment=named", "task.direction=null")
+    assert (unstated.exit_code, "state whether gap" in unstated.err) == (2, True)
+    unknown = run_inline(tmp_path, "+experiment=named", "task.rank_by=gp")
+    assert (unknown.exit_code, "did you mean 'gap'" in unknown.err) == (2, True), unknown.err
+    done = run_inline(tmp_path, "+experiment=named")
+    assert done.exit_code == 0, done.err
+    assert "best first by gap" in done.out
+    found = entries(tmp_path)
+    assert found["arrays"]["data"]["inputs"]["image"] == [4, 4, 1]
+    for entry in found.values():
+        assert entry["validation"]["own_metrics"] == {"gap": "min"}
+        assert entry["validation"]["metrics"]["gap"] > 0
+    assert found["arrays"]["test"]["metrics"]["gap"] > 0
+    best = history(tmp_path, "best", "--metric", "gap")
+    assert best["validation"]["metrics"]["gap"] == min(
+        entry["validation"]["metrics"]["gap"] for entry in found.values()
+    )
+    x: Any = {"image": np.ones((5, 4, 4, 1)), "note": np.ones((5, 3)), "age": np.ones(5)}
+    np.savez(tmp_path / "new.npz", **x, word=np.array(["up"] * 5))
+    named = found["batches"]["id"]
+    predicted = run_inline(tmp_path, f"predict={named}", "input=new.npz", "output=out.csv")
+    assert predicted.exit_code == 0, predicted.err
+    assert len((tmp_path / "out.csv").read_text().splitlines()) == 6
+    for entry in found.values():
+        again = run_inline(tmp_path, f"reproduce={entry['id']}", "trust=true")
+        assert (again.exit_code, f"{entry['id']}: identical" in again.out) == (0, True), again.err

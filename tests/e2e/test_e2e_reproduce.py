@@ -54,6 +54,7 @@ defaults: [/task: classification, /tuner: random, _self_]
 tuner: {max_trials: 3}
 fit: {epochs: 2}
 validation: {repeats: 2}
+baselines: none
 pipelines:
   own:
     data: {_target_: my_code.rows, split: {test: 0.2}}
@@ -123,7 +124,7 @@ def test_entries_reproduce_bit_for_bit_without_their_yaml_and_in_another_root(
         assert done.exit_code == 0, done.err
     both = run_both(
         start(folder, f"reproduce={own[:8]}", "trust=true"),
-        start(other, f"reproduce={shipped}", "reproduce_search=true"),
+        start_inline(other, f"reproduce={shipped}", "reproduce_search=true"),
     )
     for done, id in zip(both, (own, shipped), strict=True):
         assert (done.exit_code, f"{id}: identical" in done.out) == (0, True), done
@@ -162,7 +163,7 @@ def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
     write(changed, my_helpers_py="activation = 'tanh'", base_txt="now")
     verdict, done = run_both(
         start_inline(changed, f"reproduce={own}", "trust=true"),
-        start(changed, "+experiment=pair", "only=[own]", "reuse=true"),
+        start_inline(changed, "+experiment=pair", "only=[own]", "reuse=true"),
     )
     assert done.exit_code == 0, done.err
     assert f"own: not reused; from {own}, the nearest, differs:" in done.err

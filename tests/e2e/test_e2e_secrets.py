@@ -41,6 +41,7 @@ EXPERIMENT = """# @package _global_
 defaults: [/task: classification, /data: iris, /tuner: random, _self_]
 fit: {epochs: 2}
 tuner: {max_trials: 2}
+baselines: none
 model:
   _target_: my_code.build
   units: {hp: Choice, values: [4, 8]}

@@ -25,7 +25,8 @@ class Fault(keras.callbacks.Callback):
     def on_train_end(self, logs=None):
         if self.seed == 2 and Path("kills").exists():
             Path("kills").unlink()
-            parent = multiprocessing.parent_process()
+            job = multiprocessing.current_process().name.startswith("Loky")
+            parent = None if job else multiprocessing.parent_process()
             os.kill(parent.pid if parent else os.getpid(), signal.SIGKILL)
         if self.seed == 3 and Path("fails").exists():
             raise RuntimeError("not today")
@@ -47,6 +48,7 @@ defaults: [/task: classification, /data: iris, /tuner: random, _self_]
 model: {_target_: my_code.build}
 fit: {epochs: 1}
 tuner: {max_trials: 1}
+baselines: none
 validation: {repeats: 1, callbacks: {fault: {_target_: my_code.Fault, seed: "${seed}"}}}
 hooks: {note: {_target_: my_code.note}}
 """
@@ -55,6 +57,10 @@ hooks: {note: {_target_: my_code.note}}
 HERE = ["-m", "+experiment=mine", "seed=1,2,3"]
 JOBLIB = ["hydra/launcher=joblib", "hydra.launcher.n_jobs=2"]
 SUBMITIT = ["hydra/launcher=submitit_local"]
+LOSES = [  # a launcher, the seeds, and where the trials are: in workers of each job, or in the job
+    pytest.param([*JOBLIB, "executor=inline"], 3, id="joblib"),
+    pytest.param(SUBMITIT, 2, id="submitit"),
+]
 
 
 def rows(done: Done) -> list[list[str]]:
@@ -107,15 +113,16 @@ def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(tmp_path
     assert len(list(tmp_path.glob("results/sweeps/*"))) == 2
 
 
-@pytest.mark.parametrize("launcher", [JOBLIB, SUBMITIT], ids=["joblib", "submitit"])
+@pytest.mark.parametrize(("launcher", "seeds"), LOSES)
 def test_a_sweep_of_a_launcher_that_loses_a_job_ends_in_a_table_and_goes_on(
-    tmp_path: Path, launcher: list[str]
+    tmp_path: Path, launcher: list[str], seeds: int
 ) -> None:
     """Of all jobs, whatever became of them; what was read from the environment is in no file. The
     seeds are one configuration.
     """
     write(tmp_path, my_code_py=CODE, conf__experiment__mine_yaml=EXPERIMENT)
-    command = [*HERE, *launcher, "+validation.callbacks.fault.word=${oc.env:SECRET}"]
+    command = [*HERE[:2], f"seed={','.join('123'[:seeds])}", *launcher]
+    command += ["+validation.callbacks.fault.word=${oc.env:SECRET}"]
     (tmp_path / "kills").touch()
     done = run(tmp_path, *command, SECRET="a-word-of-mine")
     assert done.exit_code == 1
@@ -128,14 +135,14 @@ def test_a_sweep_of_a_launcher_that_loses_a_job_ends_in_a_table_and_goes_on(
     done = run(tmp_path, *command, SECRET="a-word-of-mine")
     assert done.exit_code == 0, done.err
     stored = history(tmp_path, "list")
-    assert sorted(entry["seed"] for entry in stored) == [1, 2, 3]
+    assert sorted(entry["seed"] for entry in stored) == [1, 2, 3][:seeds]
     assert before <= {entry["id"] for entry in stored}
     sweep = came_to(tmp_path)
     assert {entry["sweep"] for entry in stored} == {sweep["sweep"]}
     [configuration] = sweep["configurations"]
     scores = [entry["validation"]["metrics"]["accuracy"] for entry in stored]
-    assert configuration["validation"]["mean"] == pytest.approx(sum(scores) / 3)
-    assert (configuration["seeds"], configuration["given"]) == (3, {})
+    assert configuration["validation"]["mean"] == pytest.approx(sum(scores) / seeds)
+    assert (configuration["seeds"], configuration["given"]) == (seeds, {})
     assert "best by accuracy: main, " in done.out
     files = [path for path in tmp_path.glob("results/**/*") if path.is_file()]
     assert not [path for path in files if b"a-word-of-mine" in path.read_bytes()]
@@ -166,7 +173,7 @@ def test_with_json_stdout_holds_the_result_and_nothing_else(tmp_path: Path) -> N
     assert done.exit_code == 0, done.err
     assert json.loads(done.out) == came_to(tmp_path)
     assert "jobs of the sweep" in done.err
-    done = run(tmp_path, "+experiment=mine", "executor=inline", "--json")
+    done = run_inline(tmp_path, "+experiment=mine", "--json")
     assert done.exit_code == 0, done.err
     [path] = tmp_path.glob("results/runs/*/result.json")
     assert json.loads(done.out) == json.loads(path.read_bytes())

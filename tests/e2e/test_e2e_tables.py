@@ -17,13 +17,13 @@ import keras
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import REPOSITORY, finish, history, run, run_both, run_inline, start, write
+from e2e_samples import REPOSITORY, finish, history, run_inline, start, start_inline, write
 from sklearn.datasets import load_iris
 
 pytestmark = pytest.mark.e2e
 
 CITIES = {"Bern": 1.0, "Basel": 1.2, "Genève": 1.5, "Zürich": 1.8}
-SMALL = ("tuner.max_trials=2", "fit.epochs=2")
+SMALL = ("tuner.max_trials=2", "fit.epochs=2", "baselines=none")
 
 
 def example(beginning: str) -> str:
@@ -234,11 +234,13 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
             "model: {_target_: my_project.Wide}\n", f"{function}{OWN}"
         ),
     )
-    one, other = (start(folder, f"+experiment={name}", *SMALL) for name in ("houses", "flowers"))
-    done = *run_both(one, other), run_inline(folder, "+experiment=functions", *SMALL)
+    real = start(folder, "+experiment=houses", *SMALL, "validation.repeats=2")
+    others = [start_inline(folder, f"+experiment={n}", *SMALL) for n in ("flowers", "functions")]
+    done = [finish(real), *map(finish, others)]
     assert [process.exit_code for process in done] == [0, 0, 0], done
     found = history(folder, "list")
     names = [e["experiment"] if e["pipeline"] == "main" else e["pipeline"] for e in found]
+    assert sorted(names) == ["flowers", "function", "houses", "own"]
     return Made(folder, dict(zip(names, found, strict=True)), done[0].out)
 
 
@@ -285,7 +287,7 @@ def test_a_table_gives_a_model_that_takes_raw_rows(made: Made, predicted: dict[s
     model = keras.models.load_model(made.folder / "results" / entry["artefacts"]["model"]["path"])
     expected = model.predict(x, verbose=0)[:, 0]
     assert len({*expected.tolist()}) == 4
-    done = run(made.folder, f"predict={entry['id']}", "input=new.csv", "output=new.out.csv")
+    done = run_inline(made.folder, f"predict={entry['id']}", "input=new.csv", "output=new.out.csv")
     assert done.exit_code == 0, done
     header, *written = (made.folder / "new.out.csv").read_text().splitlines()
     assert header == "prediction"
@@ -295,13 +297,13 @@ def test_a_table_gives_a_model_that_takes_raw_rows(made: Made, predicted: dict[s
 def test_the_stored_model_is_the_mean_of_the_refits(made: Made) -> None:
     """Its metrics stand beside those of the single refits, and are not mixed up with them."""
     entry = made.entries["houses"]
-    assert (entry["validation"]["repeats"], entry["validation"]["kept"]) == (4, None)
+    assert (entry["validation"]["repeats"], entry["validation"]["kept"]) == (2, None)
     assert {part: {*found} for part, found in entry["ensemble"].items()} == {
         part: {*entry[part]["metrics"]} for part in ("validation", "test")
     }
     model = keras.models.load_model(made.folder / "results" / entry["artefacts"]["model"]["path"])
-    assert [f"refit_{n}" in {layer.name for layer in model.layers} for n in range(1, 6)] == [
-        *[True] * 4,
+    assert [f"refit_{n}" in {layer.name for layer in model.layers} for n in range(1, 4)] == [
+        *[True] * 2,
         False,
     ]
     single, joined = entry["validation"]["metrics"]["rmse"], entry["ensemble"]["validation"]["rmse"]
@@ -309,7 +311,7 @@ def test_the_stored_model_is_the_mean_of_the_refits(made: Made) -> None:
     (row,) = [line for line in page.splitlines() if line.lstrip().startswith("rmse ")][:1]
     assert f"{single:.4f} ± " in row
     assert f" {joined:.4f} " in row
-    assert re.search(r"^  mean of 4 refits ", made.out, re.MULTILINE)
+    assert re.search(r"^  mean of 2 refits ", made.out, re.MULTILINE)
     compared = history(made.folder, "compare", entry["id"], made.entries["flowers"]["id"])
     assert compared["ensemble"] == {"a": entry["ensemble"], "b": {}}
 
@@ -330,11 +332,12 @@ def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     name = made.entries["houses"]["id"]
     done = run_inline(made.folder, f"reproduce={name}")
     assert (done.exit_code, f"{name}: identical" in done.out) == (0, True), done
-    assert "every epoch and metric of 4 refits and of their mean" in done.out
+    assert "every epoch and metric of 2 refits and of their mean" in done.out
     table = (made.folder / "houses.csv").read_text(encoding="utf-8")
     changed = table.replace("h0,2020-01-01,", "h0,2020-01-01,New")
     (made.folder / "changed.csv").write_text(changed, encoding="utf-8")
-    done = run_inline(made.folder, f"reproduce={name}", "data.path=changed.csv")
+    other = "data.path=changed.csv", "validation.repeats=1"
+    done = run_inline(made.folder, f"reproduce={name}", *other)
     assert "first difference: repeat 1, epoch 1" in done.out
     assert "data.content" in done.out
 
@@ -353,7 +356,7 @@ def test_a_result_stands_beside_baselines(tmp_path: Path) -> None:
         *("data.split.test=0.2", "model=linear", "tuner=random", "tuner.max_trials=1"),
         *("fit.epochs=2", "validation.repeats=2"),
     ]
-    done = run(tmp_path, *given)
+    done = run_inline(tmp_path, *given)
     assert done.exit_code == 0, done
     (entry,) = history(tmp_path, "list")
     found = entry["baselines"]
@@ -367,9 +370,9 @@ def test_a_result_stands_beside_baselines(tmp_path: Path) -> None:
     assert f"\n{said}" in done.out
     (row,) = [line for line in done.out.splitlines() if line.startswith("  baseline hgb ")]
     assert f" {rmse['hgb']:.4f} " in row
-    reused = run(tmp_path, *given, "baselines=none", "reuse=true")
+    reused = run_inline(tmp_path, *given, "baselines=none", "reuse=true")
     assert (reused.exit_code, entry["id"] in reused.out) == (0, True), reused
-    without = run(tmp_path, *given, "baselines=none")
+    without = run_inline(tmp_path, *given, "baselines=none")
     assert (without.exit_code, "baseline" in without.out + without.err) == (0, False), without
     *_, last = history(tmp_path, "list")
     assert (last["fingerprint"], "baselines" in last) == (entry["fingerprint"], False)
@@ -410,16 +413,16 @@ def test_a_file_as_people_write_it_is_read_as_it_is_meant(tmp_path: Path) -> Non
         csv.writer(file).writerows(rows)
     choices = "task=regression", "data=table", "model=linear", "tuner=random", "tuner.max_trials=1"
     keys = "data.path=cars.csv", "data.target=price", "fit.epochs=1", "validation.epochs=1"
-    names = 'data.columns={"first name": ignore}'
-    done = run(tmp_path, *choices, *keys, "mode=check")
+    names = 'data.columns={"first name": ignore}', "baselines=none"
+    done = run_inline(tmp_path, *choices, *keys, "mode=check")
     assert done.exit_code == 2
     assert re.search(r"column 'km': '\d+,\d+' may be \d+ or \d+.\d+: say data.thousands", done.err)
     read = "read 2 numbers (use in l, km with thousands ','), 1 date (sold); "
     read += "target price in $ with thousands ','; ignored first name"
-    told = *choices, *keys, names, "data.thousands=','"
-    done = run(tmp_path, *told, "mode=check")
+    told = *choices, *keys, *names, "data.thousands=','"
+    done = run_inline(tmp_path, *told, "mode=check")
     assert (done.exit_code, f"main: {read}" in " ".join(done.out.split())) == (0, True), done
-    done = run(tmp_path, *told)
+    done = run_inline(tmp_path, *told)
     assert (done.exit_code, f"main: {read}" in done.err) == (0, True), done
     (entry,) = history(tmp_path, "list")
     data = entry["data"]
@@ -428,7 +431,7 @@ def test_a_file_as_people_write_it_is_read_as_it_is_meant(tmp_path: Path) -> Non
         {"sold": "date", "use": "number", "km": "number"},
     )
     (tmp_path / "new.csv").write_text('km,use,sold\n"7,209",5.5 l,2024-03-01\n', encoding="utf-8")
-    done = run(tmp_path, f"predict={entry['id']}", "input=new.csv", "output=out.csv")
+    done = run_inline(tmp_path, f"predict={entry['id']}", "input=new.csv", "output=out.csv")
     assert done.exit_code == 0, done
     first = np.datetime64(data["since"]["sold"])
     days = (np.datetime64("2024-03-01") - first) / np.timedelta64(1, "D")

@@ -274,7 +274,7 @@ def test_root_overrides_through_hydra_reach_those_that_have_the_key() -> None:
         "pipelines.mlp.fit.batch_size=4",
     ).pipelines
     assert made["mlp"].tuner == RandomTuner(max_trials=5, executions_per_trial=2)
-    assert made["cnn"].tuner == HyperbandTuner(max_epochs=9, executions_per_trial=2)
+    assert made["cnn"].tuner == HyperbandTuner(max_epochs=6, executions_per_trial=2)
     assert [(name, p.fit.batch_size) for name, p in made.items()] == [("mlp", 4), ("cnn", 8)]
     assert list(from_hydra("experiment=digits", "~pipelines.cnn").pipelines) == ["mlp"]
 

@@ -15,6 +15,7 @@ import pytest
 from numpy.typing import NDArray
 from runner_samples import data, read
 
+from runner import models
 from runner.config.schema import PARTS, Data, Split
 from runner.data import dataset
 from runner.data.dataset import Dataset, Part
@@ -435,6 +436,18 @@ def nothing(): pass
 def halves(): return given(make(9)[0])
 def unpaired(): return given(None)
 def unlike(): return given((np.ones((9, 5)), np.arange(9) % 3))
+def named(n=30, **others):
+    words = np.array(["up", "down"])[np.arange(n) % 2]
+    a = np.arange(6 * n).reshape(n, 3, 2)
+    return {"b": np.arange(n), "a": a, "word": words, **others}, np.arange(n) % 3
+def named_parts(): return {"train": named(), "validation": named(9, a=np.full((9, 3, 2), -1))}
+def unlike_inputs(): return {"train": named(), "validation": named(9, a=np.ones((9, 3)))}
+def uneven(): return named(b=np.arange(29))
+def infinite(): return named(b=np.full(30, np.inf))
+def no_inputs(): return {}, np.arange(30) % 3
+def unnamed(): return [np.ones((30, 2)), np.ones((30, 3))], np.arange(30) % 3
+def both_targets(): return make(30)[0], (np.arange(30), np.ones((30, 2)))
+def named_targets(): return make(30)[0], {"a": np.arange(30)}
 def fails(): raise RuntimeError("mine")
 """
 
@@ -487,12 +500,48 @@ def test_a_function_may_return_the_parts_itself() -> None:
         ("halves", "users_own_rows.halves"),
         ("unpaired", "users_own_rows.unpaired"),
         ("unlike", "different shapes: .*5"),
+        ("unlike_inputs", r"different shapes: .*\(3, 2\).*'validation': {'a': \(3,\)"),
+        ("uneven", "the inputs have different numbers of rows: .*'b': 29"),
+        ("infinite", r"30 of the features of users_own_rows.infinite\['b'\] are NaN or infinite"),
+        ("no_inputs", "0 rows of features"),
+        ("unnamed", 'returned 2 inputs; several inputs are given by name: {"a":'),
+        ("both_targets", "one target a row is needed: no several ones"),
+        ("named_targets", "one target a row is needed: no several ones"),
     ],
 )
 def test_a_wrong_return_is_an_error_of_the_data(name: str, words: str) -> None:
     """That says what is wanted, and of whom."""
     with pytest.raises(DataError, match=words):
         returned(name)
+
+
+@pytest.mark.usefixtures("module")
+def test_a_function_may_return_several_inputs_by_name() -> None:
+    """Arrays of any shape each, and words; whole rows of all of them are split."""
+    made, given = returned("named"), returned("named_parts")
+    assert made.facts.input_shape == {"a": (3, 2), "b": (1,), "word": (1,)}
+    assert made.facts.categories == {"word": ["down", "up"]}
+    assert [part.shape for part in made.parts.values()] == [(18, 3), (6, 3), (6, 3)]
+    for x, y in ((part.x, part.y) for part in made.parts.values()):
+        assert isinstance(x, dict)
+        assert x["a"].dtype == x["b"].dtype == "float32"
+        assert (x["a"][:, 0, 0] == 6 * x["b"]).all()
+        assert x["word"].tolist() == [("up", "down")[int(b) % 2] for b in x["b"]]
+        assert y.tolist() == (x["b"] % 3).tolist()
+    assert made.describe("")["inputs"] == {"a": [3, 2], "b": [1], "word": [1]}
+    assert [len(part) for part in given.parts.values()] == [30, 9]
+    assert len({made.fingerprint, given.fingerprint, returned("named").fingerprint}) == 2
+
+
+@pytest.mark.usefixtures("module")
+@pytest.mark.parametrize("model", ["tabular", "linear", "mlp", "cnn", "lstm"])
+def test_the_shipped_models_refuse_several_inputs(model: str) -> None:
+    """In a line that says which they are."""
+    target = getattr(models, model)
+    sizes = {"mlp": {"hidden": [4]}, "cnn": {"filters": [4]}, "lstm": {"units": [4]}}
+    with pytest.raises(ConfigError, match=r"one array|columns|images|steps") as caught:
+        target(facts=returned("named").facts, **sizes.get(model, {}))
+    assert "word" in str(caught.value)
 
 
 @pytest.mark.usefixtures("module")

@@ -160,6 +160,24 @@ def test_an_npz_holds_rows_in_their_shape(write: Write) -> None:
         assert (found.dtype, found.tolist()) == (np.dtype("float32"), x.tolist())
 
 
+def test_an_npz_holds_several_inputs_by_name(write: Write) -> None:
+    """Those of the model, in their shapes; nothing else will do."""
+    shapes = {"a": [2, 2], "b": [1], "word": [1]}
+    stored = StoredData.model_validate({"shapes": {"train": [9, 3]}, "inputs": shapes})
+    arrays = {"a": np.ones((3, 2, 2)), "b": np.arange(3), "word": np.array(["x", "y", "z"])}
+    found: Any = read_new(write({**arrays, "y": np.arange(3)}, "rows.npz"), stored)[0]
+    assert {name: each.tolist() for name, each in found.items()} == {
+        name: each.tolist() for name, each in arrays.items()
+    }
+    for wrong, words in (
+        (write({"a": arrays["a"], "b": arrays["b"]}, "rows.npz"), "unknown array 'word'"),
+        (write({**arrays, "a": np.ones((3, 4))}, "wide.npz"), r"have the shapes .*'a': \[4\]"),
+        (write(CSV), "give an .npz file with the arrays a, b, word"),
+    ):
+        with pytest.raises(DataError, match=words):
+            read_new(wrong, stored)
+
+
 # --- files of other content
 
 

@@ -11,7 +11,9 @@ import pytest
 from runner_samples import pipeline
 from training_samples import bench
 
-from runner.errors import ConfigError
+from runner.errors import ConfigError, ModelError
+from runner.search.oracles import populate
+from runner.training import build
 from runner.training.preflight import preflight
 from runner.training.refit import _objective
 
@@ -188,6 +190,12 @@ def checked(target: str, **own: Any) -> object:
         ("two_heads", {}, "2 outputs"),
         ("with_lambda", {}, "lambda"),
         ("with_own_metric", {}, "Nowhere"),
+        (
+            "with_entropy",
+            {"task": {"kind": "classification", "rank_by": "entrpy", "direction": "min"}},
+            "task.rank_by: unknown metric 'entrpy'; did you mean 'entropy'?",
+        ),
+        ("LatelyWide", {}, "must have 3 outputs a row"),
         ("with_own_loss", {}, "nowhere"),
         ("with_layer", {}, "missing 1 required positional argument: 'factor'"),
         ("subclassed", {}, "get_config"),
@@ -209,6 +217,94 @@ def test_what_no_trial_could_mend_is_refused_with_its_reason(
         checked(target, **own)
     assert words in str(caught.value)
     assert len(str(caught.value)) < 1500
+
+
+class LatelyWide(Loop):
+    """Has its outputs once `fit` has prepared it, and predicts nothing before."""
+
+    def build(self, hp: Any) -> keras.Model:
+        return Unready()
+
+    def fit(self, hp: Any, model: Any, x: Any, *args: Any, **kwargs: Any) -> object:
+        model.ready.assign(1)
+        return 0.5
+
+
+@keras.saving.register_keras_serializable("preflight")
+class Unready(keras.Model):  # type: ignore[misc]  # keras has no types
+    """A model that must be prepared."""
+
+    def __init__(self, **others: Any) -> None:
+        super().__init__(**others)
+        self.dense = keras.layers.Dense(2, activation="softmax")
+        self.ready = self.add_weight(shape=(), initializer="zeros", trainable=False)
+
+    def predict(self, *args: Any, **kwargs: Any) -> Any:
+        if not float(self.ready.value):
+            raise RuntimeError("not prepared")
+        return super().predict(*args, **kwargs)
+
+    def call(self, x: Any) -> Any:
+        return self.dense(x)
+
+
+def test_a_metric_of_the_models_own_may_be_ranked_by() -> None:
+    """Where the model reports it."""
+    assert checked("with_entropy", task=BY_ENTROPY)
+
+
+BY_ENTROPY = {"kind": "classification", "rank_by": "entropy", "direction": "min"}
+
+
+def wide_by_choice(hp: Any) -> keras.Model:
+    """A model function whose default alone suits the task."""
+    return softmax(hp.Choice("outputs", [3, 4]))
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"_target_": f"{__name__}.wide_by_choice"}, "with outputs=4: .* 3 outputs a row"),
+        (
+            {
+                "_target_": f"{__name__}.softmax",
+                "units": {"hp": "Int", "min_value": 3, "max_value": 5},
+            },
+            "with model.units=5: .* 3 outputs a row",
+        ),
+    ],
+)
+def test_outputs_that_depend_on_a_hyperparameter_are_looked_at(
+    model: dict[str, Any], words: str
+) -> None:
+    """Before the search; and a trial that has others than the task needs has failed."""
+    settings = pipeline(model=model)
+    assert preflight(bench(settings))
+    with pytest.raises(ConfigError, match=words):
+        populate(bench(settings))
+    hp = keras_tuner.HyperParameters()
+    hp.values = {"model.units": 4, "outputs": 4}
+    with pytest.raises(ModelError, match="3 outputs a row"):
+        bench(settings).build(hp, seed=1)
+
+
+def half() -> keras.Model:
+    """A model function that sets a dtype policy itself."""
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    return softmax(3)
+
+
+def test_a_dtype_policy_that_is_set_where_the_model_is_built_is_that_models_alone(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It is trained and stored with it; a model of a module that was imported before is not."""
+    settings = pipeline(model={"_target_": f"{__name__}.half"})
+    assert preflight(bench(settings))
+    model = bench(settings).build(keras_tuner.HyperParameters(), seed=1)
+    assert {layer.dtype_policy.name for layer in model.layers} == {"mixed_bfloat16"}
+    monkeypatch.setattr(build, "_policies", {})
+    other = pipeline(model={"_target_": f"{__name__}.softmax", "units": 3})
+    assert build.new_hypermodel(other, bench(settings).dataset)[1] == "float32"
 
 
 def test_a_regression_has_one_output_a_row() -> None:

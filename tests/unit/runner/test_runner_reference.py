@@ -35,7 +35,9 @@ def test_every_key_says_what_it_means() -> None:
     assert [line for line in rows if line.endswith("|  |") or not line.endswith(" |")] == []
 
 
-@pytest.mark.parametrize("model", [models.linear, models.mlp, models.cnn, models.lstm])
+@pytest.mark.parametrize(
+    "model", [models.series, models.linear, models.mlp, models.cnn, models.lstm]
+)
 def test_every_argument_of_a_shipped_model_is_in_the_reference(model: Callable[..., Any]) -> None:
     """With its default in the signature, and with its meaning in the docstring."""
     _, _, told = reference().partition(f"## runner.models.{model.__name__}\n")

@@ -62,7 +62,7 @@ def line(start: str = "0", rate: float = 0.25) -> keras.Model:
     drawn = "glorot_uniform" if start == "random" else keras.initializers.Constant(float(start))
     dense = keras.layers.Dense(1, use_bias=False, kernel_initializer=drawn)
     model = keras.Sequential([keras.Input((1,)), dense])
-    model.compile(keras.optimizers.SGD(rate), loss="mse")
+    model.compile(keras.optimizers.SGD(rate), loss="mse", run_eagerly=True)
     return model
 
 

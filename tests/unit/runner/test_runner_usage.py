@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -66,10 +67,16 @@ def test_a_users_choice_shadows_the_shipped_one(own: Path) -> None:
 
 CHECK = "-m runner +experiment=digits only=[mlp] mode=check"
 LIST = "-m history list --json"
+STREAMS = ["| true", "2>&1 | true", ">&-", "2>&-", "<&- >&- 2>&-"]
 
 
-@pytest.mark.parametrize("command", ["-m runner --help", CHECK, "-m runner --cfg job", LIST])
-@pytest.mark.parametrize("streams", ["| true", "2>&1 | true", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    ("command", "streams"),
+    [
+        *product(["-m runner --help", "-m runner --cfg job", LIST], STREAMS),
+        *product([CHECK], ["2>&1 | true", "2>&-", "<&- >&- 2>&-"]),  # which starts workers
+    ],
+)
 def test_what_nobody_reads_ends_no_command(tmp_path: Path, command: str, streams: str) -> None:
     """Cut off by `head`, say, or closed: all ends as if it had been read, without a trace."""
     (tmp_path / "results").mkdir()
