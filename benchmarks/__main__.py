@@ -1,6 +1,7 @@
 """Measure what things cost, and print the table that README carries.
 
     python -m benchmarks [ROW...] [--rounds 3] [--trials 20] [--write] [--profile]
+    python -m benchmarks bounds [--trials 30] [--write]    disk and memory
     python -m benchmarks tables [FOLDER]    how good the models are: benchmarks/tables.py
 
 All rows take about ten minutes; nothing else should run meanwhile. Ratios are of one round each,
@@ -15,7 +16,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks import commands, searches, tables
+from benchmarks import bounds, commands, searches, tables
 from benchmarks.table import HEAD, REPOSITORY, Figure, side
 
 ROWS = (*searches.COMPARED, "outside", "books", "digits", "answers")
@@ -49,18 +50,21 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--trials", type=int, default=20, help="of each search")
+    parser.add_argument("--trials", type=int, help="of each search; 20, of bounds 30")
     parser.add_argument("--write", action="store_true", help="put the table into README")
     parser.add_argument("--profile", action="store_true", help="where a trial's time goes, inline")
     options = parser.parse_args()
     rows = options.rows or [*ROWS]
+    if rows == ["bounds"]:
+        bounds.measure(machine(), options.trials or 30, options.write)
+        return 0
     if unknown := {*rows} - {*ROWS}:
         parser.error(f"no such row: {', '.join(sorted(unknown))}; known: {', '.join(ROWS)}")
-    figures, about = list[Figure](), machine()
+    figures, about, trials = list[Figure](), machine(), options.trials or 20
     if together := [row for row in searches.COMPARED if row in rows]:
-        figures += searches.compared(together, options.rounds, options.trials)
+        figures += searches.compared(together, options.rounds, trials)
     if "outside" in rows:
-        figures += searches.outside(options.rounds, options.trials)
+        figures += searches.outside(options.rounds, trials)
     if "books" in rows:
         figures += searches.books()
     if "digits" in rows:

@@ -268,12 +268,12 @@ and with Dask's share the shortest trial with which {MACHINES} machines, one tri
 | a trial's result and state | {filesize.decimal(size["trial"])} | {whole["trial"]} | until the purge |
 | `oracle.json`, once, for each trial | {filesize.decimal(size["oracle"])} | {whole["oracle"]} | in the entry |
 | a checkpoint (`mlp` on `digits`) | {filesize.decimal(size["checkpoint"])} | {whole["checkpoint"]} | \
-Hyperband: all; others: the best, and of those that run |
+the best, and of those that run; Hyperband: those that it may go on from, too |
 | an entry's files (3 trials) | {filesize.decimal(size["entry"])} | - | for good |
 | its document in the database | {filesize.decimal(size["document"])} | - | for good |
 
-- **Checkpoints of Hyperband** fill the disk first: {TRIALS:,} of a model of 100 MB are 1 TB. To change: delete those that no
-  later round can ask for; by simulation, fewer than twenty are needed at a time.
+- **Checkpoints**: of a model of 100 MB, Hyperband has 18 on disk at a time with 8 trials at once, 1.8 GB, however many trials
+  there are.
 - **Files**: {TRIALS:,} folders of three files each. A shared folder that takes 10 ms for a synced write takes 30 ms for a trial,
   in the worker, and 10 ms in the parent, which is then its limit: {MACHINES} machines stay busy with trials of a second.
   To change: one file of results for each worker, appended to, in place of one for each trial.

@@ -18,6 +18,15 @@ def build(hp: Any, facts: Any) -> Any:
     )
 
 
+def large(hp: Any, facts: Any) -> Any:
+    """Return an MLP of 0.3 to 1.1 million parameters."""
+    return models.mlp(
+        facts=facts,
+        hidden={"h1": hp.Int("h1", 512, 1024, step=128), "h2": hp.Int("h2", 512, 1024, step=128)},
+        learning_rate=hp.Float("learning_rate", 1e-4, 1e-2, sampling="log"),
+    )
+
+
 class Timed(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_tuner has no types
     """The small MLP; its history tells how long building and fitting took."""
 

@@ -15,6 +15,8 @@ import functools
 import io
 import json
 import logging
+import mmap
+import os
 import pstats
 import statistics
 import sys
@@ -33,6 +35,10 @@ from runner.training import environment
 from runner.training.seeds import derive_seed
 
 FIT: dict[str, Any] = {"epochs": 10, "batch_size": 32}
+TUNERS: dict[str, Callable[[int], schema.Tuner]] = {
+    "random": lambda trials: schema.RandomTuner(max_trials=trials),
+    "hyperband": lambda _: schema.HyperbandTuner(max_epochs=10),  # 30 trials
+}
 Work = Callable[[], object]
 
 
@@ -66,7 +72,8 @@ def searcher(given: argparse.Namespace, model: str = "build") -> Iterator[Callab
         space = workers.submit(tasks.preflight, pipeline, data).result().space
 
         def go(told: Callable[[Any], None], name: str, trials: int) -> None:
-            of = pipeline.model_copy(update={"tuner": schema.RandomTuner(max_trials=trials)})
+            tuner = TUNERS[given.tuner if name == "second" else "random"](trials)
+            of = pipeline.model_copy(update={"tuner": tuner})
             place = Place(given.folder / "search" / name, name, given.folder)
             search(run, of, place, {"pipeline": name}, told, workers, data, space)
 
@@ -110,6 +117,70 @@ def books(given: argparse.Namespace) -> Iterator[Work]:
 
 
 @contextlib.contextmanager
+def disk(given: argparse.Namespace) -> Iterator[Work]:
+    """Give what finds the bytes that the trials of a search take at most."""
+    FIT["epochs"] = 1
+
+    def work() -> float:
+        go(lambda _: None)
+        found = json.loads((given.folder / "search/second/oracle.json").read_text())
+        return float(found["peak_bytes"])
+
+    with searcher(given, "large") as go:
+        yield work
+
+
+@contextlib.contextmanager
+def plain_disk(given: argparse.Namespace) -> Iterator[Work]:
+    """Give what finds the bytes that a search by Keras Tuner itself leaves, which deletes none."""
+    FIT["epochs"] = 1
+    go = _keras_tuner(given, "large")[1]
+
+    def work() -> float:
+        go()
+        folder = given.folder / "second"
+        return float(sum(p.stat().st_size for p in folder.rglob("*") if p.is_file()))
+
+    yield work
+
+
+@contextlib.contextmanager
+def memory(given: argparse.Namespace) -> Iterator[Work]:
+    """Give what finds the megabytes that the run's processes have of their own after each trial:
+    of the worker that trains, and of all together.
+    """
+    FIT["epochs"] = 2
+    found: list[tuple[float, float]] = []
+
+    def told(_: Progress) -> None:
+        own = [private(pid) / 1e6 for pid in (os.getpid(), *children(os.getpid()))]
+        found.append((max(own), sum(own)))
+
+    def work() -> list[tuple[float, float]]:
+        go(told)
+        return found
+
+    with searcher(given) as go:
+        yield work
+
+
+def children(pid: int) -> Iterator[int]:
+    """Yield the processes below one."""
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        for child in map(int, path.read_text().split()):
+            yield child
+            yield from children(child)
+
+
+def private(pid: int) -> float:
+    """Return the bytes that are a process's alone."""
+    with contextlib.suppress(OSError):  # it has just ended
+        pages = [*map(int, Path(f"/proc/{pid}/statm").read_text().split())]
+        return (pages[1] - pages[2]) * mmap.PAGESIZE
+    return 0.0
+
+
+@contextlib.contextmanager
 def plain(given: argparse.Namespace) -> Iterator[Work]:
     """Give a search by Keras Tuner itself, after a first trial."""
     yield _keras_tuner(given)[1]
@@ -130,7 +201,7 @@ def bare(given: argparse.Namespace) -> Iterator[Work]:
     yield work
 
 
-def _keras_tuner(given: argparse.Namespace) -> tuple[Any, Work, Any, Any]:
+def _keras_tuner(given: argparse.Namespace, model: str = "build") -> tuple[Any, Work, Any, Any]:
     """Return a tuner of Keras Tuner's, its search, the data and the model function."""
     from runner.data.sources import load
 
@@ -141,17 +212,18 @@ def _keras_tuner(given: argparse.Namespace) -> tuple[Any, Work, Any, Any]:
     from benchmarks import models
 
     rows = load(pipeline.data, "regression")
-    build = functools.partial(models.build, facts=rows.facts)
+    build = functools.partial(getattr(models, model), facts=rows.facts)
+    seed, kinds = derive_seed(run.seed, "oracle"), {"hyperband": keras_tuner.Hyperband}
     made = [
-        keras_tuner.RandomSearch(
+        kinds.get(tuner, keras_tuner.RandomSearch)(
             build,
             "val_loss",
-            trials,
-            seed=derive_seed(run.seed, "oracle"),
+            10 if tuner == "hyperband" else trials,
+            seed=seed,
             directory=given.folder,
-            project_name=str(trials),
+            project_name=name,
         )
-        for trials in (1, given.trials)
+        for name, tuner, trials in (("first", "random", 1), ("second", given.tuner, given.trials))
     ]
 
     def go(tuner: Any) -> None:
@@ -164,7 +236,16 @@ def _keras_tuner(given: argparse.Namespace) -> tuple[Any, Work, Any, Any]:
     return made[1], functools.partial(go, made[1]), rows, build
 
 
-SIDES = {"bare": bare, "ours": ours, "plain": plain, "outside": outside, "books": books}
+SIDES = {
+    "bare": bare,
+    "ours": ours,
+    "plain": plain,
+    "outside": outside,
+    "books": books,
+    "disk": disk,
+    "plain disk": plain_disk,
+    "memory": memory,
+}
 
 
 def main() -> None:
@@ -174,6 +255,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=0, help="0: executor=inline")
     parser.add_argument("--backend", default="tensorflow")
+    parser.add_argument("--tuner", default="random", choices=TUNERS)
     parser.add_argument("--root", type=Path, help="whose compilation cache JAX uses")
     parser.add_argument("--profile", action="store_true", help="print one to stderr")
     given = parser.parse_args()

@@ -153,8 +153,10 @@ def page(tables: Sequence[Table], models: Sequence[str]) -> str:
         "|---|---|" + "---|" * len(shown),
     ]
     for table in tables:
-        cells = [_spread(table.values(name, 0)) for name in shown]
-        best = max(range(len(shown)), key=lambda place: np.nan_to_num(table.mean(shown[place])))
+        cells = [_spread(table, name) for name in shown]
+        best = max(
+            range(len(shown)), key=lambda place: np.nan_to_num(table.mean(shown[place]), nan=-9)
+        )
         cells[best] = f"**{cells[best]}**"
         kind = "accuracy" if table.task == "classification" else "R²"
         lines.append(f"| {table.path.stem} ({kind}) | {table.rows:,} | {' | '.join(cells)} |")
@@ -162,8 +164,10 @@ def page(tables: Sequence[Table], models: Sequence[str]) -> str:
         of_task = [table for table in tables if table.task == task]
         if of_task:
             means = [statistics.fmean(r.mean(name) for r in of_task) for name in shown]
-            lines.append(f"| mean {kind} | | {' | '.join(f'{mean:.3f}' for mean in means)} |")
-    ranked = [name for name in shown if name != "single"]  # which are not a model of their own
+            known = ["" if np.isnan(mean) else f"{mean:.3f}" for mean in means]
+            lines.append(f"| mean {kind} | | {' | '.join(known)} |")
+    # the single refits are no model of their own, and what lacks a table has no rank
+    ranked = [name for name in shown if name != "single" and all(name in t.found for t in tables)]
     ranks = np.mean(
         [stats.rankdata([-np.nan_to_num(r.mean(name), nan=-9) for name in ranked]) for r in tables],
         axis=0,
@@ -172,9 +176,7 @@ def page(tables: Sequence[Table], models: Sequence[str]) -> str:
     lines += [
         f"| mean rank of {len(ranked)} | | {' | '.join(_number(by_name.get(n)) for n in shown)} |",
         "| tables where HGB is beaten | | "
-        + " | ".join(
-            "" if n == "hgb" else str(sum(r.mean(n) > r.mean("hgb") for r in tables)) for n in shown
-        )
+        + " | ".join("" if name == "hgb" else _beaten(tables, name) for name in shown)
         + " |",
         "| seconds, median and most | | "
         + " | ".join(_seconds([s for r in tables for s in r.values(n, 1)]) for n in shown)
@@ -183,11 +185,19 @@ def page(tables: Sequence[Table], models: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _spread(scores: Sequence[float]) -> str:
-    if not scores:
-        return "failed"
+def _spread(table: Table, model: str) -> str:
+    """Return what a model comes to on a table; nothing where it was not measured."""
+    if not (scores := table.values(model, 0)):
+        return "failed" if model in table.found else ""
     deviation = f" ± {statistics.stdev(scores):.3f}" if len(scores) > 1 else ""
     return f"{statistics.fmean(scores):.3f}{deviation}"
+
+
+def _beaten(tables: Sequence[Table], model: str) -> str:
+    """Say of how many tables a model beats HGB, among those on which it was measured."""
+    known = [table for table in tables if model in table.found]
+    wins = sum(table.mean(model) > table.mean("hgb") for table in known)
+    return f"{wins} of {len(known)}"
 
 
 def _number(value: float | None) -> str:

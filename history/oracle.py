@@ -28,7 +28,8 @@ class SearchRecord:
 
     A trial has trial_id, status, score (None unless finite), values, best_epoch (0-based; within
     `tuner/initial_epoch` for Hyperband), started (ISO 8601), seconds, history (for each execution:
-    metric to its value per epoch) and message.
+    metric to its value per epoch) and message; where it trained on folds, `folds`: the metrics of
+    the best epoch of each.
     """
 
     oracle: dict[str, files.Json]
@@ -36,8 +37,8 @@ class SearchRecord:
     trials: list[dict[str, files.Json]]
 
     def summary(self) -> dict[str, files.Json]:
-        """Return what an entry's section `search` says of it: space, oracle, trials, and the
-        seconds, None if none has any.
+        """Return what an entry's section `search` says of it: space, oracle, trials, the seconds,
+        None if none has any, and the bytes that its files took at most, None if that is not known.
         """
         statuses = [row["status"] for row in self.trials]
         known = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
@@ -50,6 +51,7 @@ class SearchRecord:
                 "failed": statuses.count("FAILED"),
             },
             "seconds": math.fsum(known) if known else None,
+            "peak_bytes": self.oracle.get("peak_bytes"),
         }
 
 
@@ -73,6 +75,7 @@ def _trial(
 ) -> dict[str, files.Json]:
     result = read(ours) if os.path.lexists(ours := folder / "result.json") else {}
     with as_written(folder / "trial.json", read) as trial:
+        executions = result.get("executions") or []
         row = {
             "trial_id": trial["trial_id"],
             "status": trial["status"],
@@ -81,8 +84,9 @@ def _trial(
             "best_epoch": trial.get("best_step"),
             "started": result.get("started"),
             "seconds": result.get("seconds"),
-            "history": [made.get("history", {}) for made in result.get("executions") or []],
+            "history": [made.get("history", {}) for made in executions],
             "message": trial.get("message"),
+            **({"folds": f} if (f := [m["metrics"] for m in executions if "metrics" in m]) else {}),
         }
         if (row["trial_id"], type(row["status"]), type(row["values"])) != (trial_id, str, dict):
             raise ValueError("its id, status or values are others")

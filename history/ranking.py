@@ -41,7 +41,7 @@ def measurement(entry: Entry, part: str, metric: str) -> Measured:
     return Measured(
         None if entry.status == "failed" else entry.metric(metric, part),
         entry.metric(metric, part, of="deviation"),
-        entry.repeats,
+        entry.value(f"{part}.repeats", entry.repeats),  # with folds, other models are tested
     )
 
 

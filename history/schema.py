@@ -30,6 +30,7 @@ _SHAPE: dict[str, tuple[type, type]] = {
         ("origin", "timings", "data", "identity", "error", "baselines", "ensemble"), _MAPPING
     ),
     **dict.fromkeys(("search", "search.objective", "search.trials"), _MAPPING),
+    "search.max_seconds": (float, NoneType),
     **dict.fromkeys(("best", "best.values"), _MAPPING),
     **dict.fromkeys(("validation", "validation.metrics", "validation.deviation"), _MAPPING),
     "validation.own_metrics": _MAPPING,

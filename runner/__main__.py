@@ -2,9 +2,12 @@
 before anything is loaded that takes its time; what needs no Hydra is said at once.
 """
 
+import atexit
 import gc
+import os
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,6 +27,13 @@ def main() -> int:
         if not Interrupted.by:
             raise
         sys.stderr.write(f"interrupted{_how_to_resume(given)}\n")
+        if threading.active_count() > 1:
+            # one of them may wait for ever, for a lock that the signal's exception has taken along
+            # (bpo-29988): all but them is ended as Python does it
+            atexit._run_exitfuncs()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(128 + Interrupted.by)
         return 128 + Interrupted.by
     finally:
         for number in STOPS:

@@ -262,9 +262,9 @@ def _do(run: schema.Run, work: Any, folder: Path, about: Any) -> dict[str, Any]:
         return {"exit_code": 0, "rows": rows}
     if run.mode == "check":
         return {"exit_code": rehearsal.rehearse(work)}
-    (folder / EFFECTIVE).write_text(compose.effective(work), encoding="utf-8")
     sweep = None if OmegaConf.is_missing(about.job, "num") else Path(about.sweep.dir).name
-    done = experiment.run(work, f"{sweep}-{about.job.num}" if sweep else folder.name, sweep)
+    new_id = f"{sweep}-{about.job.num}" if sweep else folder.name
+    done = experiment.run(work, folder / EFFECTIVE, new_id, sweep)
     return {
         "exit_code": done.exit_code,
         "open": experiment.open_file(work),
@@ -389,6 +389,7 @@ def register(*, values: bool = True) -> None:
     node = {
         "hydra": {"callbacks": {"check": {"_target_": "runner.cli.Check"}}},
         **{key: DictConfig({}, flags={"struct": False}) for key in taken},
+        "artefacts": [],  # a list replaces no mapping
     }
     config_store.ConfigStore.instance().store(name="sections", node=DictConfig(node))
     secrets.guard()

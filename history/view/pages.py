@@ -53,6 +53,8 @@ SEARCH = (
     "search.oracle",
     "search.trials",
     "search.seconds",
+    "search.ended",
+    "search.peak_bytes",
     "best.trial_id",
     "best.score",
 )
@@ -121,7 +123,8 @@ def entry_page(history: History, entry: Entry) -> Group:
             "Metrics": text_table(
                 (
                     "metric",
-                    f"validation (repeats: {entry.repeats})",
+                    f"validation ({'folds' if entry.value('validation.folds') else 'repeats'}: "
+                    f"{entry.repeats})",
                     "test",
                     *(f"{part}, their mean" for part in joined),
                 ),

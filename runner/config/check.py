@@ -9,7 +9,7 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from history import errors, registry
+from history import errors, registry, trees
 from runner.config import schema, space, targets
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
 from runner.errors import ConfigError, Faults, Problem
@@ -173,6 +173,11 @@ def _rules(pipeline: schema.Pipeline) -> Iterator[Rule]:
             "model",
             "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
         )
+    yield (
+        pipeline.tuner.folds and pipeline.validation.weights == "trial",
+        "validation.weights",
+        "a trial with folds has a model for each of them; leave one of the two out",
+    )
     if isinstance(data, schema.SklearnData):
         fits = "regression" if data.name == "diabetes" else "classification"
         yield (
@@ -182,6 +187,7 @@ def _rules(pipeline: schema.Pipeline) -> Iterator[Rule]:
         )
     yield from _space(specs)
     yield from _manager(pipeline)
+    yield from _of_trials(pipeline)
     if ours:
         yield from _our_model(pipeline)
 
@@ -253,6 +259,31 @@ def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
         "task.direction",
         f"{metric or manager.ranking} is better when {'lower' if sense == 'min' else 'higher'}: "
         f"{sense}",
+    )
+
+
+def _of_trials(pipeline: schema.Pipeline) -> Iterator[Rule]:
+    """Yield what is wrong with what the config says of single trials."""
+    said = [
+        (key, name)
+        for key, value in trees.flat(pipeline.model_dump()).items()
+        for name in schema.SAID.findall(str(value))
+    ]
+    for key, name in said:
+        yield (
+            not key.startswith(("callbacks.", "validation.callbacks.")),
+            key,
+            f"only arguments of callbacks can say ${{trial.{name}}}",
+        )
+        yield (
+            name not in schema.OF_A_TRIAL,
+            key,
+            errors.unknown("value of a trial", name, schema.OF_A_TRIAL),
+        )
+    yield (
+        bool(pipeline.artefacts) and all(name != "folder" for _, name in said),
+        "artefacts",
+        "no callback writes to ${trial.folder}, where they are looked for",
     )
 
 

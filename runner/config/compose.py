@@ -10,12 +10,14 @@ import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, errors
 
+from history import trees
 from history.config import literal_yaml
 from history.errors import unknown
 from runner.config import arguments, check, choices, schema, secrets
@@ -29,6 +31,8 @@ BY_DATA: dict[str, tuple[str, Tree]] = {
     "table": ("tabular", {"validation": {"repeats": 4}}),
     "windows": ("series", {"validation": {"repeats": 4}}),
 }
+# what is resolved by each training, for its callbacks, and is text until then
+OF_TRIALS = re.compile(r"(?<!\\)\$\{(?=\s*trial\.)")
 
 
 def said(config: DictConfig) -> Tree:
@@ -57,6 +61,8 @@ def experiment(
         )
     faults = Faults()
     tree = {**tree, "pipelines": _merged(tree, overrides, faults)}
+    if not stored:
+        tree["pipelines"] = trees.texts(tree["pipelines"], partial(OF_TRIALS.sub, r"\\\g<0>"))
     with faults:
         made = check.read_experiment(
             name, tree if stored else _resolved(OmegaConf.create(tree)), overrides

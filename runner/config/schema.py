@@ -6,13 +6,14 @@ at which of them, and what is said then.
 Nothing here imports Keras: a config is checked before anything heavy is loaded.
 """
 
+import re
 from codecs import lookup
 from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from os.path import expanduser
-from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
@@ -35,6 +36,7 @@ PARTS = ("train", "validation", "test")
 JOINED = "runner.models.tabular", "runner.models.series"  # their refits, unless told otherwise
 
 Count = Annotated[int, Field(ge=1)]
+Name = Annotated[str, Field(min_length=1)]
 
 
 def _present(path: str) -> str:
@@ -46,6 +48,19 @@ def _present(path: str) -> str:
 # Every path of a config is one of these: `~` in it is the home folder.
 Location = Annotated[str, Field(min_length=1), AfterValidator(expanduser)]
 Existing = Annotated[Location, AfterValidator(_present)]
+
+
+def _below(pattern: str) -> str:
+    parts = PurePosixPath(pattern).parts
+    if not parts or any(part in ("/", "..") or "**" in part != "**" for part in parts):
+        raise fault("must be a pattern of files below ${trial.folder}, such as '*.csv'")
+    return pattern
+
+
+# What arguments of callbacks may say of the training that they are of.
+OF_A_TRIAL = ("id", "folder", "execution")
+SAID = re.compile(r"\$\{\s*trial\.([^}]*?)\s*\}")
+CALLBACKS = "callbacks"  # the folder of a trial or refit that its callbacks' are in
 
 
 # --- search spaces: Keras Tuner's own hyperparameters and argument names
@@ -439,6 +454,9 @@ Data = Annotated[SOURCES, OneOf(SOURCES)]
 class _Tuner(Section):
     executions_per_trial: Count = 1
     """Trainings of each trial, over which its score is the mean."""
+    max_seconds: Annotated[float, Field(ge=0)] | None = None
+    """Seconds after which no trial begins but the first; those that run end and count. A search
+    that goes on counts those in which its trials ran. 0: what there is goes to the refits."""
     max_consecutive_failed_trials: Count = 3
     """So many failures one after the other end the search."""
     directory: Location | None = None
@@ -446,43 +464,111 @@ class _Tuner(Section):
     project_name: str | None = None
     """Its folder there; null: <experiment>-<pipeline>."""
 
+    @property
+    def limit(self) -> str:
+        """The key of its number of trials."""
+        return "hyperband_trials" if isinstance(self, HyperbandTuner) else "max_trials"
 
-class RandomTuner(_Tuner):
+
+class _EvenTuner(_Tuner):
+    """Its trials are all of one kind, so that their scores tell whether more are worth it."""
+
+    stop_when_no_improvement: Count | None = None
+    """So many trials one after the other, none better than the best before, end the search."""
+    folds: Annotated[int, Field(ge=2)] | None = None
+    """Folds that the rows which are not test are divided into, as `data.split.kind` has it: each
+    trial trains once for each of them, and its score is the mean. See README."""
+
+    def rules(self) -> Iterable[Rule]:
+        yield (
+            self.folds and self.executions_per_trial > 1,
+            "executions_per_trial",
+            "a trial with folds trains once for each of them; leave one of the two out",
+        )
+
+
+class _Drawn(_Tuner):
+    start_from: list[Either[Name, dict[str, Scalar]]] = Field(default=[])
+    """The first trials, in order, in place of one of the defaults; a grid has an order of its own.
+    Of each, values by hyperparameter, `{model.dropout: 0.2}`, what is left out having its default;
+    or an entry, by its id or the beginning of it: its best trial's values; `best`: the best entry
+    of this pipeline, this run's own aside. Entries keep the values in place of such names, and
+    these count for the fingerprint."""
+
+
+class RandomTuner(_Drawn, _EvenTuner):
     kind: Literal["random"] = "random"
     """Values drawn at random."""
     max_trials: Count = 10
     """How many trials; a larger number goes on with the same search."""
 
 
-class GridTuner(_Tuner):
+class GridTuner(_EvenTuner):
     kind: Literal["grid"] = "grid"
     """Every combination in order."""
     max_trials: Count | None = None
     """Null: until the grid is exhausted."""
 
 
-class BayesianTuner(_Tuner):
+class GuidedTuner(_Drawn, _EvenTuner):
+    """A tuner that chooses trials by the scores of others."""
+
+    max_trials: Count = 10
+    """How many trials; a larger number goes on with the same search."""
+    num_initial_points: Count | None = 3
+    """So many trials must have completed before others are chosen by their scores; until then, they
+    are drawn at random. Null: three for each hyperparameter, as Keras Tuner has it."""
+    parallel: Count = 4
+    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
+
+    def unguided(self, dimensions: int) -> int:
+        """Return how many trials are asked for before one can be chosen by the scores of others, in
+        a space of so many hyperparameters.
+        """
+        return initial(self.num_initial_points, dimensions) + self.parallel - 1
+
+
+def initial(points: int | None, dimensions: int) -> int:
+    """Return what `num_initial_points` stands for."""
+    return points or 3 * max(dimensions, 1)
+
+
+class BayesianTuner(GuidedTuner):
     """Its `parallel` weighs quality against workers that wait. With 2, 4 and 8, the regret after 30
     trials is 1.1, 1.4 and 1.6 times that with 1, where two standard errors reach from half to three
-    times (4 functions, 6 seeds). With 1, 2 workers are busy half of their time; with 2, 87 %, and 4
-    workers 43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 % (`python -m benchmarks.parallel`).
+    times (4 functions, 6 seeds, `num_initial_points: null`). With 1, 2 workers are busy half of
+    their time; with 2, 87 %, and 4 workers 43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 %
+    (`python -m benchmarks.parallel`).
     """
 
     kind: Literal["bayesian"] = "bayesian"
     """Values where a Gaussian process expects the most."""
-    max_trials: Count = 10
-    """How many trials; a larger number goes on with the same search."""
-    num_initial_points: Count | None = None
-    """Trials at random before the process is asked; null: three for each hyperparameter."""
     alpha: float = 1e-4
     """The noise that the process expects in scores."""
     beta: float = 2.6
     """Weight of what is not known yet against what is known to be good."""
-    parallel: Count = 4
-    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
 
 
-class HyperbandTuner(_Tuner):
+class TpeTuner(GuidedTuner):
+    """Optuna's multivariate TPE, grouped by what conditions let in; trials that run count as bad
+    ones.
+    """
+
+    kind: Literal["tpe"] = "tpe"
+    """Values that are likely among the best trials and not among the others."""
+
+    def rules(self) -> Iterable[Rule]:
+        return [
+            *super().rules(),
+            (
+                find_spec("optuna") is None,
+                "kind",
+                "Optuna is not installed; in the project's clone: pip install '.[optuna]'",
+            ),
+        ]
+
+
+class HyperbandTuner(_Drawn):
     """Its `parallel` costs nothing in quality: of each round the same trials go on, whatever it is.
     The larger, the less workers wait for each other: with 4, 2 workers are busy 92 % of their time,
     4 workers 65 % and 8 workers 33 %; with 8, 95 %, 82 % and 50 %; with 16, no more than that
@@ -497,11 +583,14 @@ class HyperbandTuner(_Tuner):
     """The best of each round, one in `factor`, train `factor` times as long."""
     hyperband_iterations: Count = 1
     """How often the whole schedule runs."""
+    hyperband_trials: Count | None = None
+    """Of the schedule, no more than the first so many trials; null: all."""
     parallel: Count = 8
     """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
+    folds: ClassVar[None] = None  # it goes on from the checkpoint of one training
 
 
-TUNERS = RandomTuner | GridTuner | BayesianTuner | HyperbandTuner
+TUNERS = RandomTuner | GridTuner | BayesianTuner | TpeTuner | HyperbandTuner
 Tuner = Annotated[TUNERS, OneOf(TUNERS)]
 
 Direction = Literal["min", "max"]
@@ -568,6 +657,9 @@ class Validation(Section):
     """Of the refit; null: as in the best trial."""
     callbacks: dict[str, Target | None] | None = None
     """Of the refit; null: those of the search."""
+    weights: Literal["refit", "trial"] = "refit"
+    """Trial: no refit, but the best trial's own weights, as its best epoch left them, become the
+    model."""
     repeats: Count = 1
     """Refits, each with its own seed; several tell the noise."""
     ensemble: bool | None = None
@@ -580,7 +672,14 @@ class Validation(Section):
                 self.ensemble and self.repeats == 1,
                 "ensemble",
                 "is the mean of several refits; set validation.repeats to 2 or more",
-            )
+            ),
+            (
+                self.weights == "trial"
+                and (self.repeats > 1 or self.ensemble or self.epochs or self.batch_size),
+                "weights",
+                "the trial's own weights are not refitted: leave out what is said of refits, or "
+                "set it to null, and validation.repeats to 1",
+            ),
         ]
 
 
@@ -614,7 +713,8 @@ class Pipeline(Section):
     validation: Validation = Validation()
     """The refit of the best hyperparameters; null is taken from the search."""
     callbacks: dict[str, Target | None] = Field(default={})
-    """Keras callbacks of search and refit, by name; null takes one out."""
+    """Keras callbacks of search and refit, by name; null takes one out. Their arguments may say
+    ${trial.id}, ${trial.folder} and ${trial.execution}."""
     fingerprint: Fingerprint = Fingerprint()
     """What counts for its identity beside config, code and data."""
     manager: str | None = None
@@ -622,6 +722,9 @@ class Pipeline(Section):
     baselines: Literal["auto", "none"] = "auto"
     """Simple models of scikit-learn that stand beside each result, on the same rows; none: without
     them. They decide no result."""
+    artefacts: list[Annotated[str, AfterValidator(_below)]] = Field(default=[])
+    """Patterns, such as '*.csv' or '**/*.csv', of files that callbacks leave in ${trial.folder}:
+    those of the best trial and of the refits go into the entry, all others go with the purge."""
 
     @property
     def is_ensemble(self) -> bool:

@@ -126,6 +126,13 @@ class Part:
         """Return what Keras' fit takes, by position and as `validation_data`."""
         return self.x, self.y
 
+    def joined(self, other: "Part") -> "Part":
+        """Return its rows, and those of another part after them."""
+        *x, y = [
+            np.concatenate([a, b]) for (_, a), (_, b) in zip(self.arrays, other.arrays, strict=True)
+        ]
+        return Part(dict(zip(self.x, x, strict=True)) if isinstance(self.x, dict) else x[0], y)
+
 
 @dataclass(frozen=True)
 class Stream(Part):
@@ -310,7 +317,8 @@ class Dataset:
     are the class names in the order of their numbers; None for regression. `columns` maps the names
     of a table's features to number, category or date; None where they have no names. `source` is
     the section `data` that it was read by, `notes` are what an entry keeps of the reading, and
-    `rows` are the numbers of each part's rows in the source, from 0, if there is one source.
+    `rows` are the numbers of each part's rows in the source, from 0, if there is one source; `by`
+    is what a split goes by, if it does by anything, of each part's rows.
     """
 
     parts: Mapping[str, Part]
@@ -319,6 +327,7 @@ class Dataset:
     columns: Mapping[str, str] | None
     notes: Mapping[str, Any] = field(default_factory=dict)
     rows: Mapping[str, Array] = field(default_factory=dict)
+    by: Mapping[str, Array] = field(default_factory=dict)
 
     @property
     def train(self) -> Part:

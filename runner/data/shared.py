@@ -2,6 +2,7 @@
 where the system has such, and are not copied.
 """
 
+import hashlib
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ class Loaded:
     record: files.JsonObject
     seconds: float
     size: int  # bytes that the arrays take
+    by: str = ""  # the fingerprint of what a split goes by, if it does by anything
     code: Mapping[str, str] | None = None  # of the pipeline that it is given to, if it is known
     path: Path | None = None  # of the memory
     # where each array begins there, and its size; then the same of all but the arrays, pickled
@@ -51,6 +53,9 @@ def loaded(dataset: Dataset, seconds: float, path: Path | None) -> Loaded:
         dataset.describe(content),
         seconds,
         dataset.bytes,
+        hashlib.sha256(repr([*map(list, dataset.by.values())]).encode()).hexdigest()
+        if dataset.by
+        else "",
         path=path,
         places=tuple(places),
     )

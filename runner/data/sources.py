@@ -44,7 +44,7 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
             problems[TOLD:] = [Problem(key, f"{len(more)} more of such problems")]
         raise DataError(problems) from error
     rows.say_what_is_alike()
-    source, numbers = settings.model_dump(), rows.rows
+    source, numbers, by = settings.model_dump(), rows.rows, dict[str, dataset.Array]()
     if given := dataset.WHOLE not in rows.parts:
         source["split"] = "given"
         parts = {name: rows.parts[name] for name in schema.PARTS if name in rows.parts}
@@ -55,9 +55,11 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
         parts = {name: whole.take(places) for name, places in chosen.items()}
         kept = numbers.get(dataset.WHOLE, np.arange(len(whole)))
         numbers = {name: kept[places] for name, places in chosen.items()}
+        if rows.by is not None:
+            by = {name: rows.by[places] for name, places in chosen.items()}
     if rows.comparable:
         split.refuse_leaks(parts, given=given or settings.split.kind == "given")
-    return dataset.Dataset(parts, rows.classes, source, rows.columns, rows.notes, numbers)
+    return dataset.Dataset(parts, rows.classes, source, rows.columns, rows.notes, numbers, by)
 
 
 def _sklearn(settings: schema.SklearnData, task: str) -> dataset.Rows:

@@ -2,21 +2,23 @@
 
 import itertools
 import math
+import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pandas
 
 from history.errors import unknown
-from runner.config.schema import PARTS, Split
+from runner.config.schema import PARTS, Data, Split, WindowData
 from runner.data import dataset, log
 from runner.errors import DataError
 
-SPLITTERS = {
-    "random": "ShuffleSplit",
-    "stratified": "StratifiedShuffleSplit",
-    "grouped": "GroupShuffleSplit",
+SPLITTERS = {  # of one split, and of folds
+    "random": ("ShuffleSplit", "KFold"),
+    "stratified": ("StratifiedShuffleSplit", "StratifiedKFold"),
+    "grouped": ("GroupShuffleSplit", "GroupKFold"),
 }
 
 
@@ -85,7 +87,7 @@ def _drawn(
     rows, found = np.arange(len(y)), {}
     shares = {"test": settings.test, "validation": settings.validation}
     for name in filter(shares.get, shares):
-        draw = getattr(model_selection, SPLITTERS[kind])(
+        draw = getattr(model_selection, SPLITTERS[kind][0])(
             1, test_size=_count(shares[name], whole), random_state=settings.seed
         )
         try:
@@ -116,6 +118,19 @@ def by_time(
     Raises:
         DataError: the column holds something else than times.
     """
+    test = rows - _count(settings.test, rows)
+    starts = (test - _count(settings.validation, rows), test)
+    return dict(
+        zip(
+            PARTS if settings.test else PARTS[:2],
+            _blocks(rows, starts, column),
+            strict=False,  # without a share for test, the last one is empty
+        )
+    )
+
+
+def _blocks(rows: int, starts: Sequence[int], column: dataset.Array | None) -> list[dataset.Array]:
+    """Return the numbers of rows in the order of their times, cut at places in it; see by_time."""
     times = np.arange(rows) if column is None else column
     if times.dtype.kind not in "fiuM":
         found = pandas.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
@@ -128,15 +143,58 @@ def by_time(
         times = found.asi8
     order = np.argsort(times, kind="stable")
     ends = np.searchsorted(times[order], times[order], side="right")  # of the rows of a time
-    test = rows - _count(settings.test, rows)
-    starts = (test - _count(settings.validation, rows), test)
-    return dict(
-        zip(
-            PARTS if settings.test else PARTS[:2],
-            np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts]),
-            strict=False,  # without a share for test, the last one is empty
+    return np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts])
+
+
+def folded(
+    data: dataset.Dataset, settings: Data, folds: int, number: int | None
+) -> dataset.Dataset:
+    """Return the rows that are not test, divided otherwise: those of one fold are to validate, and
+    the others, of times those before it, to train on; or all are to train on, beside the test rows.
+
+    Args:
+        data: as it is split.
+        settings: the section `data`; folds are of the kind of its split.
+        folds: how many there are.
+        number: of the fold, from 0; None: all rows.
+
+    Raises:
+        DataError: the data says itself which rows validate, a class or the groups are too few to
+            stand in every fold, or a fold would be empty.
+    """
+    from sklearn import model_selection
+
+    reach = settings.reach if isinstance(settings, WindowData) else None
+    kind = settings.split.kind or ("stratified" if data.classes else "random")
+    if data.source.get("split", kind) == "given" and reach is None:
+        raise DataError("this data says itself which rows validate; leave it out", "tuner.folds")
+    whole, both = data.train.joined(data.validation), PARTS[:2]
+    if number is None:
+        parts = {name: part for name, part in data.parts.items() if name not in both}
+        return replace(data, parts={"train": whole, **parts})
+    by = np.concatenate([data.by[name] for name in both]) if data.by else None
+    if reach is not None or kind == "chronological":
+        blocks = _blocks(
+            len(whole), [len(whole) * n // (folds + 1) for n in range(1, folds + 1)], by
         )
-    )
+        train, held = np.concatenate(blocks[: number + 1]), blocks[number + 1]
+        if reach is not None and len(train):  # no window reaches from one block into another
+            places = np.concatenate([data.rows[name] for name in both])
+            held = held[places[held] - reach > places[train].max()]
+    else:
+        draw = getattr(model_selection, SPLITTERS[kind][1])(
+            folds, shuffle=True, random_state=settings.split.seed
+        )
+        try:
+            with warnings.catch_warnings(action="error"):  # of a class with too few rows
+                train, held = [*draw.split(whole.y, whole.y, by)][number]
+        except (ValueError, UserWarning) as error:
+            raise DataError(
+                f"{len(whole)} rows cannot be divided so: {error}", "tuner.folds"
+            ) from error
+    if not len(train) or not len(held):
+        raise DataError(f"{len(whole)} rows leave none for fold {number + 1}", "tuner.folds")
+    return replace(data, parts={"train": whole.take(train), "validation": whole.take(held)})
 
 
 def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:

@@ -37,9 +37,11 @@ def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary)
         return "the pipeline failed"
     if warning := done.entry.value("validation.warning"):
         return str(warning)
+    if done.entry.status == "budget":
+        return "a larger tuner.max_seconds goes on with it"
     there = len(place.trial_ids())
     used = done.entry.value("search.trials.total", there)
-    if there > used:
+    if there > used and not done.entry.value("search.ended"):
         return f"it has {there} trials, this run asked for {used}"
     try:
         done.manager.verify(done.entry)

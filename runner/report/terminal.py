@@ -25,7 +25,8 @@ def comparison(
     """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
     the validation rows, and the ranking metric on the test rows too; below one whose stored model
     is the mean of its refits, what that comes to; among them the best baseline of each, and below
-    them which do not beat it. An entry of another run than `run_id` was reused.
+    them which are doubted, and which do not beat it. An entry of another run than `run_id` was
+    reused.
     """
     found = {name for entry in entries for name in entry.value("validation.metrics", {})}
     directions = manager.directions(entries)
@@ -61,7 +62,10 @@ def comparison(
             simple.setdefault((best[1], cells), []).append(entry.pipeline)
     rows += [(value, (*cells, "-", "-", ", ".join(of))) for (value, cells), of in simple.items()]
     rows.sort(key=lambda row: ranking.merit(row[0], direction), reverse=True)
-    said = "\n".join(filter(None, [not_better(entry, metric, direction) for entry in entries]))
+    doubts = [
+        f"{each.pipeline}: {d}" for each in entries if (d := each.value("validation.warning"))
+    ]
+    said = "\n".join(filter(None, doubts + [not_better(e, metric, direction) for e in entries]))
     return Group(
         Text(f"{manager.task}, best first by {metric}", style="bold"),
         EntryRows(

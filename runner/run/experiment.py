@@ -12,9 +12,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from history import Entry, files, ranking, registry, store
-from runner.config import schema
+from runner.config import compose, schema
 from runner.report.terminal import comparison, show
-from runner.run import identity, opened, pipeline, plan
+from runner.run import identity, opened, pipeline, plan, starting
 from runner.search import executors, tasks
 
 log = logging.getLogger("runner")
@@ -48,11 +48,14 @@ def open_file(experiment: schema.Experiment) -> Path:
     return opened.path_of(experiment.root, identity.run_key(experiment))
 
 
-def run(experiment: schema.Experiment, new_id: str, sweep: str | None = None) -> RunSummary:
+def run(
+    experiment: schema.Experiment, effective: Path, new_id: str, sweep: str | None = None
+) -> RunSummary:
     """Run an experiment, or what is left of it, and print its comparison.
 
     Args:
         experiment: checked.
+        effective: the file that its config goes to, as it was understood.
         new_id: the run's id, unless an open run is continued.
         sweep: that it is a job of: it stays open when it has ended.
 
@@ -66,6 +69,8 @@ def run(experiment: schema.Experiment, new_id: str, sweep: str | None = None) ->
         opened.opened(path, what, new_id, fresh=experiment.run.fresh) as (run_id, continued, ended),
         executors.start(experiment.run) as workers,
     ):
+        experiment = starting.resolved(experiment, continued, sweep)
+        effective.write_text(compose.effective(experiment), encoding="utf-8")
         plans = plan.plan_all(experiment, workers, continued)
         taken_over = ended and all(
             isinstance(each, plan.Plan) and each.known for each in plans.values()

@@ -16,14 +16,21 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from history import config, files
 from runner.config import code, schema
 from runner.training import environment
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
-NOT_OF_A_SEARCH = (*BUDGETS, "max_consecutive_failed_trials", "directory", "project_name")
-BESIDE = {"baselines"}  # of a pipeline's settings, those that decide no result
+ENDS = ("hyperband_trials", "stop_when_no_improvement")  # likewise; they count where they are set
+NOT_OF_A_SEARCH = (
+    *(*BUDGETS, *ENDS, "max_seconds"),
+    *("max_consecutive_failed_trials", "directory", "project_name"),
+)
+# Of a pipeline's settings, those that decide no result. What a clock decides is no result of its
+# own, but as many trials as it came to.
+BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
 
 SEARCH_FORMAT = 4  # of how trials are drawn and kept: a search of another one is not continued
 
@@ -54,7 +61,8 @@ def identify(
 
     Args:
         run, pipeline: the settings; the code that they name is read, not imported.
-        data: `source` and `content`, the fingerprint, of the loaded data.
+        data: `source` and `content`, the fingerprint, of the loaded data; with folds also `by`, the
+            fingerprint of what they are drawn by.
         dtype: the policy that importing the model's module left behind.
     """
     plain = pipeline.model_dump()
@@ -65,7 +73,9 @@ def identify(
         "data": dict(data),
         "model": plain["model"],
         "tuner": {
-            key: value for key, value in plain["tuner"].items() if key not in NOT_OF_A_SEARCH
+            key: value
+            for key, value in plain["tuner"].items()
+            if key not in NOT_OF_A_SEARCH and value != [] and (key, value) != ("folds", None)
         },
         "objective": {"name": pipeline.objective.name, "direction": pipeline.objective.sense},
         "fit": {
@@ -78,16 +88,26 @@ def identify(
         "code": code.code_of(pipeline),
         "files": {path: files.sha256(Path(path)) for path in pipeline.fingerprint.files},
         **{key: getattr(run, key) for key in config.DECIDING},
-        "versions": environment.versions(run.backend),
+        "versions": environment.versions(
+            run.backend,
+            *[(*environment.COMPUTE, "optuna")] * isinstance(pipeline.tuner, schema.TpeTuner),
+        ),
         "dtype": dtype,
     }
     return Identity(
         of_search,
         {
             **of_search,
-            "budget": {key: plain["tuner"].get(key) for key in BUDGETS},
+            "budget": {
+                **{key: plain["tuner"].get(key) for key in BUDGETS},
+                **{key: n for key in ENDS if (n := plain["tuner"].get(key))},
+            },
             "validation": {
-                "settings": validated["validation"],
+                "settings": {
+                    key: value
+                    for key, value in validated["validation"].items()
+                    if (key, value) != ("weights", "refit")  # as it was before there was a choice
+                },
                 "code": code.modules(config.foreign_code(validated)),
                 "manager": pipeline.manager_name,
                 "rank_by": pipeline.task.rank_by,

@@ -5,13 +5,14 @@ import math
 import shutil
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from history import Entry, errors, files, oracle, registry
 from history.manager import HistoryManager
+from history.ranking import PARTS
 from history.view.text import not_better
 from runner import Interrupted
 from runner.config import compose, schema, secrets
@@ -109,7 +110,7 @@ def run_pipeline(
         done.plan = planned
         _work(planned, workers, ranked_by(pipeline, manager), experiment.name, draft)
         draft.stage = "history"
-        done.entry = manager.add({**draft.document, "status": "complete"}, draft.files)
+        done.entry = manager.add({"status": "complete", **draft.document}, draft.files)
     except Exception as error:
         done.error = message_of(error)
         if isinstance(error, errors.ExperimentError) or machine_is_at_fault(error):
@@ -168,7 +169,8 @@ def search_step(
 
 def refit_step(
     plan: Plan,
-    hyperparameters: Mapping[str, object],
+    outcome: loop.Outcome,
+    place: state.Place,
     ranked: Ranking,
     folder: Path,
     workers: executors.Workers,
@@ -177,16 +179,22 @@ def refit_step(
 
     Args:
         plan: the pipeline.
-        hyperparameters: of the model, as Keras Tuner's config.
+        outcome: of the search.
+        place: of the search.
         ranked: which refit's model is kept.
         folder: of the artefacts.
         workers: that refit.
     """
     clock, given, made = time.perf_counter(), plan.again(workers), list[Refit]()
-    folders = [folder / f"refit-{n}" for n in range(plan.pipeline.validation.repeats)]
+    common, own = (plan.run, plan.pipeline, given), plan.pipeline.validation.weights == "trial"
+    folds = plan.pipeline.tuner.folds or 0  # first a refit for each, then those of all rows
+    folders = [folder / f"refit-{n}" for n in range(folds + plan.pipeline.validation.repeats)]
+    hyperparameters, best = outcome.hyperparameters, int(str(outcome.best.get("best_epoch") or 0))
     workers.tell_idle(len(folders), "validation.repeats")
     started = [
-        workers.submit(tasks.refit, plan.run, plan.pipeline, given, hyperparameters, repeat, each)
+        workers.submit(tasks.keep, *common, place, outcome.best["trial_id"], each)
+        if own
+        else workers.submit(tasks.refit, *common, hyperparameters, repeat, each, best + 1)
         for repeat, each in enumerate(folders)
     ]
     try:
@@ -195,32 +203,54 @@ def refit_step(
             if plan.run.progress:
                 row = made[-1].row
                 log.info(
-                    "%s: refit %d  %s %.5g  %.1f s",
+                    "%s: %s  %s  %.1f s",
                     plan.name,
-                    repeat,
-                    ranked.metric,
-                    row["validation"].get(ranked.metric, math.nan),
+                    "the best trial's own weights" if own else f"refit {repeat}",
+                    _shown(row, ranked.metric),
                     row["seconds"],
                 )
-        mean = None
+        mean, pooled = None, dict[str, Path]()
+        if folds:
+            predicted = [refit.files["predicted"] for refit in made[:folds]]
+            pooled = workers.submit(tasks.pool, *common[1:], predicted, folders[0]).result()
         if plan.pipeline.is_ensemble:
-            stored = [refit.files["model"] for refit in made]
+            stored = [refit.files["model"] for refit in made[folds:]]
             started.append(
                 workers.submit(tasks.join, plan.pipeline, given, stored, folder / "refit-mean")
             )
             mean = started[-1].result()
             if plan.run.progress:
-                log.info(
-                    "%s: their mean  %s %.5g",
-                    plan.name,
-                    ranked.metric,
-                    mean.row["validation"].get(ranked.metric, math.nan),
-                )
-        return Validated.of(made, ranked, folder, time.perf_counter() - clock, mean)
+                log.info("%s: their mean  %s", plan.name, _shown(mean.row, ranked.metric))
+        validated = Validated.of(made, ranked, folder, time.perf_counter() - clock, mean, pooled)
+        for each in folders:
+            found = left(plan.pipeline.artefacts, each.name, each / schema.CALLBACKS, folder)
+            validated.files.update(found)
+        return validated
     finally:
         wait([each for each in started if not each.cancel() and not Interrupted.by])
         for each in (*folders, folder / "refit-mean"):
             shutil.rmtree(each, ignore_errors=True)
+
+
+def _shown(row: files.JsonObject, metric: str) -> str:
+    """Return what a refit reached, by the metric that pipelines are ranked by."""
+    return ", ".join(
+        f"{'test ' * (part == 'test')}{metric} {row[part].get(metric, math.nan):.5g}"
+        for part in [name for name in PARTS if name in row][:1]
+    )
+
+
+def left(patterns: Sequence[str], of: str, around: Path, folder: Path) -> dict[str, Path]:
+    """Copy what callbacks have left around there into a folder, as far as patterns say; return it
+    by the name of its training and its own.
+    """
+    found = {
+        "-".join([of, *path.relative_to(around).parts]): path
+        for pattern in patterns
+        for path in around.glob(pattern)
+        if path.is_file() and not path.is_symlink()
+    }
+    return {name: Path(shutil.copyfile(found[name], folder / name)) for name in sorted(found)}
 
 
 def ranked_by(pipeline: schema.Pipeline, manager: HistoryManager) -> Ranking:
@@ -274,18 +304,32 @@ def _work(
         workers,
     )
     draft.searched(outcome.record)
+    if outcome.ended:
+        document["search"] |= outcome.ended
+        log.info("%s: %s", plan.name, outcome.ended["ended"])
+    if "max_seconds" in outcome.ended:
+        document["status"] = "budget"
     if compared:
         try:
             document["baselines"] = compared.result()
         except Exception as error:  # they are no reason to lose a search
             log.warning("%s: there are no baselines: %s", plan.name, message_of(error))
-    document["best"] = {key: outcome.best[key] for key in ("trial_id", "score", "values")}
+    document["best"] = {
+        key: outcome.best[key] for key in ("trial_id", "score", "values", "best_epoch")
+    }
 
     draft.stage = "validation"
-    validated = refit_step(plan, outcome.hyperparameters, ranked, draft.folder, workers)
-    draft.files |= validated.files
+    validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
+    best = str(outcome.best["trial_id"])
+    patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # of all its trainings
+    kept = left(patterns, f"trial-{best}", plan.place.trial(best) / schema.CALLBACKS, draft.folder)
+    draft.files |= kept | validated.files
+    if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
+        log.warning("%s: callbacks have left nothing of %s", plan.name, plan.pipeline.artefacts)
     document |= {part: validated.summary(part) for part in validated.parts}
-    document["validation"] |= {"repeats": len(validated.refits), "kept": validated.kept}
+    document["validation"]["kept"] = validated.kept
+    if plan.pipeline.tuner.folds:
+        document["validation"]["folds"] = plan.pipeline.tuner.folds
     if own := [
         name
         for name in document["validation"]["metrics"]

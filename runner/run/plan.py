@@ -3,6 +3,8 @@ early where it must fail: a wrong model or objective costs seconds, not training
 """
 
 import logging
+import math
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -19,6 +21,14 @@ from runner.search import executors, state, tasks
 
 log = logging.getLogger("runner")
 
+# Keras' callbacks that write, and the argument that says where.
+WRITERS = {
+    "BackupAndRestore": "backup_dir",
+    "CSVLogger": "filename",
+    "ModelCheckpoint": "filepath",
+    "TensorBoard": "log_dir",
+}
+RECORD = 5_000  # bytes of a trial's JSON files, as measured with 10 epochs of 4 metrics
 RECENT = 100  # entries among which the one that is nearest is looked for
 
 
@@ -34,6 +44,12 @@ class Plan:
     given: Loaded  # its data
     known: Entry | None = None  # of the history, which makes running it needless
     size: state.Size | None = None  # of the default model, tried unless an entry is known
+
+    def of(self, trials: int) -> "Plan":
+        """Return the plan of a search of so many trials, however long they take."""
+        tuner = self.pipeline.tuner
+        tuner = tuner.model_copy(update={"max_seconds": None, tuner.limit: trials})
+        return replace(self, pipeline=self.pipeline.model_copy(update={"tuner": tuner}))
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -115,7 +131,13 @@ def _steps(
             name,
             tuner.max_epochs,
         )
-    data = {"source": given.record["source"], "content": given.content}
+    for said in overwritten(pipeline):
+        log.warning("%s: %s", name, said)
+    data = {
+        "source": given.record["source"],
+        "content": given.content,
+        **({"by": given.by} if tuner.folds else {}),
+    }
     identity = identify(run, pipeline, data, surveyed.result())
     given = replace(given, code=code.code_of(pipeline))
     place = _place(experiment, name, identity.search_fingerprint)
@@ -128,15 +150,40 @@ def _steps(
         sized = workers.submit(tasks.preflight, pipeline, given)
         yield None
         size = sized.result()
+    needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, workers.slots)
+    free = shutil.disk_usage(next(each for each in place.folder.parents if each.is_dir())).free
+    if needed > free and run.reproduce is None and not place.folder.is_dir():  # of another run
+        raise ConfigError(
+            f"the search will take {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free "
+            f"for {place.folder}; make room, or name another folder",
+            "tuner.directory",
+        )
+    if isinstance(tuner, schema.GuidedTuner) and tuner.max_trials <= (
+        blind := tuner.unguided(len(size.space["space"]))
+    ):
+        log.warning(
+            "%s: with tuner.max_trials=%d, none is chosen by what others came to: the first %d are "
+            "not (tuner.num_initial_points, and tuner.parallel - 1 that run meanwhile)",
+            name,
+            tuner.max_trials,
+            blind,
+        )
     yield replace(planned, size=size)
+
+
+def bytes_of(size: state.Size, trials: int, slots: int) -> int:
+    """Return what a search takes on disk: of its trials, of the checkpoints that are kept, and of
+    those that run, in which others begin from one too.
+    """
+    return (size.kept + slots * min(size.kept, 2)) * size.bytes + trials * RECORD
 
 
 def in_history(
     plan: Plan, manager: HistoryManager, run_id: str | None, sweep: str | None = None
 ) -> Entry | None:
-    """Return the newest entry that makes running a pipeline needless: complete, with the pipeline's
-    fingerprint, and its artefacts whole. With `reuse=true` it may be of any run; where there is
-    none, it is logged which keys differ.
+    """Return the newest entry that makes running a pipeline needless: with the pipeline's
+    fingerprint, its artefacts whole, and its search complete or given no less time. With
+    `reuse=true` it may be of any run; where there is none, it is logged which keys differ.
 
     Args:
         plan: the pipeline.
@@ -144,9 +191,11 @@ def in_history(
         run_id: of the run that is continued, if one is: its own entries are taken over.
         sweep: that the run belongs to: so are those of its other jobs.
     """
-    for entry in reversed(
-        manager.entries(status="complete", fingerprint=plan.identity.fingerprint)
-    ):
+    limit = plan.pipeline.tuner.max_seconds
+    for entry in reversed(manager.entries(fingerprint=plan.identity.fingerprint)):
+        had = entry.value("search.max_seconds", math.inf)
+        if entry.status == "failed" or had < (math.inf if limit is None else limit):
+            continue
         own = (sweep is not None and entry.value("sweep") == sweep) or (
             entry.run_id == run_id and entry.pipeline == plan.name
         )
@@ -166,6 +215,26 @@ def in_history(
     if plan.run.reuse and sweep is None:  # once
         say_why_not(plan, manager.entries(status="complete", pipeline=plan.name))
     return None
+
+
+def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
+    """Say which of Keras' callbacks write to one place whatever trial they are of."""
+    trainings = pipeline.tuner.folds or pipeline.tuner.executions_per_trial
+    several = {"execution"} if trainings > 1 else set()
+    for where, section in (
+        ("callbacks", pipeline.callbacks),
+        ("validation.callbacks", pipeline.validation.callbacks or {}),
+    ):
+        for name, callback in section.items():
+            key = callback and WRITERS.get(callback.target.removeprefix("keras.callbacks."))
+            if not callback or not key:
+                continue
+            said = {*schema.SAID.findall(str(callback.args.get(key)))}
+            if "folder" not in said and not {"id"} | several <= said:
+                yield (
+                    f"{where}.{name}.{key} is one place, where each training writes over what the "
+                    "one before has left; let it begin with ${trial.folder}/"
+                )
 
 
 def say_what_changed(plan: Plan) -> None:

@@ -8,15 +8,14 @@ from rich import console, filesize, text
 
 from history.store import Store
 from history.view.text import EntryRows
-from runner.config.schema import BayesianTuner, Experiment, HyperbandTuner, Pipeline, Run
+from runner.config.schema import Experiment, GuidedTuner, HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.report.terminal import show
-from runner.run import opened, plan
+from runner.run import opened, plan, starting
 from runner.run.experiment import open_file
 from runner.search import executors, state
 
 MOST = 3_000  # trials that are counted; counting so many takes a few seconds
-RECORD = 5_000  # bytes of a trial's JSON files, as measured with 10 epochs of 4 metrics
 STORED = 3  # times its weights is a model that is stored with the state of Adam
 
 COLUMNS = (
@@ -42,15 +41,18 @@ def rehearse(experiment: Experiment) -> int:
     """
     Store(experiment.root).all()
     rows, verdict, code = [], "nothing is wrong", 0
+    going_on = None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"]
+    experiment = starting.resolved(experiment, going_on)
     with executors.start(experiment.run) as workers:
-        plans = plan.plan_all(
-            experiment,
-            workers,
-            None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"],
-        )
+        plans = plan.plan_all(experiment, workers, going_on)
         forecasts = {
             name: workers.submit(
-                forecast, planned.run, planned.pipeline, planned.given, planned.size
+                forecast,
+                planned.run,
+                planned.pipeline,
+                planned.given,
+                planned.size,
+                workers.slots,
             )
             for name, planned in plans.items()
             if isinstance(planned, plan.Plan)
@@ -74,7 +76,7 @@ def rehearse(experiment: Experiment) -> int:
                 pipeline.tuner.kind,
                 f"{trials:,}{' or more' if trials == MOST else ''}",
                 "?" if epochs is None else f"{epochs:,}",
-                str(pipeline.validation.repeats if size else 0),
+                str(pipeline.validation.repeats + (pipeline.tuner.folds or 0) if size else 0),
                 filesize.decimal(disk),
                 f"taken from the history: {planned.known.id}"
                 if planned.known
@@ -96,7 +98,7 @@ def rehearse(experiment: Experiment) -> int:
 
 
 def forecast(
-    run: Run, pipeline: Pipeline, given: Loaded, size: state.Size | None
+    run: Run, pipeline: Pipeline, given: Loaded, size: state.Size | None, slots: int
 ) -> tuple[int, int | None, int]:
     """Return what a pipeline's search comes to, with the default model, as far as its space is
     known: trials; epochs of all of them, None where a HyperModel with its own fit decides; and
@@ -106,6 +108,7 @@ def forecast(
     Args:
         run, pipeline, given: the settings, and the data.
         size: of the default model; None: it is taken from the history.
+        slots: how many trials run at once.
     """
     from runner.search import oracles
     from runner.training.build import bench, values_of
@@ -113,20 +116,20 @@ def forecast(
     if size is None:
         return 0, 0, 0
     tuner = pipeline.tuner
-    trials, asked = getattr(tuner, "max_trials", None) or MOST, list[state.Values]()
-    if not isinstance(tuner, BayesianTuner):  # slow to ask, and seldom at its end before
+    trials, asked = getattr(tuner, tuner.limit) or MOST, list[state.Values]()
+    if not isinstance(tuner, GuidedTuner):  # slow to ask, and seldom at its end before
         asked = oracles.ask_all(
             oracles.new_oracle(run, pipeline, size.space, {}), min(trials, MOST)
         )
         trials = trials if len(asked) == MOST else len(asked)
     longest = bench(pipeline, given).fit_arguments(values_of(size.space)).get("epochs")
-    epochs, kept = longest and trials * longest, 2  # checkpoints: the best, the newest
-    if isinstance(tuner, HyperbandTuner):  # it goes on from checkpoints
-        kept = trials
+    epochs = longest and trials * longest
+    if isinstance(tuner, HyperbandTuner):
         epochs = sum(int(a["tuner/epochs"]) - int(a["tuner/initial_epoch"]) for a in asked)
-    kept += STORED + pipeline.is_ensemble * pipeline.validation.repeats
+    # then all refits are there at once, beside the best checkpoint
+    refits = (STORED + pipeline.is_ensemble) * pipeline.validation.repeats
     return (
         trials,
-        epochs and epochs * tuner.executions_per_trial,
-        kept * size.bytes + trials * RECORD,
+        epochs and epochs * (tuner.folds or tuner.executions_per_trial),
+        max(plan.bytes_of(size, trials, slots), size.bytes * refits),
     )

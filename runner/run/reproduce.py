@@ -15,11 +15,11 @@ from pathlib import Path
 import h5py
 import orjson
 
-from history import Entry, errors, files, ranking, registry, trees
+from history import Entry, errors, files, oracle, ranking, registry, trees
 from runner.config.secrets import redact
 from runner.errors import short
 from runner.run import pipeline, plan, stored
-from runner.search import executors, state, tasks
+from runner.search import executors, loop, state, tasks
 from runner.training import environment
 
 # Each metric of each repeat may differ by so much and be within tolerance.
@@ -69,12 +69,18 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         ExperimentError: the training fails.
     """
     entry, experiment, now = task.entry, task.experiment, files.JsonObject()
-    with executors.start(experiment.run) as workers:
-        then, hyperparameters = _stored(entry, workers, search=experiment.run.reproduce_search)
+    search, (settings,) = experiment.run.reproduce_search, experiment.pipelines.values()
+    own = settings.validation.weights == "trial"
+    with (
+        tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage,
+        executors.start(experiment.run) as workers,
+    ):
+        place = state.Place(Path(stage, "search"), "", Path(stage))
+        then, outcome = _stored(entry, workers, place, search=search, own=own)
         (planned,) = plan.plan_all(experiment, workers).values()
         if isinstance(planned, Exception):
             raise planned
-        if experiment.run.reproduce_search:
+        if search:
             # Beside all others; an interrupted one continues, and its trial data is deleted at its
             # end.
             fingerprint = planned.identity.search_fingerprint
@@ -83,29 +89,31 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
                 fingerprint,
                 experiment.root / ".locks",
             )
+            if entry.status == "budget":
+                planned = planned.of(len([key for key in then if key.startswith("trial ")]))
             outcome = pipeline.search_step(planned, place, {"reproduces": entry.id}, workers)
-            state.delete_search(place)
-            hyperparameters = outcome.hyperparameters
             now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
-        with tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage:
-            ranked = pipeline.ranked_by(
-                planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
-            )
-            again = pipeline.refit_step(planned, hyperparameters, ranked, Path(stage), workers)
-            now |= {
-                **_refits(files.read_json(again.files["history"])),
-                "their mean": again.ensemble,
-                OF_WEIGHTS: weights(again.files["model"]),
-            }
+        ranked = pipeline.ranked_by(
+            planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
+        )
+        again = pipeline.refit_step(planned, outcome, place, ranked, Path(stage), workers)
+        now |= {
+            **_refits(files.read_json(again.files["history"])),
+            "their mean": again.ensemble,
+            OF_WEIGHTS: weights(again.files["model"]),
+        }
+        if search:
+            state.delete_search(place)
         devices = workers.submit(environment.devices, experiment.run).result()
     means = {part: again.summary(part)["metrics"] for part in again.parts}
+    refits = f"{entry.repeats} refit{'s' * (entry.repeats != 1)}"
     return Verdict(
         entry.id,
-        f"every epoch and metric of {entry.repeats} refit{'s' * (entry.repeats != 1)}"
+        f"every epoch and metric of {'the best trial, that was kept' if own else refits}"
         f"{' and of their mean' if again.ensemble else ''}, the stored model's weights"
         + (
             f", and every epoch of {entry.value('search.trials.total')} trials"
-            if experiment.run.reproduce_search
+            if search
             else "; reproduce_search=true repeats the search too"
         ),
         *compare(then, now),
@@ -142,24 +150,45 @@ def besides(
 
 
 def _stored(
-    entry: Entry, workers: executors.Workers, *, search: bool
-) -> tuple[files.JsonObject, Mapping[str, object]]:
-    """Return the numbers that an entry holds, and its hyperparameters. It may be from elsewhere.
+    entry: Entry, workers: executors.Workers, place: state.Place, *, search: bool, own: bool
+) -> tuple[files.JsonObject, loop.Outcome]:
+    """Return the numbers that an entry holds, and what its search came to. It may be from
+    elsewhere.
 
-    Raises IntegrityError: that is not what a run stores.
+    Args:
+        entry: the entry.
+        workers: that read hyperparameters.
+        place: where trials can be made again.
+        search: the trials' numbers are wanted.
+        own: the best trial's weights are.
+
+    Raises:
+        IntegrityError: that is not what a run stores.
     """
-    hyperparameters = {
-        "space": entry.value("search.space", []),
-        "values": entry.value("best.values", {}),
-    }
+    best = {"values": {}, **entry.value("best", {})}
     try:
-        workers.submit(tasks.readable, hyperparameters).result()
+        rows = files.read_json(entry.verified("trials")) if search or own else []
+        outcome = loop.Outcome(
+            oracle.SearchRecord({}, entry.value("search.space", []), rows), best, {}
+        )
+        workers.submit(tasks.readable, outcome.hyperparameters).result()
+        # checkpoints are then made again
+        for row in [row for row in rows if own and oracle.TRIAL_ID.fullmatch(row["trial_id"])]:
+            result = state.TrialResult(
+                trial_id=row["trial_id"],
+                asked=row["values"],
+                hyperparameters={"space": outcome.record.space, "values": row["values"]},
+                status=row["status"],
+                started="",
+                seconds=0.0,
+            )
+            place.write(state.RESULT, vars(result), row["trial_id"])
         return {
-            **_trials(files.read_json(entry.verified("trials")) if search else []),
+            **_trials(rows if search else []),
             **_refits(entry.refits()),
             "their mean": entry.value("ensemble"),
             OF_WEIGHTS: weights(entry.verified("model")),
-        }, hyperparameters
+        }, outcome
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise errors.IntegrityError(
             f"entry {entry.id} does not hold what a run stores: {type(error).__name__}: {error}"

@@ -6,12 +6,19 @@ chance change no result. Trials are told in the order of their numbers. Trial n 
 exactly those up to n - K have been told, where K is `tuner.parallel`; tuners without it ask for the
 same trials whatever they were told. An interrupted search is resumed by the same loop: what has
 ended is told as it was recorded.
+
+A clock (`tuner.max_seconds`) ends a search where it happens to be, outside of this law; as many
+trials, asked for by their number, are the same again. `tuner.stop_when_no_improvement` looks at
+what was told, in that order: what runs beyond it counts for nothing, as how much that is depends on
+the workers.
 """
 
 import datetime
 import logging
+import math
+import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import takewhile
@@ -44,6 +51,8 @@ class Outcome:
 
     record: oracle.SearchRecord
     best: Mapping[str, object]  # the best trial's row
+    # how it ended before its trials were at an end, as an entry says it, where it did
+    ended: Mapping[str, object]
 
     @property
     def hyperparameters(self) -> dict[str, object]:
@@ -86,7 +95,7 @@ def search(
                 len(results),
                 place.folder,
             )
-        failed = _run(run, pipeline, place, results, notify, workers, given, space)
+        failed, ended = _run(run, pipeline, place, results, notify, workers, given, space)
         record = oracle.read_search(place.folder)
     if failed is not None:
         raise errors.SearchError(
@@ -98,7 +107,7 @@ def search(
     best = oracle.best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise errors.SearchError(f"no trial completed; their errors stand in {place.folder}")
-    return Outcome(record, best)
+    return Outcome(record, best, ended)
 
 
 def _run(
@@ -110,21 +119,52 @@ def _run(
     workers: executors.Workers,
     given: Loaded,
     space: Mapping[str, object],
-) -> state.TrialResult | None:
-    """Run the trials; return the last one if too many failed before it."""
-    tuner, sense = pipeline.tuner, pipeline.objective.sense
-    ahead, budget = (getattr(tuner, key, None) for key in ("parallel", "max_trials"))
+) -> tuple[state.TrialResult | None, dict[str, object]]:
+    """Run the trials; return the last one if too many failed before it, and what ended the search
+    before its trials were at an end.
+    """
+    tuner, sense, sought = pipeline.tuner, pipeline.objective.sense, pipeline.objective.name
+    ahead, budget, patience = (
+        getattr(tuner, key, None) for key in ("parallel", tuner.limit, "stop_when_no_improvement")
+    )
+    # what there is counts, whatever the clock says, and so do trials that a kill has cut off in
+    # between; without any, there is nothing to refit
+    least = 1 + max(map(int, results), default=0)
+    end = time.monotonic() + (math.inf if tuner.max_seconds is None else tuner.max_seconds)
+    end -= seconds(results.values()) if tuner.max_seconds else 0
     # what follows a trial that runs again with another outcome is drawn anew
     recorded = {r.trial_id: r.asked for r in takewhile(lambda r: not r.again, results.values())}
     asking = workers.oracle(run, pipeline, space, recorded)
     waiting, flying = deque[state.Asked](), deque[tuple[state.Asked, Future[state.TrialResult]]]()
-    told, failures, idle = list[str](), 0, False
+    told, failures, in_vain, idle = list[str](), 0, 0, False
     best: tuple[str, float | None] = "", None  # trial and score
+    disk, needed = Disk(place), tuple[str, ...]()
     try:
-        while failures < tuner.max_consecutive_failed_trials:
+        while failures < tuner.max_consecutive_failed_trials and in_vain != patience:
+            late = time.monotonic() >= end and len(told) + len(flying) >= least
+            if late:
+                waiting.clear()
+                # nor does what waits for a worker begin
+                while flying and len(told) + len(flying) > least and flying[-1][1].cancel():
+                    flying.pop()
             running = [future for _, future in flying if not future.done()]
             is_free = len(running) <= workers.slots  # one more, which then begins at once
             ended = bool(flying) and flying[0][1].done()
+            ready = [f.result() for _, f in flying if f.done() and not f.exception()]
+            disk.keep(
+                ready,
+                [
+                    *needed,
+                    *(asked.parent or "" for asked in (*waiting, *(each for each, _ in flying))),
+                    *(each.trial_id for each in ready if isinstance(tuner, HyperbandTuner)),
+                    # of those that are not told yet, only one can become the best
+                    best[0],
+                    max(
+                        [best, *((each.trial_id, each.metrics.get(sought)) for each in ready)],
+                        key=lambda one: ranking.merit(one[1], sense),
+                    )[0],
+                ],
+            )
             unfinished = len(flying) + len(waiting)
             if waiting and is_free:
                 asked = waiting.popleft()
@@ -144,7 +184,7 @@ def _run(
                     )
                 flying.append((asked, future))
             elif (
-                not idle
+                not (idle or late)
                 and len(told) + unfinished != budget
                 and (unfinished < ahead if ahead else is_free and not ended)
             ):
@@ -158,12 +198,15 @@ def _run(
                 answer = asking.tell(result)
                 place.write(state.TRIAL, answer.trial, result.trial_id)
                 told.append(result.trial_id)
-                worse = result.trial_id, answer.score
-                if ranking.merit(worse[1], sense) > ranking.merit(best[1], sense):
-                    best, worse = worse, best
-                # Hyperband starts later trials from checkpoints of earlier ones
-                if not isinstance(tuner, HyperbandTuner):
-                    place.checkpoint(worse[0]).unlink(missing_ok=True)
+                in_vain += 1
+                if ranking.merit(answer.score, sense) > ranking.merit(best[1], sense):
+                    best, in_vain = (result.trial_id, answer.score), 0
+                disk.others += sum(
+                    path.stat().st_size
+                    for path in place.trial(result.trial_id).rglob("*")
+                    if path.name != state.CHECKPOINT and path.is_file()
+                )
+                needed = answer.needed
                 idle = idle and not ahead
                 failures = failures + 1 if result.status == "FAILED" else 0
                 if result is not results.get(result.trial_id):
@@ -171,15 +214,58 @@ def _run(
             elif running:
                 wait(running, PATIENCE, FIRST_COMPLETED)
             else:
-                if len(told) != budget:
-                    log.info("nothing is left to try after %d trials", len(told))
-                return None
-        return result
+                if len(told) == budget:
+                    return None, {}
+                if late and not idle:
+                    said = f"tuner.max_seconds={tuner.max_seconds:g} ended it after {len(told)} "
+                    said += f"trials; tuner.{tuner.limit}={len(told)} repeats it"
+                    return None, {"ended": said, "max_seconds": tuner.max_seconds}
+                log.info("nothing is left to try after %d trials", len(told))
+                return None, {}
+        if failures == tuner.max_consecutive_failed_trials:
+            return result, {}
+        said = f"tuner.stop_when_no_improvement={patience} ended it after {len(told)} trials"
+        return None, {"ended": said}
     finally:
         running = [future for _, future in flying if not future.cancel()]
         if not Interrupted.by:
             wait(running)  # they write to the folder, which is this search's until its lock is free
-            place.write(state.ORACLE, asking.state() | {"search": place.fingerprint})
+            place.write(
+                state.ORACLE,
+                asking.state() | {"search": place.fingerprint, "peak_bytes": disk.peak},
+            )
+
+
+class Disk:
+    """What the trials' files take: of checkpoints, only those stay that may still be needed. These
+    count by what results state of them, so that a search that goes on comes to the same.
+    """
+
+    def __init__(self, place: state.Place) -> None:
+        self.place, self.checkpoints = place, dict[str, int]()  # 0: it is deleted
+        self.others, self.peak = 0, 0  # bytes: of all but checkpoints; of all, at most
+
+    def keep(self, ended: Iterable[state.TrialResult], needed: Collection[str]) -> None:
+        """Take in the checkpoints of trials, and delete all but those that are needed."""
+        for each in ended:
+            stated = each.checkpoints.get(each.trial_id, {})
+            self.checkpoints.setdefault(each.trial_id, int(stated.get("bytes", 0)))
+        self.peak = max(self.peak, self.others + sum(self.checkpoints.values()))
+        for name in [n for n, size in self.checkpoints.items() if size and n not in needed]:
+            self.place.checkpoint(name).unlink(missing_ok=True)
+            self.checkpoints[name] = 0
+
+
+def seconds(results: Iterable[state.TrialResult]) -> float:
+    """Return for how long trials ran, one or several at a time."""
+    total, until = 0.0, -math.inf
+    for begun, lasted in sorted(
+        (datetime.datetime.fromisoformat(each.started).timestamp(), each.seconds)
+        for each in results
+    ):
+        total += max(0.0, begun + lasted - max(begun, until))
+        until = max(until, begun + lasted)
+    return total
 
 
 def _outcome(

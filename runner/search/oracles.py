@@ -1,5 +1,5 @@
 """Keras Tuner's oracles, asked and told in plain data. All that is private to Keras Tuner is named
-in this file; tests/unit/runner/test_runner_oracles.py checks what it relies on.
+in this file and in tpe.py; tests/unit/runner/test_runner_oracles.py checks what it relies on.
 
 An oracle here writes and prints nothing, and what it asks for is a function of its settings, the
 space, what it was told and what it has asked for; in a random search and on a grid not even of what
@@ -7,9 +7,11 @@ it was told. Budgets are not the oracle's: with `max_trials` unset the trial ids
 the budget, so that a raised budget continues the same search.
 """
 
+import itertools
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
@@ -19,9 +21,10 @@ from scipy.linalg import solve_triangular
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.gaussian_process import GaussianProcessRegressor
 
+from history import errors
 from runner.config import check, schema, space
 from runner.data.shared import Loaded
-from runner.errors import ConfigError, ModelError
+from runner.errors import ConfigError, Faults, ModelError, Problem
 from runner.search.state import Asked, Size, Told, TrialResult, Values
 from runner.training import build, evaluate, preflight, seeds
 
@@ -41,16 +44,16 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
 
     trials: dict[str, "Trial"]
     recorded: Mapping[str, Values] = {}  # what was asked for before, by trial id
-    begins_with_defaults = False
+    first: Sequence[Values] = ()  # what is asked for before anything is drawn
 
     def _random_values(self) -> Values | None:
-        """Return values for a trial that goes by no other: of the first, perhaps the defaults."""
-        if self.trials or not self.begins_with_defaults:
-            return super()._random_values()  # type: ignore[no-any-return]
-        first = self.get_space()
-        first.values = {}
-        _complete(first)
-        return dict(first.values)
+        """Return values for a trial that goes by no other."""
+        return self._given() or super()._random_values()
+
+    def _given(self) -> Values | None:
+        """Return the next of the values that a search begins with, while there are any."""
+        values, self.first = next(iter(self.first), None), self.first[1:]
+        return values
 
     def save(self, *_: object) -> None:
         """Write nothing."""
@@ -176,6 +179,26 @@ class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ign
         self.hyperband_iterations = budget
         return found
 
+    def tell(self, result: TrialResult) -> Told:
+        """End a trial, and say which may still be gone on from: of each round, as many of the best
+        as the next one has room for.
+        """
+        told, needed = super().tell(result), list[str]()
+        for bracket in self._brackets:
+            failed = 0  # Keras Tuner fills their places up in no round
+            for number, (past, next_one) in enumerate(itertools.pairwise(bracket["rounds"]), 1):
+                gone = [each["past_id"] for each in next_one]
+                left = [self.trials[each["id"]] for each in past if each["id"] not in gone]
+                failed += sum(trial.status == "FAILED" for trial in left)
+                room = self._get_size(bracket["bracket_num"], number) - len(gone) - failed
+                best = sorted(
+                    (trial for trial in left if trial.status == "COMPLETED"),
+                    key=lambda trial: trial.score,
+                    reverse=self.objective.direction == "max",
+                )
+                needed += [trial.trial_id for trial in best[: max(room, 0)]]
+        return replace(told, needed=tuple(needed))
+
 
 class Process(GaussianProcessRegressor):  # type: ignore[misc]  # sklearn has no types
     """scikit-learn's, which predicts the same numbers without looking first at what it is given:
@@ -190,20 +213,44 @@ class Process(GaussianProcessRegressor):  # type: ignore[misc]  # sklearn has no
         return scale * (near @ self.alpha_) + middle, np.sqrt(variance * scale**2)
 
 
-class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+class Led(Oracle):
     """Draws what it asks for by the trial's id, so that no trial's values depend on whether those
     before it were drawn or had been recorded.
     """
 
     def populate_space(self, trial_id: str) -> dict[str, object]:
-        if trial_id in self.recorded:  # without a new fit
-            return {"status": "RUNNING", "values": dict(self.recorded[trial_id])}
+        given = self._given()
+        known = self.recorded.get(trial_id, given)  # without a new fit
+        if known is not None:
+            return {"status": "RUNNING", "values": dict(known)}
         self._seed_state = seeds.derive_seed(self.seed, trial_id)
+        return self.led(trial_id)
+
+    def led(self, trial_id: str) -> dict[str, object]:
+        """Return what is asked for, of a trial that is drawn; `_seed_state` is its seed."""
+        return super().populate_space(trial_id)  # type: ignore[no-any-return]
+
+
+class BayesianOracle(Led, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
+    """Keras Tuner's own, by a faster process."""
+
+    def led(self, trial_id: str) -> dict[str, object]:
         self._random_state = np.random.RandomState(self._seed_state)
         with warnings.catch_warnings():
             # a kernel at its bounds: nothing that the user could do about it
             warnings.simplefilter("ignore", ConvergenceWarning)
-            return super().populate_space(trial_id)  # type: ignore[no-any-return]
+            return super().led(trial_id)
+
+    def _vector_to_values(self, vector: np.ndarray) -> Values:
+        """Return the values of a place; at the end of a range, Keras Tuner's whole numbers are one
+        too large.
+        """
+        hp = self.get_space()
+        hp.values = super()._vector_to_values(vector)
+        for one in filter(hp.is_active, hp.space):
+            drawn = hp.values[one.name]
+            hp.values[one.name] = min(drawn, getattr(one, "max_value", drawn))
+        return dict(hp.values)
 
     def _make_gpr(self) -> Process:
         return Process(**super()._make_gpr().get_params(deep=False))
@@ -220,10 +267,37 @@ class BayesianOracle(Oracle, keras_tuner.oracles.BayesianOptimizationOracle):  #
         return super()._vectorize_trials()  # type: ignore[no-any-return]
 
 
+class TpeOracle(Led):
+    """Asks for what Optuna chooses; at random while too few trials have completed, and where that
+    has been tried.
+    """
+
+    def __init__(self, num_initial_points: int | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self.num_initial_points = num_initial_points
+
+    def led(self, trial_id: str) -> dict[str, object]:
+        hp, values = self.get_space(), None
+        completed = [t for t in self.trials.values() if t.status == "COMPLETED"]
+        if len(completed) >= schema.initial(self.num_initial_points, len(hp.space)):
+            from runner.search import tpe  # an extra
+
+            values = tpe.choose(
+                hp, self.trials.values(), self.objective.direction, self._seed_state
+            )
+        if values is None or self._duplicate(values):
+            values = self._random_values()
+        return {"status": "STOPPED" if values is None else "RUNNING", "values": values}
+
+    def get_state(self) -> dict[str, Any]:
+        return {**super().get_state(), "num_initial_points": self.num_initial_points}
+
+
 ORACLES: Mapping[str, type[Oracle]] = {
     "random": RandomOracle,
     "grid": GridOracle,
     "bayesian": BayesianOracle,
+    "tpe": TpeOracle,
     "hyperband": HyperbandOracle,
 }
 _consulted: list[Oracle] = []  # of the search that this process was asked for last
@@ -252,8 +326,59 @@ def new_oracle(
         **pipeline.tuner.model_dump(include=ARGUMENTS),
     )
     oracle.max_trials, oracle.verbose, oracle.recorded = None, 0, recorded
-    oracle.begins_with_defaults = states_defaults(pipeline, oracle.hyperparameters)
+    oracle.first = first(pipeline, oracle.get_space())
     return oracle
+
+
+def first(pipeline: schema.Pipeline, hp: "keras_tuner.HyperParameters") -> list[Values]:
+    """Return the values of the trials that a search begins with: those that its config gives, what
+    it leaves out being the default, or else, where any default is stated, the defaults.
+
+    Args:
+        pipeline: the settings.
+        hp: the space; its own values are replaced.
+
+    Raises:
+        ConfigError: what is given does not lie in the space.
+    """
+    given = getattr(pipeline.tuner, "start_from", None) or [{}] * states_defaults(pipeline, hp)
+    faults, found, known = Faults(), list[Values](), [one.name for one in hp.space]
+    for number, values in enumerate(given):
+        hp.values, where = {}, f"tuner.start_from[{number}]"
+        for one in hp.space:
+            if hp.is_active(one) and one.name not in hp.values:
+                hp.values[one.name] = one.default
+                if one.name in values:
+                    with faults:
+                        hp.values[one.name] = _within(one, values[one.name], where)
+        faults += [
+            Problem(
+                where,
+                f"{name} has no value here: its condition does not hold"
+                if name in known
+                else errors.unknown("hyperparameter", name, known),
+            )
+            for name in values
+            if name not in hp.values
+        ]
+        found.append(dict(hp.values))
+    faults.tell(ConfigError)
+    return found
+
+
+def _within(hp: "keras_tuner.engine.hyperparameters.HyperParameter", value: Any, where: str) -> Any:
+    """Return a value as a hyperparameter has it; raises ConfigError where it is none of its."""
+    least = getattr(hp, "min_value", None)
+    if least is None and value in hp.values:
+        return hp.values[hp.values.index(value)]
+    if least is None:
+        takes = f"one of {', '.join(map(str, hp.values))}"
+    else:
+        takes = f"a {'whole ' * isinstance(least, int)}number from {least} to {hp.max_value}"
+        inside = isinstance(value, int | float) and least <= value <= hp.max_value
+        if inside and type(least)(value) == value:
+            return type(least)(value)
+    raise ConfigError(f"{hp.name} is {takes}, not {value!r}", where)
 
 
 def states_defaults(pipeline: schema.Pipeline, found: "keras_tuner.HyperParameters") -> bool:
@@ -317,10 +442,18 @@ def _ways(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> list[Any]:
 
 
 def tried(pipeline: schema.Pipeline, given: Loaded) -> Size:
-    """Try a pipeline's default model, and find its space."""
+    """Try a pipeline's default model, and find its space, in which its first trials must lie."""
     ready = build.bench(pipeline, given)
+    divided = [ready.fold(number) for number in range(pipeline.tuner.folds or 0)]  # if it can be
     parameters, size, asked = preflight.preflight(ready)
-    return Size(parameters, size, populate(ready, asked))
+    space = populate(ready, asked)
+    first(pipeline, build.values_of(space))
+    kept = int(not divided)  # the best
+    if isinstance(pipeline.tuner, schema.HyperbandTuner):
+        sizes: Any = new_oracle(schema.Run(), pipeline, space, {})
+        every = range(sizes._get_num_brackets())
+        kept += sum(sizes._get_size(one, later) for one in every for later in range(1, one + 1))
+    return Size(parameters, size, space, kept)
 
 
 def consult(begun: Sequence[Any] | None, calls: Sequence[Sequence[Any]]) -> Any:

@@ -3,18 +3,22 @@
     <tuner.directory>/<project_name>/<fingerprint>/
         search.json              our marker: whose search this is; only marked folders are deleted
         trial_<id>/result.json   what the trial returned: once it is there, the trial has ended
+        trial_<id>/fold_<number>.json  what each of its folds returned, as soon as it had ended
         trial_<id>/checkpoint.weights.h5
         trial_<id>/trial.json    the trial as Keras Tuner has it
+        trial_<id>/callbacks/<n>/  what the callbacks of its trainings have left
         oracle.json              the oracle as Keras Tuner has it
 
 A search is resumed from the results alone: oracles are deterministic, so that a new one that is
 told them asks for what comes next. A trial whose result is lost or damaged runs again, to the same
-result; so does one with a checkpoint that is not as its result states, by size and hash. Keras
+result. Checkpoints are deleted as soon as no trial can need them (loop.py); one that is needed and
+is not as its trial's result states, by size and hash, is made again (trial.py). Keras
 Tuner's files are for whoever reads such a folder; nothing here reads them. All are written by the
 json module: NaN comes back as NaN, a bare word, as Keras Tuner reads it.
 """
 
 import errno
+import glob
 import json
 import logging
 from collections.abc import Iterator, Mapping
@@ -25,6 +29,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from history import errors, files
+from runner.config.schema import CALLBACKS
 from runner.errors import InputError
 
 log = logging.getLogger("runner")
@@ -34,6 +39,7 @@ ORACLE = "oracle.json"
 RESULT = "result.json"
 TRIAL = "trial.json"
 CHECKPOINT = "checkpoint.weights.h5"
+FOLD = "fold_{}.json"
 
 SHOWN = 20  # of what a purge has kept
 
@@ -48,6 +54,11 @@ class Asked:
     trial_id: str
     hyperparameters: dict[str, Any]  # Keras Tuner's config of them: space and values
 
+    @property
+    def parent(self) -> str | None:
+        """The trial whose checkpoint it goes on from."""
+        return self.hyperparameters["values"].get("tuner/trial_id")  # type: ignore[no-any-return]
+
 
 @dataclass(frozen=True)
 class Told:
@@ -55,15 +66,19 @@ class Told:
 
     trial: dict[str, object]  # as Keras Tuner has it
     score: float | None  # None: it failed
+    needed: tuple[str, ...] = ()  # trials whose checkpoints later ones may go on from
 
 
 @dataclass(frozen=True)
 class Size:
-    """Of a pipeline's default model, with its search space, as Keras Tuner's config."""
+    """Of a pipeline's default model, with its search space, as Keras Tuner's config; and how many
+    checkpoints a search keeps at once, beside those of the trials that run.
+    """
 
     parameters: int
     bytes: int
-    space: Mapping[str, object]
+    space: Mapping[str, Any]
+    kept: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,9 +91,10 @@ class Trained:
     message: str | None = None  # why it failed
     # it failed for want of memory, or its worker died: another start tries it again
     again: bool = False
-    # for each training its seed, and its history: the value of each metric after each epoch
+    # for each training its seed, and its history: the value of each metric after each epoch; and of
+    # folds the metrics of its best epoch
     executions: list[dict[str, object]] = field(default_factory=list)
-    # the files that it began from, or that later trials do: size and hash, by the trial's id
+    # the file that it began from, and its own: size and hash, by the trial's id
     checkpoints: dict[str, Stated] = field(default_factory=dict)
 
     @property
@@ -98,15 +114,17 @@ class TrialResult(Trained):
     seconds: float
 
     def answers(self, asked: Asked, place: "Place") -> bool:
-        """Say whether it stands for a trial as it is asked for now, with the files that it states;
-        if not, log why.
+        """Say whether it stands for a trial as it is asked for now, and went on from what its
+        parent has left; if not, log why. Its own checkpoint may be gone: see trial.ended.
         """
         faults = {
             "it ran out of memory, or its worker died": self.again,
             "its result is one of other values": self.asked != asked.hyperparameters["values"],
             **{
-                f"{place.checkpoint(name)} is not what was written": place.stated(name) != was
+                f"trial {name}, which it went on from, was made otherwise": parent is not None
+                and parent.checkpoints.get(name) != was
                 for name, was in self.checkpoints.items()
+                for parent in [place.result(name) if name != self.trial_id else None]
             },
         }
         if found := [fault for fault, is_there in faults.items() if is_there]:
@@ -182,19 +200,6 @@ class Place:
             return {"bytes": path.stat().st_size, "sha256": files.sha256(path)}
         return {}
 
-    def intact(self, trial_id: str) -> Stated:
-        """Return what is stated of a checkpoint that is to be read; raises OSError where that is
-        not what its trial stated.
-        """
-        found, result = self.stated(trial_id), self.result(trial_id)
-        if result is None or result.checkpoints.get(trial_id, found) != found:
-            raise OSError(
-                errno.EIO,
-                "damaged; the same command makes it again",
-                str(self.checkpoint(trial_id)),
-            )
-        return found
-
     def result(self, trial_id: str) -> TrialResult | None:
         """Return what stands in a trial's folder, if it has ended."""
         path = self.trial(trial_id) / RESULT
@@ -203,6 +208,13 @@ class Place:
         except (errors.HistoryError, TypeError) as error:
             log.warning("%s cannot be used (%s); the trial runs again", path, error)
             return None
+
+    def fold(self, trial_id: str, number: int, known: Mapping[str, object]) -> dict[str, Any]:
+        """Return what a fold of a trial returned, if it has ended, of the same values and seed."""
+        with suppress(errors.HistoryError, AttributeError):
+            found: Any = files.read_json(self.trial(trial_id) / FOLD.format(number))
+            return dict(found) if known.items() <= found.items() else {}
+        return {}
 
     def results(self) -> dict[str, TrialResult]:
         """Return the results of the trials that have ended, by the trial's id."""
@@ -242,7 +254,8 @@ def delete_search(place: Place) -> int:
                 raise errors.HistoryError("it is a link, a mount, or lacks this search's marker")
             for path in _own_files(place):
                 with suppress(OSError):  # it may not be deleted, or more is in its folder
-                    for found in (*path.parent.glob(f".{path.name}.*{files.TEMPORARY}"), path):
+                    cut = path.parent.glob(f".{glob.escape(path.name)}.*{files.TEMPORARY}")
+                    for found in (*cut, path):
                         if found.is_file() and not found.is_symlink():
                             size = found.stat().st_size
                             found.unlink()
@@ -269,8 +282,16 @@ def _own_files(place: Place) -> Iterator[Path]:
     """
     yield place.folder / ORACLE
     for trial in filter(_is_plain, map(place.trial, place.trial_ids())):
-        yield from (trial / RESULT, trial / TRIAL, trial / CHECKPOINT)
+        yield from (trial / RESULT, *trial.glob(FOLD.format("*")), trial / TRIAL)
+        yield from (*_below(trial / CALLBACKS), trial / CHECKPOINT)
     yield place.folder / MARKER
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Yield the files below a folder, the inner ones first; none behind a link or mount."""
+    for path in folder.iterdir() if _is_plain(folder) else ():
+        yield from _below(path)
+        yield path
 
 
 def _is_plain(folder: Path) -> bool:

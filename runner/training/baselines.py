@@ -38,32 +38,49 @@ Baseline = tuple[str, Any, dataset.Part, Callable[[dataset.Part], Any]]
 
 
 def baselines(name: str, pipeline: schema.Pipeline, given: Loaded) -> dict[str, dict[str, Any]]:
-    """Return the metrics of each baseline by the parts that are held out: name → part → metric. One
-    that fails is left out, and the log says so.
+    """Return the metrics of each baseline by the parts that are held out: name → part → metric;
+    with folds, of validation rows the mean over them. One that fails is left out, and the log says
+    so.
 
     Args:
         name: of the pipeline.
         pipeline, given: as in the search.
     """
-    data, found = build.bench(pipeline, given).dataset, dict[str, dict[str, Any]]()
+    ready, folds = build.bench(pipeline, given), pipeline.tuner.folds
+    divided = (ready.fold(n) for n in (*range(folds), None)) if folds else [ready]
     # one thread, so that the machine decides nothing
     with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
-        for kind, model, train, seen in _all(data):
-            try:
-                if not isinstance(model, tuple):
-                    model.fit(seen(train), train.y)
-                found[kind] = {
-                    part: evaluate.evaluate(
-                        rows.y,
-                        _predicted(model, seen(rows), data.classes),
-                        data.classes,
-                        naive_error=data.naive_error,
-                    ).metrics
-                    for part, rows in data.parts.items()
-                    if part != "train"
-                }
-            except Exception as error:
-                log.warning("%s: the baseline %s is left out: %s", name, kind, message_of(error))
+        every = [_measured(name, each.dataset) for each in divided]
+    return {
+        kind: {
+            part: pandas.DataFrame(found).mean(skipna=False).to_dict()
+            for part in schema.PARTS
+            if (found := [each[kind][part] for each in every if part in each[kind]])
+        }
+        for kind in every[0]
+        if all(kind in each for each in every)
+    }
+
+
+def _measured(name: str, data: dataset.Dataset) -> dict[str, dict[str, Any]]:
+    """Return the metrics of each baseline on some rows; see baselines."""
+    found = dict[str, dict[str, Any]]()
+    for kind, model, train, seen in _all(data):
+        try:
+            if not isinstance(model, tuple):
+                model.fit(seen(train), train.y)
+            found[kind] = {
+                part: evaluate.evaluate(
+                    rows.y,
+                    _predicted(model, seen(rows), data.classes),
+                    data.classes,
+                    naive_error=data.naive_error,
+                ).metrics
+                for part, rows in data.parts.items()
+                if part != "train"
+            }
+        except Exception as error:
+            log.warning("%s: the baseline %s is left out: %s", name, kind, message_of(error))
     return found
 
 

@@ -5,6 +5,7 @@ import gc
 import inspect
 import math
 import platform
+import shutil
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -18,11 +19,12 @@ import keras
 import keras_tuner
 import numpy as np
 
+from history import files, trees
 from history.errors import unknown
 from runner import models
 from runner.config import code, space, targets
-from runner.config.schema import Pipeline, Target
-from runner.data import shared, sources
+from runner.config.schema import SAID, Pipeline, Target
+from runner.data import shared, sources, split
 from runner.data.dataset import Dataset, Part, Stream, split_file
 from runner.errors import ConfigError, DataError, ModelError
 from runner.training import evaluate
@@ -71,6 +73,23 @@ class Bench:
     def has_own_fit(self) -> bool:
         """Say whether the HyperModel trains in its own way."""
         return type(self.hypermodel).fit is not keras_tuner.HyperModel.fit
+
+    def fold(self, number: int | None) -> "Bench":
+        """Return what models of a fold are built from and trained on or, without a number, those
+        of all rows but test.
+
+        Raises:
+            ConfigError: the data, or a `fit` of the user's own, cannot be so.
+        """
+        if self.has_own_fit:
+            raise ConfigError(
+                "a `fit` of your own may need validation rows, and the refit on all rows has none",
+                "tuner.folds",
+            )
+        data = split.folded(
+            self.dataset, self.pipeline.data, self.pipeline.tuner.folds or 0, number
+        )
+        return Bench(self.pipeline, data, *new_hypermodel(self.pipeline, data))
 
     def build(
         self,
@@ -122,8 +141,9 @@ class Bench:
         arguments = {k: v for k, v in space.sample(fit, hp, "fit").items() if v is not None}
         if not self.has_own_fit:
             own = models.trained(self.pipeline.model.target, self.dataset.facts)
-            if own and self.dataset.facts.past is not None:
-                own["callbacks"].append(LastValue(self.dataset.validation))
+            held_out = self.dataset.parts.get("validation")
+            if own and held_out and self.dataset.facts.past is not None:
+                own["callbacks"].append(LastValue(held_out))
             if isinstance(self.dataset.train, Stream):
                 own.pop("batch_size", None)
             arguments = {"epochs": DEFAULT_EPOCHS, **own, **arguments}
@@ -151,15 +171,26 @@ class Bench:
             callbacks: new ones.
             overrides: fit arguments in place of the pipeline's own.
         """
-        arguments = {"callbacks": [], **self.fit_arguments(hp), **overrides}
-        arguments["callbacks"] = [*arguments["callbacks"], *callbacks]
+        held_out = self.dataset.parts.get("validation")
+        arguments = {
+            "callbacks": [],
+            "validation_data": held_out and self._given(held_out),
+            **self.fit_arguments(hp),
+            **overrides,
+        }
+        arguments["callbacks"] = [
+            each
+            for each in (*arguments["callbacks"], *callbacks)
+            # nothing is there to watch
+            if arguments["validation_data"]
+            or not str(getattr(each, "monitor", "")).startswith("val_")
+        ]
         if not self.has_own_fit:
             _spare(model, self.dataset.train)
         return self.hypermodel.fit(
             hp,
             model,
             *self._given(self.dataset.train),
-            validation_data=self._given(self.dataset.validation),
             verbose=0,
             **arguments,
         )
@@ -179,6 +210,8 @@ class LastValue(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
     what training made of it is better on the validation rows by more than a parameter that tells
     nothing would be by chance (Akaike's criterion).
     """
+
+    monitor = "val_loss"
 
     def __init__(self, held_out: Part) -> None:
         super().__init__()
@@ -324,23 +357,32 @@ def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.H
 
 
 def new_callbacks(
-    section: Mapping[str, Target | None], where: str
+    section: Mapping[str, Target | None], where: str, of: str, folder: Path, execution: int = 0
 ) -> list["keras.callbacks.Callback"]:
     """Return new callbacks from a section `callbacks`; one that is null is left out.
 
     Args:
         section: the targets by name.
         where: the section's dotted path, for messages.
+        of: the id of the trial or refit.
+        folder: for what they write; those that have been told of it find it empty.
+        execution: the number of the training in its trial.
 
     Raises:
         ConfigError: a callback does not exist or does not take its arguments.
     """
-    made = []
+    made, known = [], {"id": of, "folder": folder, "execution": execution}
+    arguments = {name: target.args for name, target in section.items() if target is not None}
+    if "folder" in SAID.findall(str(arguments)):
+        if folder.resolve() == folder:  # behind a link it may be anybody's
+            shutil.rmtree(folder, ignore_errors=True)
+        files.make_folder(folder)
     for name, target in section.items():
         if target is not None:
             kind = targets.locate(target.target, f"{where}.{name}._target_")
             targets.check_arguments(kind, target.args, f"{where}.{name}")
-            made.append(kind(**target.args))
+            told = trees.texts(target.args, lambda t: SAID.sub(lambda s: str(known[s[1]]), t))
+            made.append(kind(**told))
     return made
 
 

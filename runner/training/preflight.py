@@ -16,6 +16,7 @@ import numpy as np
 from history import registry
 from history.errors import unknown
 from runner.config import check
+from runner.config.schema import CALLBACKS
 from runner.data.dataset import Dataset, Part, Stream
 from runner.errors import ConfigError, ModelError
 from runner.training import build, evaluate, refit
@@ -37,8 +38,11 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
         Exception: whatever the user's own code raises.
     """
     pipeline, target = bench.pipeline, bench.pipeline.model.target
-    build.new_callbacks(pipeline.callbacks, "callbacks")  # made, not used: one may write files
-    build.new_callbacks(pipeline.validation.callbacks or {}, "validation.callbacks")
+    # made, not used: one may write files
+    with tempfile.TemporaryDirectory() as folder:
+        told = "0000", Path(folder).resolve() / CALLBACKS
+        build.new_callbacks(pipeline.callbacks, "callbacks", *told)
+        build.new_callbacks(pipeline.validation.callbacks or {}, "validation.callbacks", *told)
     few = {
         name: _few(part, OF_OWN_FIT if bench.has_own_fit else ROWS)
         for name, part in bench.dataset.parts.items()

@@ -10,7 +10,7 @@ import numpy as np
 
 from history import files, model_file
 from runner.config import check
-from runner.config.schema import Pipeline, Run
+from runner.config.schema import CALLBACKS, Pipeline, Run
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
 from runner.training import build, evaluate, memory, seeds, validated
@@ -26,14 +26,18 @@ def refit(
     hyperparameters: Mapping[str, object],
     repeat: int,
     folder: Path,
+    epochs: int | None = None,
 ) -> validated.Refit:
-    """Refit and evaluate once.
+    """Refit and evaluate once. With folds, no validation rows are looked at while it trains: the
+    first refits are of a fold each, and measured on its rows; the others of all rows but test.
 
     Args:
         run, pipeline, given: as in the search.
         hyperparameters: Keras Tuner's config of the best trial's.
         repeat: the number of the refit, from 0.
-        folder: where the artefacts go: model.keras, the reports and plots.
+        folder: where the artefacts go: model.keras, the reports and plots, and what callbacks
+            write; its name is the refit's id.
+        epochs: of a refit with folds, unless the config says it.
 
     Raises:
         ModelError: a model predicts something else than the task, or does not load back as it was
@@ -43,18 +47,38 @@ def refit(
     settings, hp = pipeline.validation, build.values_of(hyperparameters)
     seed = seeds.derive_seed(run.seed, "validation", repeat)
     overrides = settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
-    model = bench.build(hp, seed, overrides)
-    told = build.curves(
-        bench.train(
-            model,
-            hp,
-            build.new_callbacks(
-                pipeline.callbacks if settings.callbacks is None else settings.callbacks,
-                "callbacks",
-            ),
-            overrides,
-        )
+    callbacks = build.new_callbacks(
+        pipeline.callbacks if settings.callbacks is None else settings.callbacks,
+        "callbacks",
+        folder.name,
+        folder / CALLBACKS,
     )
+    if folds := pipeline.tuner.folds:
+        bench = bench.fold(repeat if repeat < folds else None)
+        overrides = {"epochs": epochs, **overrides, "validation_data": None}
+    model = bench.build(hp, seed, overrides)
+    told = build.curves(bench.train(model, hp, callbacks, overrides))
+    return stored(bench, model, seed, told, clock, folder)
+
+
+def stored(
+    bench: build.Bench,
+    model: "keras.Model",
+    seed: int,
+    told: build.Curves,
+    clock: float,
+    folder: Path,
+) -> validated.Refit:
+    """Evaluate and store a trained model.
+
+    Args:
+        bench: what it was trained on.
+        model: the model.
+        seed: of its training.
+        told: by its training.
+        clock: when that began, as time.perf_counter has it.
+        folder: where the artefacts go.
+    """
     metrics, made = _stored(bench, model, folder)
     row = {
         "seed": seed,
@@ -63,7 +87,7 @@ def refit(
         "seconds": time.perf_counter() - clock,
         "history": told,
     }
-    return validated.Refit(row, _objective(bench, model, told, metrics["validation"]), made)
+    return validated.Refit(row, _objective(bench, model, told, metrics.get("validation", {})), made)
 
 
 def join(
@@ -81,10 +105,28 @@ def join(
         ModelError: they cannot be joined.
     """
     bench = build.bench(pipeline, given)
+    if pipeline.tuner.folds:
+        bench = bench.fold(None)
     keras.backend.clear_session(free_memory=False)
     model = mean(stored, is_classification=bench.dataset.classes is not None)
     metrics, made = _stored(bench, model, folder)
     return validated.Refit(metrics, None, made)
+
+
+def pool(
+    pipeline: Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
+) -> dict[str, Path]:
+    """Report on the rows of all folds together, and return the artefacts.
+
+    Args:
+        pipeline, given: as in the search.
+        stored: the files of what the model of each fold predicts of its rows.
+        folder: where the artefacts go.
+    """
+    found = [np.load(path) for path in stored]
+    truth, predicted = (np.concatenate([f[name] for f in found]) for name in found[0])
+    result = evaluate.evaluate(truth, predicted, build.bench(pipeline, given).dataset.classes)
+    return evaluate.artefacts(result, truth, predicted, folder)
 
 
 def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
@@ -120,7 +162,7 @@ def _stored(
     bench: build.Bench, model: "keras.Model", folder: Path
 ) -> tuple[dict[str, dict[str, float]], dict[str, Path]]:
     """Evaluate a model on the parts that are held out, store it, and return its metrics by part and
-    its artefacts.
+    its artefacts; of a fold, store what it predicts.
     """
     held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
     predicted = {
@@ -139,9 +181,16 @@ def _stored(
         for name, part in held_out.items()
     }
     folder.mkdir(parents=True, exist_ok=True)
-    made = {"model": store(model, folder / "model.keras", held_out["validation"])}
-    for name, part in held_out.items():
-        made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
+    if bench.pipeline.tuner.folds and "validation" in held_out:
+        made, rows = {"predicted": folder / "predicted.npz"}, predicted["validation"]
+        if classes is not None:
+            rows = evaluate.probabilities(rows, len(classes), logits=logits)
+        np.savez(made["predicted"], truth=held_out["validation"].y, predicted=rows)
+    else:
+        probe = held_out.get("validation", bench.dataset.train)
+        made = {"model": store(model, folder / "model.keras", probe)}
+        for name, part in held_out.items():
+            made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
     return {
         name: result.metrics | own_metrics(bench, model, held_out[name], result.metrics)
         for name, result in results.items()
@@ -151,17 +200,17 @@ def _stored(
 def _objective(
     bench: build.Bench, model: "keras.Model", told: build.Curves, metrics: Mapping[str, float]
 ) -> float | None:
-    """Return a trained model's objective on the validation rows as the data has them, which a `fit`
-    of its own may not have seen; None where nothing tells it.
+    """Return a trained model's objective on the validation rows as the data has them, which its
+    training may not have seen so; None where nothing tells it.
     """
-    objective, rows = bench.pipeline.objective.name, bench.dataset.validation
+    objective, settings = bench.pipeline.objective.name, bench.pipeline.validation
     name = objective.removeprefix("val_")
     with suppress(Exception):  # it is not compiled, or for targets of another form
-        if not bench.has_own_fit:
-            # of one alone, nothing tells how far chance goes
-            return told[objective][-1] if bench.pipeline.validation.repeats > 1 else None
+        if objective in told and settings.weights == "refit" and not bench.has_own_fit:
+            return told[objective][-1]
         if name not in metrics:
-            metrics = model.evaluate(*rows.given(), verbose=0, return_dict=True)
+            rows = bench.dataset.validation.given()
+            metrics = model.evaluate(*rows, verbose=0, return_dict=True)
         return float(metrics[name])
     return None
 

@@ -5,6 +5,7 @@ import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -60,17 +61,21 @@ class Validated:
         folder: Path,
         seconds: float,
         mean: Refit | None = None,
+        pooled: Mapping[str, Path] = MappingProxyType({}),
     ) -> "Validated":
         """Return what repeats come to. Kept is their mean, if there is one, else the best on the
-        validation rows, the first of equals. Its artefacts go to the folder; those of the others
-        are for the caller to delete.
+        validation rows, the first of equals; with folds the first on all rows. Its artefacts, and
+        those of the folds together, go to the folder; the others' are for the caller to delete.
         """
         merits = [
-            ranking.merit(refit.row["validation"].get(by.metric), by.direction) for refit in made
+            ranking.merit(refit.row["validation"].get(by.metric), by.direction)
+            if "validation" in refit.row
+            else math.inf
+            for refit in made
         ]
         best, rows = merits.index(max(merits)), [refit.row for refit in made]
-        kept = mean or made[best]
-        found = {name: at.replace(folder / at.name) for name, at in kept.files.items()}
+        files_of = {**pooled, **(mean or made[best]).files}
+        found = {name: at.replace(folder / at.name) for name, at in files_of.items()}
         found["history"] = folder / "history.json"
         found["history"].write_bytes(files.to_json(rows))
         reached = [refit.reached for refit in made]
@@ -81,19 +86,20 @@ class Validated:
     @property
     def parts(self) -> list[str]:
         """The parts that are held out: validation, perhaps test."""
-        return [part for part in ranking.PARTS if part in self.refits[0]]
+        return [part for part in ranking.PARTS if any(part in row for row in self.refits)]
 
-    def summary(self, part: str) -> dict[str, dict[str, float]]:
-        """Return mean and sample standard deviation of each metric over the repeats; no deviation
-        of a single one.
+    def summary(self, part: str) -> dict[str, Any]:
+        """Return how many repeats were measured on a part, and mean and sample standard deviation
+        of each metric over them; no deviation of a single one.
         """
-        rows = [refit[part] for refit in self.refits]
+        rows = [refit[part] for refit in self.refits if part in refit]
         columns = {
             name: [row[name] for row in rows]
             for name in rows[0]
             if all(name in row for row in rows)
         }
         return {
+            "repeats": len(rows),
             "metrics": {name: statistics.fmean(values) for name, values in columns.items()},
             "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},
         }
@@ -128,7 +134,8 @@ class Validated:
                 return (
                     f"{name} is {value:.5g} for the refits, and was {expected:.5g} in {who}; what "
                     "a `fit` of your own does to the rows, a layer of the model must do; more "
-                    "repeats (validation.repeats) tell chance from fault"
+                    "repeats (validation.repeats) tell chance from fault, and "
+                    "validation.weights=trial keeps the trial's own model"
                 )
         return None
 

@@ -24,11 +24,16 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 # A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
 # conditional scopes, a tuned number of layers, and a fit of its own with a tuned batch size that
 # returns a float or a dict.
+GUIDED = ("max_trials=6", "num_initial_points=2", "parallel=2")
 TUNERS = {
     "random": ["tuner=random", "tuner.max_trials=6"],
     "grid": ["tuner=grid", "tuner.max_trials=6"],
-    "bayesian": ["tuner=bayesian", "tuner.max_trials=6", "tuner.num_initial_points=3"],
+    **{
+        guided: [f"tuner={guided}", *(f"tuner.{key}" for key in GUIDED)]
+        for guided in ("bayesian", "tpe")
+    },
     "hyperband": ["tuner=hyperband", "tuner.max_epochs=4", "tuner.factor=2"],
+    "folds": ["tuner=random", "tuner.max_trials=4", "tuner.folds=3"],
 }
 
 EXPERIMENT = """
@@ -80,7 +85,8 @@ pipelines:
   grid:
     tuner: {kind: grid, max_trials: 3}
     model: {eager: false}
-  bayesian: {tuner: {kind: bayesian, max_trials: 5, num_initial_points: 2}}
+  bayesian: {tuner: {kind: bayesian, max_trials: 4, num_initial_points: 2, parallel: 2}}
+  tpe: {tuner: {kind: tpe, max_trials: 4, num_initial_points: 1, parallel: 2}}
 """,
 }
 SOAKED = ("mlp", "own")

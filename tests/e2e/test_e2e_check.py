@@ -36,10 +36,12 @@ def folder(tmp_path: Path) -> Path:
     wrong = (
         "pipelines:\n  a: {model: {_target_: mine.build, unitz: 1}}\n"
         "  b: {model: {_target_: mine.biuld}}\n"
+        "  c:\n    model: {_target_: mine.build, units: 1}\n"
+        "    tuner: {kind: tpe, start_from: [{more: 4}, {moore: 4}]}\n"
     )
     bug = (
         "pipelines:\n  a: {model: {_target_: mine.bug}}\n"
-        "  b: {model: {_target_: mine.build, units: 1}}\n"
+        "  b: {model: {_target_: mine.build, units: 1}, tuner: {kind: tpe, max_trials: 6}}\n"
     )
     good = "mode: check\nmodel: {_target_: mine.build, units: 1}\nfit: {epochs: 3}\n"
     files = {"good": HEAD + good, "wrong": HEAD + wrong, "bug": HEAD + bug}
@@ -67,6 +69,16 @@ def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
     assert left(folder) == ["conf", "mine.py"]
 
 
+def test_a_search_that_cannot_fit_the_disk_is_refused(folder: Path) -> None:
+    """Before it starts, by a check or a run."""
+    for mode in ("check", "run"):
+        more = ["tuner=random", "tuner.max_trials=100000000000000", f"mode={mode}"]
+        done = run_inline(folder, "+experiment=good", *more)
+        assert (done.exit_code, done.out) == (2, "")
+        assert "tuner.directory: the search will take 500000000" in done.err
+    assert {*left(folder)} - {"__pycache__"} == {"conf", "mine.py"}
+
+
 def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> None:
     """With file and line, and exit code 2."""
     done = run_inline(folder, "+experiment=wrong", "mode=check")
@@ -80,15 +92,19 @@ def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> Non
         "5: pipelines.a.model.unitz: build takes no argument 'unitz'; did you mean 'units'?",
         "5: pipelines.a.model: build needs the argument 'units'",
         "6: pipelines.b.model._target_: 'mine' has no 'biuld'; did you mean 'build'?",
+        "9: pipelines.c.tuner.start_from[1]: unknown hyperparameter 'moore'; did you mean 'more'?",
     ]
     assert left(folder) == ["conf", "mine.py"]
 
 
 def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
-    """Nothing was started: exit code 2; the other pipelines are shown."""
+    """Nothing was started: exit code 2; the other pipelines are shown, and that of one the budget
+    is so small that its tuner decides nothing.
+    """
     done = run_inline(folder, "+experiment=bug", "mode=check")
     assert done.exit_code == 2
     assert "ValueError: a bug of mine" in done.err
     assert "\nb  " in done.out
+    assert "b: with tuner.max_trials=6, none is chosen by what others came to: the" in done.err
     assert "\na  " not in done.out
     assert left(folder) == ["conf", "mine.py"]

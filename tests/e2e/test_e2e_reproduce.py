@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from e2e_samples import (
     entries,
     finish,
@@ -15,6 +16,7 @@ from e2e_samples import (
     run_inline,
     start,
     start_inline,
+    trials,
     write,
 )
 
@@ -66,7 +68,7 @@ pipelines:
       _target_: runner.models.mlp
       hidden: {h1: {hp: Int, min_value: 4, max_value: 16}}
       learning_rate: 0.01
-    tuner: {kind: hyperband, max_epochs: 3}
+    tuner: {kind: hyperband, max_epochs: 3, start_from: [best, {model.hidden.h1: 9}]}
 """
 
 
@@ -178,7 +180,8 @@ def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
 
 def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_path: Path) -> None:
     """The unchanged pipeline, exported as an experiment of its own, is taken and marked so; the
-    changed one says which key; the new one runs.
+    changed one says which key, and starts from the best trial that the history has of it; the new
+    one runs. Entries keep what they started from as values.
     """
     again = tmp_path / "again"
     shutil.copytree(folder, again)
@@ -193,7 +196,10 @@ def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_pa
     write(again, conf__experiment__exported_yaml=done.out, conf__experiment__pair_yaml=kept + third)
     taken, done = run_both(
         start_inline(again, "+experiment=exported", "reuse=true"),
-        start_inline(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4"),
+        start_inline(
+            *(again, "+experiment=pair", "reuse=true", "pipelines.own.tuner.max_trials=4"),
+            "pipelines.own.tuner.start_from=[best]",
+        ),
     )
     assert (taken.exit_code, done.exit_code) == (0, 0), taken.err + done.err
     assert f"shipped: reused from the history: {shipped}" in taken.err
@@ -201,5 +207,13 @@ def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_pa
     assert "reused" in row
     assert "own:   budget.max_trials: 3 → 4" in done.err
     assert "third: nothing to reuse" in done.err
-    made = [document["pipeline"] for document in history(again, "list")]
-    assert made == ["own", "shipped", "own", "third"]
+    made = history(again, "list")
+    assert [document["pipeline"] for document in made] == ["own", "shipped", "own", "third"]
+    old, first, new, _ = made
+    assert f"own: starts from best: {old['id']}" in done.err
+    assert trials(again, new)[0]["values"] == old["best"]["values"]
+    assert trials(again, first)[0]["values"]["model.hidden.h1"] == 9
+    for document, start_from in ((new, old["best"]["values"]), (first, {"model.hidden.h1": 9})):
+        config = (again / "results" / document["artefacts"]["config"]["path"]).read_text()
+        [sections] = yaml.safe_load(config)["pipelines"].values()
+        assert sections["tuner"]["start_from"] == [start_from]

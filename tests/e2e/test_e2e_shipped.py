@@ -186,7 +186,9 @@ def test_the_trials_are_complete_and_the_best_is_the_best(stored: Stored) -> Non
         scores = curves[objective["name"]]
         assert row["score"] == choose(scores) == scores[row["best_epoch"]]
     best = choose(rows, key=lambda row: row["score"])
-    assert entry["best"] == {key: best[key] for key in ("trial_id", "score", "values")}
+    assert entry["best"] == {
+        key: best[key] for key in ("trial_id", "score", "values", "best_epoch")
+    }
     assert entry["search"]["seconds"] == pytest.approx(sum(row["seconds"] for row in rows))
     assert {space["config"]["name"] for space in entry["search"]["space"]} <= set(best["values"])
 

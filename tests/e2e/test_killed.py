@@ -31,7 +31,7 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
     (
         "when all is told, before the oracle is written",
         "before:-hyperband/.*/oracle.json",
-        lambda disk: searching(disk, "hyperband", weights=5, returned=5, told=5, oracle=0),
+        lambda disk: searching(disk, "hyperband", weights=1, returned=5, told=5, oracle=0),
     ),
     (
         "in the first repeat of the validation",
@@ -74,8 +74,13 @@ PHASES: list[tuple[str, str, Callable[[dict[str, Any]], bool]]] = [
         lambda disk: searching(disk, "bayesian", weights=2, returned=4, told=3, oracle=0),
     ),
     (
+        "before Optuna's second guess",
+        "before:-tpe/.*/trial_0003/result.json",
+        lambda disk: searching(disk, "tpe", weights=2, returned=3, told=2, oracle=0),
+    ),
+    (
         "in the middle of the purge",
-        "after:trial_0000$#4",  # three are in vain: it is not empty yet
+        "after:trial_0000$#3",  # two are in vain: it is not empty yet
         lambda disk: (
             disk["hyperband"]["returned"] == HYPERBAND[1:]
             and "search.json" in disk["hyperband"]["files"]
@@ -109,7 +114,7 @@ def expected(folder: Path) -> dict[str, Any]:
     code, output = killing.finish(folder, "alone", [ALL], inline=True)
     assert code == 0, output
     picture = killing.picture(folder / "alone")
-    assert [each["status"] for each in picture.values()] == ["complete"] * 4
+    assert [each["status"] for each in picture.values()] == ["complete"] * 5
     return picture
 
 

@@ -120,6 +120,7 @@ def test_a_project_is_read_with_all_that_its_files_tell(folder: Path) -> None:
             "oracle": {key: value for key, value in HYPERBAND.items() if key != "brackets"},
             "trials": {"total": 4, "completed": 2, "failed": 1},
             "seconds": None,
+            "peak_bytes": None,
         },
         "best": {"trial_id": "01", "score": 0.75, "values": {"units": 11}},
         "origin": {"kind": "keras-tuner", "path": str(folder)},

@@ -220,17 +220,19 @@ def test_a_model_that_does_not_beat_its_baselines_is_told_so(
 
 
 def test_the_best_baseline_stands_among_the_pipelines() -> None:
-    """In its place by the ranking metric, once for those that have the same; then who does not beat
-    it.
+    """In its place by the ranking metric, once for those that have the same; then who is doubted,
+    and who does not beat it.
     """
     entries = [
         entry("mlp", 0.95, 0.001, 2, majority=0.5, hgb=0.9),
         entry("cnn", 0.85, 0.001, 2, majority=0.5, hgb=0.9),
         entry("old", 0.7, 0.001, 2),
     ]
+    entries[2].document["validation"]["warning"] = "far worse than its trial"
     table = render(comparison(ClassificationManager(Path()), entries, "accuracy", "r"))
     _, _, _, *rows = table.splitlines()
     assert [row[:14].strip() for row in rows[:4]] == ["1 mlp", "baseline hgb", "2 cnn", "3 old"]
     assert rows[1].split()[2:4] == ["0.9000", "0.8900"]
     assert rows[1].endswith("mlp, cnn")
+    assert "old: far worse than its trial" in rows
     assert "cnn does not beat the baseline hgb: accuracy 0.8500 ± 0.0010 against 0.9000" in rows

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 from pydantic import Field
-from runner_samples import SECTIONS, SHIPPED, from_hydra, read
+from runner_samples import SECTIONS, SHIPPED, from_hydra, pipeline, read
 
 from history.errors import suggest, unknown
 from runner.config.check import Unresolved, known_keys, read_experiment
@@ -19,6 +19,7 @@ from runner.config.schema import (
 )
 from runner.config.section import Section
 from runner.errors import ConfigError
+from runner.run.plan import overwritten
 
 
 class House(Section):
@@ -92,7 +93,7 @@ def test_nothing_is_suggested_where_nothing_is_near() -> None:
     assert unknown("pet", "zzz", []) == "unknown pet 'zzz' (known: none)"
 
 
-KINDS = "(random, grid, bayesian, hyperband)"
+KINDS = "(random, grid, bayesian, tpe, hyperband)"
 
 
 @pytest.mark.parametrize(
@@ -216,6 +217,34 @@ def test_the_keys_of_a_section_follow_from_its_kind() -> None:
     assert "max_epochs" in known_keys("tuner")
     assert "max_epochs" not in known_keys("tuner", {"kind": "grid"})
     assert "depth" in known_keys("model", {"_target_": "a.b", "depth": 1})
+
+
+@pytest.mark.parametrize(
+    ("callback", "given", "executions", "is_said"),
+    [
+        ("CSVLogger", {"filename": "log.csv"}, 1, True),
+        ("CSVLogger", {"filename": "${trial.folder}/log.csv"}, 2, False),
+        ("CSVLogger", {"filename": "logs/${trial.id}.csv"}, 1, False),
+        ("CSVLogger", {"filename": "logs/${trial.id}.csv"}, 2, True),
+        ("CSVLogger", {"filename": "logs/${trial.id}/${trial.execution}.csv"}, 2, False),
+        ("ModelCheckpoint", {"filepath": "m.keras", "monitor": "loss"}, 1, True),
+        ("BackupAndRestore", {"backup_dir": "b"}, 1, True),
+        ("TensorBoard", {}, 1, True),  # it has a default
+        ("EarlyStopping", {"monitor": "loss"}, 1, False),
+    ],
+)
+def test_callbacks_whose_trials_write_over_each_other_are_said(
+    callback: str, given: dict[str, str], executions: int, is_said: bool
+) -> None:
+    """Keras' own, by the argument that says where; of the search and of the refits."""
+    section = {"one": {"_target_": f"keras.callbacks.{callback}", **given}, "none": None}
+    tuner = {"kind": "random", "executions_per_trial": executions}
+    for where, sections in (
+        ("callbacks", {"callbacks": section}),
+        ("validation.callbacks", {"validation": {"callbacks": section}}),
+    ):
+        found = [*overwritten(pipeline(tuner=tuner, **sections))]
+        assert [said.startswith(f"{where}.one.") for said in found] == [True] * is_said
 
 
 def test_a_checked_section_cannot_change() -> None:

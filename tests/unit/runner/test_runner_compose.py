@@ -252,7 +252,65 @@ def test_text_that_looks_like_an_interpolation_stays_text(text: str) -> None:
     assert texts(OmegaConf.to_container(OmegaConf.create(written)), _unescaped) == {"text": text}
 
 
+CSV = {"_target_": "keras.callbacks.CSVLogger", "filename": "${trial.folder}/log.csv"}
+
+
+def test_what_a_callback_says_of_its_trial_is_text_until_that_runs() -> None:
+    """Beside what is resolved at once; composed again it is the same. All else is a mistake."""
+    name = "${paths.root}/${trial.id}-${ trial.execution }"
+    made = from_files(
+        {
+            **SECTIONS,
+            "paths": {"root": "r"},
+            "callbacks": {"log": CSV, "own": {"_target_": "a.b", "names": [name]}},
+            "artefacts": ["*.csv"],
+        }
+    )
+    callbacks = made.pipelines["main"].callbacks
+    assert callbacks["log"] == Target.model_validate(CSV)
+    assert callbacks["own"] == Target.model_validate(
+        {"_target_": "a.b", "names": ["r/${trial.id}-${ trial.execution }"]}
+    )
+    again = DictConfig(OmegaConf.create(effective(made)))
+    again.pop("experiment")
+    assert from_files(again).pipelines == made.pipelines
+    wrong = {"_target_": "a.b", "path": "${trial.ids}"}
+    found = problems(
+        lambda: from_files(
+            {**SECTIONS, "validation": {"callbacks": {"own": wrong}}, "artefacts": ["*.csv"]},
+            "tuner.project_name=${trial.id}",
+        )
+    )
+    place = "pipelines.main."
+    assert found.pop(f"{place}validation.callbacks.own.path").startswith(
+        "unknown value of a trial 'ids'; did you mean 'id'?"
+    )
+    assert found == {
+        f"{place}tuner.project_name": "only arguments of callbacks can say ${trial.id}",
+        f"{place}artefacts": "no callback writes to ${trial.folder}, where they are looked for",
+    }
+
+
+@pytest.mark.parametrize("pattern", ["", ".", "/tmp/*", "../*", "a/../*", "**.csv", 1])
+def test_artefacts_are_looked_for_below_the_folder_of_the_trial(pattern: object) -> None:
+    """A pattern that leads elsewhere, or that is none, is refused before anything runs."""
+    given = {**SECTIONS, "callbacks": {"log": CSV}, "artefacts": ["**/*.csv", pattern]}
+    assert [*problems(lambda: from_files(given))] == ["pipelines.main.artefacts[1]"]
+
+
 # --- through Hydra, with the configs that are shipped
+
+
+def test_artefacts_are_a_list_in_files_and_on_the_command_line() -> None:
+    """Through Hydra, in which sections are mappings."""
+    made = from_hydra(
+        "experiment=digits",
+        "+callbacks.log={_target_: keras.callbacks.CSVLogger, filename: ${trial.folder}/log.csv}",
+        "artefacts=['*.csv']",
+    )
+    for each in made.pipelines.values():
+        assert each.callbacks["log"] == Target.model_validate(CSV)
+        assert each.artefacts == ["*.csv"]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
@@ -279,7 +337,7 @@ def test_root_overrides_through_hydra_reach_those_that_have_the_key() -> None:
     assert list(from_hydra("experiment=digits", "~pipelines.cnn").pipelines) == ["mlp"]
 
 
-@pytest.mark.parametrize("tuner", ["random", "grid", "bayesian", "hyperband"])
+@pytest.mark.parametrize("tuner", ["random", "grid", "bayesian", "tpe", "hyperband"])
 def test_each_tuner_can_be_chosen_for_one_pipeline_or_for_all_that_do_not_choose(
     tuner: str,
 ) -> None:

@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import itertools
 import os
 import sys
 import tracemalloc
@@ -19,7 +20,7 @@ from runner import models
 from runner.config.schema import PARTS, Data, Split
 from runner.data import dataset
 from runner.data.dataset import Dataset, Part
-from runner.data.split import refuse_leaks, split
+from runner.data.split import folded, refuse_leaks, split
 from runner.errors import ConfigError, DataError
 
 pyarrow: Any = importlib.import_module("pyarrow")  # has no types
@@ -253,6 +254,47 @@ def test_a_split_may_go_by_an_array(npz: Callable[..., dict[str, Any]]) -> None:
     section = npz(x=X, y=Y, part=["train"] * 9)
     with pytest.raises(DataError, match=r"100 rows of features, but .* of shape \(9,\)"):
         data(**section, split={"kind": "given", "column": "part"})
+
+
+@pytest.mark.parametrize(
+    ("split", "by"),
+    [
+        ({}, Y),
+        ({"kind": "random"}, None),
+        ({"kind": "grouped", "column": "g"}, np.arange(100) // 4),
+        ({"kind": "chronological", "column": "g"}, np.arange(100)[::-1] // 3),
+    ],
+)
+def test_folds_are_drawn_as_the_split_is(
+    split: dict[str, Any], by: Any, npz: Callable[..., dict[str, Any]]
+) -> None:
+    """Each row that is not test validates once, in shares, or whole groups; of times, a block is
+    told by those before it alone. The refit sees them all.
+    """
+    arrays = {"x": X, "y": Y} | ({"g": by} if "column" in split else {})
+    section = {**npz(**arrays), "split": {**split, "test": 0.2}}
+    made, settings = data(**section), read(section, Data)[0]
+    folds = [folded(made, settings, 4, number) for number in range(4)]
+    whole = folded(made, settings, 4, None)
+    known = sorted(rows(made.train) + rows(made.validation))
+    assert sorted(rows(whole.train)) == known
+    assert {*whole.parts} == {"train", "test"}
+    validated = [rows(fold.validation) for fold in folds]
+    if split.get("kind") == "chronological":
+        for fold in folds:
+            times = [{by[row] for row in rows(part)} for part in fold.parts.values()]
+            assert max(times[0]) < min(times[1])
+        assert [len(each) for each in validated] == pytest.approx([16] * 4, abs=3)
+    else:
+        assert sorted(itertools.chain(*validated)) == known
+        for fold in folds:
+            assert sorted(rows(fold.train) + rows(fold.validation)) == known
+            assert fold.facts.feature_mean == fold.train.statistics[0]
+            if by is not None and "kind" not in split:
+                assert fold.validation.y.sum() == 4
+            if "column" in split:
+                groups = [{by[row] for row in rows(part)} for part in fold.parts.values()]
+                assert not set.intersection(*groups)
 
 
 def test_other_names_of_arrays_may_be_given(npz: Callable[..., dict[str, Any]]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from runner_samples import REPOSITORY
 
-HEAVY = {"tensorflow", "keras", "keras_tuner", "sklearn", "matplotlib"}
+HEAVY = {"tensorflow", "keras", "keras_tuner", "sklearn", "matplotlib", "optuna"}
 REPORT = "import json, sys; print(json.dumps(sorted({name.split('.')[0] for name in sys.modules})))"
 
 

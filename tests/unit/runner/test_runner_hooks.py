@@ -115,6 +115,37 @@ def test_a_pipeline_that_failed_or_has_more_trials_keeps_its_trial_data(root: Pa
     assert [tree(place.folder) for place in others] == before
 
 
+def test_a_search_that_can_go_on_keeps_its_trial_data(root: Path) -> None:
+    """One that a clock ended; not one that was to end where it did, whatever had begun by then."""
+    timed, vain = search(root, "timed"), search(root, "vain")
+    (vain.folder / "trial_0001").mkdir()
+    before = tree(timed.folder)
+    said = {"trials": {"total": 1}, "ended": "tuner.stop_when_no_improvement=1 ended it"}
+    ended = [done(root, timed, "timed", status="budget"), done(root, vain, "vain", search=said)]
+    assert purged(root, *ended).failures == []
+    assert tree(timed.folder) == before
+    assert not vain.folder.exists()
+
+
+def test_what_callbacks_have_left_goes_with_the_purge(root: Path) -> None:
+    """Whatever it is called; what a link in their folder leads to stays, and so does the link."""
+    place, outside = search(root), root / "outside"
+    for name in ("callbacks/0/log.csv", "callbacks/0/a/**[b].tmp", "callbacks/1/.hidden"):
+        path = place.folder / "trial_0000" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    (place.folder / "trial_0001" / "callbacks" / "0" / "empty").mkdir(parents=True)
+    assert purged(root, done(root, place)).failures == []
+    assert not place.folder.exists()
+    link = search(root).folder / "trial_0000" / "callbacks"
+    outside.mkdir()
+    (outside / "mine").write_text("mine")
+    link.symlink_to(outside)
+    delete_search(place)
+    assert link.is_symlink()
+    assert (outside / "mine").read_text() == "mine"
+
+
 @pytest.mark.parametrize(
     "damage",
     [

@@ -7,21 +7,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_samples import MLP, pipeline, stored
+from runner_samples import MLP, SECTIONS, from_files, pipeline, stored
 
 import runner.config.code
-from history import registry
+from history import Entry, registry
 from runner import __version__
 from runner.config.code import modules
-from runner.config.schema import Run
+from runner.config.schema import RandomTuner, Run
 from runner.data.shared import Loaded
+from runner.errors import ConfigError
 from runner.run.identity import BESIDE, Identity, digest, identify
 from runner.run.plan import Plan, in_history
+from runner.run.starting import resolved
 from runner.search.state import Place
 from runner.training import environment
 from runner.training.seeds import derive_seed
 
-FAILURES = "max_consecutive_failed_trials"
+VAIN, FAILURES = "stop_when_no_improvement", "max_consecutive_failed_trials"
 
 
 def identity(
@@ -37,7 +39,8 @@ def identity(
 @pytest.mark.parametrize(
     "given",
     [
-        *({"tuner": {"kind": "random", key: 9}} for key in ("max_trials", FAILURES)),
+        *({"tuner": {"kind": "random", key: 9}} for key in ("max_trials", VAIN, FAILURES)),
+        {"tuner": {"kind": "random", "max_seconds": 9}},
         *({"tuner": {"kind": "random", key: "x"}} for key in ("directory", "project_name")),
         {"run": Run(progress=False)},
         {"run": Run(on_failure="stop")},
@@ -63,6 +66,24 @@ def test_baselines_decide_no_result() -> None:
     )
 
 
+def test_a_clock_decides_no_result_of_its_own_and_a_number_of_trials_does() -> None:
+    """A run goes on with more time, or with none; an entry of a run without a clock can be reused.
+    What says how many trials there are counts where it is set.
+    """
+    timed = pipeline(tuner={"kind": "random", "max_trials": 4, "max_seconds": 9})
+    assert timed.model_dump(exclude=BESIDE) == pipeline().model_dump(exclude=BESIDE)
+    assert identity(artefacts=[]).of_pipeline["budget"] == {
+        "max_trials": 4,
+        "hyperband_iterations": None,
+    }
+    for kind, key in (("random", VAIN), ("hyperband", "hyperband_trials")):
+        one, other = (identity(tuner={"kind": kind, key: n}) for n in (None, 9))
+        assert one.search_fingerprint == other.search_fingerprint
+        assert one.fingerprint != other.fingerprint
+        clock = identity(tuner={"kind": kind, "max_seconds": 9})
+        assert clock.fingerprint == one.fingerprint
+
+
 def test_another_round_of_hyperband_does_not_change_a_search() -> None:
     """Nor do the epochs of `fit`, which Hyperband sets; its own do."""
     tuner = {"kind": "hyperband", "max_epochs": 3}
@@ -86,6 +107,8 @@ def test_another_round_of_hyperband_does_not_change_a_search() -> None:
         {"model": {key: MLP[key] for key in ("_target_", "learning_rate", "hidden")}},  # turned
         {"tuner": {"kind": "grid", "max_trials": 4}},
         {"tuner": {"kind": "random", "executions_per_trial": 2}},
+        {"tuner": {"kind": "random", "folds": 2}},
+        {"tuner": {"kind": "random", "start_from": [{"model.learning_rate": 0.01}]}},
         {"objective": {"name": "val_accuracy"}},
         {"fit": {"epochs": 3}},
         {"fit": {"batch_size": 16}},
@@ -237,12 +260,13 @@ def test_a_file_that_the_code_reads_decides_the_identity_by_its_content(tmp_path
 PARTS: dict[str, Any] = {"data": "rows", "fit": {"epochs": 3}}
 
 
-def known(root: Path, run_id: str | None = None, *, reuse: bool = False) -> str | None:
+def known(
+    root: Path, run_id: str | None = None, *, reuse: bool = False, **tuner: object
+) -> str | None:
     """The entry that makes running the pipeline `mlp` of these parts needless."""
     place = Place(root / "none", "", root)
-    plan = Plan(
-        "mlp", Run(reuse=reuse), pipeline(), Identity({}, PARTS), place, Loaded("", {}, 0.0, 0)
-    )
+    made = pipeline(tuner={"kind": "random", **tuner})
+    plan = Plan("mlp", Run(reuse=reuse), made, Identity({}, PARTS), place, Loaded("", {}, 0.0, 0))
     manager = registry.manager("classification", root)
     entry = in_history(plan, manager, run_id)
     return None if entry is None else entry.id
@@ -271,6 +295,19 @@ def test_a_continued_run_takes_over_its_own_entries_and_reuse_those_of_any_run(
     assert known(tmp_path, reuse=True) == made[0].id
 
 
+def test_an_entry_that_a_clock_ended_answers_where_no_more_time_is_given(tmp_path: Path) -> None:
+    """The same run that goes on, with the same time or with none left."""
+    about: dict[str, Any] = {
+        "fingerprint": digest(PARTS),
+        "run_id": "r1",
+        "search": {"max_seconds": 60.0},
+    }
+    entry = stored(tmp_path, "budget", **about)
+    for most, answers in ((60, True), (0, True), (61, False), (None, False)):
+        assert (known(tmp_path, "r1", max_seconds=most) == entry.id) is answers
+        assert (known(tmp_path, reuse=True, max_seconds=most) == entry.id) is answers
+
+
 def test_where_nothing_can_be_reused_the_keys_that_differ_are_told(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -285,3 +322,51 @@ def test_where_nothing_can_be_reused_the_keys_that_differ_are_told(
         f"mlp: not reused; from {near.id}, the nearest, differs:",
         "mlp:   fit.epochs: 2 → 3",
     ]
+
+
+VALUES = {"model.learning_rate": 0.02, "model.hidden.h1": 8}
+
+
+def ended(root: Path, accuracy: float, **document: Any) -> Entry:
+    """An entry of the pipeline `mlp`, whose best trial has VALUES."""
+    validation = {"metrics": {"accuracy": accuracy}, "repeats": 1}
+    best = {"trial_id": "0001", "score": 0.5, "values": {**VALUES, "tuner/epochs": 3}}
+    own = {"experiment": "named", "validation": validation, "best": best, **document}
+    return stored(root, **own)
+
+
+def starts(root: Path, *start_from: Any, run_id: str | None = None, sweep: str = "") -> Any:
+    """What a pipeline `mlp` starts from that names these."""
+    tuner = {"kind": "random", "start_from": [*start_from]}
+    files = {**SECTIONS, "paths": {"root": str(root)}, "pipelines": {"mlp": {"tuner": tuner}}}
+    made = resolved(from_files(files), run_id, sweep or None).pipelines["mlp"].tuner
+    assert isinstance(made, RandomTuner)
+    return made.start_from
+
+
+def test_entries_that_a_search_starts_from_become_values(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The best is the best complete one of this pipeline of this experiment; what its own run, or
+    its sweep, has stored is none, as it was not there when that began.
+    """
+    caplog.set_level("INFO", "runner")
+    assert starts(tmp_path, "best", {"a": 1}) == [{"a": 1}]
+    second, best = (ended(tmp_path, accuracy, run_id="r1") for accuracy in (0.8, 0.9))
+    ended(tmp_path, 0.95, run_id="r2", sweep="s")
+    other = {"trial_id": "0002", "score": 0.5, "values": {"b": True}}
+    odd = ended(tmp_path, 0.99, experiment="other", best=other)
+    ended(tmp_path, 0.99, pipeline="twin")
+    ended(tmp_path, 0.99, status="failed")
+    assert starts(tmp_path, "best", run_id="r2") == [VALUES]
+    assert f"mlp: starts from best: {best.id}" in caplog.text
+    assert starts(tmp_path, "best", sweep="s") == [VALUES]
+    assert caplog.text.count(best.id) == 2
+    assert starts(tmp_path, odd.id[:-1], second.id) == [{"b": True}, VALUES]
+    bare = stored(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        starts(tmp_path, bare.id, {}, "nothing")
+    assert [problem.where for problem in error.value.problems] == [
+        f"pipelines.mlp.tuner.start_from[{number}]" for number in (0, 2)
+    ]
+    assert "has no best trial" in str(error.value)

@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+import optuna
 import pytest
 from runner_samples import pipeline
 from sklearn.gaussian_process import GaussianProcessRegressor
@@ -15,6 +16,8 @@ from training_samples import bench
 
 from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
+from runner.errors import ConfigError
+from runner.search import tpe
 from runner.search.oracles import Oracle, measured, new_oracle, populate
 from runner.search.state import TrialResult
 
@@ -22,6 +25,7 @@ TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random"},
     "grid": {"kind": "grid"},
     "bayesian": {"kind": "bayesian", "num_initial_points": 2},
+    "tpe": {"kind": "tpe", "num_initial_points": 2},
     "hyperband": {"kind": "hyperband", "max_epochs": 3},
 }
 EMPTY: dict[str, Any] = {"space": [], "values": {}}
@@ -29,14 +33,25 @@ RATE: dict[str, Any] = {"hp": "Float", "min_value": 0.1, "max_value": 0.5}
 WIDTH = {"hp": "Int", "min_value": 4, "max_value": 512, "step": 4}
 
 
+OBJECTIVE = {"name": "score", "direction": "max"}
+
+
 def settings(tuner: str) -> Pipeline:
-    return pipeline(tuner=TUNERS[tuner], objective={"name": "score", "direction": "max"})
+    return pipeline(tuner=TUNERS[tuner], objective=OBJECTIVE)
 
 
 def new(tuner: str, recorded: Any = ()) -> Oracle:
     space = keras_tuner.HyperParameters()
     declare({"model": {"rate": RATE}}, space)
     return new_oracle(Run(), settings(tuner), space.get_config(), dict(recorded))
+
+
+def over(tuner: str, space: dict[str, Any], **own: Any) -> Oracle:
+    """An oracle of a model's space."""
+    hp, model = keras_tuner.HyperParameters(), {"_target_": "runner.models.mlp", **space}
+    declare({"model": space}, hp)
+    made = pipeline(model=model, tuner={**TUNERS[tuner], **own}, objective=OBJECTIVE)
+    return new_oracle(Run(), made, hp.get_config(), {})
 
 
 def told_of(oracle: Oracle, number: int, late: int | None = None) -> Any:
@@ -98,11 +113,140 @@ def test_the_first_trial_has_the_defaults_where_any_is_stated(
     """Though it be the least value; and no other trial has them all again."""
     hp = keras_tuner.HyperParameters()
     declare({"model": space}, hp)
-    made = pipeline(model={"_target_": "runner.models.mlp", **space}, tuner=TUNERS[tuner])
-    oracle = new_oracle(Run(), made, hp.get_config(), {})
+    oracle = over(tuner, space)
     drawn = [asked(oracle) for _ in range(3)]
     assert {name: drawn[0][name] for name in hp.values} == hp.values
     assert all({name: each[name] for name in hp.values} != hp.values for each in drawn[1:])
+
+
+STARTS: list[dict[str, Any]] = [
+    {"model.rate": 0.3, "model.kind": "b"},
+    {},
+    {"model.kind": "a", "model.units": 77, "model.rate": 0.1},
+    {"model.kind": "b", "model.on": True},
+    {"model.rate": 0.2},
+]
+CONDITIONAL: dict[str, Any] = {
+    "rate": {**RATE, "default": 0.4},
+    "kind": {"hp": "Choice", "values": ["a", "b"]},
+    "units": {**WIDTH, "parent_name": "model.kind", "parent_values": ["a"]},
+    "on": {"hp": "Boolean", "parent_name": "model.kind", "parent_values": ["b"]},
+}
+
+
+@pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if tuner != "grid"])
+def test_a_search_starts_from_what_is_given(tuner: str) -> None:
+    """In order, what is left out by default, and only what conditions let in; though others could
+    be chosen by now, and whether the first were recorded or not. Then it goes on.
+    """
+    own = {"max_epochs": 9} if tuner == "hyperband" else {}
+    oracle = over(tuner, CONDITIONAL, start_from=STARTS, **own)
+    drawn = [step(oracle) for _ in range(7)]
+    found = [{k: v for k, v in each.items() if not k.startswith("tuner/")} for each in drawn]
+    assert found[:5] == [
+        {"model.rate": 0.3, "model.kind": "b", "model.on": False},
+        {"model.rate": 0.4, "model.kind": "a", "model.units": 4},
+        {"model.rate": 0.1, "model.kind": "a", "model.units": 77},
+        {"model.rate": 0.4, "model.kind": "b", "model.on": True},
+        {"model.rate": 0.2, "model.kind": "a", "model.units": 4},
+    ]
+    assert found[5] != found[6]
+    again = over(tuner, CONDITIONAL, start_from=STARTS, **own)
+    again.recorded = {f"{number:04}": drawn[number] for number in range(6)}
+    assert [step(again) for _ in range(7)] == drawn
+
+
+def test_what_a_search_starts_from_must_lie_in_its_space() -> None:
+    """All that does not is said, and where; a number may be written as another type has it."""
+    lying: dict[str, Any] = {
+        "model.rte": 0.3, "model.rate": 0.6, "model.kind": "c", "model.units": 4.5, "model.on": 1,
+    }  # fmt: skip
+    with pytest.raises(ConfigError) as error:
+        over("random", CONDITIONAL, start_from=[{}, lying, {"model.rate": "high"}])
+    assert [
+        (problem.where, problem.what.partition(" (")[0]) for problem in error.value.problems
+    ] == [
+        ("tuner.start_from[1]", "model.rate is a number from 0.1 to 0.5, not 0.6"),
+        ("tuner.start_from[1]", "model.kind is one of a, b, not 'c'"),
+        ("tuner.start_from[1]", "model.units is a whole number from 4 to 512, not 4.5"),
+        (
+            "tuner.start_from[1]",
+            "unknown hyperparameter 'model.rte'; did you mean 'model.rate'?",
+        ),
+        ("tuner.start_from[1]", "model.on has no value here: its condition does not hold"),
+        ("tuner.start_from[2]", "model.rate is a number from 0.1 to 0.5, not 'high'"),
+    ]
+    oracle = over("random", CONDITIONAL, start_from=[{"model.units": 8.0, "model.rate": 0.5}])
+    assert repr(asked(oracle)["model.units"]) == "8"
+
+
+SPACES: dict[str, dict[str, Any]] = {
+    "int": {"hp": "Int", "min_value": -3, "max_value": 4},
+    "int by 3": {"hp": "Int", "min_value": -3, "max_value": 9, "step": 3},
+    "int log": {"hp": "Int", "min_value": 2, "max_value": 40, "sampling": "log"},
+    "int log by 2": {"hp": "Int", "min_value": 4, "max_value": 64, "sampling": "log", "step": 2},
+    "int reverse": {"hp": "Int", "min_value": 2, "max_value": 40, "sampling": "reverse_log"},
+    "large": {"hp": "Int", "min_value": 1, "max_value": 10**8},
+    "float": {"hp": "Float", "min_value": -1.0, "max_value": 0.5},
+    "float by 0.1": {"hp": "Float", "min_value": 0.15, "max_value": 0.95, "step": 0.1},
+    "float log": {"hp": "Float", "min_value": 1e-4, "max_value": 0.1, "sampling": "log"},
+    "float reverse": {
+        "hp": "Float", "min_value": 1.0, "max_value": 9.0, "sampling": "reverse_log", "step": 1.5,
+    },
+    "words": {"hp": "Choice", "values": ["x", "y", "z"]},
+    "numbers": {"hp": "Choice", "values": [16, 64, 32]},
+    "booleans": {"hp": "Choice", "values": [True, False]},
+    "boolean": {"hp": "Boolean"},
+    "fixed": {"hp": "Fixed", "value": 7},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SPACES)
+def test_optuna_sees_each_hyperparameter_as_keras_tuner_has_it(name: str) -> None:
+    """Whatever Keras Tuner draws has a place, at which it is found again: a whole number or a value
+    of steps exactly. What Optuna draws lies in the range, and reaches its ends.
+    """
+    hp = keras_tuner.HyperParameters()
+    declare({"m": {"x": SPACES[name]}}, hp)
+    [one] = hp.space
+    axis = tpe.Axis("0000", one)
+    for seed in range(200):
+        value = one.random_sample(seed)
+        place = axis.place(value)
+        assert axis.distribution._contains(axis.distribution.to_internal_repr(place))
+        found = axis.draw(optuna.trial.FixedTrial({"0000": place}))
+        assert found == pytest.approx(value, rel=1e-9) if axis.count is None else found == value
+        assert type(found) is type(value)
+    if axis.count is None or axis.kind == "Int":
+        low, high = axis.range
+        ends = [axis.draw(optuna.trial.FixedTrial({"0000": end})) for end in (low, high)]
+        if hasattr(one, "min_value") and not SPACES[name].get("step"):
+            assert sorted(ends) == pytest.approx([one.min_value, one.max_value])
+
+
+def test_tpe_looks_where_scores_are_best_and_not_where_others_look(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Nearer than random search does; trials that run are known to it. Optuna logs nothing."""
+    near = {}
+    optuna.logging.set_verbosity(optuna.logging.INFO)
+    optuna.logging.enable_propagation()
+    for tuner in ("random", "tpe"):
+        oracle = new(tuner)
+        rates = [step(oracle)["model.rate"] for _ in range(40)]
+        near[tuner] = float(np.mean([abs(rate - 0.3) for rate in rates[20:]]))
+    assert near["tpe"] < near["random"] * 0.7
+    crowd = [asked(oracle)["model.rate"] for _ in range(8)]
+    assert len({*crowd}) == 8
+    assert np.std(crowd) > 0
+    optuna.logging.disable_propagation()
+    assert caplog.records == []
+
+
+def test_whole_numbers_stay_in_their_range() -> None:
+    """At its end, Keras Tuner's Bayesian optimisation would take one more."""
+    oracle = over("bayesian", {"units": {"hp": "Int", "min_value": 1, "max_value": 4}})
+    assert oracle._vector_to_values(np.ones(1)) == {"model.units": 4}
 
 
 def test_where_no_default_is_stated_the_first_trial_is_drawn() -> None:
@@ -110,21 +254,21 @@ def test_where_no_default_is_stated_the_first_trial_is_drawn() -> None:
     assert asked(new("random"))["model.rate"] > RATE["min_value"]
 
 
-def test_a_trial_of_the_defaults_is_not_drawn_again() -> None:
+@pytest.mark.parametrize("tuner", ["random", "tpe"])
+def test_a_trial_of_the_defaults_is_not_drawn_again(tuner: str) -> None:
     """Of two values, one is left after it; then nothing is."""
-    space = keras_tuner.HyperParameters()
-    declare({"model": {"on": {"hp": "Boolean", "default": True}}}, space)
-    oracle = new_oracle(Run(), settings("random"), space.get_config(), {})
+    oracle = over(tuner, {"on": {"hp": "Boolean", "default": True}})
     assert [asked(oracle)["model.on"] for _ in range(2)] == [True, False]
     assert oracle.ask() is None
 
 
-def test_bayesian_optimisation_draws_by_the_id_of_the_trial() -> None:
+@pytest.mark.parametrize("tuner", ["bayesian", "tpe"])
+def test_what_is_guided_is_drawn_by_the_id_of_the_trial(tuner: str) -> None:
     """In its initial points and after them: whether those before were drawn or recorded is one."""
-    drawing = new("bayesian")
+    drawing = new(tuner)
     drawn = [step(drawing) for _ in range(4)]
     for known in (1, 3):
-        replaying = new("bayesian", {f"{number:04}": drawn[number] for number in range(known)})
+        replaying = new(tuner, {f"{number:04}": drawn[number] for number in range(known)})
         assert [step(replaying) for _ in range(known + 1)] == drawn[: known + 1]
 
 
@@ -134,14 +278,15 @@ def asked(oracle: Oracle) -> dict[str, Any]:
     return dict(found.hyperparameters["values"])
 
 
-def test_bayesian_optimisation_expects_the_same_of_running_trials_whenever_it_began() -> None:
+@pytest.mark.parametrize("tuner", ["bayesian", "tpe"])
+def test_the_same_is_expected_of_running_trials_whenever_a_search_began(tuner: str) -> None:
     """What it asks for while others run is a function of those that have ended and of those."""
-    drawing, drawn = new("bayesian"), list[dict[str, Any]]()
+    drawing, drawn = new(tuner), list[dict[str, Any]]()
     drawn += [asked(drawing), asked(drawing)]
     for told in range(4):
         told_of(drawing, told)
         drawn += [asked(drawing)]
-    replaying = new("bayesian", {f"{number:04}": drawn[number] for number in range(5)})
+    replaying = new(tuner, {f"{number:04}": drawn[number] for number in range(5)})
     again = [asked(replaying), asked(replaying)]
     for told in range(4):
         told_of(replaying, told)

@@ -101,6 +101,6 @@ def test_the_shipped_experiments_are_counted(name: str) -> None:
     counted = {}
     for pipeline_name, settings in experiment.pipelines.items():
         size = Size(1, 1, populate(bench(settings)))
-        found = forecast(experiment.run, settings, loaded(settings), size)
+        found = forecast(experiment.run, settings, loaded(settings), size, 2)
         counted[pipeline_name] = found[:2]
     assert counted == SHIPPED[name]

@@ -3,8 +3,11 @@
 import json
 import math
 import random
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import keras_tuner
@@ -16,6 +19,7 @@ from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
 from runner.config.space import declare, hyperparameters, sample
 from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
+from runner.search import loop
 from runner.search.executors import Workers
 from runner.search.loop import search
 from runner.search.state import Place, Size, TrialResult, read_marker, tried
@@ -25,7 +29,8 @@ DATA = Loaded("", {}, 0.0, 0)
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random", "max_trials": 8},
     "grid": {"kind": "grid"},
-    "bayesian": {"kind": "bayesian", "max_trials": 5, "num_initial_points": 2},
+    "bayesian": {"kind": "bayesian", "max_trials": 4, "num_initial_points": 2, "parallel": 2},
+    "tpe": {"kind": "tpe", "max_trials": 8, "num_initial_points": 2, "parallel": 2},
     "hyperband": {"kind": "hyperband", "max_epochs": 4, "factor": 2},
 }
 SPACE: dict[str, dict[str, Any]] = {
@@ -41,12 +46,15 @@ class Killed(BaseException):
 
 
 class Trials(Workers):
-    """Stands for training: a trial's result is a pure function of its values."""
+    """Stands for training: a trial's result is a pure function of its values, and takes a second of
+    the loop's clock.
+    """
 
     def __init__(self) -> None:
         self.ran: list[str] = []
         self.kill: tuple[str, int] = ("never", 0)  # before or after the result of a trial is there
         self.starved: int | None = None  # the trial with this number runs out of memory
+        self.most, self.lacked = 0, list[str]()  # checkpoints: at a time; that were to begin from
 
     def submit(self, _: object, /, *task: Any, **__: Any) -> Any:
         return super().submit(self.trial, *task[3:])
@@ -70,9 +78,13 @@ class Trials(Workers):
             started="2026-01-01T00:00:00+00:00",
             seconds=0.0,
         )
-        where.write("result.json", vars(result), trial_id)
+        parent = values.get("tuner/trial_id")
+        self.lacked += [parent] * bool(parent and not where.checkpoint(parent).is_file())
         if not failed:
-            where.checkpoint(trial_id).touch()
+            where.write("checkpoint.weights.h5", b"weights", trial_id)
+            result.checkpoints[trial_id] = {"bytes": 7, "sha256": "of weights"}
+        where.write("result.json", vars(result), trial_id)
+        self.most = max(self.most, len([*where.folder.glob("*/*.h5")]))
         self._perhaps("after", trial_id)
         return result
 
@@ -97,15 +109,15 @@ def settings(tuner: str, **own: Any) -> Pipeline:
 
 def run(workers: Workers, folder: Path, tuner: str, seed: int = 1, **own: Any) -> tuple[Any, ...]:
     """A search's trials, the best of them and its hyperparameters."""
-    made, marker, space = settings(tuner, **own), {"pipeline": "main"}, HyperParameters()
-    declare({"model": SPACE}, space)
-    known = space.get_config()
+    specs, marker, space = own.pop("space", SPACE), {"pipeline": "main"}, HyperParameters()
+    declare({"model": specs}, space)
+    made, known = settings(tuner, **own), space.get_config()
     where = place(folder)
     outcome = search(Run(seed=seed), made, where, marker, lambda _: None, workers, DATA, known)
-    return outcome.record.trials, outcome.best, outcome.hyperparameters
+    return outcome.record.trials, outcome.best, outcome.hyperparameters, outcome.ended
 
 
-def files(folder: Path) -> dict[str, object]:
+def files(folder: Path) -> dict[str, bytes]:
     """All that a search has left, by path."""
     paths = [path for path in (folder / "search").rglob("*") if path.is_file()]
     return {path.relative_to(folder).as_posix(): path.read_bytes() for path in paths}
@@ -129,20 +141,36 @@ def test_a_search_killed_at_every_trial_ends_as_one_that_nobody_killed(
     assert run(trials, tmp_path / "killed", tuner) == expected
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert trials.ran == [f"{number:04}" for number in range(count)]
+    assert trials.lacked == []
 
 
 def test_the_synthetic_searches_are_worth_comparing(trials: Trials, tmp_path: Path) -> None:
-    """A failure in each, promotions, a whole grid; the best checkpoint stays, Hyperband's all."""
+    """A failure in each, promotions, a whole grid; at the end the best checkpoint stays alone."""
     rows = {tuner: run(trials, tmp_path / tuner, tuner)[0] for tuner in TUNERS}
     for tuner, found in rows.items():
         assert [row["status"] for row in found].count("FAILED") == 1
         best = max((row for row in found if row["score"] is not None), key=lambda row: row["score"])
         kept = [name.split("/")[1] for name in files(tmp_path / tuner) if name.endswith(".h5")]
-        completed = len(found) - 1
-        assert len(kept) == (completed if tuner == "hyperband" else 1)
-        assert f"trial_{best['trial_id']}" in kept
+        assert kept == [f"trial_{best['trial_id']}"]
     assert len({str(row["values"]) for row in rows["grid"]}) == len(rows["grid"]) == 4 * 3 * 2
     assert any("tuner/trial_id" in row["values"] for row in rows["hyperband"])
+
+
+@pytest.mark.parametrize(("parallel", "most"), [(1, 11), (2, 12), (8, 18)])
+def test_only_checkpoints_that_may_be_needed_are_on_disk(
+    parallel: int, most: int, trials: Trials, tmp_path: Path
+) -> None:
+    """Of Hyperband those that are best, run, are gone on from, or may still be; each is there when
+    a trial goes on from it. What they took at most is told, and forecast.
+    """
+    own: dict[str, Any] = {"max_epochs": 9, "hyperband_iterations": 3, "parallel": parallel}
+    endless = {**SPACE, "rate": {"hp": "Float", "min_value": 0.1, "max_value": 0.5}}
+    rows = run(trials, tmp_path, "hyperband", space=endless, **own)[0]
+    assert len(rows) > 60
+    assert (trials.most <= most, trials.lacked) == (True, [])
+    told = json.loads((tmp_path / "search" / "oracle.json").read_text())["peak_bytes"]
+    others = sum(len(f) for name, f in files(tmp_path).items() if "trial_" in name) - 7
+    assert 0 < told - others <= 7 * most
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -182,7 +210,7 @@ def test_a_damaged_file_is_made_again(
     assert files(tmp_path) == files(tmp_path / "whole")
 
 
-@pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if tuner != "bayesian"])
+@pytest.mark.parametrize("tuner", ["random", "grid", "hyperband"])
 def test_a_result_of_other_values_does_not_stand_in_for_a_trial(
     tuner: str, trials: Trials, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -228,6 +256,7 @@ def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
     """The same search goes on, or is read as far as it is asked for; nothing runs twice."""
     for tuner, key, budgets in (
         ("random", "max_trials", (3, 6)),
+        ("tpe", "max_trials", (4, 8)),
         ("hyperband", "hyperband_iterations", (1, 2)),
     ):
         few, many, again = (
@@ -238,9 +267,120 @@ def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
         trials.ran.clear()
 
 
+@pytest.mark.parametrize("tuner", TUNERS)
+def test_a_clock_ends_a_search_and_the_number_of_its_trials_repeats_it(
+    tuner: str, trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What runs then ends and counts. With more time it goes on to where it would have come."""
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(len(trials.ran))))
+    most = settings(tuner).tuner.limit
+    rows, *_, ended = run(trials, tmp_path / "short", tuner, max_seconds=3)
+    assert [row["trial_id"] for row in rows] == trials.ran == ["0000", "0001", "0002"]
+    said = f"tuner.max_seconds=3 ended it after 3 trials; tuner.{most}=3 repeats it"
+    assert ended == {"ended": said, "max_seconds": 3.0}
+    assert run(trials, tmp_path / "again", tuner, **{most: 3})[0] == rows
+    assert files(tmp_path / "short") == files(tmp_path / "again")
+    expected = run(trials, tmp_path / "whole", tuner)
+    assert expected[3] == {}
+    trials.ran.clear()
+    assert run(trials, tmp_path / "short", tuner, max_seconds=100) == expected
+    assert trials.ran[0] == "0003"
+
+
+def test_no_time_leaves_what_there_is(trials: Trials, tmp_path: Path) -> None:
+    """One trial where there is none; and what a kill has cut off before others that had ended."""
+    assert len(run(trials, tmp_path / "new", "random", max_seconds=0)[0]) == 1
+    trials.kill = ("before", 4)
+    with pytest.raises(Killed):
+        run(trials, tmp_path, "random")
+    (tmp_path / "search" / "trial_0001" / "result.json").unlink()
+    trials.ran.clear()
+    rows = run(trials, tmp_path, "random", max_seconds=0)[0]
+    assert [row["trial_id"] for row in rows] == ["0000", "0001", "0002", "0003"]
+    assert trials.ran == ["0001"]
+
+
+def test_time_is_counted_once_however_many_trials_ran(tmp_path: Path) -> None:
+    """And not while none did."""
+    spans = [(0, 2.5), (1, 1.0), (2, 4.0), (30, 5.5), (31, 0.5)]
+    results = [
+        TrialResult(
+            trial_id=f"{begun}",
+            asked={},
+            hyperparameters={},
+            status="COMPLETED",
+            started=f"2026-01-01T00:00:{begun:02}.000+00:00",
+            seconds=lasted,
+        )
+        for begun, lasted in reversed(spans)
+    ]
+    assert loop.seconds(results) == pytest.approx(6 + 5.5)
+
+
+class Threads(Trials):
+    """Trials that run at the same time."""
+
+    slots = 0
+
+    def __init__(self, slots: int) -> None:
+        super().__init__()
+        self.slots, self.pool, self.go = slots, ThreadPoolExecutor(slots), threading.Event()
+        self.go.set()
+
+    def submit(self, _: object, /, *task: Any, **__: Any) -> Any:
+        return self.pool.submit(self.trial, *task[3:])
+
+    def trial(self, *task: Any) -> TrialResult:
+        assert self.go.wait(10)
+        return super().trial(*task)
+
+
+def test_a_trial_that_waits_for_a_worker_does_not_begin_when_time_is_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was asked for, but no more."""
+    workers, seen = Threads(1), list[float]()
+
+    def clock() -> float:
+        seen.append(100.0 if workers.pool._work_queue.qsize() else 0.0)
+        if 100.0 in seen[:-1]:
+            workers.go.set()
+        return max(seen)
+
+    workers.go.clear()
+    monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=clock))
+    rows = run(workers, tmp_path, "random", max_seconds=4)[0]
+    assert [row["trial_id"] for row in rows] == workers.ran == ["0000"]
+
+
+@pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if tuner != "hyperband"])
+def test_trials_in_vain_end_a_search(tuner: str, trials: Trials, tmp_path: Path) -> None:
+    """After so many that were told without a better score, whatever else was running, and killed or
+    not.
+    """
+    rows = run(trials, tmp_path / "whole", tuner)[0]
+    in_vain, best, expected = 0, -math.inf, list[Any]()
+    patience = 1 if tuner == "bayesian" else 2  # its few trials take half a second each
+    while in_vain < patience:
+        expected.append(rows[len(expected)])
+        score = expected[-1]["score"]
+        better = score is not None and score > best
+        in_vain, best = (0, score) if better else (in_vain + 1, best)
+    assert len(expected) < len(rows)
+    given: dict[str, Any] = {"tuner": tuner, "stop_when_no_improvement": patience}
+    found = run(Threads(3), tmp_path / "threads", **given)
+    assert found[0] == expected
+    said = f"tuner.stop_when_no_improvement={patience} ended it after {len(expected)} trials"
+    assert found[3] == {"ended": said}
+    trials.kill = ("after", len(expected) - 1)
+    with pytest.raises(Killed):
+        run(trials, tmp_path / "killed", **given)
+    assert run(trials, tmp_path / "killed", **given) == found
+
+
 def test_seeds_of_runs_draw_different_trials(trials: Trials, tmp_path: Path) -> None:
     """And the same seed the same ones."""
-    for tuner in ("random", "bayesian"):
+    for tuner in ("random", "bayesian", "tpe"):
         one, same, other = (
             [row["values"] for row in run(trials, tmp_path / tuner / name, tuner, seed)[0]]
             for name, seed in (("a", 1), ("b", 1), ("c", 2))
@@ -439,10 +579,11 @@ def test_a_summary_is_the_mean_and_the_sample_deviation() -> None:
     rows = [{"rmse": value, "r2": value / 10, "auc": math.nan} for value in (1.0, 2.0, 6.0)]
     deviation = {"rmse": math.sqrt(7), "r2": math.sqrt(0.07), "auc": math.nan}
     assert validated(*rows).summary("validation") == {
+        "repeats": 3,
         "metrics": pytest.approx({"rmse": 3.0, "r2": 0.3, "auc": math.nan}, nan_ok=True),
         "deviation": pytest.approx(deviation, nan_ok=True),
     }
-    one = {"metrics": {"rmse": 1.0}, "deviation": {}}
+    one = {"repeats": 1, "metrics": {"rmse": 1.0}, "deviation": {}}
     assert validated({"rmse": 1.0}).summary("validation") == one
 
 

@@ -12,7 +12,7 @@ import pytest
 from runner_samples import from_files, pipeline
 from training_samples import bench
 
-from runner.config.schema import Pipeline
+from runner.config.schema import Pipeline, RandomTuner
 from runner.data.dataset import Array
 from runner.training import build
 
@@ -150,3 +150,25 @@ def test_windows_without_a_model_get_it_and_the_mean_of_four_refits(tmp_path: Pa
     assert (made.model.target, made.validation.repeats) == ("runner.models.series", 4)
     assert made.is_ensemble
     assert [units["default"] for units in made.model.args["hidden"].values()] == [0, 0]
+
+
+def test_folds_of_a_series_are_blocks_that_share_no_row(
+    tmp_path: Path, recwarn: pytest.WarningsRecorder
+) -> None:
+    """Each is told by those before it; what a window of one holds, none of another does. Trained on
+    all, no callback looks for validation rows.
+    """
+    columns = {"t": np.arange(120.0)}  # its rows tell their numbers
+    made = windows(tmp_path, SERIES, columns, horizon=2)
+    ready, last = bench(made.model_copy(update={"tuner": RandomTuner(folds=3)})), -1
+    for number in range(3):
+        x, y = (ready.fold(number).dataset.parts[name] for name in ("train", "validation"))
+        first = y.numbers.min()
+        assert first > max(x.y.max(), last)
+        assert len(y) > 10
+        last = y.y.max()
+    assert last < ready.dataset.parts["test"].numbers.min()
+    whole, hp = ready.fold(None), keras_tuner.HyperParameters()
+    told: Any = whole.train(whole.build(hp, 1), hp, [], {"epochs": 1})
+    assert [name for name in told.history if name.startswith("val_")] == []
+    assert [each for each in recwarn if "conditioned on metric" in str(each.message)] == []

@@ -117,17 +117,25 @@ def test_what_is_right_passes(
             for key in ("epochs", "batch_size", "repeats")
         ),
         (Validation, {"ensemble": True}, "ensemble", "is the mean of several refits"),
+        (Validation, {"weights": "trial", "repeats": 2}, "weights", "are not refitted"),
         (Fit, {"epochs": 0}, "epochs", "must be at least 1"),
         (Fit, {"batch_size": -1}, "batch_size", "must be at least 1"),
         (Tuner, {"kind": "random", "max_trials": 0}, "max_trials", "must be at least 1"),
         (Tuner, {**GRID, "executions_per_trial": 0}, "executions_per_trial", "at least 1"),
         (Tuner, {**GRID, "max_consecutive_failed_trials": 0}, "max_consecutive_failed_trials", "1"),
+        (Tuner, {**GRID, "folds": 1}, "folds", "must be at least 2"),
+        (Tuner, {**GRID, "folds": 2, "executions_per_trial": 2}, "executions_per_trial", "folds"),
+        (Tuner, {**HYPERBAND, "folds": 2}, "folds", "unknown key"),
         (Tuner, {**GRID, "max_epochs": 3}, "max_epochs", "unknown key"),
         (Tuner, {**HYPERBAND, "max_trials": 3}, "max_trials", "unknown key"),
         (Tuner, {**HYPERBAND, "factor": 1}, "factor", "must be at least 2"),
         (Tuner, {**HYPERBAND, "max_epochs": 0}, "max_epochs", "must be at least 1"),
         (Tuner, {**HYPERBAND, "hyperband_iterations": 0}, "hyperband_iterations", "at least 1"),
         (Tuner, {"kind": "bayesian", "num_initial_points": 0}, "num_initial_points", "at least 1"),
+        (Tuner, {"kind": "tpe"}, "kind", "pip install '.[optuna]'"),
+        (Tuner, {"kind": "random", "start_from": "best"}, "start_from", "write [best]"),
+        (Tuner, {"kind": "random", "start_from": [{"a": [1]}]}, "start_from[0].a", "may be text, "),
+        (Tuner, {"kind": "grid", "start_from": ["best"]}, "start_from", "unknown key"),
         (Data, {"kind": "npz", "path": "/no.npz"}, "path", "there is no /no.npz"),
         (Data, {"kind": "npz", "path": {"train": __file__}}, "path.validation", "is required"),
         (Run, {"seed": -1}, "seed", "must be at least 0"),
@@ -141,7 +149,8 @@ def test_what_is_wrong_is_one_problem_at_its_key(
 ) -> None:
     """A file that is missing or a backend that is not installed too, before anything starts."""
     monkeypatch.setattr(
-        "runner.config.schema.find_spec", lambda name: name not in ("jax", "distributed") or None
+        "runner.config.schema.find_spec",
+        lambda name: name not in ("jax", "distributed", "optuna") or None,
     )
     [problem] = read(given, schema)[1]
     assert problem.where == f"here.{key}".rstrip(".")

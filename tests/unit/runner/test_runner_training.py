@@ -120,6 +120,35 @@ def test_every_execution_and_every_run_has_its_own_seed(tmp_path: Path) -> None:
     assert losses[2] == losses[0]
 
 
+def test_each_training_has_a_folder_for_its_callbacks(tmp_path: Path) -> None:
+    """Which is empty when it begins, also when its trial runs again; refits have theirs."""
+    log = {
+        "_target_": "keras.callbacks.CSVLogger",
+        "filename": "${trial.folder}/${trial.id}-${trial.execution}.csv",
+        "append": True,
+    }
+    own: dict[str, Any] = {
+        "tuner": {"kind": "random", "max_trials": 2, "executions_per_trial": 2},
+        "model": {"_target_": f"{__name__}.line", "rate": RATES},
+        "callbacks": {"log": log},
+    }
+    for _ in range(2):
+        searched(tmp_path, **own)
+        logs = {p.relative_to(tmp_path / "search"): p for p in tmp_path.rglob("*.csv")}
+        assert {str(name) for name in logs} == {
+            f"trial_{trial}/callbacks/{n}/{trial}-{n}.csv"
+            for trial in ("0000", "0001")
+            for n in (0, 1)
+        }
+        assert {len(path.read_text().splitlines()) for path in logs.values()} == {1 + 3}
+        (tmp_path / "search" / "trial_0001" / "result.json").unlink()
+    plain, ranking = keras_tuner.HyperParameters().get_config(), Ranking("rmse", "min")
+    for _ in range(2):
+        validated(Run(), settings(**own), plain, ranking, tmp_path)
+        (path,) = (tmp_path / "refit-0" / "callbacks").iterdir()
+        assert (path.name, path.read_text().count("\n")) == ("refit-0-0.csv", 1 + 3)
+
+
 def test_a_trial_counts_by_its_best_epoch(tmp_path: Path) -> None:
     """Its score is that epoch's, and the checkpoint holds that epoch's weights."""
     [trial] = searched(tmp_path)
@@ -162,24 +191,29 @@ HALVING: dict[str, Any] = {
 def test_a_damaged_checkpoint_is_made_again_before_anything_depends_on_it(
     damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """In a search that was interrupted before the first promotion, and in one that has ended."""
+    """In a search that was interrupted before the first promotion, and where a trial that has ended
+    is lost, so that its parent's, which was deleted, is needed after all. Where nothing depends on
+    it, nothing runs.
+    """
     expected, whole = searched(tmp_path, **HALVING), [path.read_bytes() for path in kept(tmp_path)]
     promoted = [row["values"].get("tuner/trial_id") for row in expected]
     first = next(number for number, parent in enumerate(promoted) if parent is not None)
     path = place(tmp_path).checkpoint(promoted[first])
-    for left in (first, len(expected)):
-        for row in expected[left:]:
+    for lost in (expected[first:], expected[first : first + 1], []):
+        for row in lost:
             shutil.rmtree(place(tmp_path).trial(row["trial_id"]))
+        path.touch()
         DAMAGES[damage](path)
         told: list[Progress] = []
+        caplog.clear()
         found = searched(tmp_path, told=told, **HALVING)
-        ran = [progress.result.trial_id for progress in told]
-        assert ran == [promoted[first], *(row["trial_id"] for row in expected[left:])]
+        assert [progress.result.trial_id for progress in told] == [row["trial_id"] for row in lost]
         assert [{**row, "seconds": 0, "started": ""} for row in found] == [
             {**row, "seconds": 0, "started": ""} for row in expected
         ]
         assert [path.read_bytes() for path in kept(tmp_path)] == whole
-        assert f"{path.parent.name}/{path.name} is not what was written" in caplog.text
+        again = f"{path.parent.name}/{path.name} is not what was written" in caplog.text
+        assert again == bool(lost)
 
 
 def test_what_depended_on_a_file_that_was_made_otherwise_runs_again(tmp_path: Path) -> None:
@@ -199,8 +233,8 @@ def test_what_depended_on_a_file_that_was_made_otherwise_runs_again(tmp_path: Pa
     assert [progress.result.trial_id for progress in told] == [child]
 
 
-def test_a_checkpoint_that_is_damaged_while_the_search_runs_stops_it(tmp_path: Path) -> None:
-    """It is no trial's failure: the next start makes it again."""
+def test_a_checkpoint_that_is_damaged_while_the_search_runs_is_made_again(tmp_path: Path) -> None:
+    """It is no trial's failure, and no trial goes on from it."""
     expected = searched(tmp_path / "whole", **HALVING)
     told: list[Progress] = []
 
@@ -209,12 +243,59 @@ def test_a_checkpoint_that_is_damaged_while_the_search_runs_stops_it(tmp_path: P
         for path in kept(tmp_path):
             path.write_bytes(path.read_bytes()[:-100])
 
-    made = settings(**HALVING)
-    with pytest.raises(OSError, match=r"the same command makes it again: '.*weights\.h5'"):
-        run_search(Run(), made, place(tmp_path), damaging)
-    found = searched(tmp_path, **HALVING)
+    found = run_search(Run(), settings(**HALVING), place(tmp_path), damaging).record.trials
     assert [row["score"] for row in found] == [row["score"] for row in expected]
     assert all(progress.result.status == "COMPLETED" for progress in told)
+
+
+def noise() -> tuple[Any, Any]:
+    """A data function: rows that are not divided, with targets of which none are alike."""
+    draw = np.random.default_rng(0)
+    return draw.normal(size=(30, 1)), draw.normal(size=30)
+
+
+class Training(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Counts trainings, and is killed at the beginning of one of them."""
+
+    begun, last = 0, 0
+
+    def on_train_begin(self, logs: object = None) -> None:
+        Training.begun += 1
+        if Training.begun == Training.last:
+            raise KeyboardInterrupt
+
+
+def test_a_trial_that_is_killed_goes_on_at_the_next_fold(tmp_path: Path) -> None:
+    """Each fold is another training, of another seed; whatever ended stays as it was, and the
+    whole is as if nobody had killed it.
+    """
+    own: dict[str, Any] = {
+        "data": {"_target_": f"{__name__}.noise"},
+        "model": {"_target_": f"{__name__}.line", "start": "random", "rate": RATES},
+        "tuner": {"kind": "random", "max_trials": 2, "folds": 3},
+        "callbacks": {"count": {"_target_": f"{__name__}.Training"}},
+    }
+
+    def without_times(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        return [{**row, "seconds": 0, "started": ""} for row in rows]
+
+    expected = without_times(searched(tmp_path / "whole", **own))
+    begun, Training.begun = Training.begun, 0
+    assert begun == 6
+    for row in expected:
+        best = [min(told["val_loss"]) for told in row["history"]]
+        assert row["score"] == pytest.approx(np.mean(best))
+        assert [fold["val_loss"] for fold in row["folds"]] == best
+        assert len({*best}) == 3
+    for last in (2, 4, 7):  # in the second fold, in the third, and in the second of the other trial
+        Training.last = last
+        with pytest.raises(KeyboardInterrupt):
+            searched(tmp_path / "killed", **own)
+    (tmp_path / "killed/search/trial_0001/fold_0.json").write_bytes(b"{")
+    Training.last = 0
+    assert without_times(searched(tmp_path / "killed", **own)) == expected
+    assert Training.begun == 6 + 3 + 1  # those that were killed, and one that was damaged
+    assert kept(tmp_path / "killed") == []
 
 
 def numpy_error() -> Exception:

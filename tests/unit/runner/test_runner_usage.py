@@ -52,7 +52,7 @@ def test_help_lists_shipped_and_own_experiments_and_choices(
         "  odd       Odd.",
         "  deep/one  Of a sub-folder.",
         "  optimizer   adam",
-        "  tuner       bayesian, grid, hyperband, quick, random",
+        "  tuner       bayesian, grid, hyperband, quick, random, tpe",
     } <= {*lines}
     assert all(any(line.startswith(f"  {name} ") for line in lines) for name in SHIPPED)
     assert {"lost", "folder"}.isdisjoint(choices("experiment"))

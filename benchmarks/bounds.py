@@ -1,0 +1,61 @@
+"""What a search takes of disk and memory, however long it is: docs/bounds.md.
+
+    python -m benchmarks bounds [--write] [--trials 30]
+
+The disk takes two minutes, the memory, over 500 trials, about six.
+"""
+
+import statistics
+from collections.abc import Iterator
+from pathlib import Path
+
+from rich import filesize
+
+from benchmarks.table import HEAD, REPOSITORY, Figure, side
+
+PAGE = REPOSITORY / "docs" / "bounds.md"
+MANY, EARLY, WINDOW = 500, 20, 10  # trials; of which the median is taken
+TEXT = """\
+# What a search takes, however long it is
+
+Made by `python -m benchmarks bounds --write`. Disk: the most that a search's files take at any
+time (`search.peak_bytes` of an entry), to what Keras Tuner itself has at its end, as it deletes
+nothing; of an MLP of 0.3 to 1.1 million parameters on `diabetes`, trained by Adam. Memory: what the
+processes of a run have of their own, shared pages not counted, over {many} trials of 2 epochs with
+one worker and TensorFlow; medians of {window} trials around the ones that are named.
+
+{machine}
+
+{table}
+"""
+
+
+def disk(trials: int) -> Iterator[Figure]:
+    """Yield what searches take of disk, to plain Keras Tuner's."""
+    for tuner, said in (("random", f"random search, {trials} trials"), ("hyperband", "Hyperband")):
+        given = ("--tuner", tuner, "--trials", trials, "--workers")
+        (ours,), (theirs,) = side("disk", *given, 1), side("plain disk", *given, 0)
+        note = f"{filesize.decimal(int(ours))} against {filesize.decimal(int(theirs))}"
+        more = " (max_epochs=10, factor=3: 30 trials)" * (tuner == "hyperband")
+        yield Figure(f"{said}{more}: disk, to Keras Tuner", [ours / theirs], 0.10, note=note)
+
+
+def memory() -> Iterator[Figure]:
+    """Yield how memory grows."""
+    (found,) = side("memory", "--workers", 1, "--threads", 1, "--trials", MANY)
+    for what, own in zip(("the worker", "all processes"), zip(*found, strict=True), strict=True):
+        early = statistics.median(own[EARLY - WINDOW // 2 : EARLY + WINDOW // 2])
+        late = statistics.median(own[-WINDOW:])
+        note = f"{early:.0f} MB, {late:.0f} MB, at most {max(own[EARLY:]):.0f} MB"
+        about = f"memory of {what}, at trial {MANY} to that at trial {EARLY}"
+        yield Figure(about, [late / early], 1.10, note=note)
+
+
+def measure(machine: str, trials: int, write: bool) -> None:
+    """Print the table, and write the page."""
+    table = "\n".join([HEAD, *map(str, (*disk(trials), *memory()))])
+    print(machine, table, sep="\n\n")
+    if write:
+        Path(PAGE).write_text(
+            TEXT.format(machine=machine, table=table, many=MANY, window=WINDOW), "utf-8"
+        )
