@@ -3,6 +3,7 @@
     python -m benchmarks [ROW...] [--rounds 3] [--trials 20] [--write] [--profile]
     python -m benchmarks bounds [--trials 30] [--write]    disk and memory
     python -m benchmarks tables [FOLDER]    how good the models are: benchmarks/tables.py
+    python -m benchmarks tuners [--seeds 20]    which tuner finds how much: benchmarks/tuners.py
 
 All rows take about ten minutes; nothing else should run meanwhile. Ratios are of one round each,
 whose sides run in turn (table.py); a line has the median of the rounds and how far they spread.
@@ -16,7 +17,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks import bounds, commands, searches, tables
+from benchmarks import bounds, commands, searches, tables, tuners
 from benchmarks.table import HEAD, REPOSITORY, Figure, side
 
 ROWS = (*searches.COMPARED, "outside", "books", "digits", "answers")
@@ -47,6 +48,8 @@ def machine() -> str:
 def main() -> int:
     if sys.argv[1:2] == ["tables"]:
         return tables.main(sys.argv[2:], machine())
+    if sys.argv[1:2] == ["tuners"]:
+        return tuners.main(sys.argv[2:], machine())
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=3)

@@ -18,7 +18,7 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -33,6 +33,10 @@ from runner.config.schema import (
     Task,
 )
 from runner.config.space import declare
+
+if TYPE_CHECKING:
+    from runner.search.oracles import Oracle
+    from runner.search.state import Asked, TrialResult
 
 AHEAD = {"bayesian": (1, 2, 4, 8), "hyperband": (1, 4, 8, 16, 32)}
 WORKERS = (2, 4, 8)
@@ -102,26 +106,45 @@ class Search:
     trials: Sequence[tuple[int, int]]
 
 
-def search(case: tuple[str, str, int, int]) -> Search:
-    """Ask and tell as the loop does it."""
-    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+def new(tuner: Any, specs: Mapping[str, Any], seed: int) -> "Oracle":
+    """Return an oracle as the loop makes it."""
     import keras_tuner
 
     from runner.search.oracles import new_oracle
-    from runner.search.state import TrialResult
 
-    tuner, function, ahead, seed = case
-    specs, compute = FUNCTIONS[function]
     space = keras_tuner.HyperParameters()
     declare({"": specs}, space)
     settings = Pipeline(
         task=Task(kind="regression"),
         data=SklearnData(name="diabetes"),
         model=Model.model_validate({"_target_": "runner.models.linear"}),
-        tuner=TUNERS[tuner](ahead),
+        tuner=tuner,
         objective=Objective(name="val_loss"),
     )
-    oracle = new_oracle(Run(seed=seed), settings, space.get_config(), {})
+    return new_oracle(Run(seed=seed), settings, space.get_config(), {})
+
+
+def answer(asked: "Asked", score: float) -> "TrialResult":
+    """Return what a trial came to."""
+    from runner.search.state import TrialResult
+
+    return TrialResult(
+        trial_id=asked.trial_id,
+        asked=asked.hyperparameters["values"],
+        hyperparameters=asked.hyperparameters,
+        status="COMPLETED",
+        metrics={"val_loss": score},
+        started="",
+        seconds=0.0,
+    )
+
+
+def search(case: tuple[str, str, int, int]) -> Search:
+    """Ask and tell as the loop does it."""
+    os.environ |= {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "3"}
+    tuner, function, ahead, seed = case
+    specs, compute = FUNCTIONS[function]
+    oracle = new(TUNERS[tuner](ahead), specs, seed)
     flying, trials, best, told, idle = list[Any](), list[tuple[int, int]](), math.inf, 0, False
     while True:
         while (
@@ -143,17 +166,7 @@ def search(case: tuple[str, str, int, int]) -> Search:
             slow = 1 + 9 * (37 * sum(v for v in values.values() if isinstance(v, float)) % 1)
             score += math.exp(-values["tuner/epochs"] / slow)
         best = min(best, score)
-        oracle.tell(
-            TrialResult(
-                trial_id=asked.trial_id,
-                asked=asked.hyperparameters["values"],
-                hyperparameters=asked.hyperparameters,
-                status="COMPLETED",
-                metrics={"val_loss": score},
-                started="",
-                seconds=0.0,
-            )
-        )
+        oracle.tell(answer(asked, score))
         told, idle = told + 1, False
 
 

@@ -151,6 +151,10 @@ def _rank(experiment: schema.Experiment, summary: RunSummary) -> None:
             tables.setdefault((done.manager.name, ranked.metric), []).append(done.entry)
             score = ranking.measurement(done.entry, "validation", ranked.metric)
             if score.mean is not None:
-                summary.scores[done.name] = {**vars(ranked), "validation": vars(score)}
+                summary.scores[done.name] = {
+                    **vars(ranked),
+                    "validation": vars(score),
+                    "status": done.entry.status,
+                }
     for (name, metric), entries in tables.items():
         show(comparison(registry.manager(name, summary.root), entries, metric, summary.run_id))

@@ -47,8 +47,10 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
         if result.get("overrides") != [*overrides]:  # of another sweep into the same folder
             result = {"job": job, "overrides": overrides, **MISSING}
         result["given"] = {key.lstrip("+"): said[job].get(key) for key in keys}
+        by_a_clock = any(score.get("status") == "budget" for score in result["scores"].values())
         result["status"] = STATES.get(
-            result["error"], "failed" if result["exit_code"] else "complete"
+            result["error"],
+            "failed" if result["exit_code"] else "budget" if by_a_clock else "complete",
         )
         rows.append(result)
     return {
@@ -81,6 +83,7 @@ def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
             "seeds": len(scores),
             **next(iter(scores.values())),
         }
+        row.pop("status", None)  # of one job
         if len(scores) > 1:
             means = [score["validation"]["mean"] for score in scores.values()]
             row["validation"] = vars(

@@ -102,14 +102,14 @@ def _train(
     returned, executions = list[Any](), list[dict[str, Any]]()
     for n in range(tuner.folds or tuner.executions_per_trial):
         known: dict[str, Any] = {"seed": seeds.derive_seed(run.seed, trial_id, n), "asked": asked}
-        bench = ready.fold(n) if tuner.folds else ready
-        model = bench.build(hp, known["seed"], overrides)
-        for parent in begun:
-            _load(model, place.checkpoint(parent))
         if tuner.folds and (fold := place.fold(trial_id, n, known)):
             returned.append(keras.callbacks.History())
             returned[-1].history = fold["history"]
         else:
+            bench = ready.fold(n) if tuner.folds else ready
+            model = bench.build(hp, known["seed"], overrides)
+            for parent in begun:
+                _load(model, place.checkpoint(parent))
             callbacks = build.new_callbacks(
                 pipeline.callbacks,
                 "callbacks",

@@ -45,27 +45,29 @@ def test_every_job_is_told_by_what_differs_and_how_it_ended(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Those that left nothing are missing; of what all have in common nothing is said."""
-    given = jobs(experiment=["mine"] * 5, seed=["0"] * 5, rate=["1", "2", "3", "4", "5"])
+    given = jobs(experiment=["mine"] * 6, seed=["0"] * 6, rate=["1", "2", "3", "4", "5", "6"])
     leave(tmp_path, 0, given[0], scores=score(2.0), taken_over=True)
     leave(tmp_path, 1, given[1], exit_code=1, error="no luck today\nat all")
     leave(tmp_path, 2, given[2], **sweep.BEGUN)
     leave(tmp_path, 3, ["rate=another sweep into the same folder"])
+    leave(tmp_path, 5, given[5], scores={"mlp": {**score(3.0)["mlp"], "status": "budget"}})
     result = sweep.came_to(tmp_path, given)
     assert [job["status"] for job in result["jobs"]] == [
-        *("complete", "failed", "interrupted", "missing", "missing"),
+        *("complete", "failed", "interrupted", "missing", "missing", "budget"),
     ]
-    assert [job["given"] for job in result["jobs"]] == [{"rate": str(n)} for n in range(1, 6)]
+    assert [job["given"] for job in result["jobs"]] == [{"rate": str(n)} for n in range(1, 7)]
     assert result["exit_code"] == 1
     _, header, _, *rows, best = shown(result, 200, monkeypatch)
     assert header.split() == ["job", "rate", "mlp", "rmse", "status"]
-    assert [row.split(maxsplit=3)[1:] for row in rows[:5]] == [
+    assert [row.split(maxsplit=3)[1:] for row in rows[:6]] == [
         ["1", "2.0000", "complete (taken over)"],
         ["2", "-", "failed: no luck today"],
         ["3", "-", "interrupted"],
         ["4", "-", "missing"],
         ["5", "-", "missing"],
+        ["6", "3.0000", "budget"],
     ]
-    assert best == "best by rmse: mlp rate=1, 2.0000"
+    assert best.startswith("best by rmse: mlp rate=1, 2.0000; how large the noise is")
     assert max(map(len, shown(result, 40, monkeypatch))) <= 40
 
 
