@@ -1,1 +1,1 @@
-"""What things cost: `python -m benchmarks` measures it all and prints README's table."""
+"""What things cost: `python -m benchmarks` measures it, for the table of docs/costs.md."""

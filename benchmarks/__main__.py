@@ -1,9 +1,10 @@
-"""Measure what things cost, and print the table that README carries.
+"""Measure what things cost, and print the table of docs/costs.md.
 
     python -m benchmarks [ROW...] [--rounds 3] [--trials 20] [--write] [--profile]
     python -m benchmarks bounds [--trials 30] [--write]    disk and memory
     python -m benchmarks tables [FOLDER]    how good the models are: benchmarks/tables.py
     python -m benchmarks tuners [--seeds 20]    which tuner finds how much: benchmarks/tuners.py
+    python -m benchmarks pictures    those of README, from a run of digits: benchmarks/pictures.py
 
 All rows take about ten minutes; nothing else should run meanwhile. Ratios are of one round each,
 whose sides run in turn (table.py); a line has the median of the rounds and how far they spread.
@@ -17,11 +18,11 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks import bounds, commands, searches, tables, tuners
+from benchmarks import bounds, commands, pictures, searches, tables, tuners
 from benchmarks.table import HEAD, REPOSITORY, Figure, side
 
 ROWS = (*searches.COMPARED, "outside", "books", "digits", "answers")
-README = REPOSITORY / "README.md"
+PAGE = REPOSITORY / "docs" / "costs.md"
 BEGIN, END = "<!-- python -m benchmarks --write -->", "<!-- end -->"
 PACKAGES = ("keras", "keras-tuner", "tensorflow", "jax")
 
@@ -50,11 +51,13 @@ def main() -> int:
         return tables.main(sys.argv[2:], machine())
     if sys.argv[1:2] == ["tuners"]:
         return tuners.main(sys.argv[2:], machine())
+    if sys.argv[1:2] == ["pictures"]:
+        return pictures.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("rows", nargs="*", metavar="ROW", help=f"of {', '.join(ROWS)}")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--trials", type=int, help="of each search; 20, of bounds 30")
-    parser.add_argument("--write", action="store_true", help="put the table into README")
+    parser.add_argument("--write", action="store_true", help="put the table into docs/costs.md")
     parser.add_argument("--profile", action="store_true", help="where a trial's time goes, inline")
     options = parser.parse_args()
     rows = options.rows or [*ROWS]
@@ -77,9 +80,9 @@ def main() -> int:
     table = "\n".join([about, "", HEAD, *map(str, figures)])
     print(table)
     if options.write:
-        before, mark, rest = README.read_text("utf-8").partition(BEGIN)
+        before, mark, rest = PAGE.read_text("utf-8").partition(BEGIN)
         after = rest[rest.index(END) :]
-        README.write_text(f"{before}{mark}\n{table}\n{after}", "utf-8")
+        PAGE.write_text(f"{before}{mark}\n{table}\n{after}", "utf-8")
     if options.profile:
         side("ours", "--profile")
     return 0

@@ -16,12 +16,12 @@ from benchmarks.table import HEAD, REPOSITORY, Figure, side
 PAGE = REPOSITORY / "docs" / "bounds.md"
 MANY, EARLY, WINDOW = 500, 20, 10  # trials; of which the median is taken
 TEXT = """\
-# What a search takes, however long it is
+# Disk and memory of long searches
 
 Made by `python -m benchmarks bounds --write`. Disk: the most that a search's files take at any
-time (`search.peak_bytes` of an entry), to what Keras Tuner itself has at its end, as it deletes
-nothing; of an MLP of 0.3 to 1.1 million parameters on `diabetes`, trained by Adam. Memory: what the
-processes of a run have of their own, shared pages not counted, over {many} trials of 2 epochs with
+time (`search.peak_bytes` of an entry), compared with what Keras Tuner itself has on disk at the end
+(it deletes nothing), for an MLP of 0.3 to 1.1 million parameters on `diabetes`, trained with Adam.
+Memory: what the processes of a run use, without shared pages, over {many} trials of 2 epochs with
 one worker and TensorFlow; medians of {window} trials around the ones that are named.
 
 {machine}

@@ -234,32 +234,32 @@ def page(
     return f"""\
 # Where the limits lie
 
-At {MACHINES} machines and {TRIALS:,} trials, computed from what `python -m benchmarks.limits` measured on one
-machine ({machine}; {packages}), where no hundred can be had. `~` marks what is
-extrapolated, by the power that the measured points follow. The network, the shared folder's own speed and the trainings
-are not in it.
+At {MACHINES} machines and {TRIALS:,} trials, computed from what `python -m benchmarks.limits` measured on a single
+machine ({machine}; {packages}), as a hundred were not available. `~` marks values that
+are extrapolated, by the power law of the measured points. The network, the speed of the shared folder and the trainings
+themselves are not included.
 
 ## The parent's time
 
-One process asks, tells and writes the state; meanwhile its workers train. So many machines stay busy as trials take longer
-than the parent needs for that many of them. Its time for a trial (ask, tell, files; of one processor), after so many trials,
-and with Dask's share the shortest trial with which {MACHINES} machines, one trial each, stay busy:
+A single process asks for trials, records their results and writes the state, while its workers train. N machines stay busy as
+long as a trial takes longer than the parent needs for N of them. The table shows the parent's time per trial (ask, tell, files;
+on one processor) after a number of trials and, with Dask's share added, the shortest trial with which {MACHINES} machines, one trial each, stay busy:
 
 | tuner | after 100 | 1,000 | {TRIALS:,} | {MACHINES} machines busy after 1,000 | {TRIALS:,} |
 |---|---|---|---|---|---|
 {table}
 
-- **Random, grid, Hyperband**: no limit in sight for trials that take longer than that, however many. Hyperband and Bayesian
-  optimisation keep at most `tuner.parallel` machines busy (here {MACHINES}), which is part of the search: a larger number is
-  another search. To change, for shorter trials: several trials in one task.
+- **Random, grid, Hyperband**: no limit in sight for trials that take longer than that, no matter how many. Hyperband and Bayesian
+  optimisation keep at most `tuner.parallel` machines busy (here {MACHINES}), which is part of the search: a larger number
+  makes it a different search. Possible remedy for shorter trials: several trials in one task.
 - **Bayesian optimisation** is the limit: each ask fits a Gaussian process to all trials. Measured up to {first} trials,
-  with {MACHINES} more running; by their cube, as such a fit takes in the end, an ask at {TRIALS:,} would take {spoken(limit, mark)}, and
+  with {MACHINES} more running; by the cube of their number, as such fits do in the end, an ask at {TRIALS:,} would take {spoken(limit, mark)}, and
   its matrix {filesize.decimal(8 * TRIALS**2)} of memory.
-  To change: fit to the best and the newest thousand trials only, or find the kernel's parameters anew every tenth ask; either
-  is a function of the config still, and a new search format.
-- **Dask** adds {spoken(latency[0])} to a task alone; one of many takes {spoken(latency[1])} of a processor in scheduler and client, so that
-  {1 / latency[1]:,.0f} trials a second are its limit: {MACHINES} machines reach it with trials of {spoken(MACHINES * latency[1])}.
-- **Going on** after {TRIALS:,} trials takes {spoken(slowest * TRIALS, "~")}: each result is read and told again.
+  Possible remedies: fit only to the best and the newest thousand trials, or refit the kernel's parameters only every tenth ask.
+  Either is still a function of the config, and would be a new search format.
+- **Dask** adds {spoken(latency[0])} to a single task; one of many takes {spoken(latency[1])} of a processor in scheduler and client, so that
+  {1 / latency[1]:,.0f} trials per second are its limit: {MACHINES} machines reach it with trials of {spoken(MACHINES * latency[1])}.
+- **Resuming** after {TRIALS:,} trials takes {spoken(slowest * TRIALS, "~")}, as each result is read and told again.
 
 ## Disk
 
@@ -268,26 +268,26 @@ and with Dask's share the shortest trial with which {MACHINES} machines, one tri
 | a trial's result and state | {filesize.decimal(size["trial"])} | {whole["trial"]} | until the purge |
 | `oracle.json`, once, for each trial | {filesize.decimal(size["oracle"])} | {whole["oracle"]} | in the entry |
 | a checkpoint (`mlp` on `digits`) | {filesize.decimal(size["checkpoint"])} | {whole["checkpoint"]} | \
-the best, and of those that run; Hyperband: those that it may go on from, too |
+the best one, and those of running trials; for Hyperband also those it may continue |
 | an entry's files (3 trials) | {filesize.decimal(size["entry"])} | - | for good |
 | its document in the database | {filesize.decimal(size["document"])} | - | for good |
 
-- **Checkpoints**: of a model of 100 MB, Hyperband has 18 on disk at a time with 8 trials at once, 1.8 GB, however many trials
-  there are.
-- **Files**: {TRIALS:,} folders of three files each. A shared folder that takes 10 ms for a synced write takes 30 ms for a trial,
-  in the worker, and 10 ms in the parent, which is then its limit: {MACHINES} machines stay busy with trials of a second.
-  To change: one file of results for each worker, appended to, in place of one for each trial.
-- **The history** has one entry for each pipeline, whatever its trials: {TRIALS:,} entries are
-  {filesize.decimal(size["document"] * TRIALS)} of database, all of which is read and written for each new one.
-  To change, beyond some ten thousand: a database that writes single documents.
+- **Checkpoints**: for a model of 100 MB and 8 trials at once, Hyperband has 18 on disk at a time, 1.8 GB, no matter how many
+  trials there are.
+- **Files**: {TRIALS:,} folders of three files each. If a synced write takes 10 ms on the shared folder, a trial costs 30 ms in
+  the worker and 10 ms in the parent, which then sets the limit: {MACHINES} machines stay busy with trials of a second.
+  Possible remedy: one file of results per worker, appended to, instead of one per trial.
+- **The history** has one entry for each pipeline, no matter how many trials: {TRIALS:,} entries are
+  {filesize.decimal(size["document"] * TRIALS)} of database, all of which is read and written for each new entry.
+  Possible remedy beyond some ten thousand: a database that writes single documents.
 
 ## Machines
 
-- Each loads its data from the shared folder once, at the same time as the others: 1 GB is 100 GB for the file server. To
-  change: data that Dask hands from machine to machine, or a copy on each one's own disk.
-- A lost machine costs its running trials, which run again elsewhere; a trial that four lost machines ran has failed (Dask's
+- Each loads its data from the shared folder once, at the same time as the others: 1 GB is 100 GB for the file server.
+  Possible remedy: let Dask hand the data from machine to machine, or keep a copy on each one's own disk.
+- A lost machine costs its running trials, which run again elsewhere; a trial that was lost with four machines has failed (Dask's
   `distributed.scheduler.allowed-failures`).
-- The scheduler and the parent are one process each. If either is lost, the trials that run are, and the same command goes on.
+- The scheduler and the parent are one process each. If either is lost, so are the running trials; run the same command again to resume.
 """
 
 

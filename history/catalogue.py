@@ -15,9 +15,14 @@ if TYPE_CHECKING:
 class History:
     """The history under `root`; opening it touches no file."""
 
-    def __init__(self, root: Path | str) -> None:
+    def __init__(self, root: Path | str = "results") -> None:
         self.root = Path(root).resolve()
         self.store = store.Store(self.root)
+
+    def _repr_html_(self) -> str:
+        from history.report import pages
+
+        return pages.notebook(self.entries())
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return the entries that have every value asked for (as `select` takes them), oldest
@@ -40,17 +45,18 @@ class History:
         return ids[self.one_of("entry", reference, ids)]
 
     def one_of(self, noun: str, reference: str, names: Collection[str]) -> str:
-        """Return the one of these names that is meant, by itself or a unique prefix of it; raises
-        UnknownEntry where none or several are.
+        """Return the one of these names that is meant, by itself, a unique prefix of it, or its two
+        ends as a narrow table has them, `…` between; raises UnknownEntry where none or several are.
         """
-        matches = [name for name in names if reference and name.startswith(reference)]
+        head, _, tail = reference.partition("…")
+        matches = [name for name in names if head and name.startswith(head) and name.endswith(tail)]
         if reference in names or len(matches) == 1:
             return reference if reference in names else matches[0]
         if matches:
-            raise errors.UnknownEntry(f"{reference!r} names several: {', '.join(matches)}")
+            raise errors.UnknownEntry(f"{reference!r} matches several: {', '.join(matches)}")
         raise errors.UnknownEntry(
             f"no {noun} {reference!r} among the {len(names)} in {self.root}"
-            f"{errors.suggest(reference, names)} (see `python -m history list`; --root DIR, or "
+            f"{errors.suggest(reference, names)} (see `{errors.program()} list`; --root DIR, or "
             f"paths.root=DIR, names another root)"
         )
 

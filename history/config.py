@@ -5,6 +5,8 @@ pipeline again.
 import json
 import re
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import yaml
@@ -59,6 +61,16 @@ def stored_config(entry: Entry) -> tuple[dict[str, files.Json], str, dict[str, f
         raise errors.IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
 
 
+def with_config(entry: Entry) -> Entry:
+    """Return the entry with its stored config in its document, as `config`; as it is if it has none
+    that can be read.
+    """
+    with suppress(errors.ExperimentError):
+        root, _, sections = stored_config(entry)
+        return replace(entry, document={**entry.document, "config": root | sections})
+    return entry
+
+
 def check_foreign(path: Path) -> None:
     """Raise IntegrityError for a config from elsewhere that no run writes: one that `stored_config`
     would not read, or that has a key which is more than a printable line.
@@ -69,7 +81,7 @@ def check_foreign(path: Path) -> None:
         if odd := [key for key in keys if not key.isprintable()]:
             raise ValueError(f"its key {odd[0]!r} is not printable")
     except Exception as error:  # YAML has many
-        raise errors.IntegrityError(f"{path.name} is no config of a run: {error}") from error
+        raise errors.IntegrityError(f"{path.name} is not the config of a run: {error}") from error
 
 
 def _text(path: Path) -> str:
@@ -78,8 +90,8 @@ def _text(path: Path) -> str:
     text = path.read_text(encoding="utf-8")
     if any(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text, LOADER)):
         raise ValueError(
-            "it holds YAML aliases, which no stored config does (a small file can unfold to "
-            "gigabytes)"
+            "it has YAML aliases, which stored configs never have (they can expand a small file "
+            "to gigabytes)"
         )
     return text
 
@@ -92,7 +104,7 @@ def experiment_yaml(entry: Entry) -> str:
     """
     root, name, sections = stored_config(entry)
     named = {
-        "Taken from the environment then, and to be set here": [
+        "Taken from the environment at the time; set them here": [
             key for key, value in trees.flat(sections).items() if "${oc.env:" in str(value)
         ],
         "It imports and runs": foreign_code(sections),

@@ -33,7 +33,9 @@ def examine(history: History) -> list[Finding]:
     """
     found = [
         Finding(
-            f"{path} is left of a write that did not end", "delete it", partial(path.unlink, True)
+            f"{path} is left over from an interrupted write",
+            "delete it",
+            partial(path.unlink, True),
         )
         for path in sorted(history.root.glob(f".history*.json.{'[0-9a-f]' * 16}{files.TEMPORARY}"))
     ]
@@ -44,8 +46,8 @@ def examine(history: History) -> list[Finding]:
             *found,
             Finding(
                 str(error),
-                "restore the generation before, if it can be read; "
-                "a copy of the file stays beside it",
+                "restore the previous generation, if it is readable, and keep a copy of the "
+                "current file beside it",
                 partial(_restore, history.store),
             ),
         ]
@@ -93,13 +95,13 @@ def _repeated(kept: store.Store, documents: list[files.JsonObject]) -> Iterator[
     distinct = {files.to_json(document): document for document in documents}.values()
     if copies := len(documents) - len(distinct):
         yield Finding(
-            f"{kept.path} holds {copies} rows that are copies of others",
-            "take them out",
+            f"{kept.path} holds {copies} duplicate rows",
+            "remove them",
             partial(_take_out_copies, kept, distinct),
         )
     for id, times in Counter(document["id"] for document in distinct).items():
         if times > 1:
-            yield Finding(f"{id} is in the database {times} times, each saying something else")
+            yield Finding(f"{id} is in the database {times} times, with different contents")
 
 
 def _take_out_copies(kept: store.Store, distinct: Iterable[files.JsonObject]) -> None:
@@ -133,25 +135,27 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
         is_folder = path.is_dir() and not path.is_symlink()
         if is_folder and HALF.fullmatch(path.name):
             yield Finding(
-                f"{path} is half written or half removed", "delete it", partial(store.delete, path)
+                f"{path} is only partly written or partly removed",
+                "delete it",
+                partial(store.delete, path),
             )
         elif is_folder and (path / store.DOCUMENT).is_file():
             try:  # its entry was never acknowledged, or the database is older
                 whole.append(_whole(path))
             except (errors.HistoryError, OSError) as error:
                 yield Finding(
-                    f"{path} has no entry in the database, and is not whole: {error}",
+                    f"{path} has no entry in the database and is incomplete: {error}",
                     is_fault=not isinstance(error, errors.NewerSchema),
                 )
         else:
             yield Finding(
-                f"{path} is none of the history's: no entry has its name, and it has no "
+                f"{path} does not belong to the history: no entry has its name, and it has no "
                 f"{store.DOCUMENT}",
                 is_fault=False,
             )
     if whole:
         yield Finding(
-            f"whole, but not in the database: {', '.join(each['id'] for each in whole)}",
+            f"complete, but not in the database: {', '.join(each['id'] for each in whole)}",
             "put back",
             partial(history.store.insert, *whole),
         )

@@ -9,9 +9,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from history import errors, escape, files, schema, trees
+
+if TYPE_CHECKING:
+    import pandas
 
 _warn_once = cache(logging.getLogger(__name__).warning)
 
@@ -58,6 +61,14 @@ class Entry:
     task = _Text("task")
     manager = _Text("manager")
     status = _Text("status")
+
+    def __repr__(self) -> str:
+        return f"<Entry {self.id}: {self.status}>"
+
+    def _repr_html_(self) -> str:
+        from history.report import pages
+
+        return pages.notebook([self], alone=True)
 
     @property
     def imported(self) -> bool:
@@ -108,7 +119,7 @@ class Entry:
         path = (root / str(artefacts[name]["path"])).resolve()
         if not path.is_relative_to(root):
             raise errors.IntegrityError(
-                f"artefact {name!r} of entry {self.id} leads out of {root}, to {path}; refused"
+                f"artefact {name!r} of entry {self.id} points outside {root}, to {path}; refused"
             )
         return path
 
@@ -122,7 +133,7 @@ class Entry:
         if not path.is_file():
             raise errors.IntegrityError(f"{what} is missing: {path}")
         if path.stat().st_size != stored["bytes"] or files.sha256(path) != stored["sha256"]:
-            raise errors.IntegrityError(f"{what} is not what was stored: {path}")
+            raise errors.IntegrityError(f"{what} has changed since it was stored: {path}")
         return path
 
     def verify(self) -> None:
@@ -160,7 +171,25 @@ class Entry:
             older = self.value("validation.runs", [{}] * len(rows))
             return [{**old, **row} for old, row in zip(older, rows, strict=True)]
         except (TypeError, ValueError) as error:
-            raise errors.IntegrityError(f"{path} is no list of refits: {error}") from error
+            raise errors.IntegrityError(f"{path} is not a list of refits: {error}") from error
+
+    def trials(self) -> "pandas.DataFrame":
+        """Return the trials of its search as a table, a row each: what trials.json says of it but
+        its history, a column `values.NAME` for each hyperparameter, `started` as a time in UTC.
+
+        Raises IntegrityError when they are not what was stored.
+        """
+        import pandas
+
+        from history.report import study
+
+        # without the histories, which `flat` leaves out
+        frame = pandas.DataFrame(map(trees.flat, study.trials(self)))
+        return frame.assign(
+            started=pandas.to_datetime(
+                frame.get("started", []), format="ISO8601", utc=True, errors="coerce"
+            )
+        )
 
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored keras.Model; the one place of this package that imports keras.

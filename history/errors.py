@@ -10,14 +10,16 @@ ExperimentError                exit code 1: something failed while running; what
     └── UntrustedCode          a stored config or model names code that nobody has allowed
 """
 
+import sys
 from collections.abc import Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from history.escape import printable
 
 
 class ExperimentError(Exception):
-    """Any failure that is told in one message: what is wrong, where, and what to do.
+    """Any failure that is reported in one message: what is wrong, where, and what to do.
 
     Names in it came from files and folders: as text it holds only characters to print.
     """
@@ -62,8 +64,14 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
         self.names = tuple(printable(name) for name in names)
         super().__init__(
             "\n  ".join((f"{what} would import and run:", *self.names))
-            + "\nLook at that code, then say trust=true"
+            + "\nRead that code first; if you trust it, add trust=true"
         )
+
+
+def program() -> str:
+    """Return what the history's command is called where this process was started."""
+    scripts = ("runner", "runner-history")
+    return scripts[1] if Path(sys.argv[0]).stem in scripts else "python -m history"
 
 
 def suggest(word: str, known: Iterable[str]) -> str:

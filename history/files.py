@@ -174,6 +174,14 @@ def read_json(path: Path) -> Any:
         ) from error
 
 
+def mapping_in(path: Path) -> JsonObject:
+    """Return the mapping that the JSON file holds; an empty one where no such file can be read."""
+    with suppress(HistoryError):
+        if isinstance(found := read_json(path), dict):
+            return found
+    return {}
+
+
 @contextmanager
 def held(
     path: Path, what: str, timeout: float = -1, waiting: Callable[[], object] = bool
@@ -193,14 +201,14 @@ def held(
             lock.acquire(timeout=PATIENCE)
         except Timeout:
             logging.getLogger(__name__).info(
-                "%s is in use by %s; waiting for it", what, _holder(path)
+                "%s is in use by %s; waiting for it", what, holder(path)
             )
             waiting()
             lock.acquire(timeout=timeout)
     except OSError as error:  # a Timeout, too
         raise HistoryError(
-            f"cannot lock {path}: {error.strerror or f'{what} is in use by {_holder(path)}'}; end "
-            f"that, or make the folder writable, and repeat"
+            f"cannot lock {path}: {error.strerror or f'{what} is in use by {holder(path)}'}; "
+            "stop that process or make the folder writable, then try again"
         ) from error
     try:
         with suppress(OSError):  # a full disk: others then wait for "another process"
@@ -214,7 +222,8 @@ def held(
         lock.release()
 
 
-def _holder(path: Path) -> str:
+def holder(path: Path) -> str:
+    """Return who has a lock, as far as that can be told."""
     with suppress(OSError):  # Windows lets nobody read what is locked
         return path.read_text(encoding="utf-8") or "another process"
     return "another process"

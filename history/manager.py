@@ -34,7 +34,8 @@ class HistoryManager:
 
     Attributes: `task`, its name; `metrics`, name to direction in the order of display; `ranking`,
     the metric to rank by unless told; `artefacts`, the names that an entry of this task must have
-    beside COMMON_ARTEFACTS; `name`, the one that this manager was asked for under (the registry
+    beside COMMON_ARTEFACTS; `figures`, how a page draws what was predicted: keys of
+    history.report.figures.HELD; `name`, the one that this manager was asked for under (the registry
     sets it).
     """
 
@@ -42,6 +43,7 @@ class HistoryManager:
     metrics: ClassVar[Mapping[str, Direction]]
     ranking: ClassVar[str]
     artefacts: ClassVar[tuple[str, ...]] = ()
+    figures: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -73,8 +75,11 @@ class HistoryManager:
         plain: JsonObject = orjson.loads(to_json(document))
         pipeline, taken = str(plain.get("pipeline")), {row["id"] for row in self.store.all()}
         result = [plain.get(key) for key in ("run_id", "fingerprint", "pipeline", "status")]
-        made = (new_id(pipeline, f"{result} {n}" if all(result) else "") for n in count())
-        id = next(id for id in made if id not in taken)
+        id = next(
+            id
+            for id in (new_id(pipeline, f"{result} {n}" if all(result) else "") for n in count())
+            if id not in taken
+        )
 
         def fill(_: JsonObject, folder: Path) -> None:
             for path in files.values():
@@ -98,8 +103,8 @@ class HistoryManager:
             self.store.add([stored], fill)
         except (OSError, errors.HistoryError) as error:
             raise errors.HistoryError(
-                f"the entry of pipeline {pipeline!r} was not stored: {error}; its files are where "
-                f"they were"
+                f"the entry of pipeline {pipeline!r} was not stored: {error}; its files are "
+                "untouched"
             ) from error
         for path in files.values():
             with suppress(OSError):  # a name that is left does no harm

@@ -55,17 +55,19 @@ def foreign_code(path: Path) -> list[str]:
     found: set[str] = set()
     if path.suffix != ".keras":  # Keras would take it for another format, and read something else
         raise errors.IntegrityError(
-            f"{path} is no model: the name of a stored model ends in .keras"
+            f"{path} is not a model: the name of a stored model ends in .keras"
         )
     try:
         with zipfile.ZipFile(path) as archive, archive.open("config.json") as file:
             content = file.read(LIMIT + 1)
         if len(content) > LIMIT or not content.lstrip().startswith(b"{"):
-            raise ValueError(f"its config.json is larger than {LIMIT >> 20} MB, or holds no model")
+            raise ValueError(
+                f"its config.json is larger than {LIMIT >> 20} MB, or it contains no model"
+            )
         json.loads(content, object_hook=lambda node: found.update(_foreign(node)))
     except Exception as error:  # a damaged zip shows as one of a dozen types
         raise errors.IntegrityError(
-            f"{path} is no .keras file, or damaged: {error}; restore it"
+            f"{path} is not a .keras file, or is damaged: {error}; restore it"
         ) from error
     return sorted(map(escape.printable, found))
 
@@ -82,9 +84,9 @@ def load_model(path: Path, trust: bool = False) -> Any:
         raise errors.UntrustedCode(f"loading {path}", names)
     if BYTECODE in names:
         raise errors.InputError(
-            f"{path} holds a lambda as bytecode, which is never run, trust=true or not; write it "
-            f"as a layer of your own, registered with @keras.saving.register_keras_serializable(), "
-            f"and train again"
+            f"{path} contains a lambda as bytecode, which is never run, not even with trust=true; "
+            "write it as a layer of your own, registered with "
+            "@keras.saving.register_keras_serializable(), and train again"
         )
     for module in sorted({name.rpartition(".")[0] for name in names if ">" not in name} - {""}):
         try:
@@ -101,8 +103,8 @@ def load_model(path: Path, trust: bool = False) -> Any:
     except Exception as error:
         # Code of one's own may have changed since.
         raise (errors.InputError if names else errors.IntegrityError)(
-            f"{path} does not load, although it was stored so. Keras: {reason(error)} (code of "
-            f"one's own: {', '.join(names) or 'none'})"
+            f"{path} cannot be loaded, although it was stored like this. Keras: {reason(error)} "
+            f"(your own code: {', '.join(names) or 'none'})"
         ) from error
 
 

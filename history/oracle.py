@@ -64,8 +64,11 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     """
     with as_written(folder / "oracle.json", read) as oracle:
         space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
-        plain = (name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name))
-        if order != list(dict.fromkeys(plain)) or not isinstance(space, list):
+        if order != list(
+            dict.fromkeys(
+                name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)
+            )
+        ) or not isinstance(space, list):
             raise ValueError("start_order must name each trial once, by a plain id")
     return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
 
@@ -89,19 +92,19 @@ def _trial(
             **({"folds": f} if (f := [m["metrics"] for m in executions if "metrics" in m]) else {}),
         }
         if (row["trial_id"], type(row["status"]), type(row["values"])) != (trial_id, str, dict):
-            raise ValueError("its id, status or values are others")
+            raise ValueError("its id, status or values do not match")
     return row
 
 
 @contextmanager
 def as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
-    """Give what the file holds; what goes wrong with that is the file's mistake."""
+    """Give what the file holds; what goes wrong with that is the file's fault."""
     try:
         yield read(path)
     except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError) as error:
         raise errors.HistoryError(
-            f"{path} is not what Keras Tuner writes: {type(error).__name__} {error}; restore it or "
-            f"delete its folder"
+            f"{path} is not in Keras Tuner's format: {type(error).__name__} {error}; restore it "
+            "or delete its folder"
         ) from error
 
 

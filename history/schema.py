@@ -18,6 +18,7 @@ from history import errors, escape, files, trees
 SCHEMA_VERSION = 2
 ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override
 NAMES = ("run_id", "sweep", "experiment", "pipeline", "task", "manager")
+LABELS = ("name", "tags", "note")  # a user's words for an entry, which decide nothing
 STATUSES = ("complete", "failed", "budget")
 
 # Tuples, as unions of types take isinstance several times as long.
@@ -25,7 +26,7 @@ _TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
 
 # What a document has as which type, where it has it at all.
 _SHAPE: dict[str, tuple[type, type]] = {
-    **dict.fromkeys(NAMES, _TEXT),
+    **dict.fromkeys((*NAMES, "name", "note"), _TEXT),
     **dict.fromkeys(
         ("origin", "timings", "data", "identity", "error", "baselines", "ensemble"), _MAPPING
     ),
@@ -36,7 +37,7 @@ _SHAPE: dict[str, tuple[type, type]] = {
     "validation.own_metrics": _MAPPING,
     **dict.fromkeys(("test", "test.metrics", "test.deviation"), _MAPPING),
     **dict.fromkeys(("environment", "environment.packages", "environment.git"), _MAPPING),
-    "notes": (list, NoneType),
+    **dict.fromkeys(("notes", "tags"), (list, NoneType)),
     "artefacts": (dict, dict),  # always
 }
 
@@ -49,7 +50,7 @@ def read_document(content: object, where: str) -> files.JsonObject:
     message. Raises IntegrityError for what is no document, or is one of a newer schema.
     """
     if not isinstance(content, dict) or not ID.fullmatch(str(content.get("id"))):
-        raise errors.IntegrityError(f"{where} is not the document of an entry: it has no id of one")
+        raise errors.IntegrityError(f"{where} is not the document of an entry: it has no valid id")
     version = content.get("schema_version", 1)
     if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:  # True is an int too
         raise (
@@ -83,11 +84,11 @@ def _to_2(document: files.JsonObject) -> files.JsonObject:
 def _misfit(document: files.JsonObject) -> str | None:
     """Say what is wrong with the shape of a document, if anything is."""
     if document.get("status") not in STATUSES:
-        return f"status is {document.get('status')!r:.60}, which is none of {', '.join(STATUSES)}"
+        return f"status is {document.get('status')!r:.60}; it must be one of {', '.join(STATUSES)}"
     try:  # what parts date and time may be any character
         datetime.fromisoformat(escape.printable(document.get("created")))
     except ValueError:
-        return f"created is not a time in ISO 8601: {document.get('created')!r:.60}"
+        return f"created is not an ISO 8601 time: {document.get('created')!r:.60}"
     for key, kinds in _SHAPE.items():
         if not isinstance(found := trees.lookup(document, key), kinds):
             return f"{key} is not a {kinds[0].__name__}: {found!r:.60}"

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager, ExitStack, contextmanager, suppre
 from pathlib import Path
 
 import orjson
-from tinydb import Storage, TinyDB, middlewares
+from tinydb import Storage, TinyDB, middlewares, where
 from tinydb.table import Table
 
 from history import errors, files, schema
@@ -84,10 +84,22 @@ class Store(Storage):
             with self.changing() as table:
                 if not table.remove(lambda row: row.get("id") == id):  # faster than a Query
                     raise errors.UnknownEntry(
-                        f"{self.path} holds no entry {id!r}; nothing was removed"
+                        f"{self.path} has no entry {id!r}; nothing was removed"
                     )
             if schema.ID.fullmatch(id):  # else it is somebody else's row, which may name any folder
                 _discard(self.entries / id)
+
+    def change(self, id: str, keys: Mapping[str, object]) -> None:
+        """Change keys of the document of that id, in the database and then in the entry's folder.
+
+        Raises HistoryError or OSError.
+        """
+        with self.locked():
+            with self.changing() as table:
+                table.update(keys, where("id") == id)
+                document = table.get(where("id") == id)
+            if (path := self.entries / id / DOCUMENT).is_file():
+                files.write_atomic(path, files.to_json(document, indent=True))
 
     def insert(self, *documents: Mapping[str, object]) -> None:
         """Add documents in one step; once this returns they are on disk. Raises HistoryError."""
@@ -111,7 +123,7 @@ class Store(Storage):
         changed = self.previous.exists()  # asked first, as another process may make both
         tables = read_tables(self.path)
         if tables is None and changed:
-            raise _damaged(self.path, "is missing, but the generation before it is there")
+            raise _damaged(self.path, "is missing, but its previous generation exists")
         return tables
 
     def write(self, data: Mapping[str, Mapping[str, object]]) -> None:
@@ -128,8 +140,8 @@ class Store(Storage):
                     files.link(self.path, kept)
         except OSError as error:
             raise errors.HistoryError(
-                f"cannot write {self.path}: {error.strerror or error}; its old content stands: "
-                f"make room or make the folder writable, and repeat"
+                f"cannot write {self.path}: {error.strerror or error}; its old content is intact: "
+                "free some space or make the folder writable, then try again"
             ) from error
 
     def locked(self) -> AbstractContextManager[None]:
@@ -161,20 +173,20 @@ def read_tables(path: Path) -> Tables | None:
             for table in tables.values()
             for number, row in table.items()
         ):
-            raise ValueError("a table has other things than numbered rows")
+            raise ValueError("a table contains something other than numbered rows")
     except FileNotFoundError:
         return None
     except OSError as error:
         raise errors.HistoryError(f"cannot read {path}: {error.strerror or error}") from error
     except (AttributeError, RecursionError, ValueError) as error:
-        raise _damaged(path, f"is not JSON, or no TinyDB database ({error})") from error
+        raise _damaged(path, f"is not JSON, or not a TinyDB database ({error})") from error
     return tables
 
 
 def _damaged(path: Path, how: str) -> errors.HistoryError:
     return errors.HistoryError(
-        f"{path} {how}; nothing was changed. `python -m history doctor` says what can be restored "
-        f"(the artefacts in {path.parent / 'entries'} are not affected)"
+        f"{path} {how}; nothing was changed. `{errors.program()} doctor` shows what can be "
+        f"restored (the artefacts in {path.parent / 'entries'} are not affected)"
     )
 
 

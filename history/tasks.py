@@ -65,6 +65,7 @@ class ClassificationManager(manager.HistoryManager):
     }
     ranking = "accuracy"
     artefacts = ("classification_report", "confusion_matrix")
+    figures = ("confusion_matrix", "roc", "calibration")
 
 
 class RegressionManager(manager.HistoryManager):
@@ -84,3 +85,4 @@ class RegressionManager(manager.HistoryManager):
     }
     ranking = "rmse"
     artefacts = ("regression_report", "predictions_plot")
+    figures = ("stretch", "predictions_plot", "residuals")

@@ -4,8 +4,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 
 from history.files import Json, to_json
 
-# Too large for a cell of a table; the last two are in documents of older entries.
-LEFT_OUT = ("search.space", "validation.runs", "identity")
+# Too large for a cell of a table; `history` is a trial's; the last two are in older entries.
+LEFT_OUT = ("search.space", "history", "validation.runs", "identity")
 
 
 def lookup(node: Json, dotted: str) -> Json:
@@ -24,10 +24,12 @@ def flat(document: Mapping[str, Json], path: str = "") -> dict[str, Json]:
     found: dict[str, Json] = {}
     for name, value in document.items():
         key = f"{path}.{name}" if path else str(name)
-        if key not in LEFT_OUT and isinstance(value, Mapping):
-            found |= flat(value, key)
-        elif key not in LEFT_OUT:
-            found[key] = to_json(value).decode() if isinstance(value, list) else value
+        if key not in LEFT_OUT:
+            found |= (
+                flat(value, key)
+                if isinstance(value, Mapping)
+                else {key: to_json(value).decode() if isinstance(value, list) else value}
+            )
     return found
 
 

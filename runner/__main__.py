@@ -1,3 +1,4 @@
+# PYTHON_ARGCOMPLETE_OK
 """The door, of `python -m runner` and of the console script: signals, streams and the import path,
 before anything is loaded that takes its time; what needs no Hydra is said at once.
 """
@@ -16,6 +17,10 @@ from runner import STOPS, Interrupted, streams
 
 def main() -> int:
     """Run the command line in sys.argv and return the exit code."""
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
+        from runner.config import completion
+
+        completion.Finder()(completion.PARSER)
     given = [each.lower().lstrip("+") for each in sys.argv[1:]]  # Hydra gets others
     for number in STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background

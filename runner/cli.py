@@ -110,7 +110,7 @@ class Check(Callback):
         return Path(folder), jobs
 
     def _open(self, folder: str, jobs: list[list[str]]) -> str:
-        """Return the folder of a sweep of the same runs that this command goes on with, or else the
+        """Return the folder of a sweep of the same runs that this command continues, or else the
         one given; leave where another process has ended it while this one waited.
         """
         from runner.run import identity, opened
@@ -139,9 +139,6 @@ def main() -> int:
             os.dup2(2, 1)  # whatever else is said, by workers and the user's code too
         register(values=values)
         sys.argv[1:] = arguments.for_hydra(sys.argv[1:], values=values)
-        if "COMP_LINE" in os.environ:
-            *before, last = os.environ["COMP_LINE"].split(" ")  # the last word as it is
-            os.environ["COMP_LINE"] = " ".join([*map(arguments.without_plus, before), last])
         with Check.leaving:
             try:
                 hydra.main(str(choices.conf_folder()), "config", version_base="1.3")(_job)()
@@ -267,6 +264,7 @@ def _do(run: schema.Run, work: Any, folder: Path, about: Any) -> dict[str, Any]:
     done = experiment.run(work, folder / EFFECTIVE, new_id, sweep)
     return {
         "exit_code": done.exit_code,
+        "root": str(done.root),
         "open": experiment.open_file(work),
         "entries": done.entries,
         "scores": done.scores,
@@ -276,8 +274,8 @@ def _do(run: schema.Run, work: Any, folder: Path, about: Any) -> dict[str, Any]:
 
 
 def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
-    """Check every job before the first one starts; a mistake that several make is told once. Return
-    the arguments of each.
+    """Check every job before the first one starts, and return the arguments of each; an error that
+    several share is reported once.
     """
     _checked.clear()
     loader = global_hydra.GlobalHydra.instance().config_loader()
@@ -308,10 +306,13 @@ def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
 
 
 def _in_jobs(having: list[list[str]], jobs: list[list[str]]) -> str:
-    """Say which of the jobs have a mistake, by what tells them from the others."""
+    """Say which of the jobs have an error, by what distinguishes them."""
     own = " ".join(o.lstrip("+") for o in having[0] if any(o not in job for job in jobs))
-    where = f" (in {len(having)} of {len(jobs)} jobs{', the first' * (len(having) > 1)}: {own})"
-    return where if len(having) < len(jobs) else ""
+    return (
+        f" (in {len(having)} of {len(jobs)} jobs{', the first' * (len(having) > 1)}: {own})"
+        if len(having) < len(jobs)
+        else ""
+    )
 
 
 def _work(
@@ -349,8 +350,9 @@ def _understood(
         ):
             compose.run_settings(tree)  # what is wrong with the root keys comes first
             raise InputError(
-                "no experiment was given; add +experiment=NAME. Experiments:\n"
-                f"{choices.experiments()}\n--help says what else can be given"
+                "no experiment was given; add +experiment=NAME. "
+                f"Experiments:\n{choices.experiments()}\n--help lists everything that can be "
+                "given"
             )
         experiment = compose.experiment(
             str(choice or "main").removesuffix(".yaml"), tree, overrides
@@ -359,7 +361,7 @@ def _understood(
     run = compose.run_settings(tree)
     if choice is not None:
         raise InputError(
-            "reproduce and predict take all from the history; leave the experiment out"
+            "reproduce and predict take everything from the history; leave out the experiment"
         )
     from runner.run import predict, stored
 
@@ -407,9 +409,10 @@ def _told(error: Exception) -> int:
         return error.exit_code
     if machine_is_at_fault(error):
         print(
-            f"error: {error}; what was acknowledged is kept: make room and re-run the same command",
+            f"error: {error}; finished work is kept: free some space and run the same command "
+            "again",
             file=sys.stderr,
         )
     else:
-        log.error("a code error: %s: %s", type(error).__name__, error, exc_info=error)
+        log.error("error in the code: %s: %s", type(error).__name__, error, exc_info=error)
     return 1

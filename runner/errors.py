@@ -65,7 +65,7 @@ class DataError(ConfigError):
 
 
 class Faults(list[Problem]):
-    """Gathers what is wrong with a config or a source, so that it is told at once: what is done
+    """Gathers what is wrong with a config or a source, so that it is reported at once: what is done
     `with` it may fail, and the next thing is done all the same.
     """
 
@@ -117,7 +117,7 @@ def message_of(error: BaseException) -> str:
     """
     said = str(traceback.TracebackException(type(error), error, None)) or type(error).__name__
     return (
-        f"{said}; make room and re-run the same command"
+        f"{said}; free some space and run the same command again"
         if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
         else said
     )

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from runner.data.dataset import Facts
 
     Optimizer = str | Mapping[str, object]
+else:
+    from runner import later as keras
 
 Sizes = Mapping[str, int | None] | Sequence[int]
 
@@ -43,25 +45,22 @@ def tabular(
     dropout: float = 0.15,
     learning_rate: float | Mapping[str, float | None] | None = None,
 ) -> "keras.Model":
-    """Return a multilayer perceptron for rows of columns, with what makes it as good as boosted
-    trees: numbers are clipped, and beside that encoded by pieces between their quantiles; each
-    feature has a learned scale, and the learning rate a schedule. Unless `fit` says otherwise, it
-    trains for 64 epochs with a batch size that suits the number of rows, and keeps its best epoch
-    by val_loss.
+    """Return a multilayer perceptron for tables that keeps up with boosted trees: numbers are
+    clipped and, in addition, encoded piecewise between their quantiles; each feature has a learned
+    scale, and the learning rate has a schedule. Unless `fit` says otherwise, it trains for 64
+    epochs with a batch size that suits the number of rows, and keeps its best epoch by val_loss.
 
     Args:
-        facts: what the training data tells.
-        steps: how many it will be trained for.
+        facts: what is known of the training data.
+        steps: how many training steps it will be trained for.
         width: units of each hidden layer.
         depth: number of hidden layers.
         dropout: rate after each hidden layer.
-        learning_rate: the highest, or that by task; None: 0.01 for classes, 0.03 for numbers.
+        learning_rate: the highest one, or one per task; None: 0.01 for classes, 0.03 for numbers.
 
     Raises:
-        ConfigError: the data are no rows of columns.
+        ConfigError: the data is not a table.
     """
-    import keras
-
     _check_axes(facts, 1, "tabular takes rows of columns")
     task = "regression" if facts.num_classes is None else "classification"
     rate = learning_rate.get(task) if isinstance(learning_rate, Mapping) else learning_rate
@@ -76,10 +75,11 @@ def tabular(
     flow = keras.layers.Rescaling(6)(scale(flow))
 
     def dense(units: int, activation: str | None) -> "keras.KerasTensor":
-        normal = keras.initializers.RandomNormal(stddev=1.0)
         # so that the step of a bias is small beside that of the kernel
-        flow_in = keras.layers.Rescaling(flow.shape[-1] ** -0.5)(flow)
-        return keras.layers.Dense(units, activation, kernel_initializer=normal)(flow_in)
+        scaled = keras.layers.Rescaling(flow.shape[-1] ** -0.5)(flow)
+        return keras.layers.Dense(
+            units, activation, kernel_initializer=keras.initializers.RandomNormal(stddev=1.0)
+        )(scaled)
 
     for _ in range(depth):
         flow = keras.layers.Dropout(dropout)(dense(width, "mish"))
@@ -98,13 +98,11 @@ def _encoded(facts: "Facts", numbers: "keras.KerasTensor") -> list["keras.KerasT
     """Return numbers of rows of columns, a missing one being their median: smoothly clipped, and
     between 0 and 1 for each piece between two eighths of the training rows.
     """
-    import keras
     import numpy as np
 
     eighths = facts.eighths
-    middle, spread = eighths[4], eighths[6] - eighths[2]
-    spread = np.where(spread > 0, spread, (eighths[8] - eighths[0]) / 2)
-    spread[spread == 0] = 1.0
+    middle, inner, outer = eighths[4], eighths[6] - eighths[2], (eighths[8] - eighths[0]) / 2
+    spread = np.select([inner > 0, outer > 0], [inner, outer], 1.0)
     flow = keras.layers.Normalization(mean=middle, variance=spread**2)(numbers)
     flow = keras.ops.nan_to_num(flow, nan=0.0) if facts.may_miss else flow
     edges = [np.unique(column) for column in ((eighths - middle) / spread).T]
@@ -124,10 +122,8 @@ def trained(target: str, facts: "Facts") -> dict[str, Any]:
 
     Args:
         target: the dotted path of the model's function.
-        facts: what the training data tells.
+        facts: what is known of the training data.
     """
-    import keras
-
     model = target.removeprefix("runner.models.")
     if model not in TRAINED:
         return {}
@@ -153,32 +149,29 @@ def series(
     activation: str = "relu",
     learning_rate: float = 0.003,
 ) -> "keras.Model":
-    """Return a model for windows of a series, linear or with hidden layers. Where the target's own
-    past is in the window, it predicts how far the target will be from its last value, and begins
-    with: not at all. Unless `fit` says otherwise, it trains for at most 100 epochs, until 20 are no
-    better, and keeps its best epoch by val_loss, or the last value where that is as good but for
-    chance.
+    """Return a model for windows of a series, linear or with hidden layers. If the window contains
+    the target's own past, the model predicts how far the target will be from its last value, and
+    starts from a difference of zero. Unless `fit` says otherwise, it trains for at most 100 epochs,
+    stops after 20 without an improvement, and keeps its best epoch by val_loss; or it repeats the
+    last value, if training has not beaten that beyond chance.
 
     Args:
-        facts: what the training data tells.
-        steps: how many it will be trained for.
-        hidden: units of each hidden layer, in order; one that is None or 0 is left out.
+        facts: what is known of the training data.
+        steps: how many training steps it will be trained for.
+        hidden: units of each hidden layer, in order; None or 0 leaves one out.
         dropout: rate after each hidden layer.
-        activation: of the hidden layers.
-        learning_rate: the highest, of AdamW; it falls to 0.
+        activation: the activation of the hidden layers.
+        learning_rate: the highest one, of AdamW; it decays to 0.
 
     Raises:
         ConfigError: the rows have no steps.
     """
-    import keras
-
     _check_axes(facts, 2, "series takes rows of shape (steps, features)")
-    schedule = keras.optimizers.schedules.CosineDecay(learning_rate, steps)
     return _model(
         facts,
         _dense(hidden, activation, dropout),
-        None,
-        {"name": "adamw", "learning_rate": schedule},
+        keras.optimizers.schedules.CosineDecay(learning_rate, steps),
+        "adamw",
         of_changes=True,
     )
 
@@ -193,13 +186,11 @@ def linear(
     """Return a linear or logistic regression.
 
     Args:
-        facts: what the training data tells.
+        facts: what is known of the training data.
         l2: weight penalty, on the scale of a standardised target.
-        learning_rate: of the optimizer; None: its own default.
-        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
+        learning_rate: of the optimizer; None: the optimizer's default.
+        optimizer: a Keras optimizer, by name, or a mapping of `name` and its arguments.
     """
-    import keras
-
     return _model(
         facts,
         [keras.layers.Flatten()],
@@ -221,20 +212,18 @@ def mlp(
     """Return a multilayer perceptron.
 
     Args:
-        facts: what the training data tells.
-        hidden: units of each hidden layer, in order; a layer that is None or 0 is left out.
+        facts: what is known of the training data.
+        hidden: units of each hidden layer, in order; None or 0 leaves one out.
         dropout: rate after each hidden layer.
-        activation: of the hidden layers.
-        learning_rate: of the optimizer; None: its own default.
-        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
+        activation: the activation of the hidden layers.
+        learning_rate: of the optimizer; None: the optimizer's default.
+        optimizer: a Keras optimizer, by name, or a mapping of `name` and its arguments.
     """
     return _model(facts, _dense(hidden, activation, dropout), learning_rate, optimizer)
 
 
 def _dense(hidden: Sizes, activation: str, dropout: float) -> list["keras.Layer | None"]:
     """Return hidden layers of rows as one vector each."""
-    import keras
-
     return [
         keras.layers.Flatten(),
         *(
@@ -262,27 +251,26 @@ def cnn(
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
     """Return a residual network (He et al. 2016) for images of shape (height, width, channels): for
-    each of `filters` a convolution to so many channels, and a second one that adds to them, both
-    with batch normalisation; pooling by two in between, and the mean over all places at the end.
+    each of `filters` a convolution to that many channels and a second one that adds to them, both
+    with batch normalisation, pooling by two between the blocks, and global average pooling at the
+    end.
 
     Args:
-        facts: what the training data tells.
-        steps: how many it will be trained for.
-        filters: of the convolutions of each block, in order; one that is None or 0 is left out.
+        facts: what is known of the training data.
+        steps: how many training steps it will be trained for.
+        filters: of the convolutions of each block, in order; None or 0 leaves one out.
         kernel_size: of every convolution, in pixels.
         augment: what is done to an image at random while the model is trained: `flip` (left and
             right), `shift` (by up to a tenth each way), a list of these, or `none`.
         dense: units of a hidden layer before the output; None: no such layer.
         dropout: rate before the output.
-        activation: of the hidden layers.
-        learning_rate: the highest; it falls to 0. None: the optimizer's own, which stays.
-        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
+        activation: the activation of the hidden layers.
+        learning_rate: the highest one; it decays to 0. None: the optimizer's own, kept constant.
+        optimizer: a Keras optimizer, by name, or a mapping of `name` and its arguments.
 
     Raises:
-        ConfigError: the data are no images, or there is no such augmentation.
+        ConfigError: the data is not images, or there is no such augmentation.
     """
-    import keras
-
     _check_axes(facts, 3, "cnn takes images (height, width, channels)")
     known = {
         "none": None,
@@ -292,7 +280,7 @@ def cnn(
     chosen = [augment] if isinstance(augment, str) else augment
     if unknown := {*chosen} - {*known}:
         raise ConfigError(
-            f"knows no {', '.join(sorted(unknown))}; known: {', '.join(known)}", "model.augment"
+            f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(known)}", "model.augment"
         )
     blocks = [
         layer
@@ -309,21 +297,24 @@ def cnn(
         keras.layers.Dense(dense, activation=activation) if dense else None,
         keras.layers.Dropout(dropout) if dropout else None,
     ]
-    rate = learning_rate and keras.optimizers.schedules.CosineDecay(learning_rate, steps)
-    return _model(facts, layers, rate, optimizer)
+    return _model(
+        facts,
+        layers,
+        learning_rate and keras.optimizers.schedules.CosineDecay(learning_rate, steps),
+        optimizer,
+    )
 
 
 def _residual(
     filters: int, kernel_size: int, activation: str, flow: "keras.KerasTensor"
 ) -> "keras.KerasTensor":
     """Return an image after a convolution, and what a second one adds to that."""
-    import keras
-
     activate = keras.layers.Activation(activation)
     for is_second in (False, True):
         # the normalisation that follows has the bias; few steps must do for its means
-        convolution = keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)
-        made = keras.layers.BatchNormalization(momentum=0.9)(convolution(flow))
+        made = keras.layers.BatchNormalization(momentum=0.9)(
+            keras.layers.Conv2D(filters, kernel_size, padding="same", use_bias=False)(flow)
+        )
         flow = activate(keras.layers.Add()([flow, made]) if is_second else made)
     return flow
 
@@ -336,7 +327,7 @@ def inputs(
     that no training row had.
 
     Args:
-        facts: what the training data tells.
+        facts: what is known of the training data.
 
     Returns:
         The input, or one for each column of a table with categories; and a tensor of the features'
@@ -345,8 +336,6 @@ def inputs(
     Raises:
         ConfigError: the backend has no text.
     """
-    import keras
-
     given, flow, flows = _raw(facts)
     if flow is not None:
         flow = keras.layers.Normalization(
@@ -371,18 +360,17 @@ def _raw(
     Raises:
         ConfigError: the backend has no text.
     """
-    import keras
-
     if isinstance(facts.input_shape, Mapping):
         raise ConfigError(
-            "takes one array, or the columns of a table, and no inputs of their own: "
-            f"{', '.join(facts.input_shape)}; those need a model of yours",
+            "takes one array, or the columns of a table, but not several inputs: "
+            f"{', '.join(facts.input_shape)}; write your own model for those",
             "model._target_",
         )
     words = {**facts.categories, **facts.texts}
     if words and keras.backend.backend() != "tensorflow":
         raise ConfigError(
-            f"only tensorflow has text, and the columns {', '.join(words)} hold words",
+            f"only the tensorflow backend has text, and the columns {', '.join(words)} contain "
+            "words",
             "backend",
         )
     kinds = {kind.lower() for kind in dir(keras.layers)}
@@ -426,23 +414,21 @@ def lstm(
     learning_rate: float | None = None,
     optimizer: "Optimizer" = "adam",
 ) -> "keras.Model":
-    """Return recurrent layers over rows of shape (steps, features), such as windows of a series.
-    Where the target's own past is in the window, they predict how far it will be from its last
+    """Return recurrent layers over rows of shape (steps, features), such as windows of a series. If
+    the window contains the target's own past, they predict how far the target will be from its last
     value.
 
     Args:
-        facts: what the training data tells.
-        units: of each layer, in order; one that is None or 0 is left out.
+        facts: what is known of the training data.
+        units: of each layer, in order; None or 0 leaves one out.
         bidirectional: read the steps from both ends.
         dropout: rate after each layer.
-        learning_rate: of the optimizer; None: its own default.
-        optimizer: of Keras, by its name or as a mapping of `name` and its arguments.
+        learning_rate: of the optimizer; None: the optimizer's default.
+        optimizer: a Keras optimizer, by name, or a mapping of `name` and its arguments.
 
     Raises:
         ConfigError: the rows have no steps, or no layer is left.
     """
-    import keras
-
     _check_axes(facts, 2, "lstm takes rows of shape (steps, features)")
     sizes = _in_order(units)
     if not sizes:
@@ -474,8 +460,6 @@ def _changes(
     from its own last value, in units of what it usually changes from one row to the next, beside
     the features but the target as they are, `scaled` and smoothly clipped.
     """
-    import keras
-
     steps, features = facts.input_shape
     last = keras.layers.Cropping1D((steps - 1, 0))(given)
     flow = keras.layers.Normalization(mean=[0.0] * features, variance=facts.changes[:-1] ** 2)(
@@ -505,12 +489,11 @@ def _model(
         ConfigError: the learning rate is given twice.
         ValueError: there is no such optimizer, or it does not take an argument.
     """
-    import keras
-
     chosen = dict[str, object]({"name": optimizer} if isinstance(optimizer, str) else optimizer)
     if learning_rate is not None and chosen.get("learning_rate") is not None:
         raise ConfigError(
-            "is given by model.learning_rate too; set one to null", "model.optimizer.learning_rate"
+            "is also given by model.learning_rate; set one of them to null",
+            "model.optimizer.learning_rate",
         )
     if learning_rate is not None:
         chosen["learning_rate"] = learning_rate

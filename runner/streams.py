@@ -1,6 +1,7 @@
 """The standard streams as the runner has them, whatever the shell has made of them."""
 
 import io
+import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from typing import Any, ClassVar
 
 class Pipe(io.FileIO):
     """Leads nowhere once its reader has seen enough or its disk is full, so that nothing ends over
-    it; of stdout, which may be all that was asked for, a full disk is told once.
+    it; of stdout, which may be all that was asked for, a full disk is reported once.
     """
 
     def write(self, data: Any, /) -> Any:
@@ -33,6 +34,15 @@ class Stream(io.TextIOWrapper):
     def write(self, text: str, /) -> int:
         """Write a text; return how much of it."""
         return super().write(Stream.clean(text))
+
+
+def steerable() -> bool:
+    """Say whether stderr is a terminal on which this process alone can draw."""
+    return (
+        multiprocessing.current_process().name == "MainProcess"  # others are a sweep's launcher's
+        and os.isatty(2)
+        and os.environ.get("TERM") not in ("dumb", "unknown")
+    )
 
 
 def guard() -> None:

@@ -80,14 +80,16 @@ def read_archive(history: History, path: Path) -> list[Entry]:
 def _members(archive: zipfile.ZipFile) -> dict[str, Members]:
     """Return the members by entry id; refuse every one that is not an ordinary `<id>/<file>`."""
     infos = [info for info in archive.infolist() if not info.orig_filename.endswith("/")]
-    documents = [info for info in infos if info.orig_filename.endswith(f"/{store.DOCUMENT}")]
     if (
         not 0 < len(infos) <= MEMBERS
         or sum(info.file_size for info in infos) > TOTAL_BYTES
-        or sum(info.file_size for info in documents) > DOCUMENT_BYTES
+        or sum(
+            info.file_size for info in infos if info.orig_filename.endswith(f"/{store.DOCUMENT}")
+        )
+        > DOCUMENT_BYTES
     ):
         raise errors.InputError(
-            f"it holds nothing, or more than an archive may ({MEMBERS:,} files, {TOTAL_BYTES:,} "
+            f"it is empty, or larger than an archive may be ({MEMBERS:,} files, {TOTAL_BYTES:,} "
             f"bytes, of these {DOCUMENT_BYTES:,} of documents)"
         )
     found: dict[str, Members] = {}
@@ -103,7 +105,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, Members]:
             and info.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
         ):
             raise errors.InputError(
-                f"{info.orig_filename!r} is no file of an entry, or is there twice"
+                f"{info.orig_filename!r} is not a file of an entry, or appears twice"
             )
         members[file] = info
     return found
@@ -119,13 +121,13 @@ def _document(archive: zipfile.ZipFile, id: str, held: Members) -> files.JsonObj
         raise errors.InputError(f"{where} holds more lists and mappings than text")
     document = schema.read_document(orjson.loads(text), where)
     if odd := [key for key in schema.NAMES if not str(document.get(key)).isprintable()]:
-        raise errors.InputError(f"{where}: {odd[0]} is more than a printable line")
+        raise errors.InputError(f"{where}: {odd[0]} is not a single printable line")
     said = [
         (f"entries/{document['id']}/{store.DOCUMENT}", own.file_size),
         *((file["path"], file["bytes"]) for file in document["artefacts"].values()),
     ]
     if sorted(said) != sorted((f"entries/{id}/{file}", held[file].file_size) for file in held):
-        raise errors.InputError(f"{where} says other files or sizes than the archive holds of {id}")
+        raise errors.InputError(f"{where} lists other files or sizes than the archive has for {id}")
     return document
 
 
@@ -146,21 +148,24 @@ def _take(
             with archive.open(f"{id}/{file.name}") as source, file.open("wb") as target:
                 shutil.copyfileobj(source, target)  # no more than the size that is announced
             if store.facts(file, id) != said:
-                raise errors.IntegrityError(f"an artefact of entry {id} is not what was stored")
+                raise errors.IntegrityError(
+                    f"an artefact of entry {id} has changed since it was stored"
+                )
             if name == "config":
                 config.check_foreign(file)
 
     with history.store.locked():
         kept = {entry.id: entry.document for entry in history.entries()}
+        aside = dict.fromkeys(("origin", *schema.LABELS))
         new = []
         for document in documents:
             if (id := document["id"]) not in kept:
                 new.append({**document, "origin": {**origin, "before": document.get("origin")}})
                 if (folder := history.store.entries / id).exists():
                     raise errors.InputError(
-                        f"{folder} is there without an entry; see `history doctor`"
+                        f"{folder} exists but has no entry; see `{errors.program()} doctor`"
                     )
-            elif {**kept[id], "origin": None} != {**document, "origin": None}:
+            elif {**kept[id], **aside} != {**document, **aside}:
                 raise errors.InputError(f"{history.root} already holds another entry {id}")
         if new:
             history.store.add(new, unpack)

@@ -82,8 +82,8 @@ def read_project(
         tracked = [(trial["score"], _metrics(folder, trial["trial_id"])) for trial in scored]
     except errors.HistoryError as error:
         raise errors.InputError(
-            f"{path} cannot be imported: {error}, or take its trial out of start_order in "
-            f"oracle.json"
+            f"{path} cannot be imported: {error}, or remove its trial from start_order in "
+            "oracle.json"
         ) from error
     if not scored:
         raise errors.InputError(
@@ -91,7 +91,7 @@ def read_project(
             f"with a score"
         )
     name, sense = _objective(folder, tracked, objective, direction)
-    notes = ["It holds no trained model file and no validation: nothing was refitted."]
+    notes = ["Imported without a model file or validation: nothing was refitted."]
     given = {"task": task, "objective": objective, "direction": direction}
     if inferred := [word for word in given if not given[word]]:
         notes.append(f"Inferred from the metrics of its trials: {', '.join(inferred)}.")
@@ -124,7 +124,7 @@ def _json(path: Path) -> files.Json:
     """Return what a JSON file of a project holds, below a folder that is resolved."""
     if not _is_plain(path) or path.stat().st_size > LARGEST:
         raise errors.HistoryError(
-            f"{path}, which a Keras Tuner project folder holds, is missing, behind a link or "
+            f"{path}, part of every Keras Tuner project folder, is missing, behind a link, or "
             f"larger than {LARGEST >> 20} MB; restore it"
         )
     return files.read_json(path)
@@ -143,10 +143,12 @@ def _metrics(folder: Path, trial_id: str) -> Metrics:
     with oracle.as_written(folder / f"trial_{trial_id}" / "trial.json", _json) as trial:
         for name, metric in trial["metrics"]["metrics"].items():
             means = (fmean(seen["value"]) for seen in metric["observations"])
-            best = {"min": min, "max": max}[metric["direction"]](
-                (mean for mean in means if not math.isnan(mean)), default=math.nan
+            found[name] = (
+                metric["direction"],
+                {"min": min, "max": max}[metric["direction"]](
+                    (mean for mean in means if not math.isnan(mean)), default=math.nan
+                ),
             )
-            found[name] = (metric["direction"], best)
     return found
 
 
@@ -168,8 +170,9 @@ def _objective(
     if name is None and len(followed) != 1:
         candidates = ", ".join(f"{name} {known[name]}" for name in followed or known)
         raise errors.InputError(
-            f"the objective of {folder} is in no file, and its trials do not tell it; pass "
-            f"--objective NAME --direction min|max (candidates: {candidates or 'none'})"
+            f"the objective of {folder} is in none of its files and cannot be inferred from its "
+            "trials; pass --objective NAME --direction min|max (candidates: "
+            f"{candidates or 'none'})"
         )
     chosen = name or followed[0]
     if chosen not in known:
@@ -184,7 +187,7 @@ def _inferred_task(folder: Path, tracked: list[tuple[float, Metrics]]) -> str:
     tasks = [task for task, pattern in TASKS.items() if any(map(pattern.search, names))]
     if len(tasks) != 1:
         raise errors.InputError(
-            f"the metrics of {folder} ({', '.join(names) or 'none'}) do not tell its task; pass "
-            f"--task"
+            f"the task of {folder} cannot be inferred from its metrics "
+            f"({', '.join(names) or 'none'}); pass --task"
         )
     return tasks[0]

@@ -13,7 +13,7 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Any, NoReturn
 
-from history import Entry, History, doctor, errors, escape, files, schema, trees
+from history import Entry, History, doctor, errors, escape, files, ranking, schema, trees
 
 Run = Callable[[History, argparse.Namespace], bytes | None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes
@@ -25,6 +25,11 @@ class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """Raise InputError instead of printing the usage and exiting."""
         raise errors.InputError(f"{message}; see `{self.prog} --help`")
+
+
+def _ids(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+    """Return what a shell completes: the ids, without a look at what else the documents say."""
+    return [str(row["id"]) for row in History(parsed_args.root).store.all()]
 
 
 def argument(*names: str, **options: Any) -> Argument:
@@ -46,21 +51,39 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
         own.set_defaults(run=run)
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
-        for names, options in arguments:
-            own.add_argument(*names, **options)
-        if one_of:
-            group = own.add_mutually_exclusive_group(required=True)
-            for names, options in one_of:
-                group.add_argument(*names, **options)
+        group = own.add_mutually_exclusive_group(required=True) if one_of else own
+        for of, (names, options) in [
+            *((own, each) for each in arguments),
+            *((group, each) for each in one_of),
+        ]:
+            added: Any = of.add_argument(*names, **options)
+            if options.get("help", "").startswith(REFERENCE):
+                added.completer = _ids
         return run
 
     return add
 
 
 WHERE = "the history's folder (default: results)"
+EXAMPLES = """\
+examples:
+  {0} list --sort metric --reverse --limit 5
+  {0} list --tag paper --columns id,metric,config.fit.batch_size
+  {0} show @-1
+  {0} trials @-1 --sort seconds --csv
+  {0} compare mlp-k7 cnn-c9
+  {0} best --task regression --metric mae
+  {0} tag @-1 paper --note "after the data was cleaned"
+  {0} report --output report
+
+To complete commands and ids in bash and zsh:
+  eval "$(register-python-argcomplete runner runner-history)"
+"""
 parser = Parser(
-    prog="python -m history",
-    description="What experiment runs left behind, for people and, with --json, for programs.",
+    prog=errors.program(),
+    description="The results of experiment runs: as tables or, with --json, for programs.",
+    epilog=EXAMPLES.format(errors.program()),
+    formatter_class=argparse.RawDescriptionHelpFormatter,
 )
 parser.add_argument("--root", default="results", metavar="DIR", help=WHERE)
 subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
@@ -70,10 +93,38 @@ FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path, "metavar": 
 REFERENCE = "an id, a unique prefix of one, or a position: @-1 the newest, @0 the oldest"
 FILTERS = [
     argument(f"--{key}", metavar="NAME", help=f"only entries of this {key}")
-    for key in ("experiment", "pipeline", "task")
+    for key in ("experiment", "pipeline", "task", "tag")
 ]
 STATUS = argument("--status", choices=schema.STATUSES, help="only entries of this status")
+ONE = {"run_id": "run", "sweep": "sweep"}  # what an option names, by the key of documents
+OF_ONE = [
+    argument(
+        f"--{noun}", dest=key, metavar="ID", help=f"only entries of this {noun}; a prefix will do"
+    )
+    for key, noun in ONE.items()
+]
 JSON = argument("--json", action="store_true", help="print strict JSON and nothing else")
+WIDE = argument("--wide", action="store_true", help="every column, however narrow the terminal")
+TABLE = [
+    JSON,
+    argument("--csv", action="store_true", help="print CSV: the columns or, without, every key"),
+    argument("--sort", metavar="KEY", help="sort by it, smallest first; those without it last"),
+    argument("--reverse", action="store_true", help="reverse the order"),
+    argument(
+        "--columns",
+        type=lambda keys: keys.replace(" ", "").split(","),
+        metavar="KEY,...",
+        help="the columns of the table",
+    ),
+    WIDE,
+    argument(
+        "--limit",
+        type=int,
+        default=sys.maxsize,
+        metavar="N",
+        help="N of them: the newest entries, the best trials or, with --sort, the first",
+    ),
+]
 YES = argument("--yes", action="store_true", help="do it without asking")
 
 
@@ -86,7 +137,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         history = History(args.root)
         if not history.root.is_dir() and args.command != "import":  # which makes it
             raise errors.InputError(
-                f"{history.root} is not there or no folder; name another with --root"
+                f"{history.root} does not exist or is not a folder; choose another with --root"
             )
         write(args.run(history, args) or b"")
     except errors.ExperimentError as error:
@@ -102,73 +153,120 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-@command(
-    *FILTERS,
-    STATUS,
-    argument("--sweep", metavar="ID", help="only entries of this sweep: a unique prefix will do"),
-    JSON,
-    argument("--sort", metavar="KEY", help="smallest first; entries without it last"),
-    argument("--reverse", action="store_true", help="newest or, with --sort, largest first"),
-    argument(
-        "--columns",
-        type=lambda keys: keys.replace(" ", "").split(","),
-        metavar="KEY,...",
-        help="the columns of the table",
-    ),
-    argument(
-        "--limit",
-        type=int,
-        default=sys.maxsize,
-        metavar="N",
-        help="the N newest or, with --sort, the first N",
-    ),
-)
+@command(*FILTERS, STATUS, *OF_ONE, *TABLE)
 def list_(history: History, args: argparse.Namespace) -> bytes:
-    """List the entries, oldest first.
+    """List the entries, oldest first; below them, the runs that are at work.
 
-    A KEY is a column, or a dotted key of the entries' documents such as validation.metrics.accuracy
-    or best.values.model.dropout.
+    A KEY is a column; a dotted key of the entries' documents, such as validation.metrics.accuracy
+    or best.values.model.dropout; or one of their configs: config.fit.batch_size.
     """
-    if args.limit < 1:
-        raise errors.InputError("--limit must be above 0")
     entries = _matching(history, args)
-    if args.sort and entries:
-        from history.view.pages import in_order
+    if any(key.startswith("config.") for key in [args.sort or "", *(args.columns or ())]):
+        from history.config import with_config
 
-        entries = in_order(entries, args.sort, args.reverse)[: args.limit]
-    else:
-        entries = entries[-args.limit :][:: -1 if args.reverse else 1]
-    return _answer(
+        entries = [*map(with_config, entries)]
+    return _table(
         args,
-        [entry.document for entry in entries],
-        lambda pages: pages.entry_list(entries, args.columns or pages.COLUMNS) if entries else "",
+        entries,
+        lambda pages, rows: pages.overview(history.root, rows, args.columns, args.wide),
     )
+
+
+@command(argument("entry", metavar="ID", help=REFERENCE), *TABLE)
+def trials(history: History, args: argparse.Namespace) -> bytes:
+    """List the trials of an entry with their values, best first.
+
+    A KEY is one of a trial's, such as score, seconds, status or best_epoch; or a hyperparameter, of
+    whose name the end is enough where no other has it: dropout for model.dropout.
+    """
+    from history.report import study
+    from history.view import pages
+
+    entry = history.get(args.entry)
+    found = [Entry(row, entry.root) for row in study.trials(entry)]
+    if not found:
+        raise errors.InputError(f"entry {entry.id} has no trials")
+    found.sort(
+        key=lambda trial: ranking.merit(
+            trial.value("score"), entry.value("search.objective.direction", "min")
+        ),
+        reverse=True,
+    )
+    args.columns = args.columns or (
+        args.csv and [*dict.fromkeys(key for each in found for key in trees.flat(each.document))]
+    )
+    for name, end in pages.short_names(found).items():
+        known = {name: f"values.{name}", end: f"values.{name}"}
+        args.sort = known.get(args.sort, args.sort)
+        args.columns = args.columns and [known.get(key, key) for key in args.columns]
+    return _table(
+        args, found[::-1], lambda pages, rows: pages.trial_list(rows, args.columns, args.wide)
+    )
+
+
+@command(
+    argument("entry", metavar="ID", help=REFERENCE),
+    argument("tags", nargs="*", metavar="TAG", help="tags to add"),
+    argument("--remove", action="append", default=[], metavar="TAG", help="tags to remove"),
+    argument("--name", metavar="TEXT", help='a name of your own; "" removes it'),
+    argument("--note", metavar="TEXT", help='a note; "" removes it'),
+)
+def tag(history: History, args: argparse.Namespace) -> None:
+    """Change the tags, the name and the note of an entry.
+
+    `list --tag` finds entries by a tag. Labels decide nothing: the entry is the same result.
+    """
+    with history.store.locked():
+        entry = history.get(args.entry)
+        tags = dict.fromkeys(map(str, [*entry.value("tags", []), *args.tags]))
+        given = {
+            "tags": [tag for tag in tags if tag not in args.remove],
+            "name": args.name,
+            "note": args.note,
+        }
+        changed = {key: said or None for key, said in given.items() if said is not None}
+        history.store.change(entry.id, changed)
+    told = (
+        f"{key} {', '.join(said) if key == 'tags' else said}"
+        for key, said in (entry.document | changed).items()
+        if key in schema.LABELS and said
+    )
+    say(f"{entry.id}: {'; '.join(told) or 'no labels'}")
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
 def show(history: History, args: argparse.Namespace) -> bytes:
-    """Show one entry."""
+    """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
     return _answer(args, entry.document, lambda pages: pages.entry_page(history, entry))
 
 
 @command(
     argument("one", metavar="A", help=REFERENCE),
-    argument("other", metavar="B", help="likewise"),
+    argument("other", metavar="B", help=REFERENCE),
+    argument("more", nargs="*", metavar="C", help=f"{REFERENCE}; each is compared with A"),
     JSON,
 )
 def compare(history: History, args: argparse.Namespace) -> bytes:
-    """Say how two entries differ: their metrics, and the config, data and code that led to them."""
+    """Say how entries differ: their metrics, and the config, data and code that led to them.
+
+    With --json: one object, or for more than two an array of one for each of the others and A.
+    """
     from history.view.compare import compare
 
-    one, other = history.get(args.one), history.get(args.other)
-    found = compare(history, one, other)
-    return _answer(args, found, lambda pages: pages.comparison_page(one, other, found))
+    entries = [*map(history.get, [args.one, args.other, *args.more])]
+    found = [compare(history, entries[0], other) for other in entries[1:]]
+    return _answer(
+        args,
+        found if args.more else found[0],
+        lambda pages: pages.comparison_page(entries, found),
+    )
 
 
 @command(
     *FILTERS,
     JSON,
+    WIDE,
     argument("--metric", metavar="NAME", help="rank by this metric (default: the task's own)"),
 )
 def best(history: History, args: argparse.Namespace) -> bytes:
@@ -194,13 +292,14 @@ def best(history: History, args: argparse.Namespace) -> bytes:
                 best[task] = (metric, places)
     if not best:
         raise errors.InputError(
-            f"no complete entry in {history.root} matches and has the metric that is asked for"
-            f"{errors.suggest(args.metric or '', known)} (known: {', '.join(known) or 'none'})"
+            f"no complete entry in {history.root} matches and has this "
+            f"metric{errors.suggest(args.metric or '', known)} (known: "
+            f"{', '.join(known) or 'none'})"
         )
     if args.json and len(best) > 1:
         raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
     (_, ranked), *_ = best.values()
-    return _answer(args, ranked[0].entry.document, lambda pages: pages.best_list(best))
+    return _answer(args, ranked[0].entry.document, lambda pages: pages.best_list(best, args.wide))
 
 
 @command(
@@ -208,8 +307,9 @@ def best(history: History, args: argparse.Namespace) -> bytes:
     *FILTERS[1:],
     STATUS,
     one_of=(
-        argument("--csv", **FILE, help="a row per entry, a column per key"),
+        argument("--csv", **FILE, help="one row per entry, one column per key"),
         argument("--json", **FILE, help="an array of the entries' documents"),
+        argument("--card", **FILE, help="a model card of the one ID, as Markdown"),
         argument(
             "--experiment",
             dest="as_experiment",
@@ -217,6 +317,12 @@ def best(history: History, args: argparse.Namespace) -> bytes:
             help="an experiment file that runs the one ID's pipeline",
         ),
         argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`"),
+        argument(
+            "--optuna",
+            type=Path,
+            metavar="FILE",
+            help="the one ID's trials as a study, which Optuna and its dashboard open",
+        ),
     ),
 )
 def export(history: History, args: argparse.Namespace) -> bytes | None:
@@ -225,26 +331,29 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
     Those named or, without ID, all as far as they match. Without FILE, to stdout.
     """
     entries = _matching(history, args)
-    if args.entries:
-        named = {history.get(name).id for name in args.entries}
-        entries = [entry for entry in entries if entry.id in named]
     if not entries:
         raise errors.InputError("nothing to export: no entry matches; nothing was written")
+    if (args.as_experiment or args.optuna or args.card) and len(entries) != 1:
+        raise errors.InputError(
+            "--experiment, --optuna and --card write a single entry: name one ID"
+        )
     if args.as_experiment:
-        if len(entries) != 1:
-            raise errors.InputError("--experiment writes the pipeline of one entry: name one ID")
         from history.config import experiment_yaml
 
         return experiment_yaml(entries[0]).encode()
-    file = args.archive or args.json or args.csv
-    if args.archive is None:
+    file = args.archive or args.optuna or args.card or args.json or args.csv
+    if args.card:
+        from history.exchange.card import card
+
+        data = card(entries[0])
+    elif args.csv or args.json:
         data = (
             to_csv(entries)
             if args.csv
             else files.to_json([entry.document for entry in entries], indent=True) + b"\n"
         )
-        if file == STDOUT:
-            return _shown(data)
+    if file == STDOUT:
+        return _shown(data)
     place = file.resolve()
     if not place.parent.is_dir() or (place.exists() and not place.is_file()):
         raise errors.InputError(
@@ -258,6 +367,10 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
         from history.exchange.archive import write_archive
 
         write_archive(entries, file)
+    elif args.optuna:
+        from history.exchange.optuna_journal import write_journal
+
+        write_journal(entries[0], file)
     else:
         files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
@@ -265,16 +378,37 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
 
 @command(
+    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; without one, all that match"),
+    *FILTERS,
+    STATUS,
+    *OF_ONE,
+    argument("--output", type=Path, required=True, metavar="DIR", help="the folder for its pages"),
+)
+def report(history: History, args: argparse.Namespace) -> None:
+    """Write a report for a browser: an index of entries, and a page of each.
+
+    The folder needs neither network nor server. A report that is there is brought up to date.
+    """
+    from history.report import pages
+
+    entries = _matching(history, args)
+    pages.write(history, entries, args.output)
+    say(f"entries in {args.output / 'index.html'}: {len(entries)}")
+
+
+@command(
     argument("path", type=Path, metavar="PATH", help="the file or folder"),
     argument(
         "--task",
         metavar="NAME",
-        help="what a Keras Tuner folder does not say: classification, ...",
+        help="the task, if a Keras Tuner folder does not show it: classification, ...",
     ),
     argument(
-        "--objective", metavar="NAME", help="likewise: the metric that its trials were scored by"
+        "--objective", metavar="NAME", help="likewise, the metric by which its trials were scored"
     ),
-    argument("--direction", choices=("min", "max"), help="likewise: of the objective"),
+    argument(
+        "--direction", choices=("min", "max"), help="likewise, the direction of the objective"
+    ),
 )
 def import_(history: History, args: argparse.Namespace) -> None:
     """Take in what was exported, or made elsewhere.
@@ -294,8 +428,8 @@ def import_(history: History, args: argparse.Namespace) -> None:
 
         if args.task or args.objective or args.direction:
             raise errors.InputError(
-                f"{args.path}: an archive says all itself; leave out --task, --objective and "
-                f"--direction"
+                f"{args.path}: an archive contains all of this; remove --task, --objective and "
+                "--direction"
             )
         taken = read_archive(history, args.path)
     for entry in taken:
@@ -303,7 +437,7 @@ def import_(history: History, args: argparse.Namespace) -> None:
         for note in entry.value("notes", []):
             say(f"note: {note}")
     if not taken:
-        say(f"every entry of {args.path} is in {history.root} already; nothing was changed")
+        say(f"every entry of {args.path} is already in {history.root}; nothing was changed")
 
 
 @command(argument("entries", nargs="+", metavar="ID", help=REFERENCE), YES)
@@ -316,7 +450,7 @@ def remove(history: History, args: argparse.Namespace) -> None:
             f"{entry.created}"
         )
     if not args.yes:
-        say("Remove with all files? [y/N]")
+        say("Remove, with all files? [y/N]")
         if not sys.stdin.isatty() or sys.stdin.readline().strip().lower() not in ("y", "yes"):
             raise errors.InputError("nothing was removed; --yes removes without asking")
     for id, entry in entries.items():
@@ -326,9 +460,7 @@ def remove(history: History, args: argparse.Namespace) -> None:
 
 @command(YES)
 def doctor_(history: History, args: argparse.Namespace) -> None:
-    """Check the database, every document, artefact and folder; --yes repairs what can be
-    repaired.
-    """
+    """Check the database, documents, artefacts and folders; --yes repairs what can be repaired."""
     repaired, left = doctor.mend(history) if args.yes else ([], doctor.examine(history))
     for finding in repaired:
         write(f"repaired: {escape.printable(finding.what)}: {finding.repair}\n".encode())
@@ -347,17 +479,43 @@ def doctor_(history: History, args: argparse.Namespace) -> None:
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
-    wanted = {
-        key: getattr(args, key, None)
-        for key in ("experiment", "pipeline", "task", "status", "sweep")
-    }
-    if (sweep := wanted["sweep"]) is not None:
-        sweeps = dict.fromkeys(found for e in history.entries() if (found := e.value("sweep")))
-        wanted["sweep"] = history.one_of("sweep", sweep, sweeps)
-    entries = history.entries(**wanted)
+    """Return the entries that are named, if any are, as far as they match."""
+    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
+    for key, noun in ONE.items():
+        if (reference := getattr(args, key, None)) is not None:
+            known = dict.fromkeys(found for e in history.entries() if (found := e.value(key)))
+            wanted[key] = history.one_of(noun, reference, known)
+    named = {history.get(name).id for name in getattr(args, "entries", ())}
+    entries = [
+        entry
+        for entry in history.entries(**wanted)
+        if (not named or entry.id in named)
+        and (args.tag is None or args.tag in map(str, entry.value("tags", [])))
+    ]
     if not entries:
-        say(f"no entries in {history.root}{' that match' if any(wanted.values()) else ''}")
+        say(f"no entries in {history.root}{' that match' * any([args.tag, *wanted.values()])}")
     return entries
+
+
+def _table(
+    args: argparse.Namespace, entries: list[Entry], page: Callable[[Any, list[Entry]], Any]
+) -> bytes:
+    """Return a table of entries or trials, the newest or best of which is the last, as asked for.
+
+    Arguments: `page`, what makes it, given the module `pages` and those that are to be shown.
+    """
+    if args.limit < 1:
+        raise errors.InputError("--limit must be above 0")
+    if args.sort and entries:
+        from history.view.pages import in_order
+
+        entries = in_order(entries, args.sort, args.reverse)[: args.limit]
+    else:
+        entries = entries[-args.limit :]
+        entries = entries[:: -1 if args.reverse != (args.command == "trials") else 1]
+    if args.csv:
+        return _shown(to_csv(entries, args.columns))
+    return _answer(args, [e.document for e in entries], lambda pages: page(pages, entries))
 
 
 def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any]) -> bytes:
@@ -372,12 +530,17 @@ def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any])
     return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
 
 
-def to_csv(entries: Sequence[Entry]) -> bytes:
-    """Return the entries as CSV in UTF-8 (RFC 4180) with a header; what an entry lacks is empty.
-    A spreadsheet runs nothing of it.
+def to_csv(entries: Sequence[Entry], chosen: Sequence[str] | None = None) -> bytes:
+    """Return the entries as CSV in UTF-8 (RFC 4180) with a header: the chosen columns or, without,
+    all keys; what an entry lacks is empty. A spreadsheet runs nothing of it.
     """
-    rows = [trees.flat(entry.document) for entry in entries]
-    columns = trees.columns_of(rows)
+    if chosen:
+        from history.view.pages import plain
+
+        rows = plain(entries, chosen)
+    else:
+        rows = [trees.flat(entry.document) for entry in entries]
+    columns = chosen or trees.columns_of(rows)
     return files.to_csv(
         [escape.spreadsheet_cell(row.get(column)) for column in columns]
         for row in [{column: column for column in columns}, *rows]  # the first is the header

@@ -16,10 +16,10 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
     metrics = {part: _metrics(history, one, other, part) for part in ranking.PARTS}
     about = {
         "A and B are the same entry": one.id == other.id,
-        f"A is of task {one.task}, B of {other.task}: only metrics of both are compared": (
+        f"A is of task {one.task}, B of {other.task}: only metrics that both have are compared": (
             one.task != other.task
         ),
-        "there is no metric to compare": not any(metrics.values()),
+        "there are no metrics to compare": not any(metrics.values()),
     }
     notes = {"metrics": "; ".join(note for note, holds in about.items() if holds)}
     mine, theirs = _sections(one), _sections(other)

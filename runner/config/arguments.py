@@ -69,8 +69,10 @@ def effect(override: types.Override) -> str:
 
 
 def without_plus(argument: str) -> str:
-    """Return an argument without the `+` that an experiment may be added by, but need not."""
-    return re.sub(rf"^\+({'|'.join(LISTED)})=", r"\1=", argument)
+    """Return an argument without the `+` that an experiment, or a key of the run, may be added by,
+    but need not.
+    """
+    return re.sub(rf"^\+({'|'.join([*LISTED, *schema.Run.model_fields])})=", r"\1=", argument)
 
 
 def unquoted(argument: str) -> str:
@@ -95,7 +97,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
     Args:
         typed: the arguments.
         values: whether values of sections go below GIVEN, and unknown root keys get the `+` that
-            hands them to our own checker, which reports all mistakes at once.
+            hands them to our own checker, which reports all errors at once.
     """
     # Hydra would take these for abbreviations of its own options.
     for key in (each.lstrip("-").partition("=")[0] for each in typed if each.startswith("-")):
@@ -107,8 +109,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
         if line != "--json" or not values  # cli.py's; where Hydra answers, it refuses that
     ]
     given = [line for line in lines if re.match("~|[^-].*=", line)]
-    taken: dict[str, str] = {}
-    chosen: dict[str, str] = {}
+    taken, chosen = dict[str, str](), dict[str, str]()
     for override in parse(given):
         line, kind, key = str(override.input_line), effect(override), override.get_key_element()
         bare = line.lstrip("+")
@@ -122,7 +123,8 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
             taken[line] = f"+{bare}"
         elif kind == "choice" and chosen.setdefault(key.lstrip("+"), bare) != bare:
             raise ConfigError(
-                f"{chosen[key.lstrip('+')]} is chosen already; leave one out (-m takes several)",
+                f"{chosen[key.lstrip('+')]} is already chosen; remove one of them (with -m there "
+                "may be several)",
                 "",
                 typed_at(line),
             )
@@ -168,7 +170,7 @@ def jobs(hydra_config: HydraConf, loader: config_loader.ConfigLoader) -> list[li
         loader,
     )
     if empty := [as_typed(str(each.input_line)) for each in given if not by_job([each])]:
-        raise InputError(f"a sweep of no jobs: {', '.join(empty)} stands for no value")
+        raise InputError(f"the sweep has no jobs: {', '.join(empty)} has no values")
     return by_job(given)
 
 
@@ -184,7 +186,7 @@ def problems(error: Exception, name: str = "config", typed: Sequence[str] = ()) 
     if isinstance(error, ConfigError):
         try:
             files, laid = _in_files(name, typed), _in_arguments(typed)
-        except Exception:  # a place is a courtesy: the mistake itself must still be told
+        except Exception:  # a place is a courtesy: the error itself must still be reported
             return list(error.problems)
         return sorted(
             dict.fromkeys(

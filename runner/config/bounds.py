@@ -15,8 +15,8 @@ from runner.errors import ConfigError
 MOST = 10_000  # values of a file, those behind aliases included
 DEEPEST = 50  # mappings and lists within each other
 TOO_MUCH = (
-    f"with its aliases it comes to more than {MOST:,} values, or {DEEPEST} levels; what is so "
-    "large is data: keep it in a file that `data` names"
+    f"with aliases expanded it has more than {MOST:,} values, or {DEEPEST} levels; keep data of "
+    "this size in a file that `data` names"
 )
 LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if it is there, is much faster
 

@@ -1,4 +1,4 @@
-"""The boundary of the config: plain data in, a checked experiment out, with every mistake at once,
+"""The boundary of the config: plain data in, a checked experiment out, with every error at once,
 also those that no section can see alone. Behind it nobody checks again.
 """
 
@@ -16,7 +16,7 @@ from runner.errors import ConfigError, Faults, Problem
 from runner.models import METRICS
 
 OURS = "runner.models"
-OF_TRAINING = "is of the rows that are trained on; the one of the validation rows is val_{}"
+OF_TRAINING = "is measured on the training rows; on the validation rows it is val_{}"
 
 S = TypeVar("S", bound=Section)
 
@@ -38,12 +38,19 @@ def read_experiment(
         overrides: the command-line overrides, kept for the record.
 
     Raises:
-        ConfigError: with every mistake of every section.
+        ConfigError: with every error in every section.
     """
     faults, pipelines = Faults(), dict[str, schema.Pipeline]()
-    shared = schema.File.model_fields.keys() - schema.Run.model_fields.keys()
     with faults:
-        run = _read(schema.Run, {key: tree[key] for key in tree if key not in shared}, "")
+        run = _read(
+            schema.Run,
+            {
+                key: value
+                for key, value in tree.items()
+                if key in schema.Run.model_fields or key not in schema.File.model_fields
+            },
+            "",
+        )
     declared = tree.get("pipelines") or {}
     for key, content in declared.items():
         where = f"pipelines.{key}"
@@ -51,7 +58,8 @@ def read_experiment(
             faults.append(
                 Problem(
                     where,
-                    "a name holds up to 100 lower-case letters, digits and '-', a letter first",
+                    "a name has up to 100 lower-case letters, digits and '-', and begins with a "
+                    "letter",
                 )
             )
         with faults:
@@ -89,10 +97,12 @@ def elsewhere(key: str, section: str) -> str:
         key: one that is not taken where it stands.
         section: where it stands; empty: at the root.
     """
-    homes = ["the root"] if key in schema.Run.known() else []
-    homes += [other for other in schema.SECTIONS if key in known_keys(other)]
+    homes = [
+        *["the root"] * (key in schema.Run.known()),
+        *(other for other in schema.SECTIONS if key in known_keys(other)),
+    ]
     if any(section.endswith(home) for home in homes):
-        return "; another kind of it takes this key"
+        return "; it is a key of another kind"
     return f"; it is a key of {' and of '.join(homes)}" if homes else ""
 
 
@@ -118,7 +128,6 @@ def _read(kind: type[S], content: object, where: str) -> S:
     try:
         made = kind.model_validate(_usable(content, where, gone))
     except ValidationError as error:
-        found = [(dotted(where, each["loc"]), each) for each in error.errors(include_url=False)]
         lost = {problem.where for problem in gone}
         gone += [
             Problem(
@@ -127,8 +136,8 @@ def _read(kind: type[S], content: object, where: str) -> S:
                 if fault["type"] == UNKNOWN_KEY
                 else fault["msg"],
             )
-            for place, fault in found
-            if place not in lost
+            for fault in error.errors(include_url=False)
+            if (place := dotted(where, fault["loc"])) not in lost
         ]
     gone.tell(ConfigError)
     return made
@@ -176,14 +185,14 @@ def _rules(pipeline: schema.Pipeline) -> Iterator[Rule]:
     yield (
         pipeline.tuner.folds and pipeline.validation.weights == "trial",
         "validation.weights",
-        "a trial with folds has a model for each of them; leave one of the two out",
+        "with folds a trial has a model for each of them; remove one of the two",
     )
     if isinstance(data, schema.SklearnData):
         fits = "regression" if data.name == "diabetes" else "classification"
         yield (
             fits != task,
             "data.name",
-            f"the table '{data.name}' is for {fits}, the task of this pipeline is {task}",
+            f"the table '{data.name}' is for {fits}, but the task of this pipeline is {task}",
         )
     yield from _space(specs)
     yield from _manager(pipeline)
@@ -206,8 +215,8 @@ def _space(specs: list[tuple[str, Mapping[str, object]]]) -> Iterator[Rule]:
         yield (
             paths.get(parent) in conditional,
             f"{path}.parent_name",
-            f"'{parent}' is conditional itself; Keras Tuner takes no chains of parent_name "
-            "(a build(hp) can nest)",
+            f"'{parent}' is conditional itself; Keras Tuner does not support chains of "
+            "parent_name (a build(hp) function can nest)",
         )
         yield (
             path in conditional and parent not in paths,
@@ -226,7 +235,8 @@ def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
     yield (
         manager.task != task,
         "manager",
-        f"'{name}' keeps entries of the task {manager.task}, the task of this pipeline is {task}",
+        f"'{name}' keeps entries of the task {manager.task}, but the task of this pipeline is "
+        f"{task}",
     )
     lacking = sorted(
         {*manager.artefacts} - {*registry.manager_class(task).artefacts, "history", "identity"}
@@ -234,7 +244,7 @@ def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
     yield (
         manager.task == task and bool(lacking),
         "manager",
-        f"'{name}' keeps entries that have {', '.join(lacking)}, which a run does not make",
+        f"'{name}' expects entries to have {', '.join(lacking)}, which a run does not produce",
     )
     is_own = metric not in (None, *manager.metrics)
     yield (
@@ -273,7 +283,7 @@ def _of_trials(pipeline: schema.Pipeline) -> Iterator[Rule]:
         yield (
             not key.startswith(("callbacks.", "validation.callbacks.")),
             key,
-            f"only arguments of callbacks can say ${{trial.{name}}}",
+            f"only arguments of callbacks can use ${{trial.{name}}}",
         )
         yield (
             name not in schema.OF_A_TRIAL,
@@ -283,7 +293,7 @@ def _of_trials(pipeline: schema.Pipeline) -> Iterator[Rule]:
     yield (
         bool(pipeline.artefacts) and all(name != "folder" for _, name in said),
         "artefacts",
-        "no callback writes to ${trial.folder}, where they are looked for",
+        "no callback writes to ${trial.folder}, where these files are looked for",
     )
 
 
@@ -304,20 +314,19 @@ def _our_model(pipeline: schema.Pipeline) -> Iterator[Rule]:
     known = [*reported, *(f"val_{name}" for name in reported)]
     objective = pipeline.objective.name
     yield objective in reported, "objective.name", OF_TRAINING.format(objective)
-    named = {"objective.name": objective} | {
-        f"{section}.{name}.monitor": callback.args.get("monitor", "loss")
+    named = [("objective.name", objective, known[len(reported) :])] + [
+        (f"{section}.{name}.monitor", callback.args.get("monitor", "loss"), known)
         for section, callbacks in (
             ("callbacks", pipeline.callbacks),
             ("validation.callbacks", pipeline.validation.callbacks or {}),
         )
         for name, callback in callbacks.items()
         if callback
-    }
-    for key, metric in named.items():
-        offered = known[len(reported) :] if key == "objective.name" else known
+    ]
+    for key, metric, offered in named:
         yield (
             metric not in known,
             key,
-            f"{errors.unknown('metric', str(metric), offered)}; the model reports no other for "
-            "this task",
+            f"{errors.unknown('metric', str(metric), offered)}; for this task the model reports "
+            "no other",
         )

@@ -10,39 +10,43 @@ from runner import __version__
 # What the comments at the top of a config may begin with that say nothing of what it is.
 DIRECTIVES = ("@", "conf/", "yaml-language-server:")
 HELP = """\
-Runs the hyperparameter searches of an experiment: YAML files in, models and a history out.
-`python -m runner` and, once installed, `runner` are the same.
+Tune, train, compare and reproduce Keras models from YAML files.
+Once installed, `runner` is the same as `python -m runner`, and `runner-history` as
+`python -m history`.
 
 runner +experiment=digits                                   run it
-runner +experiment=digits tuner.max_trials=5                a key, in every pipeline that has it
-runner +experiment=digits pipelines.mlp.tuner.max_trials=5  ... in one
-runner +experiment=digits tuner=bayesian                    a choice of a group, if none is named
-runner +experiment=digits tuner@pipelines.cnn.tuner=random  ... for one
-runner +experiment=digits 'only=[mlp]'                      some pipelines
-runner +experiment=digits '~pipelines.cnn'                  without one
+runner +experiment=digits tuner.max_trials=5                a key, for every pipeline that has it
+runner +experiment=digits pipelines.mlp.tuner.max_trials=5  ... for one pipeline
+runner +experiment=digits tuner=bayesian                    another tuner, where none is named
+runner +experiment=digits tuner@pipelines.cnn.tuner=random  ... for one pipeline
+runner +experiment=digits 'only=[mlp]'                      only these pipelines
+runner +experiment=digits '~pipelines.cnn'                  leave one out
 runner -m +experiment=digits seed=1,2,3                     a sweep: a job for each combination
-runner +experiment=digits mode=check                        all checks that need no training
-runner +experiment=digits debug=true                        one trial, epoch and refit of each
-runner +experiment=digits reuse=true                        take what the history already holds
-runner reproduce=ENTRY                                      run it again, and compare
-runner predict=ENTRY input=new.csv output=out.csv           apply its model to rows
-python -m history list                                      the results; see its --help
+runner +experiment=digits mode=check                        check everything, train nothing
+runner +experiment=digits debug=true                        one trial, epoch and refit each
+runner +experiment=digits reuse=true                        take unchanged pipelines from history
+runner reproduce=ENTRY                                      run it again and compare
+runner predict=ENTRY input=new.csv output=out.csv           apply its model to new rows
+runner-history list                                         the results; see its --help
 
 Keys
-  seed=1                decides what is drawn at random    threads=1         of one training
+  seed=1                of everything that is random       threads=1         of one training
   backend=jax           or torch, or tensorflow            paths.root=DIR    results go here
-  validation.repeats=5  refits over five seeds             fit.epochs=20     of trial and refit
+  validation.repeats=5  refits with five seeds             fit.epochs=20     of trial and refit
   fresh=true            start the searches anew            on_failure=stop   at the first failure
-  hooks.purge=null      keep the trial data                progress=false    no line per trial
+  hooks.purge=null      keep the trial data                progress=lines    or none, or live
 {experiments}
 Choices, as in tuner=grid
 {choices}
 
---json                what a run or a sweep came to, as one JSON object: all that stdout holds
+--json                print the outcome as one JSON object, and nothing else, on stdout
 --help, --version     this text; the version
 schema                the JSON Schema of these files, for editors: runner schema > conf/schema.json
---cfg job             the config before pipelines inherit; what a run used is in effective.yaml
---hydra-help          Hydra's own options: --info, --multirun, --config-dir, shell completion
+--cfg job             the config before pipelines inherit; effective.yaml has the final one
+--hydra-help          Hydra's own options: --info, --multirun, --config-dir
+
+To complete experiments, choices, keys and entries in bash and zsh:
+  eval "$(register-python-argcomplete runner runner-history)"
 """
 
 

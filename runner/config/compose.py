@@ -53,7 +53,7 @@ def experiment(
         stored: it comes from the history, where nothing is resolved again.
 
     Raises:
-        ConfigError: with every mistake that was found.
+        ConfigError: with every error that was found.
     """
     if tree.get("experiment") is not None and not stored:
         raise ConfigError(
@@ -85,7 +85,7 @@ def run_settings(tree: Tree) -> schema.Run:
     none.
 
     Raises:
-        ConfigError: with every mistake that was found.
+        ConfigError: with every error that was found.
     """
     return check.read_experiment(
         "", _resolved(OmegaConf.create({**tree, "pipelines": None, "only": None})), ()
@@ -134,8 +134,11 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
     ]
     preset = [(key, *item) for key in preset if key not in wrong for item in preset[key].items()]
     declared = {str(name): own or {} for name, own in (root.get("pipelines") or {}).items()}
-    for name in re.findall(r"^\+{1,2}pipelines\.([^.=]+)", "\n".join(overrides), re.MULTILINE):
-        declared.setdefault(name, {})
+    declared |= {
+        name: {}
+        for name in re.findall(r"^\+{1,2}pipelines\.([^.=]+)", "\n".join(overrides), re.MULTILINE)
+        if name not in declared
+    }
     trees: dict[str, Tree] = {}
     inherits: dict[str, set[str]] = {}  # the sections that have something of the root's
     for name, own in (declared or {"main": {}}).items():
@@ -151,8 +154,8 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
         kind = data.get("kind") if isinstance(data, Mapping) else None
         if kind in BY_DATA and not tree.get("model"):
             model, sections = BY_DATA[kind]
-            file = OmegaConf.load(choices.choices("model")[model])
-            tree |= overlay({**sections, "model": OmegaConf.to_container(file)}, tree)
+            shipped = OmegaConf.to_container(OmegaConf.load(choices.choices("model")[model]))
+            tree |= overlay({**sections, "model": shipped}, tree)
         for section, key, value in preset:
             below = tree.get(section)
             # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
@@ -181,7 +184,9 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
                     f"{unknown('pipeline', path[0], trees)}; +pipelines.{path[0]}... adds one",
                 )
                 if path
-                else Problem("pipelines", "set keys of one: pipelines.NAME.fit.epochs=3")
+                else Problem(
+                    "pipelines", "set keys of one pipeline, as in pipelines.NAME.fit.epochs=3"
+                )
             )
         elif (
             kind == "choice"
@@ -197,7 +202,7 @@ def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> di
             problems.append(
                 Problem(
                     section,
-                    "no pipeline takes it, each has its own; for one of them: "
+                    "no pipeline takes it, as each has its own; to set it for one of them: "
                     f"{section}@pipelines.{running[0]}.{line}",
                     arguments.typed_at(line),
                 )
@@ -262,7 +267,7 @@ def _resolved(node: object) -> Any:
                 "???"
                 if OmegaConf.is_missing(node, key)
                 else check.Unresolved(
-                    f"the interpolation {written} leads nowhere: {str(error).splitlines()[0]}"
+                    f"the interpolation {written} cannot be resolved: {str(error).splitlines()[0]}"
                 )
             )
     return made if isinstance(node, DictConfig) else list(made.values())
@@ -281,7 +286,7 @@ def must_be_writable(folder: Path, where: str, *names: str) -> None:
         tempfile.TemporaryFile(dir=nearest).close()
     except OSError as error:
         raise ConfigError(
-            f"cannot write to {folder}: {error.strerror}; name a folder that you may write to",
+            f"cannot write to {folder}: {error.strerror}; choose a folder that you can write to",
             where,
         ) from error
 

@@ -41,7 +41,9 @@ Name = Annotated[str, Field(min_length=1)]
 
 def _present(path: str) -> str:
     if not Path(path).exists():
-        raise fault(f"there is no {Path(path).resolve()}; paths count from the current folder")
+        raise fault(
+            f"{Path(path).resolve()} does not exist; paths are relative to the current folder"
+        )
     return path
 
 
@@ -61,6 +63,7 @@ def _below(pattern: str) -> str:
 OF_A_TRIAL = ("id", "folder", "execution")
 SAID = re.compile(r"\$\{\s*trial\.([^}]*?)\s*\}")
 CALLBACKS = "callbacks"  # the folder of a trial or refit that its callbacks' are in
+EPOCH = "epoch"  # the file there that says, while it trains, how far it is
 
 
 # --- search spaces: Keras Tuner's own hyperparameters and argument names
@@ -68,11 +71,11 @@ CALLBACKS = "callbacks"  # the folder of a trial or refit that its callbacks' ar
 
 class _Hyperparameter(Section):
     name: str | None = None
-    """What values are recorded under; null: its dotted path, model.dropout."""
+    """The name under which values are recorded; null: its dotted path, such as model.dropout."""
     parent_name: str | None = None
-    """Another hyperparameter that decides whether this one is drawn."""
+    """Another hyperparameter, on whose value it depends whether this one exists."""
     parent_values: list[Scalar] | None = None
-    """The values of that one with which it is."""
+    """The values of that other hyperparameter for which this one exists."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -93,9 +96,9 @@ class _Range(_Hyperparameter, Generic[N]):
     max_value: N
     """The highest value."""
     step: N | None = None
-    """Between neighbouring values; in log sampling a factor."""
+    """The distance between neighbouring values; with log sampling, a factor."""
     default: N | None = None
-    """The value of the first trial where any hyperparameter states one; null: min_value."""
+    """The value in the first trial, if any hyperparameter has a default; null: min_value."""
     sampling: Literal["linear", "log", "reverse_log"] = "linear"
     """How values are spread over the range."""
 
@@ -114,30 +117,31 @@ class _Range(_Hyperparameter, Generic[N]):
             (
                 first is not None and not low <= first <= high,
                 "default",
-                f"{first} lies outside {low} to {high}",
+                f"{first} is outside {low} to {high}",
             ),
         ]
 
 
 class Int(_Range[int]):
     hp: Literal["Int"] = "Int"
-    """Whole numbers of a range."""
+    """Whole numbers in a range."""
 
 
 class Float(_Range[float]):
     hp: Literal["Float"] = "Float"
-    """Numbers of a range."""
+    """Numbers in a range."""
 
 
 class Choice(_Hyperparameter):
     hp: Literal["Choice"] = "Choice"
-    """One of a list."""
+    """One value of a list."""
     values: Annotated[list[Scalar], Field(min_length=1)]
     """Text, numbers or booleans, all of one type."""
     ordered: bool | None = None
-    """Numbers have an order; null: yes, where they are numbers."""
+    """Whether the values have an order; null: yes, if they are numbers."""
     default: Scalar | None = None
-    """Likewise; null: the first value."""
+    """The value in the first trial, if any hyperparameter has a default; null: the first of the
+    list."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -145,12 +149,12 @@ class Choice(_Hyperparameter):
             (
                 len({*map(type, self.values)}) > 1,
                 "values",
-                "must all be of one type (write 1.0 beside 0.5, quote numbers beside text)",
+                "must all be of one type (write 1.0 next to 0.5; quote numbers next to text)",
             ),
             (
                 self.ordered and isinstance(self.values[0], str),
                 "ordered",
-                "only numbers have an order for Keras Tuner; leave it out",
+                "Keras Tuner orders only numbers; remove it",
             ),
             (
                 self.default not in (None, *self.values),
@@ -164,14 +168,14 @@ class Boolean(_Hyperparameter):
     hp: Literal["Boolean"] = "Boolean"
     """True or false."""
     default: bool = False
-    """Likewise."""
+    """The value in the first trial, if any hyperparameter has a default."""
 
 
 class Fixed(_Hyperparameter):
     hp: Literal["Fixed"] = "Fixed"
     """One value, recorded in every trial."""
     value: Scalar
-    """That value."""
+    """The value."""
 
 
 HYPERPARAMETERS = Int | Float | Choice | Boolean | Fixed
@@ -203,7 +207,7 @@ class Target(Section, extra="allow"):
 
     def rules_of_space(self, path: str, spec: object) -> Iterable[Rule]:
         """Return what is wrong with a hyperparameter among the arguments."""
-        yield True, path, "a hyperparameter (`hp`) may stand in the sections model and fit only"
+        yield True, path, "a hyperparameter (`hp`) is only allowed in the sections model and fit"
 
 
 class Model(Target):
@@ -220,30 +224,30 @@ class Task(Section):
     kind: Literal["classification", "regression"]
     """What is predicted: a class, or a number."""
     rank_by: str | None = None
-    """The validation metric that orders pipelines, of the task or of a model of your own; null: the
-    history manager's default.
-    """
+    """The validation metric that ranks pipelines: one of the task's, or one that your model
+    reports; null: the history manager's default."""
     direction: Literal["min", "max"] | None = None
-    """Which way it is better; null: known of the task's metrics, of some of Keras', and of the
-    objective.
-    """
+    """Whether lower (min) or higher (max) is better; null: known for the task's metrics, for some
+    of Keras', and for the objective."""
 
 
 class Split(Section):
-    """Which rows are held out. What is drawn is drawn by a seed of its own, so that runs that
-    differ in `seed` alone are compared on the same rows.
+    """Which rows are held out. They are drawn with a seed of their own, so that runs that differ
+    only in `seed` are compared on the same rows.
     """
 
     kind: Literal["random", "stratified", "grouped", "chronological", "given"] | None = None
-    """How rows are chosen; null: stratified for a classification, else random."""
+    """How rows are chosen; null: stratified for classification, otherwise random."""
     validation: Annotated[float, Field(gt=0, lt=1)] = 0.2
-    """Share of the rows, or of the groups, that trials are scored on."""
+    """The share of the rows (or groups) on which trials are scored."""
     test: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    """Share that no decision looks at; 0: no test rows."""
+    """The share of the rows that no decision is based on; 0: no test rows."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    """Draws the rows; apart from the run's, so that seeds are compared on the same rows."""
+    """The seed with which rows are drawn; separate from the run's seed, so that seeds are compared
+    on the same rows."""
     column: str | None = None
-    """The group, the time, or the name of the part: of a table, or an array of an .npz file."""
+    """The column of a table, or array of an .npz file, that holds the group, the time, or the name
+    of the part."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -256,7 +260,7 @@ class Split(Section):
             (
                 self.kind in (None, "random", "stratified") and self.column,
                 "column",
-                "only a grouped, chronological or given split goes by a column",
+                "only a grouped, chronological or given split uses a column",
             ),
         ]
 
@@ -270,7 +274,7 @@ class _Source(Section):
             (
                 self.split.column or self.split.kind in ("grouped", "given"),
                 "split",
-                "goes by a column, which only a table or an .npz file has",
+                "needs a column, which only a table or an .npz file has",
             ),
             *super().rules(),
         ]
@@ -278,7 +282,7 @@ class _Source(Section):
 
 class _Files(_Source):
     path: Either[Existing, dict[str, Existing]]
-    """The file or folder, or one for each part: train, validation, perhaps test."""
+    """The file or folder, or one for each part: train, validation, and optionally test."""
 
     @property
     def paths(self) -> dict[str, str]:
@@ -286,48 +290,57 @@ class _Files(_Source):
         return self.path if isinstance(self.path, dict) else {"": self.path}
 
     def rules(self) -> Iterable[Rule]:
-        if not isinstance(self.path, dict):
-            return
-        yield self.split.kind, "split.kind", "path names the parts already; leave it out"
-        for name in dict.fromkeys((*PARTS[:2], *self.path)):
-            yield name not in self.path, f"path.{name}", "is required beside the other parts"
-            yield name not in PARTS, f"path.{name}", errors.unknown("part", name, PARTS)
+        if isinstance(self.path, dict):
+            yield self.split.kind, "split.kind", "path already names the parts; remove it"
+            for name in dict.fromkeys((*PARTS[:2], *self.path)):
+                yield (
+                    name not in self.path,
+                    f"path.{name}",
+                    "is required along with the other parts",
+                )
+                yield name not in PARTS, f"path.{name}", errors.unknown("part", name, PARTS)
 
 
 def _codec(name: str) -> str:
     try:
         return lookup(name).name
     except LookupError:
-        raise fault(
-            f"there is no encoding '{name}'; name one such as utf-8, cp1252 or utf-16"
-        ) from None
+        raise fault(f"unknown encoding '{name}'; use one such as utf-8, cp1252 or utf-16") from None
 
 
-class _Csv(Section):
+class Dialect(Section):
+    """How a CSV file is written."""
+
     separator: Annotated[str, Field(min_length=1, max_length=1)] = ","
-    """Between the cells of a CSV file."""
+    """What separates the cells of a CSV file."""
     decimal: Literal[".", ","] = "."
-    """In the numbers of a CSV file."""
+    """The decimal sign of a CSV file."""
     thousands: Literal["", ",", ".", " ", "'"] | None = None
-    """Between groups of three digits; "": nothing; null: what a column proves, as 1,234,567."""
+    """What separates groups of three digits; "": nothing; null: what a column proves, as 1,234,567
+    does."""
     na_values: list[str] = Field(default=[])
-    """Texts of a CSV file that stand for a missing value, beside the empty cell."""
+    """Texts in a CSV file that stand for a missing value, in addition to the empty cell."""
     encoding: Annotated[str, AfterValidator(_codec)] = "utf-8"
-    """Of a CSV file, one of Python's: cp1252, utf-16, ..."""
+    """The encoding of a CSV file, as Python names it: cp1252, utf-16, ..."""
+
+    @property
+    def codec(self) -> str:
+        """The encoding; UTF-8 may begin with a mark."""
+        return "utf-8-sig" if self.encoding == "utf-8" else self.encoding
 
 
 class SklearnData(_Source):
-    """A table that scikit-learn carries: nothing is downloaded."""
+    """A table that comes with scikit-learn; nothing is downloaded."""
 
     kind: Literal["sklearn"] = "sklearn"
-    """A table that scikit-learn carries."""
+    """A table that comes with scikit-learn."""
     name: Literal["breast_cancer", "diabetes", "digits", "iris", "wine"]
     """Which of them."""
 
 
-class TableData(_Files, _Csv):
-    """A CSV or Parquet file: a row per line, columns by name. Encoding, filling and scaling happen
-    in the model.
+class TableData(_Files, Dialect):
+    """A CSV or Parquet file with named columns. Encoding, filling and scaling happen inside the
+    model.
     """
 
     kind: Literal["table"] = "table"
@@ -335,11 +348,11 @@ class TableData(_Files, _Csv):
     target: str
     """The column that is predicted."""
     columns: dict[str, Literal["number", "category", "date", "text", "ignore"]] = Field(default={})
-    """How to read a column where its content does not tell; ignore leaves it out. A date becomes
-    four numbers: year, month, weekday, and days since the first one; of a text, the model sees
-    which of its frequent words are there."""
+    """How to read a column, if its content does not show it; ignore leaves it out. A date becomes
+    four numbers: year, month, weekday, and days since the first one; for a text, the model sees
+    which of its frequent words occur."""
     missing: Literal["fill", "drop", "error"] = "fill"
-    """What becomes of rows with empty cells."""
+    """What to do with rows that have empty cells."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -347,13 +360,13 @@ class TableData(_Files, _Csv):
             (
                 self.target in self.columns,
                 f"columns.{self.target}",
-                "is the target, which the task says how to read; leave it out",
+                "is the target, whose kind follows from the task; remove it",
             ),
         ]
 
 
 class NpzData(_Files):
-    """Arrays of one NumPy .npz file: `x` (rows first) and `y`, under the names given here."""
+    """Arrays of a NumPy .npz file: `x` (rows first) and `y`, under the names given here."""
 
     kind: Literal["npz"] = "npz"
     """A NumPy .npz file."""
@@ -364,63 +377,64 @@ class NpzData(_Files):
 
 
 class FunctionData(_Source, Target):
-    """A function that returns (x, y), to be split here, or a mapping of train, validation and
-    perhaps test to such pairs, or to streams of batches of them.
+    """A function that returns (x, y), to be split, or a mapping of train, validation and optionally
+    test to such pairs, or to streams of batches of them.
     """
 
 
 class ImageData(_Files):
-    """A folder of images with a sub-folder for each class. The names are those of Keras'
+    """A folder of images with a sub-folder for each class. The keys have the names of Keras'
     image_dataset_from_directory.
     """
 
     kind: Literal["images"] = "images"
     """A folder of images."""
     image_size: Annotated[list[Count], Field(min_length=2, max_length=2)]
-    """[height, width] in pixels, to which each is resized."""
+    """[height, width] in pixels to which each image is resized."""
     color_mode: Literal["rgb", "grayscale", "rgba"] = "rgb"
-    """The channels that are read."""
+    """Which channels are read."""
     interpolation: Literal[
         "bilinear", "nearest", "bicubic", "area", "lanczos3", "lanczos5", "gaussian"
     ] = "bilinear"
     """How an image is resized."""
     crop_to_aspect_ratio: bool = False
-    """Cut what does not fit the size, instead of distorting."""
+    """Crop images that do not fit the size, instead of distorting them."""
     pad_to_aspect_ratio: bool = False
-    """Fill up what is missing to the size, instead of distorting."""
+    """Pad images that do not fit the size, instead of distorting them."""
 
     def rules(self) -> Iterable[Rule]:
         return [*_Files.rules(self), *_Source.rules(self)]
 
 
-class WindowData(_Source, _Csv):
+class WindowData(_Source, Dialect):
     """Windows over the rows of a series, in the order of the file; the last ones are held out. The
-    names are those of Keras' timeseries_dataset_from_array.
+    keys have the names of Keras' timeseries_dataset_from_array.
     """
 
     kind: Literal["windows"] = "windows"
     """Windows over a series."""
     path: Existing
-    """A .csv, .parquet or .npz file, its rows in the order of time."""
+    """A .csv, .parquet or .npz file with its rows in order of time."""
     target: str
     """The column that is predicted."""
     features: Annotated[list[str], Field(min_length=1)] | None = None
-    """The columns of a window; null: those of numbers, the target's own past among them."""
+    """The columns of a window; null: all numeric ones, including the target's own past."""
     sequence_length: Count
-    """Rows of a window."""
+    """The number of rows in a window."""
     sequence_stride: Count = 1
-    """Rows from one window to the next."""
+    """The number of rows from one window to the next."""
     sampling_rate: Count = 1
-    """Rows from one in a window to its next."""
+    """The number of rows from one row of a window to the next."""
     horizon: Annotated[int, Field(ge=0)] = 1
-    """Rows from the last of the window to its target."""
+    """The number of rows from the last one of a window to its target."""
     time: str | None = None
-    """A column of ISO 8601 times or numbers that rise evenly; no feature, unless it is named."""
+    """A column of ISO 8601 times, or numbers, that rise evenly. Not a feature unless `features`
+    names it."""
     missing: Literal["error", "forward", "interpolate"] = "error"
-    """What becomes of empty cells, and of rows that `time` lacks: filled with what was before, or
-    between what is before and after. Windows whose target is missing are left out."""
+    """What to do with empty cells, and with rows that are absent according to `time`: fill them
+    with the last value, or interpolate. Windows whose target is missing are left out."""
     limit: Count | None = None
-    """How many one after the other are filled at most; null: all."""
+    """How many in a row are filled at most; null: all."""
 
     @property
     def reach(self) -> int:
@@ -432,17 +446,17 @@ class WindowData(_Source, _Csv):
             (
                 self.split.column or self.split.kind not in (None, "chronological"),
                 "split",
-                "is by time, in the order of the rows; give validation and test alone",
+                "is always by time, in the order of the rows; set only validation and test",
             ),
             (
                 self.horizon == 0 and self.target in (self.features or ()),
                 "features",
-                f"at horizon 0 a window would hold its own target; leave out {self.target}",
+                f"at horizon 0 a window would contain its own target; remove {self.target}",
             ),
             (
                 self.limit and self.missing == "error",
                 "limit",
-                "nothing is filled; say missing: forward or interpolate",
+                "nothing is filled; set missing: forward or interpolate",
             ),
         ]
 
@@ -453,16 +467,17 @@ Data = Annotated[SOURCES, OneOf(SOURCES)]
 
 class _Tuner(Section):
     executions_per_trial: Count = 1
-    """Trainings of each trial, over which its score is the mean."""
+    """How many times each trial is trained; its score is the mean."""
     max_seconds: Annotated[float, Field(ge=0)] | None = None
-    """Seconds after which no trial begins but the first; those that run end and count. A search
-    that goes on counts those in which its trials ran. 0: what there is goes to the refits."""
+    """Seconds after which no further trial begins (the first always does); running trials finish
+    and count. A resumed search counts the time in which its trials ran. 0: refit with what has been
+    found so far."""
     max_consecutive_failed_trials: Count = 3
-    """So many failures one after the other end the search."""
+    """How many failures in a row end the search."""
     directory: Location | None = None
     """Where trial data goes; null: trials/ below paths.root."""
     project_name: str | None = None
-    """Its folder there; null: <experiment>-<pipeline>."""
+    """The name of its folder there; null: <experiment>-<pipeline>."""
 
     @property
     def limit(self) -> str:
@@ -474,52 +489,54 @@ class _EvenTuner(_Tuner):
     """Its trials are all of one kind, so that their scores tell whether more are worth it."""
 
     stop_when_no_improvement: Count | None = None
-    """So many trials one after the other, none better than the best before, end the search."""
+    """How many trials in a row without an improvement end the search."""
     folds: Annotated[int, Field(ge=2)] | None = None
-    """Folds that the rows which are not test are divided into, as `data.split.kind` has it: each
-    trial trains once for each of them, and its score is the mean. See README."""
+    """How many folds the rows, except the test rows, are divided into, in the way of
+    `data.split.kind`. Each trial trains once for each fold, and its score is the mean. See
+    docs/validation.md."""
 
     def rules(self) -> Iterable[Rule]:
         yield (
             self.folds and self.executions_per_trial > 1,
             "executions_per_trial",
-            "a trial with folds trains once for each of them; leave one of the two out",
+            "with folds a trial trains once for each of them; remove one of the two",
         )
 
 
 class _Drawn(_Tuner):
     start_from: list[Either[Name, dict[str, Scalar]]] = Field(default=[])
-    """The first trials, in order, in place of one of the defaults; a grid has an order of its own.
-    Of each, values by hyperparameter, `{model.dropout: 0.2}`, what is left out having its default;
-    or an entry, by its id or the beginning of it: its best trial's values; `best`: the best entry
-    of this pipeline, this run's own aside. Entries keep the values in place of such names, and
-    these count for the fingerprint."""
+    """The first trials, in order, instead of one with the defaults (a grid keeps its own order).
+    Each is a mapping of values by hyperparameter, `{model.dropout: 0.2}`, with defaults for the
+    rest; or an entry, by its id or a prefix of it, whose best trial's values are used; or `best`:
+    the best entry of this pipeline, not counting this run's own. Entries store the values instead
+    of such references, and the values count for the fingerprint."""
 
 
 class RandomTuner(_Drawn, _EvenTuner):
     kind: Literal["random"] = "random"
     """Values drawn at random."""
     max_trials: Count = 10
-    """How many trials; a larger number goes on with the same search."""
+    """How many trials; a larger number continues the same search."""
 
 
 class GridTuner(_EvenTuner):
     kind: Literal["grid"] = "grid"
     """Every combination in order."""
     max_trials: Count | None = None
-    """Null: until the grid is exhausted."""
+    """How many trials at most; null: the whole grid."""
 
 
 class GuidedTuner(_Drawn, _EvenTuner):
     """A tuner that chooses trials by the scores of others."""
 
     max_trials: Count = 10
-    """How many trials; a larger number goes on with the same search."""
+    """How many trials; a larger number continues the same search."""
     num_initial_points: Count | None = 3
-    """So many trials must have completed before others are chosen by their scores; until then, they
-    are drawn at random. Null: three for each hyperparameter, as Keras Tuner has it."""
+    """How many trials are drawn at random before scores are used to choose the next ones. Null:
+    three for each hyperparameter, as in Keras Tuner."""
     parallel: Count = 4
-    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
+    """How many trials can run at once: trial n is chosen when those up to n - `parallel` have
+    finished."""
 
     def unguided(self, dimensions: int) -> int:
         """Return how many trials are asked for before one can be chosen by the scores of others, in
@@ -546,12 +563,12 @@ class BayesianTuner(GuidedTuner):
     alpha: float = 1e-4
     """The noise that the process expects in scores."""
     beta: float = 2.6
-    """Weight of what is not known yet against what is known to be good."""
+    """How much unexplored values weigh against values known to be good."""
 
 
 class TpeTuner(GuidedTuner):
-    """Optuna's multivariate TPE, grouped by what conditions let in; trials that run count as bad
-    ones.
+    """Optuna's multivariate TPE, grouped by what conditions let in; trials that are still running
+    count as bad ones.
     """
 
     kind: Literal["tpe"] = "tpe"
@@ -578,15 +595,16 @@ class HyperbandTuner(_Drawn):
     kind: Literal["hyperband"] = "hyperband"
     """Many short trainings, of which the best go on."""
     max_epochs: Count = 100
-    """Of the longest training."""
+    """How many epochs the longest training has."""
     factor: Annotated[int, Field(ge=2)] = 3
-    """The best of each round, one in `factor`, train `factor` times as long."""
+    """In each round, the best one in `factor` trials is continued for `factor` times as long."""
     hyperband_iterations: Count = 1
     """How often the whole schedule runs."""
     hyperband_trials: Count | None = None
-    """Of the schedule, no more than the first so many trials; null: all."""
+    """Run only this many trials of the schedule; null: all."""
     parallel: Count = 8
-    """Trial n is chosen when those up to n - `parallel` have ended: so many can run at once."""
+    """How many trials can run at once: trial n is chosen when those up to n - `parallel` have
+    finished."""
     folds: ClassVar[None] = None  # it goes on from the checkpoint of one training
 
 
@@ -610,9 +628,10 @@ KNOWN = {name: direction for direction, names in DIRECTIONS.items() for name in 
 
 class Objective(Section):
     name: str = "val_loss"
-    """A metric of the model, val_ before it for the validation rows."""
+    """A metric of the model; with the prefix val_, on the validation rows."""
     direction: Direction | None = None
-    """Null: known by the name for Keras' own losses and common metrics."""
+    """Whether lower or higher is better; null: known by name for Keras' own losses and common
+    metrics."""
 
     def rules(self) -> Iterable[Rule]:
         known = KNOWN.get(self.name.removeprefix("val_"))
@@ -636,12 +655,14 @@ class Objective(Section):
 
 
 class Fit(Section):
-    """Arguments of Keras' fit. Each may be a hyperparameter; what is None is not passed on."""
+    """Arguments of Keras' fit. Each may be a hyperparameter; null is not passed on."""
 
     epochs: Either[Count, Hyperparameter] | None = None
-    """Of each trial; null: 10, `tabular` 64, `series` 100, unless a HyperModel has its own fit."""
+    """Epochs of each trial; null: 10, for `tabular` 64, for `series` 100, unless a HyperModel has
+    its own fit."""
     batch_size: Either[Count, Hyperparameter] | None = None
-    """Rows of a step; null: Keras' default, 32; of `tabular`, `series` to 256, by their rows."""
+    """Rows of a training step; null: Keras' default, 32; for `tabular` and `series` up to 256,
+    depending on the number of rows."""
     shuffle: Either[bool, Hyperparameter] | None = None
     """Whether rows are shuffled before each epoch; null: Keras' default, yes."""
     class_weight: dict[str, Either[float, Hyperparameter]] | None = None
@@ -649,22 +670,22 @@ class Fit(Section):
 
 
 class Validation(Section):
-    """The refit of the best hyperparameters. What is None is taken from the search."""
+    """How the best hyperparameters are refitted. Null is taken from the search."""
 
     epochs: Count | None = None
     """Of the refit; null: as in the best trial."""
     batch_size: Count | None = None
     """Of the refit; null: as in the best trial."""
     callbacks: dict[str, Target | None] | None = None
-    """Of the refit; null: those of the search."""
+    """Callbacks of the refit; null: those of the search."""
     weights: Literal["refit", "trial"] = "refit"
-    """Trial: no refit, but the best trial's own weights, as its best epoch left them, become the
-    model."""
+    """What becomes the model: a refit, or (trial) the best trial's own weights, from its best
+    epoch."""
     repeats: Count = 1
-    """Refits, each with its own seed; several tell the noise."""
+    """How many refits, each with its own seed; several show the noise."""
     ensemble: bool | None = None
-    """Store the mean of the refits as the model, not the best of them; null: that of `tabular`
-    and `series`, where there are several."""
+    """Whether the stored model is the mean of the refits instead of the best one; null: only for
+    `tabular` and `series`, with several refits."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -677,54 +698,58 @@ class Validation(Section):
                 self.weights == "trial"
                 and (self.repeats > 1 or self.ensemble or self.epochs or self.batch_size),
                 "weights",
-                "the trial's own weights are not refitted: leave out what is said of refits, or "
-                "set it to null, and validation.repeats to 1",
+                "the trial's own weights are kept, not refitted: remove the settings of refits, "
+                "or set them to null, and set validation.repeats to 1",
             ),
         ]
 
 
 class Fingerprint(Section):
-    """What counts for the identity of a pipeline beside its config, its code and its data."""
+    """What else identifies a pipeline, besides its config, code and data."""
 
     files: list[Existing] = Field(default=[])
-    """Files that its code reads, such as a base model: once one changes, nothing is reused."""
+    """Files that its code reads, such as a base model; if one changes, nothing is reused."""
 
     def rules(self) -> Iterable[Rule]:
         for index, path in enumerate(self.files):
-            yield not Path(path).is_file(), f"files[{index}]", f"{path} is no file; name files"
+            yield (
+                not Path(path).is_file(),
+                f"files[{index}]",
+                (f"{path} is not a file; list only files"),
+            )
 
 
 class Pipeline(Section):
-    """One pipeline, with what it inherited."""
+    """One pipeline, with everything it inherited."""
 
     task: Task
     """What is predicted."""
     data: Data
     """The rows, and which of them are held out."""
     model: Model
-    """What builds the model; its arguments may be hyperparameters. A table without one gets
-    `tabular`, and four refits."""
+    """What builds the model; its arguments may be hyperparameters. If it is left out, tables get
+    `tabular` and windows `series`, with four refits."""
     tuner: Tuner
-    """How the search goes, and its budget."""
+    """How to search, and for how long."""
     objective: Objective = Objective()
-    """What a search looks at; a pipeline's replaces the root's whole."""
+    """The metric that a search optimises; a pipeline's replaces the root's as a whole."""
     fit: Fit = Fit()
-    """Arguments of Keras' fit, each perhaps a hyperparameter; null is not passed on."""
+    """Arguments of Keras' fit; each may be a hyperparameter. Null is not passed on."""
     validation: Validation = Validation()
-    """The refit of the best hyperparameters; null is taken from the search."""
+    """How the best hyperparameters are refitted; null is taken from the search."""
     callbacks: dict[str, Target | None] = Field(default={})
-    """Keras callbacks of search and refit, by name; null takes one out. Their arguments may say
+    """Keras callbacks of search and refit, by name; null removes one. Their arguments may use
     ${trial.id}, ${trial.folder} and ${trial.execution}."""
     fingerprint: Fingerprint = Fingerprint()
-    """What counts for its identity beside config, code and data."""
+    """What else identifies it, besides config, code and data."""
     manager: str | None = None
-    """The history manager, a name of the registry; null: the task."""
+    """The history manager, by its name in the registry; null: the task's."""
     baselines: Literal["auto", "none"] = "auto"
-    """Simple models of scikit-learn that stand beside each result, on the same rows; none: without
-    them. They decide no result."""
+    """Simple scikit-learn models, on the same rows, to compare each result with; none: no
+    baselines. They never influence a result."""
     artefacts: list[Annotated[str, AfterValidator(_below)]] = Field(default=[])
     """Patterns, such as '*.csv' or '**/*.csv', of files that callbacks leave in ${trial.folder}:
-    those of the best trial and of the refits go into the entry, all others go with the purge."""
+    those of the best trial and of the refits are kept in the entry, all others are purged."""
 
     @property
     def is_ensemble(self) -> bool:
@@ -751,7 +776,7 @@ SECTIONS = tuple(Pipeline.model_fields)
 
 class Paths(Section):
     root: Location = "results"
-    """The folder that everything goes to; `.` is the current one."""
+    """The folder where everything is written; `.` is the current one."""
 
 
 NumberOrAuto = Annotated[
@@ -762,32 +787,33 @@ NumberOrAuto = Annotated[
 
 class _Workers(Section):
     trial_timeout: Annotated[float, Field(gt=0)] | None = None
-    """Seconds after which a trial is ended, to begin anew; ended three times, it has failed."""
+    """Seconds after which a trial is stopped and started again; stopped three times, it has
+    failed."""
     max_memory: Annotated[float, Field(gt=0)] | None = None
-    """GB of its own with which a worker is renewed between trials; null: 1, or 1.5 times what it
-    has after its first task if that is more."""
+    """GB of its own memory at which a worker is replaced between trials; null: 1, or 1.5 times what
+    it has after its first task if that is more."""
 
 
 class ProcessesExecutor(_Workers):
-    """Trials and refits run in workers, processes of this machine that stay for a whole run."""
+    """Trials and refits run in worker processes of this machine, which stay for a whole run."""
 
     kind: Literal["processes"] = "processes"
-    """In worker processes of this machine, several trials and refits at the same time."""
+    """In worker processes of this machine, several trials and refits at once."""
     workers: NumberOrAuto = "auto"
-    """How many; auto: one for each graphics processor or, without any, cores / `threads`, as far as
-    there is 1 GB of memory for each. They never change a result."""
+    """How many workers; auto: one per GPU or, without any, cores / `threads`, as long as there is 1
+    GB of memory for each. Their number never changes a result."""
 
 
 class DaskExecutor(_Workers):
     """Machines that share the folder of the run, its data and `paths.root`, with the same packages;
-    see README.
+    see docs/cluster.md.
     """
 
     kind: Literal["dask"] = "dask"
     """On the workers of a Dask scheduler, one trial or refit on each thread."""
     address: Location
-    """Of the scheduler: tcp://HOST:8786, tls://HOST:8786, or the file that it writes with
-    --scheduler-file."""
+    """The address of the scheduler: tcp://HOST:8786, tls://HOST:8786, or the file that it writes
+    for --scheduler-file."""
 
     def rules(self) -> Iterable[Rule]:
         return [
@@ -816,50 +842,59 @@ Executor = Annotated[EXECUTORS, OneOf(EXECUTORS)]
 
 
 class Run(Section):
-    """What holds for a whole run: the root keys, beside the sections that pipelines inherit."""
+    """Settings of a whole run: the root keys that are not sections which pipelines inherit."""
 
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    """Decides everything that is drawn at random, except the split of the data."""
+    """The seed of everything random, except the split of the data."""
     deterministic: bool = False
-    """Deterministic kernels on a GPU, at their price."""
+    """Use deterministic kernels on a GPU, which are slower."""
     threads: Count = 1
-    """Intra-op threads of one training; part of the result, so not taken from the machine. 1, as
-    two threads share out the same processor time and save none (MLPs and CNNs from 6 to 22 s of it,
-    within 8 %), while Python's part of a training stays on one core: a trial for each core does
-    most. More pay where fewer trials than cores can run at once, of large models; see `python -m
-    benchmarks.threads`."""
+    """Intra-op threads of one training. They are part of the result, so they do not depend on the
+    machine. The default is 1, as two threads share the same processor time and save none (MLPs and
+    CNNs from 6 to 22 s of it, within 8 %), while Python's part of a training stays on one core: a
+    trial for each core does most. More are worth it for large models of which fewer than one per
+    core can run at once; see `python -m benchmarks.threads`."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
-    """Of Keras; another than tensorflow is an extra of the project."""
+    """The backend of Keras; jax and torch are extras of the project."""
     mode: Literal["run", "check"] = "run"
-    """Check: all that can be checked without training, and what a run would cost."""
+    """check: check everything that can be checked without training, and estimate what a run would
+    cost."""
     only: Annotated[list[str], Field(min_length=1)] | None = None
-    """These pipelines, in this order; null: all."""
+    """Run only these pipelines, in this order; null: all."""
     fresh: bool = False
-    """Start the searches anew, beside what is there."""
+    """Start the searches anew, leaving earlier ones where they are."""
     reuse: bool = False
-    """Take pipelines from the history that it already holds."""
+    """Take pipelines that have not changed from the history."""
     reproduce: str | None = None
-    """An entry to run again from the history alone, and to compare."""
+    """An entry to run again, from the history alone, and compare."""
     reproduce_search: bool = False
-    """Its whole search too."""
+    """Repeat its whole search, too."""
     predict: str | None = None
     """An entry whose model is applied to `input`."""
     input: Location | None = None
     """A file of rows: .csv, .parquet or .npz."""
     output: Location | None = None
-    """A file that the predictions go to, likewise."""
+    """The file for the predictions: .csv, .parquet or .npz."""
     trust: bool = False
-    """Import what a stored config or model names."""
+    """Import the code that a stored config or model names."""
+    name: Name | None = None
+    """What you call its entries. It decides nothing, as `tags` and `note`: see `history tag`."""
+    tags: list[Name] = Field(default=[])
+    """Words to find its entries by: `history list --tag WORD`."""
+    note: Name | None = None
+    """What is to be remembered of its entries."""
     on_failure: Literal["continue", "stop"] = "continue"
-    """What happens to the other pipelines when one fails."""
-    progress: bool = True
-    """A line per trial on stderr."""
+    """What to do with the remaining pipelines when one fails."""
+    progress: Literal["live", "lines", "none"] = "live"
+    """On stderr. Live: a line per trial and, at a terminal, below them what is going on: pipelines,
+    workers and their epochs, the best so far, the time left. Lines: without that; a sign of life
+    after 30 s without a line, as where stderr is no terminal, or TERM is dumb. None: failures."""
     paths: Paths = Paths()
-    """Where things go."""
+    """Where things are written."""
     executor: Executor = ProcessesExecutor()
     """Where trials and refits run."""
     hooks: dict[str, Target | None] = Field(default={})
-    """Functions that run after all pipelines, by name, purge last; null takes one out."""
+    """Functions that run after all pipelines, by name, purge last; null removes one."""
 
     @classmethod
     def known(cls) -> list[str]:
@@ -877,12 +912,12 @@ class Run(Section):
             (
                 {"reproduce", "predict"} <= given,
                 "predict",
-                "cannot be done together with reproduce; run one after the other",
+                "cannot be combined with reproduce; run one after the other",
             ),
             (
                 self.mode == "check" and given & {"reproduce", "predict"},
                 "mode",
-                "check looks at an experiment; reproduce and predict check what they need by "
+                "mode=check is for experiments; reproduce and predict check what they need "
                 "themselves",
             ),
             (
@@ -898,24 +933,24 @@ class Run(Section):
                     ("output", "predict"),
                 )
             ),
-            ("predict" in given and not self.input, "predict", "needs input=FILE too"),
-            ("predict" in given and not self.output, "predict", "needs output=FILE too"),
+            ("predict" in given and not self.input, "predict", "also needs input=FILE"),
+            ("predict" in given and not self.output, "predict", "also needs output=FILE"),
         ]
 
 
 class File(Run, Pipeline):
-    """An experiment file, or a part of one: keys of the run, sections for all pipelines (`tuner`),
-    and what one pipeline has of its own (`pipelines.NAME.tuner`).
+    """An experiment file, or part of one: keys of the run, sections for all pipelines (`tuner`),
+    and those of a single pipeline (`pipelines.NAME.tuner`).
     """
 
     pipelines: dict[str, Pipeline | None] = Field(default={})
-    """By name: what differs from the sections for all."""
+    """The pipelines by name, each with what differs from the sections for all."""
     defaults: list[str | dict[str, Any]] = Field(default=[])
-    """A choice of each group: `/tuner: random`, `/model@pipelines.NAME.model: mlp`."""
+    """One choice for each group: `/tuner: random`, `/model@pipelines.NAME.model: mlp`."""
     debug: dict[str, dict[str, Any]] = Field(default={})
-    """Sections that lie over those of every pipeline."""
+    """Sections that override those of every pipeline."""
     experiment: str | None = None
-    """The name of a file, on the command line."""
+    """The name of an experiment file, on the command line."""
     hydra: dict[str, Any] = Field(default={})
     """Settings of Hydra itself."""
 
@@ -933,5 +968,5 @@ class Experiment:
 
     @property
     def root(self) -> Path:
-        """The folder that everything goes to, as an absolute path."""
+        """The folder where everything is written, as an absolute path."""
         return Path(self.run.paths.root).resolve()

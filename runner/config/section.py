@@ -198,6 +198,6 @@ def _in_words(error: ErrorDetails, keys: Iterable[str]) -> str:
     )
     if kind == "list_type" and isinstance(given, str):
         what += f"; write [{given}]"
-    if kind != "string_type" and isinstance(given, list) and error["loc"][-1] == VALUE:
+    if kind != "string_type" and isinstance(given, list) and error["loc"][-1:] == (VALUE,):
         what += f"; to search them: {{hp: Choice, values: {given}}}"
     return what

@@ -14,7 +14,7 @@ import pandas
 from pydantic import AliasPath, BaseModel, Field, PositiveInt
 
 from history import escape
-from runner.config.schema import PARTS, TableData, WindowData
+from runner.config import schema
 from runner.data import dataset, files, log, numerals, split
 from runner.errors import DataError, Faults, Problem, gathered, short
 
@@ -26,7 +26,7 @@ SHOWN = 8  # columns of a kind that are named when it is said what was read
 PLURALS = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
 
 
-def read(settings: TableData, task: str) -> dataset.Rows:
+def read(settings: schema.TableData, task: str) -> dataset.Rows:
     """Return the rows of a table; each part's file is read as the first one's columns are.
 
     Raises:
@@ -39,11 +39,11 @@ def read(settings: TableData, task: str) -> dataset.Rows:
     faults, kinds, parts = Faults(), dict[str, str](), dict[str, dataset.Part]()
     styles: files.Styles | None = None
     notes, numbers = dict[str, Any](), dict[str, dataset.Array]()
-    for part in sorted(settings.paths, key=(dataset.WHOLE, *PARTS).index):
+    for part in sorted(settings.paths, key=(dataset.WHOLE, *schema.PARTS).index):
         with faults:
             table = files.open_table(
                 Path(settings.paths[part]),
-                files.Dialect.model_validate(settings.model_dump()),
+                settings,
                 asked=[name for name, kind in settings.columns.items() if kind == "number"],
                 styles=styles,
             )
@@ -63,7 +63,7 @@ def read(settings: TableData, task: str) -> dataset.Rows:
             columns = table.columns(
                 taken,
                 {"error": taken, "fill": beside, "drop": ()}[settings.missing],
-                "; fill it in, or say data.missing: drop",
+                "; fill it in, or set data.missing: drop",
             )
             if faults:
                 continue
@@ -71,12 +71,12 @@ def read(settings: TableData, task: str) -> dataset.Rows:
             if settings.missing == "drop" and lacking.any():
                 if lacking.all():
                     raise DataError(
-                        f"all {len(lacking)} {part and f'{part} '}rows of {table.path} lack a "
-                        "value; fill some in, or leave columns out (ignore)",
+                        f"all {len(lacking)} {part and f'{part} '}rows of {table.path} have a "
+                        "missing value; fill some in, or ignore columns",
                         "data.missing",
                     )
                 log.info(
-                    "%s: %d of %d rows are left out, for lack of a value",
+                    "%s: left out %d of %d rows, which have missing values",
                     table.path,
                     lacking.sum(),
                     len(lacking),
@@ -85,15 +85,19 @@ def read(settings: TableData, task: str) -> dataset.Rows:
                 numbers = {part: np.flatnonzero(~lacking)}
             used = {name: column for name, column in columns.items() if name not in beside}
             if not used:
-                raise DataError("no column is left for the features", "data.columns")
+                raise DataError("no columns are left as features", "data.columns")
             features = {name: kinds[name] for name in used}
-            for name, count in Counter(dataset.features_of(features)).items():
-                if count > 1:
-                    raise DataError(f"'{name}' is part of a date and a column; rename the column")
+            if twice := [
+                name for name, count in Counter(dataset.features_of(features)).items() if count > 1
+            ]:
+                raise DataError(
+                    f"'{twice[0]}' is both a column and a part of a date; rename the column"
+                )
             styles = styles or table.styles
             notes = notes or _notes(table, features, columns, settings.target, by)
-            x = as_features(used, notes.get("since", {}))
-            parts[part] = dataset.Part(x, columns[settings.target])
+            parts[part] = dataset.Part(
+                as_features(used, notes.get("since", {})), columns[settings.target]
+            )
     faults.tell()
     return dataset.Rows(
         parts,
@@ -134,8 +138,13 @@ def _notes(
         if names:
             count = f"{len(names)} {kind if len(names) == 1 else plural}"
             said.append(f"{count} ({shown})" if shown else count)
-    ignored = [name for name in table.names if name not in columns and name != by]
-    others = {"target": told[target], "split by": by, "ignored": ", ".join(map(short, ignored))}
+    others = {
+        "target": told[target],
+        "split by": by,
+        "ignored": ", ".join(
+            short(name) for name in table.names if name not in columns and name != by
+        ),
+    }
     notes = {
         "read": escape.printable(
             "; ".join(
@@ -156,6 +165,10 @@ def _notes(
     return {key: note for key, note in notes.items() if note}
 
 
+class StoredDialect(schema.Dialect, extra="ignore"):
+    """How the file of a source was written, among all else that an entry says of that."""
+
+
 class StoredData(BaseModel):
     """What the section `data` of an entry says of its rows; see Dataset.describe."""
 
@@ -165,7 +178,7 @@ class StoredData(BaseModel):
     styles: dict[str, numerals.Style] = {}  # of numbers that are not plain
     since: dict[str, datetime] = {}  # the first of each column of dates
     classes: tuple[str, ...] | None = None
-    source: files.Dialect = files.Dialect()
+    source: StoredDialect = StoredDialect()
     missing: object = Field("", validation_alias=AliasPath("source", "missing"))
 
 
@@ -185,28 +198,32 @@ def read_new(path: Path, stored: StoredData) -> tuple[dataset.Features, list[str
     if stored.inputs:
         if path.suffix.lower() != ".npz":
             raise DataError(
-                f"{path}: the model has inputs of their own; give an .npz file with the arrays "
+                f"{path}: the model has several inputs; use an .npz file with the arrays "
                 f"{', '.join(stored.inputs)}"
             )
         x = dataset.features(files.load_arrays(path, *stored.inputs), str(path))
         if (found := {n: [*each] for n, each in dataset.shapes(x).items()}) != stored.inputs:
-            raise DataError(f"{path}: its rows have the shapes {found}; the model {stored.inputs}")
+            raise DataError(
+                f"{path}: its rows have the shapes {found}; the model expects {stored.inputs}"
+            )
         return x, []
     if path.suffix.lower() == ".npz":
         arrays = files.load_arrays(path)
         rows = arrays.popitem()[1] if len(arrays) == 1 else files.load_arrays(path, "x")["x"]
         if rows.shape[1:] != shape:
             raise DataError(
-                f"{path}: its rows are of shape {rows.shape[1:]}; those of the model of {shape}"
+                f"{path}: its rows have the shape {rows.shape[1:]}; the model expects {shape}"
             )
         return dataset.features(rows, str(path)), []
     table = files.open_table(path, stored.source, styles=stored.styles)
     kinds = stored.columns if len(shape) == 1 else None
     if kinds is None:
         kinds = dict.fromkeys(table.names, "number")
-        named = pandas.to_numeric(pandas.Series(table.names), errors="coerce").isna()
-        if table.lines is not None and not named.all():
-            raise DataError(f"{path}: line 1 holds numbers; it must be texts that name the columns")
+        if (
+            table.lines is not None
+            and pandas.to_numeric(pandas.Series(table.names), errors="coerce").notna().any()
+        ):
+            raise DataError(f"{path}: line 1 contains numbers; it must name the columns")
     table.require({"": kinds})
     if (count := len(dataset.features_of(kinds))) != np.prod(shape):
         raise DataError(f"{path} has {count} columns; the model takes {np.prod(shape)}")
@@ -239,7 +256,7 @@ def as_features(columns: Mapping[str, dataset.Array], since: Mapping[str, Any]) 
     return x if any(map(dataset.is_text, x.values())) else np.stack(list(x.values()), axis=1)
 
 
-def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
+def _kind(settings: schema.TableData, table: files.Table, name: str, task: str) -> str:
     """Return number, category or ignore: how a column is to be read."""
     told, _, is_word = table.parsed(name)
     if name == settings.target:
@@ -251,44 +268,47 @@ def _kind(settings: TableData, table: files.Table, name: str, task: str) -> str:
         return asked or told
     if not name:
         raise DataError(
-            "a column has no name (an index?): give it one, or say columns: {'': ignore}"
+            "a column has no name (an index?): give it one, or set columns: {'': ignore}"
         )
     if name in table.doubts:
         raise DataError(
-            f"{table.doubts[name]}; if these are no numbers, say columns: {{{name}: category}}"
+            f"{table.doubts[name]}; if these are not numbers, set columns: {{{name}: category}}"
         )
     if told not in ("category", "mixed"):
         raise DataError(
-            f"column '{name}' is of type {told}: say columns: {{{name}: ignore}}, or store it as "
+            f"column '{name}' has type {told}: set columns: {{{name}: ignore}}, or store it as "
             "numbers or text"
         )
     # texts that nobody called categories must look like some: few, and no numbers among which one
     # is mistyped
     column = table.columns({name: "category"})[name]
-    words, say = np.flatnonzero(is_word), f"say columns: {{{name}: category}}"
-    points = pandas.Series(column[words]).astype(str).str.replace(",", ".")
-    commas = words[pandas.to_numeric(points, errors="coerce").notna()]
+    words, say = np.flatnonzero(is_word), f"set columns: {{{name}: category}}"
+    commas = words[
+        pandas.to_numeric(
+            pandas.Series(column[words]).astype(str).str.replace(",", "."), errors="coerce"
+        ).notna()
+    ]
     if 2 * len(commas) > np.count_nonzero(column[words] != ""):
         raise DataError(
-            f"{table.place(commas[0], name)}: {column[commas[0]]!r:.60} has a comma; is another "
-            f"data.decimal meant? If not, {say}"
+            f"{table.place(commas[0], name)}: {column[commas[0]]!r:.60} has a comma; is "
+            f"data.decimal right? If so, {say}"
         )
     if 2 * len(words) < len(column):
         raise DataError(
-            f"{table.place(words[0], name)}: {column[words[0]]!r:.60} stands among numbers: "
-            f"mend it, or {say}"
+            f"{table.place(words[0], name)}: {column[words[0]]!r:.60} is not a number, unlike the "
+            f"other values: fix it, or {say}"
         )
     counts = Counter(filter(None, column))
     once = [*counts.values()].count(1)
     if len(counts) > WORDS or once > ONCE or 2 * once > len(column):
         raise DataError(
-            f"{table.path}: column '{name}' has {len(counts)} different texts in {len(column)} "
-            f"rows, {once} of them once: {say}, or text, or ignore"
+            f"{table.path}: column '{name}' has {len(counts)} distinct values in {len(column)} "
+            f"rows, {once} of which occur only once: {say}, or text, or ignore"
         )
     return "category"
 
 
-def read_windows(settings: WindowData, task: str) -> dataset.Rows:
+def read_windows(settings: schema.WindowData, task: str) -> dataset.Rows:
     """Return windows of shape (windows, steps, features) with their targets, by part.
 
     Raises:
@@ -297,7 +317,7 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     """
     table = files.open_table(
         Path(settings.path),
-        files.Dialect.model_validate(settings.model_dump()),
+        settings,
         asked=settings.features or (),
     )
     table.require(
@@ -318,15 +338,19 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     ]
     if not features:
         raise DataError(
-            f"{table.path} has no column of numbers beside the target '{settings.target}'",
+            f"{table.path} has no column of numbers besides the target '{settings.target}'",
             "data.features",
         )
-    numbers = dict.fromkeys(features, "number")
-    target = "number" if task == "regression" or kinds[settings.target] == "number" else "category"
-    faults = Faults()
+    faults, numbers = Faults(), dict.fromkeys(features, "number")
     with faults:
         columns = table.columns(
-            {settings.target: target} | numbers, table.names if settings.missing == "error" else ()
+            {
+                settings.target: "number"
+                if task == "regression" or kinds[settings.target] == "number"
+                else "category",
+                **numbers,
+            },
+            table.names if settings.missing == "error" else (),
         )
     with faults:
         places = _places(settings, table)
@@ -344,16 +368,18 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     for name in features:
         for gap in np.flatnonzero(frame[name].isna())[:1]:
             raise DataError(
-                f"{table.place(int(np.searchsorted(places, gap)), name)}: what is missing here or "
-                "just before cannot be filled in: the series begins or ends with it, or it is "
-                f"longer than data.limit ({settings.limit or 'all'})"
+                f"{table.place(int(np.searchsorted(places, gap)), name)}: the values missing here "
+                "or just before cannot be filled in: they are at the start or end of the series, "
+                f"or more than data.limit ({settings.limit or 'all'})"
             )
     usable = ~lacking[settings.target].to_numpy()
     if settings.missing == "interpolate":  # the last row of a window must not tell what comes
         usable &= ~np.roll(lacking[features].any(axis=1).to_numpy(), settings.horizon)
     if not usable.all():
         log.info(
-            "%s: windows of %d rows are left out, for lack of a value", table.path, (~usable).sum()
+            "%s: left out the windows of %d rows, which have missing values",
+            table.path,
+            (~usable).sum(),
         )
     rows = frame[features].to_numpy("float32")
     dataset.must_fit(
@@ -364,15 +390,18 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     steps = np.arange(settings.sequence_length) * settings.sampling_rate - settings.reach
     targets = frame[settings.target].to_numpy()
     chosen = split.by_time(len(rows), settings.split)
-    # of windows as Keras' timeseries_dataset_from_array makes them
-    ends = {n: found[settings.reach :: settings.sequence_stride] for n, found in chosen.items()}
-    ends = {name: found[usable[found]] for name, found in ends.items()}
+    ends = {
+        part: last[usable[last]]
+        for part, found in chosen.items()
+        # of windows as Keras' timeseries_dataset_from_array makes them
+        for last in [found[settings.reach :: settings.sequence_stride]]
+    }
 
     def windows(part: str) -> dataset.Part:
         if not len(ends[part]):
             raise DataError(
-                f"the {part} part has {len(chosen[part])} rows; one window and its target reach "
-                f"over {settings.reach + 1}. Give it a larger share in data.split, or a shorter "
+                f"the {part} part has {len(chosen[part])} rows; a window and its target need "
+                f"{settings.reach + 1}. Give it a larger share in data.split, or shorten "
                 "sequence_length"
             )
         return dataset.Part(rows[ends[part][:, np.newaxis] + steps], targets[ends[part]])
@@ -386,7 +415,7 @@ def read_windows(settings: WindowData, task: str) -> dataset.Rows:
     )
 
 
-def _places(settings: WindowData, table: files.Table) -> dataset.Array:
+def _places(settings: schema.WindowData, table: files.Table) -> dataset.Array:
     """Return the number of each row in a series without gaps: how many of its usual steps it is
     from the first one.
 
@@ -404,10 +433,10 @@ def _places(settings: WindowData, table: files.Table) -> dataset.Array:
     counts = np.rint(steps / usual)
     uneven = np.abs(steps / usual - counts) > UNEVEN  # months are of 28 to 31 days
     wrong = {
-        "is before that of the row above; sort the rows": steps < 0,
-        "is that of the row above too; leave out one": steps == 0,
-        "is no whole number of the usual steps after that of the row above": uneven & (steps > 0),
-        "comes after a gap; fill in the rows, or say data.missing: forward": ~uneven
+        "is earlier than in the row above; sort the rows": steps < 0,
+        "is the same as in the row above; remove one of them": steps == 0,
+        "is not a whole number of the usual steps after the row above": uneven & (steps > 0),
+        "comes after a gap; fill in the rows, or set data.missing: forward": ~uneven
         & (counts > 1)
         & (settings.missing == "error"),
     }

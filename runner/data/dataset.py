@@ -30,6 +30,7 @@ Array: TypeAlias = NDArray[Any]
 Features: TypeAlias = Array | dict[str, Array]
 COPIES = 2  # of rows in memory, while they are split, and again while Keras trains on them
 WHOLE = ""  # the name of rows that are to be split
+BATCH = 256  # rows predicted at a time, everywhere: results depend on it in the last digit
 # Linux's control groups, of both versions: their line in /proc/self/cgroup, and their files of
 # limit, use, and the part of that which is given back when it is needed
 GROUPS = (
@@ -47,7 +48,7 @@ VOCABULARY = 1000
 STANDARD = str.maketrans(string.ascii_uppercase, string.ascii_lowercase, string.punctuation)
 # what a model takes of a date, and pandas' word for it; the last is counted from the first date on
 DATE = {"year": "year", "month": "month", "weekday": "day_of_week", "days": ""}
-UNNAMED = 'several inputs are given by name: {"a": ..., "b": ...}'
+UNNAMED = 'give several inputs by name: {"a": ..., "b": ...}'
 CHUNK = 2**22  # values of which mean and variance are taken at a time
 
 
@@ -97,8 +98,11 @@ class Part:
         if not isinstance(self.x, dict):
             return self.x
         numbers = [column for column in self.x.values() if not is_text(column)]
-        single = numbers and all(column.ndim == 1 for column in numbers)
-        return np.stack(numbers, axis=1) if single else np.empty((self.at_hand, 0))
+        return (
+            np.stack(numbers, axis=1)
+            if numbers and all(column.ndim == 1 for column in numbers)
+            else np.empty((self.at_hand, 0))
+        )
 
     @property
     def statistics(self) -> tuple[list[float], list[float]]:
@@ -227,7 +231,8 @@ class Rows:
             ):
                 if len(alike := [*same]) > 1:
                     log.warning(
-                        "the %s %s differ in the spaces around them alone; each counts by itself",
+                        "the %s %s differ only in the spaces around them; they count as "
+                        "different values",
                         what,
                         ", ".join(map(repr, alike)),
                     )
@@ -242,11 +247,11 @@ def _numbered(y: Array, task: str) -> tuple[Array, tuple[str, ...] | None]:
             )
         return numbers(y, "targets"), None
     if y.dtype.kind not in "biufUO":
-        raise DataError(f"classes are whole numbers or text, not {y.dtype}")
+        raise DataError(f"classes must be whole numbers or text, not {y.dtype}")
     try:
         values, found = np.unique(y, return_inverse=True)
     except TypeError as error:
-        raise DataError("the targets are of several kinds, or some are None") from error
+        raise DataError("the targets have mixed types, or some are None") from error
     if len(values) < 2:
         raise DataError(
             f"classification needs at least two classes; there is only {values.tolist()}"
@@ -281,19 +286,18 @@ class Facts:
     texts: Mapping[str, list[str]] = field(default_factory=dict)
     may_miss: bool = False  # numbers may be missing
     past: int | None = None
-    train: "Part | None" = field(default=None, repr=False, compare=False)
+    train: Part = field(kw_only=True, repr=False, compare=False)
 
     @property
     def rows(self) -> int:
         """The number of training rows."""
-        return len(self.train or ())
+        return len(self.train)
 
     @property
     def eighths(self) -> Array:
         """The least of the numbers of each column, the values below which one eighth of the rows
         lies, two eighths and so on, and the greatest: of shape (9, columns).
         """
-        assert self.train is not None
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", RuntimeWarning)  # a column that is all missing
             found = np.nanquantile(self.train.numbers, np.arange(9) / 8, axis=0)
@@ -304,10 +308,9 @@ class Facts:
         """How far each feature of a window is usually from what it was one row before, and the
         target from its last value there; 1 for what never changes.
         """
-        assert self.train is not None
         last = self.train.numbers[:, -1].astype("float64")
-        found = [*(last - self.train.numbers[:, -2:][:, 0]).std(axis=0)]
-        found.append((self.train.y - last[:, self.past]).std())
+        of_features = (last - self.train.numbers[:, -2:][:, 0]).std(axis=0)
+        found = (*of_features, (self.train.y - last[:, self.past]).std())
         return np.array([value or 1.0 for value in found])
 
 
@@ -376,8 +379,11 @@ class Dataset:
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         y = self.train.y.astype("float64")
-        whole = [] if isinstance(self.train, Stream) else self.train.arrays
-        words = {name: column for name, column in whole if is_text(column)}
+        words = {
+            name: column
+            for name, column in self.train.arrays
+            if is_text(column) and not isinstance(self.train, Stream)
+        }
         texts = [name for name in words if (self.columns or {}).get(name) == "text"]
         target = self.source.get("target")
         is_series = self.source.get("kind") == "windows" and self.classes is None
@@ -431,8 +437,10 @@ def frequent(texts: Iterable[str]) -> list[str]:
     TextVectorization does it.
     """
     counts = Counter(word for text in texts for word in {*text.translate(STANDARD).split()})
-    several = [word for word, count in counts.items() if count > 1]
-    return sorted(several, key=lambda word: (-counts[word], word))[:VOCABULARY]
+    return sorted(
+        (word for word, count in counts.items() if count > 1),
+        key=lambda word: (-counts[word], word),
+    )[:VOCABULARY]
 
 
 def must_fit(size: int, what: str, remedy: str) -> None:
@@ -440,8 +448,8 @@ def must_fit(size: int, what: str, remedy: str) -> None:
     if COPIES * size > (free := available()):
         raise DataError(
             f"{what} take {COPIES * size / 1e9:.1f} GB of memory while they are split and trained "
-            f"on; {free / 1e9:.1f} GB are free. Give a {remedy}, or a function that returns "
-            "tf.data.Dataset objects, which are streamed"
+            f"on, but only {free / 1e9:.1f} GB are free. Use a {remedy}, or a function that "
+            "returns tf.data.Dataset objects, which are streamed"
         )
 
 
@@ -511,7 +519,7 @@ def numbers(array: Array, what: str) -> Array:
         DataError: it holds anything but finite numbers of single precision.
     """
     if array.dtype.kind not in "fiub":
-        raise DataError(f"the {what} are of type {array.dtype}; a model takes numbers")
+        raise DataError(f"the {what} have type {array.dtype}; a model needs numbers")
     with np.errstate(over="ignore"):
         found = array.astype("float32", copy=False)
     wrong = ~np.isfinite(found)
@@ -534,8 +542,8 @@ def one_each(y: object, rows: int, where: str) -> Array:
         array = array[:, 0]
     if array.shape != (rows,):
         raise DataError(
-            f"{where}: {rows} rows of features, but targets of shape {array.shape}; "
-            "one target a row is needed: no several ones, and no one-hot rows"
+            f"{where}: {rows} rows of features, but targets of shape {array.shape}; exactly one "
+            "target per row is needed, not several and not one-hot rows"
         )
     return array
 

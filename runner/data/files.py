@@ -17,11 +17,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import pandas
-from pydantic import BaseModel
 
 from history import errors, escape, files
-from runner.data import numerals
-from runner.data.dataset import Array, is_text, must_fit
+from runner.config import schema
+from runner.data import dataset, numerals
 from runner.errors import DataError, Problem, gathered, short
 
 PARQUET = (".parquet", ".pq")
@@ -58,21 +57,6 @@ NOUNS = {"O": "word", "f": "number", "M": "date"}  # of a cell, by the type of i
 NO_WORDS = ("mixed", "bytes")  # it says so of lists and mappings, too
 
 
-class Dialect(BaseModel):
-    """How a file is written; config/schema.py says what each means."""
-
-    separator: str = ","
-    decimal: str = "."
-    thousands: str | None = None
-    na_values: list[str] = []
-    encoding: str = "utf-8"
-
-    @property
-    def codec(self) -> str:
-        """The encoding; UTF-8 may begin with a mark."""
-        return "utf-8-sig" if self.encoding == "utf-8" else self.encoding
-
-
 Styles: TypeAlias = Mapping[str, numerals.Style]
 
 
@@ -86,9 +70,9 @@ class Table:
     def __init__(
         self,
         path: Path,
-        dialect: Dialect,
+        dialect: schema.Dialect,
         frame: pandas.DataFrame,
-        lines: Array | None = None,
+        lines: dataset.Array | None = None,
         how: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.dialect, self.frame, self.lines, self.how = path, dialect, frame, lines, how
@@ -103,7 +87,7 @@ class Table:
                 "delete all but one"
             )
 
-    def parsed(self, name: str) -> tuple[str, Array, Array]:
+    def parsed(self, name: str) -> tuple[str, dataset.Array, dataset.Array]:
         """Return what a column holds, as far as the content tells: number, category, date, mixed
         (numbers among words), empty, or more; it as numbers, NaN where there is none; and which of
         its cells hold something else.
@@ -117,7 +101,7 @@ class Table:
             return kind, column.to_numpy("float64", na_value=np.nan), none
         return kind, none * np.nan, ~none
 
-    def _of_texts(self, name: str) -> tuple[str, Array, Array]:
+    def _of_texts(self, name: str) -> tuple[str, dataset.Array, dataset.Array]:
         """Return the same of a column of texts."""
         texts, numbers = (
             self._column(name).astype(str).str.strip(),
@@ -126,12 +110,16 @@ class Table:
         there = ~texts.isin(NOTHING).to_numpy()
         codes, different = pandas.factorize(texts[there])
         words, dialect = pandas.Series(different, dtype=str), self.dialect
-        other = "," if dialect.decimal == "." else "."
-        odd = words.str.contains(other if self.how else "", regex=False)  # typed text is no number
+        odd = words.str.contains(  # typed text is no number
+            ("," if dialect.decimal == "." else ".") if self.how else "", regex=False
+        )
         points = words.mask(odd).str.replace(dialect.decimal, ".", regex=False)
         plain = pandas.to_numeric(points, errors="coerce").to_numpy("float64")
-        comma = dialect.decimal == "," and words.str.contains(",").any()
-        if np.isnan(plain).any() or (comma and words.str.fullmatch(numerals.GROUPED).all()):
+        if np.isnan(plain).any() or (
+            dialect.decimal == ","
+            and words.str.contains(",").any()
+            and words.str.fullmatch(numerals.GROUPED).all()
+        ):
             if not self.styled and words.str.fullmatch(ISO).all():
                 return "date", numbers, there
             found = numerals.cells(words)
@@ -142,8 +130,8 @@ class Table:
                 if style and (self.how or style.unit or style.thousands or name in self.asked):
                     self.styles[name] = style
                 elif why:
-                    row = np.flatnonzero(there)[codes == place][0]
-                    self.doubts[name] = f"{self.place(row, name)}: {why}"
+                    at = self.place(np.flatnonzero(there)[codes == place][0], name)
+                    self.doubts[name] = f"{at}: {why}"
             if name in self.styles:
                 plain = self.styles[name].values(found)
         numbers[there] = plain[codes]
@@ -163,7 +151,7 @@ class Table:
 
     def columns(
         self, kinds: Mapping[str, str], whole: Collection[str | None] = (), remedy: str = ""
-    ) -> dict[str, Array]:
+    ) -> dict[str, dataset.Array]:
         """Return the columns asked for: numbers as float64, NaN where one is missing; dates as
         datetime64, NaT likewise; categories as text, "" likewise.
 
@@ -172,9 +160,9 @@ class Table:
                 those that must be `whole`; the first such cell of each is named.
         """
 
-        def column(name: str) -> Array:
-            texts = {"category": self._texts, "text": self._texts}
-            found = {**texts, "date": self._dates}.get(kinds[name], self._numbers)(name)
+        def column(name: str) -> dataset.Array:
+            readers = {"category": self._texts, "text": self._texts, "date": self._dates}
+            found = readers.get(kinds[name], self._numbers)(name)
             if name in whole and (gaps := missing(found)).any():
                 raise DataError(
                     f"{self.place(int(gaps.argmax()), name)}: "
@@ -203,7 +191,7 @@ class Table:
         line = "" if self.lines is None else f" (line {self.lines[row]})"
         return f"{self.path}, row {row + 1}{line}, column '{name}'"
 
-    def _texts(self, name: str) -> Array:
+    def _texts(self, name: str) -> dataset.Array:
         if pandas.api.types.infer_dtype(self.frame[name].astype(object), True) in NO_WORDS:
             raise DataError(
                 f"{self.path}: column '{name}' holds lists, structs or bytes; "
@@ -211,7 +199,7 @@ class Table:
             )
         return self._column(name).to_numpy(object)
 
-    def _dates(self, name: str) -> Array:
+    def _dates(self, name: str) -> dataset.Array:
         column, texts = self.frame[name], self._column(name).str.strip()
         found = pandas.to_datetime(
             column if column.dtype.kind == "M" else texts.mask(texts.isin(NOTHING)),
@@ -222,19 +210,19 @@ class Table:
         self._refuse(
             name,
             (found.isna() & ~texts.isin(NOTHING)).to_numpy(),
-            "is no ISO 8601 date such as 2026-11-24",
+            "is not an ISO 8601 date such as 2026-11-24",
         )
         return found.dt.tz_localize(None).to_numpy("datetime64[s]")
 
-    def _numbers(self, name: str) -> Array:
+    def _numbers(self, name: str) -> dataset.Array:
         _, numbers, wrong = self.parsed(name)
         if name in self.doubts:
             raise DataError(self.doubts[name])
         wrong = wrong | (np.abs(numbers) > np.finfo("float32").max)
-        self._refuse(name, wrong, "is no finite number of single precision")
+        self._refuse(name, wrong, "is not a finite single-precision number")
         return numbers
 
-    def _refuse(self, name: str, wrong: Array, what: str) -> None:
+    def _refuse(self, name: str, wrong: dataset.Array, what: str) -> None:
         """Raise DataError where cells of a column are wrong, with the first one and their count."""
         if wrong.any():
             cell = str(self.frame[name].iloc[row := int(wrong.argmax())])
@@ -242,7 +230,7 @@ class Table:
             raise DataError(f"{self.place(row, name)}: {short(repr(cell))} {what}{more}")
 
 
-def _csv(path: Path, dialect: Dialect) -> Table:
+def _csv(path: Path, dialect: schema.Dialect) -> Table:
     """Return a CSV file with a header."""
     names, lines = _scan(path, dialect)
     how: dict[str, Any] = {
@@ -260,14 +248,13 @@ def _csv(path: Path, dialect: Dialect) -> Table:
         "low_memory": False,
     }
     # the columns as pandas finds them: of numbers alone, or of text as it is written
-    types = str if dialect.decimal == "," else None
-    frame = pandas.read_csv(path, **how, dtype=types).set_axis(names, axis=1)
-    return Table(path, dialect, frame, lines, how)
+    frame = pandas.read_csv(path, **how, dtype=str if dialect.decimal == "," else None)
+    return Table(path, dialect, frame.set_axis(names, axis=1), lines, how)
 
 
 def open_table(
     path: Path,
-    dialect: Dialect | None = None,
+    dialect: schema.Dialect | None = None,
     *,
     asked: Collection[str] = (),
     styles: Styles | None = None,
@@ -283,9 +270,9 @@ def open_table(
     Raises:
         DataError: it cannot be read, has two columns of one name, or no rows.
     """
-    kind, dialect = path.suffix.lower(), dialect or Dialect()
+    kind, dialect = path.suffix.lower(), dialect or schema.Dialect()
     if kind not in FORMATS:
-        raise DataError(f"{path} is no table; its name must end in {', '.join(FORMATS)}")
+        raise DataError(f"{path} is not a table; its name must end in {', '.join(FORMATS)}")
     try:
         regular(path)
         if kind == ".csv":
@@ -293,10 +280,9 @@ def open_table(
         elif kind == ".npz":
             table = Table(path, dialect, pandas.DataFrame(load_arrays(path)))
         else:
-            read = parquet(path).ParquetFile(path).read()
             # integer objects: 1 is no 1.0 as a category
-            frame = read.to_pandas(ignore_metadata=True, integer_object_nulls=True)
-            table = Table(path, dialect, frame)
+            how = {"ignore_metadata": True, "integer_object_nulls": True}
+            table = Table(path, dialect, parquet(path).ParquetFile(path).read().to_pandas(**how))
     except (OSError, ValueError, NotImplementedError) as error:  # as pyarrow's own errors are
         raise DataError(f"cannot read {path} as a table: {error}") from error
     if table.frame.empty:
@@ -306,7 +292,7 @@ def open_table(
     return table
 
 
-def load_arrays(path: Path, *names: str) -> dict[str, Array]:
+def load_arrays(path: Path, *names: str) -> dict[str, dataset.Array]:
     """Return the arrays of those names in an .npz file, or all of them where none is named.
 
     Raises:
@@ -319,18 +305,20 @@ def load_arrays(path: Path, *names: str) -> dict[str, Array]:
             if absent := sorted({*names} - {*members}):
                 raise ValueError("; ".join(errors.unknown("array", n, members) for n in absent))
             wanted = {name: members[name] for name in names or members}
-            must_fit(sum(info.file_size for info in wanted.values()), "they", "smaller file")
+            dataset.must_fit(
+                sum(info.file_size for info in wanted.values()), "they", "smaller file"
+            )
             return {name: _array(file, info) for name, info in wanted.items()}
     except Exception as error:  # a file that means harm finds more than those of its format
         raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
 
 
-def _array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> Array:
+def _array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> dataset.Array:
     with file.open(info) as member:
         shape, _, dtype = HEADERS[np.lib.format.read_magic(member)](member)
         size = info.file_size - member.tell()
         if not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
-            raise ValueError(f"{info.filename} says that it holds {shape} of {dtype}: {size} bytes")
+            raise ValueError(f"{info.filename} claims to hold {shape} of {dtype}: {size} bytes")
         member.seek(0)
         return np.lib.format.read_array(member, allow_pickle=False)
 
@@ -340,11 +328,11 @@ def regular(path: Path) -> Path:
     which a reader would wait for.
     """
     if not path.is_file() and path.exists():
-        raise DataError(f"{path} is no regular file (but a folder, FIFO or device)")
+        raise DataError(f"{path} is not a regular file (but a folder, FIFO or device)")
     return path
 
 
-def save_table(path: Path, columns: Mapping[str, Array]) -> None:
+def save_table(path: Path, columns: Mapping[str, dataset.Array]) -> None:
     """Write columns of equal length (an .npz: arrays) in the format of the path's suffix; in a CSV,
     no text is a formula of a spreadsheet.
 
@@ -379,12 +367,12 @@ def parquet(path: Path) -> Any:  # pyarrow has no types
         ) from error
 
 
-def missing(column: Array) -> Array:
+def missing(column: dataset.Array) -> dataset.Array:
     """Return which cells of a column lack a value."""
-    return column == "" if is_text(column) else np.isnan(column)
+    return column == "" if dataset.is_text(column) else np.isnan(column)
 
 
-def _scan(path: Path, dialect: Dialect) -> tuple[list[str], Array]:
+def _scan(path: Path, dialect: schema.Dialect) -> tuple[list[str], dataset.Array]:
     """Return the names in the first line, and the number of the line on which each row ends; refuse
     what is not whole.
     """
@@ -396,17 +384,16 @@ def _scan(path: Path, dialect: Dialect) -> tuple[list[str], Array]:
                 ((len(cells), reader.line_num) for cells in reader), np.dtype((int, 2))
             ).T
         except UnicodeDecodeError as error:
-            read = lines.buffer.tell()  # type: ignore[attr-defined]
-            place = read - len(error.object) + error.start
-            line = path.read_bytes().count(b"\n", 0, place) + 1
+            read = lines.buffer.tell() - len(error.object)  # type: ignore[attr-defined]
+            line = path.read_bytes().count(b"\n", 0, read + error.start) + 1
             raise DataError(
                 f"{path}, line {line} is not {dialect.encoding.upper()}: byte "
-                f"0x{error.object[error.start]:02x}; save the "
-                "file as UTF-8, or name its encoding: data.encoding, such as cp1252 or utf-16"
+                f"0x{error.object[error.start]:02x}; save the file as UTF-8, or set "
+                "data.encoding, for example to cp1252 or utf-16"
             ) from error
         except csv.Error as error:
             raise DataError(
-                f"{path}, line {reader.line_num}: {error}; it is no CSV, or was cut off"
+                f"{path}, line {reader.line_num}: {error}; it is not a CSV file, or was cut off"
             ) from error
     if not names:
         raise DataError(f"{path} is empty, or begins with a blank line")
@@ -414,8 +401,8 @@ def _scan(path: Path, dialect: Dialect) -> tuple[list[str], Array]:
     odd = np.flatnonzero(widths[:rows] != len(names))
     for row in odd[:1]:
         raise DataError(
-            f"{path}, row {row + 1} (line {ends[row]}) has {widths[row]} values; "
-            f"the first line has {len(names)}; is another separator meant?"
-            f"{f' {len(odd):,} rows are such' if len(odd) > 1 else ''}"
+            f"{path}, row {row + 1} (line {ends[row]}) has {widths[row]} values; the first line "
+            f"has {len(names)}; is data.separator "
+            f"right?{f' {len(odd):,} rows are such' if len(odd) > 1 else ''}"
         )
     return names, ends[:rows]

@@ -42,8 +42,11 @@ class Style(BaseModel, frozen=True):
         fits = found["number"].str.fullmatch(
             rf"[-+]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?"
         ) & found["unit"].isin(["", self.unit])
-        plain = found["number"].str.replace(self.thousands, "", regex=False)
-        texts = found["sign"] + plain.str.replace(self.decimal, ".", regex=False)
+        texts = found["sign"] + (
+            found["number"]
+            .str.replace(self.thousands, "", regex=False)
+            .str.replace(self.decimal, ".", regex=False)
+        )
         return pandas.to_numeric(texts.where(fits), errors="coerce").to_numpy("float64")
 
     def __str__(self) -> str:
@@ -76,18 +79,22 @@ def style_of(
     none, measured = number == "", texts.str.contains(UNIT) & (number != "")
     if none.any():
         place = int(none.argmax())
-        why = f"{texts[place]!r:.60} stands among numbers; mend it, or say data.na_values"
+        why = (
+            f"{texts[place]!r:.60} is not a number, unlike the other values; fix it, or add it "
+            "to data.na_values"
+        )
         return None, (place, why if 2 * measured.sum() > len(found) else "")
     if len(units - {""} if asked else units) > 1:
         place = int((found["unit"] != found["unit"][0]).argmax())
         why = (
-            f"{texts[place]!r} has another unit than {texts[0]!r}; write all in one, or, where it "
-            "is but missing, say that these are numbers"
+            f"{texts[place]!r} has a different unit from {texts[0]!r}; use one unit throughout, "
+            "or, if a unit is merely missing, declare the column a number"
         )
         return None, (place, why if asked or measured.any() or "" in units else "")
     # what fits a number of so many digits fits all of these
-    ones = number.str.replace(r"(?<=\d)\d", "1", regex=True)
-    shapes = found.assign(text="", number=ones).drop_duplicates()
+    shapes = found.assign(
+        text="", number=number.str.replace(r"(?<=\d)\d", "1", regex=True)
+    ).drop_duplicates()
     values = {
         style: style.values(shapes)
         for point in sorted(".,", key=decimal.__ne__)
@@ -98,18 +105,20 @@ def style_of(
     fits = {style: ~np.isnan(numbers) for style, numbers in values.items()}
     whole = [style for style, fit in fits.items() if fit.all()]
     simple = np.logical_or.reduce([fit for style, fit in fits.items() if not style.thousands])
-    groups = THOUSANDS if thousands is None else ("", thousands)
-    own = [style for style in whole if style.decimal == decimal and style.thousands in groups]
+    own = [
+        style
+        for style in whole
+        if style.decimal == decimal and (thousands is None or style.thousands in ("", thousands))
+    ]
     if own and (asked or thousands is not None):
         whole = own
     elif simple.all():  # nothing proves separators of thousands
-        one_meaning = len({values[style].tobytes() for style in whole}) == 1
         whole = [
             style
             for style in whole[:1]
             # a point is one of decimals in all but a few files; a comma may stand in a list
             if not style.thousands and (decimal, style.decimal) != (".", ",")
-            if decimal == "." or one_meaning
+            if decimal == "." or len({values[each].tobytes() for each in whole}) == 1
         ]
     elif thousands is not None:
         whole = []
@@ -126,12 +135,12 @@ def _doubt(numbers: "pandas.Series[str]") -> tuple[int, str]:
     other = next((numbers[n] for n in point if n != place), number)
     grouped = numbers[marked].str.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}").all()
     reasons = {
-        f"{number!r} is grouped; is another data.thousands meant?": not marked,
-        f"{number!r} stands beside {other!r}; which is the decimal sign? Write all numbers of a "
-        "column in one way, or say data.decimal and data.thousands": len(comma) and len(point),
-        f"{number!r} may be {number.replace(mark, '')} or {number.replace(mark, '.')}: say "
+        f"{number!r} has separators of thousands; is data.thousands right?": not marked,
+        f"{number!r} appears next to {other!r}; which is the decimal sign? Write all numbers of a "
+        "column in the same way, or set data.decimal and data.thousands": len(comma) and len(point),
+        f"{number!r} may be {number.replace(mark, '')} or {number.replace(mark, '.')}: set "
         f"data.thousands: '{mark}', or data.decimal: '{mark}' and data.thousands: ''": grouped,
-        f"{number!r} has a comma; is another data.decimal meant?": mark == ",",
-        f"{number!r} has a point; is another data.decimal meant?": True,
+        f"{number!r} has a comma; is data.decimal right?": mark == ",",
+        f"{number!r} has a point; is data.decimal right?": True,
     }
     return place, next(reason for reason, applies in reasons.items() if applies)

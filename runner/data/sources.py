@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from runner import later as keras
 from runner.config import schema, targets
 from runner.data import columns, dataset, files, log, split
 from runner.errors import DataError, Faults, Problem, gathered, short
@@ -41,7 +42,7 @@ def load(settings: schema.Data, task: str) -> dataset.Dataset:
     except DataError as error:
         problems = [replace(problem, where=problem.where or key) for problem in error.problems]
         if more := problems[TOLD:]:
-            problems[TOLD:] = [Problem(key, f"{len(more)} more of such problems")]
+            problems[TOLD:] = [Problem(key, f"{len(more)} more problems like these")]
         raise DataError(problems) from error
     rows.say_what_is_alike()
     source, numbers, by = settings.model_dump(), rows.rows, dict[str, dataset.Array]()
@@ -81,8 +82,12 @@ def _sklearn(settings: schema.SklearnData, task: str) -> dataset.Rows:
 
 def _npz(settings: schema.NpzData, task: str) -> dataset.Rows:
     paths, by = settings.paths, settings.split.column
-    names = {settings.x, settings.y, by or settings.y}
-    found = gathered(lambda part: files.load_arrays(Path(paths[part]), *names), paths)
+    found = gathered(
+        lambda part: files.load_arrays(
+            Path(paths[part]), *{settings.x, settings.y, by or settings.y}
+        ),
+        paths,
+    )
     return dataset.Rows(
         {
             part: dataset.Part(arrays[settings.x], arrays[settings.y])
@@ -115,7 +120,7 @@ def _function(settings: schema.FunctionData, task: str) -> dataset.Rows:
         kinds = {name: type(part).__name__ for name, part in parts.items()}
         raise DataError(
             f"{target} returned {kinds or type(given).__name__}; it must return (x, y), or a "
-            "mapping of train, validation and perhaps test to such pairs, or of all to streams"
+            "mapping of train, validation and optionally test to such pairs, or to streams"
         )
     return (
         _streams(call, target, task)
@@ -143,7 +148,7 @@ def _images(settings: schema.ImageData, task: str) -> dataset.Rows:
     found = gathered(lambda part: _folder(Path(settings.paths[part]), settings), settings.paths)
     names = [{*images.class_names} for images in found.values()]
     if odd := set.union(*names) - set.intersection(*names):
-        raise DataError(f"the classes of the parts differ: '{min(odd)}' is no folder of each")
+        raise DataError(f"the classes of the parts differ: '{min(odd)}' is not a folder of each")
     count = sum(len(images.file_paths) for images in found.values())
     dataset.must_fit(
         count * math.prod(settings.image_size) * CHANNELS[settings.color_mode],
@@ -155,8 +160,6 @@ def _images(settings: schema.ImageData, task: str) -> dataset.Rows:
 
 def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Dataset
     """Return Keras' dataset of a folder, which reads no image yet."""
-    import keras
-
     try:
         found = keras.utils.image_dataset_from_directory(
             folder,
@@ -176,16 +179,17 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
         )
     images = {*map(Path, found.file_paths)}
     if wrong := [
-        *(f"{path} is no regular file" for path in sorted(images) if not path.is_file()),
+        *(f"{path} is not a regular file" for path in sorted(images) if not path.is_file()),
         *(
-            f"the class folder {folder / name} holds no image ({FORMATS}); delete it, or fill it"
+            f"the class folder {folder / name} contains no images ({FORMATS}); delete it, or add "
+            "some"
             for name in sorted({*names} - {path.relative_to(folder).parts[0] for path in images})
         ),
     ]:
         raise DataError([Problem("", what) for what in wrong])
     if others := {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()} - images:
         log.warning(
-            "data.path: left out as no images (%s): %d files, such as %s",
+            "data.path: ignored, as they are not images (%s): %d files, such as %s",
             FORMATS,
             len(others),
             min(others),
@@ -194,11 +198,10 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
 
 
 def _pixels(found: Any, settings: schema.ImageData) -> dataset.Part:
-    faults, count, channels = Faults(), len(found.file_paths), CHANNELS[settings.color_mode]
-    images = np.empty((count, *settings.image_size, channels), "uint8")
-    labels = np.empty(count, "int64")
-    rows = iter(found)
-    for row, path in enumerate(found.file_paths):
+    faults, paths, rows = Faults(), found.file_paths, iter(found)
+    shape = len(paths), *settings.image_size, CHANNELS[settings.color_mode]
+    images, labels = np.empty(shape, "uint8"), np.empty(len(paths), "int64")
+    for row, path in enumerate(paths):
         with faults:
             try:
                 image, labels[row] = next(rows)
@@ -221,24 +224,25 @@ def _streams(function: Callable[[], Any], target: str, task: str) -> dataset.Row
         DataError: the rows are not such that a model can be trained on them, or are others each
             time.
     """
-    import keras
 
     def part(name: str) -> dataset.Stream:
         where = f"the '{name}' part of {target}"
         found = _pass(first[name], where, functools.partial(_one, function, name))
         keras.utils.set_random_seed(1 if name == "train" else 2)
         again = found.anew()
-        pairs = zip(
-            next(_batches(again, where)).arrays, found.take(slice(None)).arrays, strict=False
+        alike = all(
+            one[0] == other[0] and np.array_equal(one[1], other[1])
+            for one, other in zip(
+                next(_batches(again, where)).arrays, found.take(slice(None)).arrays, strict=False
+            )
         )
-        alike = all(one[0] == other[0] and np.array_equal(one[1], other[1]) for one, other in pairs)
         if name != "train":  # the first pass may be as it should, and not the second
             getattr(again, "on_epoch_end", lambda: None)()
             alike = _pass(again, where, found.anew).digest == found.digest
         if not alike:
             raise DataError(
-                f"{where} has other rows, or another order, each time; shuffle the training part "
-                "alone, and draw with a seed of your own, or of Keras"
+                f"{where} yields other rows, or another order, each time; shuffle only the "
+                "training part, with a fixed seed or Keras' own"
             )
         return found
 
@@ -248,8 +252,8 @@ def _streams(function: Callable[[], Any], target: str, task: str) -> dataset.Row
     values = np.unique(np.concatenate([part.y for part in parts.values()]))
     if task == "classification" and not np.array_equal(values, np.arange(len(values))):
         raise DataError(
-            f"the targets of {target} are {short(values.tolist())}; "
-            "classes of streams are numbered from 0"
+            f"the targets of {target} are {short(values.tolist())}; the classes of a stream must "
+            "be numbered from 0"
         )
     return dataset.Rows(parts, comparable=False)
 
@@ -283,18 +287,16 @@ def _batches(source: Any, where: str) -> Iterator[dataset.Part]:
     """
     batches = source.cardinality() if hasattr(source, "cardinality") else source.num_batches
     if batches is None or int(batches) == -1:
-        raise DataError(
-            f"{where} never ends; leave out repeat(), or say with num_batches where it does"
-        )
+        raise DataError(f"{where} never ends; remove repeat(), or define num_batches")
     for number, batch in enumerate(source, 1):
         at = f"{where}, batch {number}"
         if not (isinstance(batch, (tuple, list)) and len(batch) == 2):
-            raise DataError(f"{at}: is no pair (x, y)")
+            raise DataError(f"{at}: is not a pair (x, y)")
         x = batch[0]
         if isinstance(x, (tuple, list)):
             raise DataError(f"{at}: x is a {type(x).__name__}; {dataset.UNNAMED}")
         if not isinstance(x, Mapping) and len(x.shape) < 2:
-            raise DataError(f"{at}: x is no array of rows of one shape; is batch() missing?")
+            raise DataError(f"{at}: x is not an array of rows of one shape; is batch() missing?")
         read = dataset.features(x, at)
         x = (
             {name: c if dataset.is_text(c) else np.asarray(x[name]) for name, c in read.items()}

@@ -65,14 +65,14 @@ def split(
         few = np.bincount(y) < 2 + (settings.test > 0) if kind == "stratified" and classes else ()
         for number in np.flatnonzero(few)[:1]:
             raise DataError(
-                f"the class '{classes[number]}' has fewer rows than there are parts: give more, "
-                "leave it out, or say kind: random",
+                f"the class '{classes[number]}' has fewer rows than there are parts: add some, "
+                "leave it out, or set kind: random",
                 "data.split",
             )
         found = _drawn(kind, y, settings, column)
     if empty := [name for name, rows in found.items() if not len(rows)]:
         raise DataError(
-            f"{len(y)} rows leave none for {' and '.join(empty)}; give more rows or other shares",
+            f"{len(y)} rows leave none for {' and '.join(empty)}; add rows or change the shares",
             "data.split",
         )
     return found
@@ -94,7 +94,7 @@ def _drawn(
             kept, held = next(draw.split(rows, y[rows], None if groups is None else groups[rows]))
         except ValueError as error:
             raise DataError(
-                f"{len(rows)} rows cannot be split so: {error}", "data.split"
+                f"{len(rows)} rows cannot be split like this: {error}", "data.split"
             ) from error
         rows, found[name] = rows[kept], rows[held]
     return {"train": rows, **dict(reversed(found.items()))}
@@ -119,11 +119,10 @@ def by_time(
         DataError: the column holds something else than times.
     """
     test = rows - _count(settings.test, rows)
-    starts = (test - _count(settings.validation, rows), test)
     return dict(
         zip(
             PARTS if settings.test else PARTS[:2],
-            _blocks(rows, starts, column),
+            _blocks(rows, (test - _count(settings.validation, rows), test), column),
             strict=False,  # without a share for test, the last one is empty
         )
     )
@@ -167,11 +166,14 @@ def folded(
     reach = settings.reach if isinstance(settings, WindowData) else None
     kind = settings.split.kind or ("stratified" if data.classes else "random")
     if data.source.get("split", kind) == "given" and reach is None:
-        raise DataError("this data says itself which rows validate; leave it out", "tuner.folds")
+        raise DataError("this data names its own validation rows; remove it", "tuner.folds")
     whole, both = data.train.joined(data.validation), PARTS[:2]
     if number is None:
-        parts = {name: part for name, part in data.parts.items() if name not in both}
-        return replace(data, parts={"train": whole, **parts})
+        return replace(
+            data,
+            parts={"train": whole}
+            | {name: part for name, part in data.parts.items() if name not in both},
+        )
     by = np.concatenate([data.by[name] for name in both]) if data.by else None
     if reach is not None or kind == "chronological":
         blocks = _blocks(
@@ -190,7 +192,7 @@ def folded(
                 train, held = [*draw.split(whole.y, whole.y, by)][number]
         except (ValueError, UserWarning) as error:
             raise DataError(
-                f"{len(whole)} rows cannot be divided so: {error}", "tuner.folds"
+                f"{len(whole)} rows cannot be divided like this: {error}", "tuner.folds"
             ) from error
     if not len(train) or not len(held):
         raise DataError(f"{len(whole)} rows leave none for fold {number + 1}", "tuner.folds")
@@ -209,16 +211,14 @@ def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:
     seen = {name: _hashes(part) for name, part in parts.items()}
     for other, name in itertools.combinations(seen, 2):
         rows, doubled = len(seen[name]), np.isin(seen[name], seen[other]).sum()
-        what = f"{doubled} of the {rows} {name} rows are {other} rows too"
+        what = f"{doubled} of the {rows} {name} rows are also {other} rows"
         # of rows of one kind, so many are in a sample as are in the rest of it (Good and Turing)
         chance = 1 - [*Counter(seen[other]).values()].count(1) / len(seen[other])
         most = chance * rows + 3 * math.sqrt(rows * chance * (1 - chance))
         if given and 2 * doubled >= rows and (doubled > most or seen[name] == seen[other]):
-            raise DataError(
-                f"{what}, target included; give parts that do not overlap", "data.split"
-            )
+            raise DataError(f"{what}, target included; use parts that do not overlap", "data.split")
         if doubled:
-            log.warning("%s, target included, which flatters its results", what)
+            log.warning("%s, target included, which makes its results look too good", what)
 
 
 def _hashes(part: dataset.Part) -> list[int]:

@@ -38,7 +38,7 @@ def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary)
     if warning := done.entry.value("validation.warning"):
         return str(warning)
     if done.entry.status == "budget":
-        return "a larger tuner.max_seconds goes on with it"
+        return "a larger tuner.max_seconds continues it"
     there = len(place.trial_ids())
     used = done.entry.value("search.trials.total", there)
     if there > used and not done.entry.value("search.ended"):
@@ -47,5 +47,5 @@ def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary)
         done.manager.verify(done.entry)
     except HistoryError as error:
         run.failures.append(f"purge: {error}")
-        return f"its entry is not whole: {error}"
+        return f"its entry is incomplete: {error}"
     return None

@@ -19,6 +19,12 @@ class Formatter(logging.Formatter):
         )
 
 
+class Console(logging.StreamHandler):  # type: ignore[type-arg]
+    """Writes to stderr as it is by then: above what is drawn there, while something is."""
+
+    stream = property(lambda _: sys.stderr, lambda *_: None)
+
+
 class LogFile(logging.FileHandler):
     """A file that is opened for each record, so that a full disk costs the records of its time."""
 
@@ -28,7 +34,9 @@ class LogFile(logging.FileHandler):
             with Path(self.baseFilename).open("a", encoding="utf-8") as file:
                 file.write(f"{self.format(record)}\n")
         except OSError as error:
-            _say_once(f"error: cannot log to {self.baseFilename}: {error.strerror}; make room\n")
+            _say_once(
+                f"error: cannot log to {self.baseFilename}: {error.strerror}; free some space\n"
+            )
 
 
 @functools.cache

@@ -6,7 +6,7 @@ plan         a pipeline before it starts: its data, identity and place, and what
 pipeline     a pipeline: search, refits, entry
 identity     fingerprints, hashes and keys: what makes two of a kind the same
 sources      the modules of a user's code, found by what they import
-rehearsal    mode=check: what a run would come to
+rehearsal    mode=check: an estimate of what a run would take
 stored       an experiment from an entry
 reproduce    an entry run again, and compared
 predict      an entry's model applied to new rows

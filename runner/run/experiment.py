@@ -13,7 +13,8 @@ from pathlib import Path
 
 from history import Entry, files, ranking, registry, store
 from runner.config import compose, schema
-from runner.report.terminal import comparison, show
+from runner.errors import ExperimentError
+from runner.report import progress, terminal
 from runner.run import identity, opened, pipeline, plan, starting
 from runner.search import executors, tasks
 
@@ -22,7 +23,7 @@ log = logging.getLogger("runner")
 
 @dataclass
 class RunSummary:
-    """What a run came to: all that hooks are given, as their parameter `run`."""
+    """The outcome of a run: all that hooks are given, as their parameter `run`."""
 
     run_id: str
     root: Path
@@ -36,6 +37,11 @@ class RunSummary:
     @property
     def exit_code(self) -> int:
         return 1 if self.failures else 0
+
+    @property
+    def stored(self) -> list[Entry]:
+        """The entries, failed ones and those of earlier runs that were taken over among them."""
+        return [done.entry for done in self.pipelines if done.entry is not None]
 
     @property
     def entries(self) -> dict[str, str]:
@@ -68,6 +74,12 @@ def run(
     with (
         opened.opened(path, what, new_id, fresh=experiment.run.fresh) as (run_id, continued, ended),
         executors.start(experiment.run) as workers,
+        progress.shown(
+            experiment.run,
+            workers,
+            experiment.name + f", job {new_id.rpartition('-')[2]}" * bool(sweep),
+            experiment.pipelines,
+        ),
     ):
         experiment = starting.resolved(experiment, continued, sweep)
         effective.write_text(compose.effective(experiment), encoding="utf-8")
@@ -138,7 +150,8 @@ def run_hooks(run: schema.Run, summary: RunSummary, workers: executors.Workers) 
         try:
             summary.failures = workers.submit(tasks.hook, name, hook, summary).result()
         except Exception as error:
-            log.exception("the hook %s failed", name)
+            trace = not isinstance(error, ExperimentError)  # whose message says all
+            log.error("the hook %s failed: %s", name, error, exc_info=trace)
             summary.failures.append(f"hooks.{name}: {error}")
 
 
@@ -157,4 +170,8 @@ def _rank(experiment: schema.Experiment, summary: RunSummary) -> None:
                     "status": done.entry.status,
                 }
     for (name, metric), entries in tables.items():
-        show(comparison(registry.manager(name, summary.root), entries, metric, summary.run_id))
+        terminal.show(
+            terminal.comparison(
+                registry.manager(name, summary.root), entries, metric, summary.run_id
+            )
+        )

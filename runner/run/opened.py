@@ -1,20 +1,20 @@
 """What is open, a run or a sweep, from its beginning until all of it has ended well: the same
-command, known by its key, goes on with it.
+command, known by its key, continues it.
 
     <root>/runs/<key>.open         its id, and whether it has ended
     <root>/.locks/run-<key>.lock   held by the process that is at it
 
 Whoever waits for that process takes over what it made, so that identical commands at once share
 the work. The jobs of a sweep stay open until all of them have ended well: the file of one that has
-says so, and whoever runs the sweep deletes it.
+says so, and whoever runs the sweep deletes it. history/running.py shows what is open.
 """
 
 import logging
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-from history import errors, files
+from history import files
 from runner.errors import InputError
 
 log = logging.getLogger("runner")
@@ -27,10 +27,7 @@ def path_of(root: Path, key: str) -> Path:
 
 def left(path: Path) -> files.JsonObject:
     """Return what such a file says: the `run_id`, None where there is none, and `ended`."""
-    found = {"run_id": None, "ended": False}
-    with suppress(errors.HistoryError, TypeError, ValueError):  # no file, or a damaged one
-        found |= files.read_json(path)
-    return found
+    return {"run_id": None, "ended": False} | files.mapping_in(path)
 
 
 def write(path: Path, run_id: str, ended: bool) -> None:
@@ -62,7 +59,7 @@ def opened(
             found = {**seen[-1], "ended": True}
         continued = None if fresh else found["run_id"]
         if continued is not None:
-            log.info("going on with %s: what has ended of it is taken over", continued)
+            log.info("resuming %s: what has finished is taken over", continued)
         now = continued or new_id, continued, continued is not None and found["ended"]
         write(path, now[0], now[2])
         try:

@@ -1,5 +1,6 @@
 """One pipeline: search → refits → entry, after plan.py has prepared it."""
 
+import functools
 import logging
 import math
 import shutil
@@ -13,10 +14,12 @@ from pathlib import Path
 from history import Entry, errors, files, oracle, registry
 from history.manager import HistoryManager
 from history.ranking import PARTS
+from history.schema import LABELS
 from history.view.text import not_better
 from runner import Interrupted
 from runner.config import compose, schema, secrets
 from runner.errors import machine_is_at_fault, message_of
+from runner.report.progress import Display
 from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, say_what_changed
 from runner.search import executors, loop, state, tasks
@@ -59,7 +62,7 @@ class Draft:
         self.files[name].write_bytes(content)
 
     def searched(self, record: oracle.SearchRecord) -> None:
-        """Take what a search came to, or how far it came."""
+        """Take a search's result, or how far it has got."""
         self.document["search"] |= record.summary()
         self.keep("trials", "trials.json", files.to_json(record.trials))
         self.keep("oracle", "oracle.json", files.to_json(record.oracle))
@@ -98,6 +101,7 @@ def run_pipeline(
                 experiment.run, workers.submit(environment.devices, experiment.run).result()
             ),
             "overrides": list(experiment.overrides),
+            **{key: said for key in LABELS if (said := getattr(experiment.run, key))},
             "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
         },
     )
@@ -124,8 +128,7 @@ def run_pipeline(
 def search_step(
     plan: Plan, place: state.Place, marker: Mapping[str, object], workers: executors.Workers
 ) -> loop.Outcome:
-    """Run a pipeline's search, or what is left of it, and log its trials: where progress is not to
-    be shown, only those that fail.
+    """Run a pipeline's search, or what is left of it, and show its trials.
 
     Args:
         plan: the pipeline.
@@ -133,24 +136,12 @@ def search_step(
         marker: what the folder's marker says beside the fingerprint.
         workers: that run the trials.
     """
-
-    def say(done: loop.Progress) -> None:
-        head = f"{plan.name}: trial {done.ended}{f'/{done.budget}' if done.budget else ''}"
-        if done.score is None:
-            log.warning("%s failed: %s", head, done.result.reason)
-        elif plan.run.progress:
-            log.info(
-                "%s  %s %.5g (best %.5g)  %.1f s",
-                head,
-                plan.pipeline.objective.name,
-                done.score,
-                done.best,
-                done.result.seconds,
-            )
-
     workers.tell_idle(getattr(plan.pipeline.tuner, "parallel", None), "tuner.parallel")
     given, size = plan.again(workers), plan.size
     assert size is not None  # a pipeline that is searched was tried
+    limit = getattr(plan.pipeline.tuner, plan.pipeline.tuner.limit)
+    total = min(filter(None, (limit, size.trials)), default=None)
+    Display.now.at(plan.name, "trial", total, size.epochs if total == size.trials else None)
     return loop.search(
         plan.run,
         plan.pipeline,
@@ -160,7 +151,7 @@ def search_step(
             "tried": {"fingerprint": plan.identity.fingerprint, "size": vars(size)},
             **marker,
         },
-        say,
+        functools.partial(Display.now.trial, plan.pipeline.objective.name),
         workers,
         given,
         size.space,
@@ -175,7 +166,7 @@ def refit_step(
     folder: Path,
     workers: executors.Workers,
 ) -> Validated:
-    """Refit and evaluate a pipeline's model, and log each refit.
+    """Refit and evaluate a pipeline's model, and show each refit.
 
     Args:
         plan: the pipeline.
@@ -191,6 +182,9 @@ def refit_step(
     folders = [folder / f"refit-{n}" for n in range(folds + plan.pipeline.validation.repeats)]
     hyperparameters, best = outcome.hyperparameters, int(str(outcome.best.get("best_epoch") or 0))
     workers.tell_idle(len(folders), "validation.repeats")
+    shown = Display.now
+    shown.at(plan.name, "refit", len(folders))
+    shown.say("%s: refits of trial %s, the best, follow", plan.name, outcome.best["trial_id"])
     started = [
         workers.submit(tasks.keep, *common, place, outcome.best["trial_id"], each)
         if own
@@ -198,33 +192,38 @@ def refit_step(
         for repeat, each in enumerate(folders)
     ]
     try:
-        for repeat, future in enumerate(started, start=1):
+        for repeat, future in enumerate(started):
             made.append(future.result())
-            if plan.run.progress:
-                row = made[-1].row
-                log.info(
-                    "%s: %s  %s  %.1f s",
-                    plan.name,
-                    "the best trial's own weights" if own else f"refit {repeat}",
-                    _shown(row, ranked.metric),
-                    row["seconds"],
-                )
+            shown.tick()
+            shown.say(
+                "%s: %s  %s  %.1f s",
+                plan.name,
+                "the best trial's own weights"
+                if own
+                else f"refit {repeat} ({repeat + 1}/{len(folders)})",
+                _shown(made[-1].row, ranked.metric),
+                made[-1].row["seconds"],
+            )
         mean, pooled = None, dict[str, Path]()
         if folds:
-            predicted = [refit.files["predicted"] for refit in made[:folds]]
-            pooled = workers.submit(tasks.pool, *common[1:], predicted, folders[0]).result()
+            pooled = workers.submit(
+                tasks.pool,
+                *common[1:],
+                [refit.files["predicted"] for refit in made[:folds]],
+                folders[0],
+            ).result()
         if plan.pipeline.is_ensemble:
             stored = [refit.files["model"] for refit in made[folds:]]
             started.append(
                 workers.submit(tasks.join, plan.pipeline, given, stored, folder / "refit-mean")
             )
             mean = started[-1].result()
-            if plan.run.progress:
-                log.info("%s: their mean  %s", plan.name, _shown(mean.row, ranked.metric))
+            shown.say("%s: their mean  %s", plan.name, _shown(mean.row, ranked.metric))
         validated = Validated.of(made, ranked, folder, time.perf_counter() - clock, mean, pooled)
         for each in folders:
-            found = left(plan.pipeline.artefacts, each.name, each / schema.CALLBACKS, folder)
-            validated.files.update(found)
+            validated.files.update(
+                left(plan.pipeline.artefacts, each.name, each / schema.CALLBACKS, folder)
+            )
         return validated
     finally:
         wait([each for each in started if not each.cancel() and not Interrupted.by])
@@ -313,7 +312,7 @@ def _work(
         try:
             document["baselines"] = compared.result()
         except Exception as error:  # they are no reason to lose a search
-            log.warning("%s: there are no baselines: %s", plan.name, message_of(error))
+            log.warning("%s: no baselines: %s", plan.name, message_of(error))
     document["best"] = {
         key: outcome.best[key] for key in ("trial_id", "score", "values", "best_epoch")
     }
@@ -325,7 +324,7 @@ def _work(
     kept = left(patterns, f"trial-{best}", plan.place.trial(best) / schema.CALLBACKS, draft.folder)
     draft.files |= kept | validated.files
     if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
-        log.warning("%s: callbacks have left nothing of %s", plan.name, plan.pipeline.artefacts)
+        log.warning("%s: callbacks left no files that match %s", plan.name, plan.pipeline.artefacts)
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"]["kept"] = validated.kept
     if plan.pipeline.tuner.folds:
@@ -362,4 +361,4 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
             draft.searched(oracle.read_search(done.plan.place.folder))
         done.entry = done.manager.add(draft.document, draft.files)
     except (errors.HistoryError, OSError) as unstored:
-        log.error("%s: its failure cannot be recorded: %s", done.name, unstored)
+        log.error("%s: the failure cannot be recorded: %s", done.name, unstored)

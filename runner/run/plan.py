@@ -133,17 +133,24 @@ def _steps(
         )
     for said in overwritten(pipeline):
         log.warning("%s: %s", name, said)
-    data = {
-        "source": given.record["source"],
-        "content": given.content,
-        **({"by": given.by} if tuner.folds else {}),
-    }
-    identity = identify(run, pipeline, data, surveyed.result())
+    identity = identify(
+        run,
+        pipeline,
+        {
+            "source": given.record["source"],
+            "content": given.content,
+            **({"by": given.by} if tuner.folds else {}),
+        },
+        surveyed.result(),
+    )
     given = replace(given, code=code.code_of(pipeline))
     place = _place(experiment, name, identity.search_fingerprint)
     planned = Plan(name, run, pipeline, identity, place, given)
-    manager = registry.manager(pipeline.manager_name, experiment.root)
-    if run.reproduce is None and (known := in_history(planned, manager, continued)):
+    if run.reproduce is None and (
+        known := in_history(
+            planned, registry.manager(pipeline.manager_name, experiment.root), continued
+        )
+    ):
         yield replace(planned, known=known)
     size = state.tried(place.folder, identity.fingerprint)
     if size is None:
@@ -154,16 +161,16 @@ def _steps(
     free = shutil.disk_usage(next(each for each in place.folder.parents if each.is_dir())).free
     if needed > free and run.reproduce is None and not place.folder.is_dir():  # of another run
         raise ConfigError(
-            f"the search will take {needed / 1e9:.1f} GB of disk, and {free / 1e9:.1f} GB are free "
-            f"for {place.folder}; make room, or name another folder",
+            f"the search needs {needed / 1e9:.1f} GB of disk, but only {free / 1e9:.1f} GB are "
+            f"free for {place.folder}; free some space, or choose another folder",
             "tuner.directory",
         )
     if isinstance(tuner, schema.GuidedTuner) and tuner.max_trials <= (
         blind := tuner.unguided(len(size.space["space"]))
     ):
         log.warning(
-            "%s: with tuner.max_trials=%d, none is chosen by what others came to: the first %d are "
-            "not (tuner.num_initial_points, and tuner.parallel - 1 that run meanwhile)",
+            "%s: with tuner.max_trials=%d, every trial is drawn at random: the first %d are "
+            "(tuner.num_initial_points, and tuner.parallel - 1 that run meanwhile)",
             name,
             tuner.max_trials,
             blind,
@@ -193,8 +200,9 @@ def in_history(
     """
     limit = plan.pipeline.tuner.max_seconds
     for entry in reversed(manager.entries(fingerprint=plan.identity.fingerprint)):
-        had = entry.value("search.max_seconds", math.inf)
-        if entry.status == "failed" or had < (math.inf if limit is None else limit):
+        if entry.status == "failed" or entry.value("search.max_seconds", math.inf) < (
+            math.inf if limit is None else limit
+        ):
             continue
         own = (sweep is not None and entry.value("sweep") == sweep) or (
             entry.run_id == run_id and entry.pipeline == plan.name
@@ -219,8 +227,7 @@ def in_history(
 
 def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
     """Say which of Keras' callbacks write to one place whatever trial they are of."""
-    trainings = pipeline.tuner.folds or pipeline.tuner.executions_per_trial
-    several = {"execution"} if trainings > 1 else set()
+    several = (pipeline.tuner.folds or pipeline.tuner.executions_per_trial) > 1
     for where, section in (
         ("callbacks", pipeline.callbacks),
         ("validation.callbacks", pipeline.validation.callbacks or {}),
@@ -230,10 +237,10 @@ def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
             if not callback or not key:
                 continue
             said = {*schema.SAID.findall(str(callback.args.get(key)))}
-            if "folder" not in said and not {"id"} | several <= said:
+            if "folder" not in said and not {"id", *["execution"] * several} <= said:
                 yield (
-                    f"{where}.{name}.{key} is one place, where each training writes over what the "
-                    "one before has left; let it begin with ${trial.folder}/"
+                    f"{where}.{name}.{key} is a single place, where each training overwrites the "
+                    f"files of the one before; begin it with ${{trial.folder}}/"
                 )
 
 
@@ -249,7 +256,7 @@ def say_what_changed(plan: Plan) -> None:
         _say_changes(
             logging.WARNING,
             plan.name,
-            f"a new search beside {newest.parent}, whose trials stay there, unused; what differs",
+            f"a new search beside {newest.parent}, whose trials stay there, unused; changed since",
             trees.differences(state.read_marker(newest.parent).get("parts"), now),
         )
 
@@ -261,11 +268,11 @@ def say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
         with suppress(errors.HistoryError):  # damaged: `doctor` says so
             found.append((trees.differences(entry.identity(), now), entry.id))
     if not found:
-        log.info("%s: nothing to reuse: no complete entry of that name is there", plan.name)
+        log.info("%s: nothing to reuse: no complete entry has that name", plan.name)
         return
     changed, nearest = min(found, key=lambda item: len(item[0]))
     _say_changes(
-        logging.INFO, plan.name, f"not reused; from {nearest}, the nearest, differs", changed
+        logging.INFO, plan.name, f"not reused; from {nearest}, the closest entry, differs", changed
     )
 
 

@@ -19,8 +19,6 @@ from runner.errors import ExperimentError, InputError, ModelError
 if TYPE_CHECKING:
     import keras
 
-BATCH = 256  # rows predicted at a time, as in a validation: results depend on it in the last digit
-
 
 @dataclass(frozen=True)
 class Prediction:
@@ -68,8 +66,8 @@ def plan(
             raise ValueError
     except ValueError as error:
         raise InputError(
-            f"predict: entry {entry.id} does not say which shape its rows have, or which classes "
-            "there are, so none can be read"
+            f"predict: entry {entry.id} does not record the shape of its rows, or its classes, so "
+            "no rows can be read"
         ) from error
     names = model_file.foreign_code(model)
     maker = str(trees.lookup(entry.identity(), "model._target_") or "")
@@ -94,13 +92,13 @@ def predict(plan: Prediction) -> int:
     """
     if plan.ignored:
         log.info(
-            "columns of the input that the model does not take are ignored: %s",
+            "ignored columns of the input that the model does not use: %s",
             ", ".join(plan.ignored),
         )
     if plan.maker:
         targets.locate(plan.maker, f"the model of {plan.entry.id}")
     model = model_file.load_model(plan.model, trust=plan.trust)
-    predicted = np.asarray(model.predict(plan.rows, batch_size=BATCH, verbose=0))
+    predicted = np.asarray(model.predict(plan.rows, batch_size=dataset.BATCH, verbose=0))
     for row in np.argwhere(~np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))[:1, 0]:
         raise ModelError(
             f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input"
@@ -109,7 +107,7 @@ def predict(plan: Prediction) -> int:
         files.save_table(plan.output, _columns(model, predicted, plan))
     except OSError as error:
         raise ExperimentError(
-            f"cannot write {plan.output}: {error.strerror or error}; it is as it was"
+            f"cannot write {plan.output}: {error.strerror or error}; it is unchanged"
         ) from error
     return len(predicted)
 
@@ -118,16 +116,19 @@ def _refuse_output(target: Path, source: Path, root: Path) -> None:
     """Raise InputError where a file of predictions cannot be written, or not in that format."""
     kind, folder = target.suffix.lower(), target.resolve().parent
     for wrong, what in (
-        (target.resolve() == source.resolve(), "is the input; name another file"),
+        (target.resolve() == source.resolve(), "is the input; choose another file"),
         (
             kind not in files.FORMATS,
-            f"is of no known format; its name must end in {', '.join(files.FORMATS)}",
+            f"has an unknown format; its name must end in {', '.join(files.FORMATS)}",
         ),
         (
             not folder.is_dir() or (target.exists() and not target.is_file()),
-            "must name a file, in a folder that exists",
+            "must be a file in a folder that exists",
         ),
-        (folder.is_relative_to(root / "entries"), "belongs to the history; name a file elsewhere"),
+        (
+            folder.is_relative_to(root / "entries"),
+            "belongs to the history; choose a file elsewhere",
+        ),
     ):
         if wrong:
             raise InputError(f"output: {target} {what}")

@@ -36,11 +36,11 @@ def rehearse(experiment: Experiment) -> int:
     """Print what a run of the experiment would do, and return the exit code.
 
     Raises:
-        InputError: a pipeline or a hook cannot work as it is configured: all of them are told.
+        InputError: a pipeline or a hook cannot work as it is configured: all of them are reported.
         HistoryError: the history cannot be read.
     """
     Store(experiment.root).all()
-    rows, verdict, code = [], "nothing is wrong", 0
+    rows, verdict, code = [], "no problems found", 0
     going_on = None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"]
     experiment = starting.resolved(experiment, going_on)
     with executors.start(experiment.run) as workers:
@@ -57,35 +57,34 @@ def rehearse(experiment: Experiment) -> int:
             for name, planned in plans.items()
             if isinstance(planned, plan.Plan)
         }
-        found = {name: future.result() for name, future in forecasts.items()}
-    for name, planned in plans.items():
-        if not isinstance(planned, plan.Plan):
-            traceback.print_exception(planned)
-            verdict, code = "not all of it can run", 2  # as nothing was started
-            continue
-        pipeline, shapes, size = planned.pipeline, planned.data["shapes"], planned.size
-        trials, epochs, disk = found[name]
-        ended = len(list(planned.place.folder.glob(f"trial_*/{state.RESULT}")))
-        rows.append(
-            (
-                planned.name,
-                pipeline.task.kind,
-                " + ".join(str(shape[0]) for shape in shapes.values())
-                + f" rows of {planned.data.get('inputs') or tuple(shapes['train'][1:])}",
-                f"{size.parameters:,}" if size else "-",
-                pipeline.tuner.kind,
-                f"{trials:,}{' or more' if trials == MOST else ''}",
-                "?" if epochs is None else f"{epochs:,}",
-                str(pipeline.validation.repeats + (pipeline.tuner.folds or 0) if size else 0),
-                filesize.decimal(disk),
-                f"taken from the history: {planned.known.id}"
-                if planned.known
-                else f"{ended} trials are there already" * bool(ended) or "new",
+        for name, planned in plans.items():
+            if not isinstance(planned, plan.Plan):
+                traceback.print_exception(planned)
+                verdict, code = "some of it cannot run", 2  # as nothing was started
+                continue
+            pipeline, shapes, size = planned.pipeline, planned.data["shapes"], planned.size
+            trials, epochs, disk = forecasts[name].result()
+            ended = len(list(planned.place.folder.glob(f"trial_*/{state.RESULT}")))
+            rows.append(
+                (
+                    planned.name,
+                    pipeline.task.kind,
+                    " + ".join(str(shape[0]) for shape in shapes.values())
+                    + f" rows of {planned.data.get('inputs') or tuple(shapes['train'][1:])}",
+                    f"{size.parameters:,}" if size else "-",
+                    pipeline.tuner.kind,
+                    f"{trials:,}{' or more' if trials == MOST else ''}",
+                    "?" if epochs is None else f"{epochs:,}",
+                    str(pipeline.validation.repeats + (pipeline.tuner.folds or 0) if size else 0),
+                    filesize.decimal(disk),
+                    f"taken from the history: {planned.known.id}"
+                    if planned.known
+                    else f"{ended} trials exist already" * bool(ended) or "new",
+                )
             )
-        )
     show(
         console.Group(
-            text.Text(f"{experiment.name}: {verdict}; a run comes to about this", style="bold"),
+            text.Text(f"{experiment.name}: {verdict}; a run would take about this", style="bold"),
             EntryRows(COLUMNS, rows),
             *(
                 text.Text(f"{name}: {planned.data['read']}")
@@ -127,9 +126,11 @@ def forecast(
     if isinstance(tuner, HyperbandTuner):
         epochs = sum(int(a["tuner/epochs"]) - int(a["tuner/initial_epoch"]) for a in asked)
     # then all refits are there at once, beside the best checkpoint
-    refits = (STORED + pipeline.is_ensemble) * pipeline.validation.repeats
     return (
         trials,
         epochs and epochs * (tuner.folds or tuner.executions_per_trial),
-        max(plan.bytes_of(size, trials, slots), size.bytes * refits),
+        max(
+            plan.bytes_of(size, trials, slots),
+            size.bytes * (STORED + pipeline.is_ensemble) * pipeline.validation.repeats,
+        ),
     )

@@ -18,6 +18,7 @@ import orjson
 from history import Entry, errors, files, oracle, ranking, registry, trees
 from runner.config.secrets import redact
 from runner.errors import short
+from runner.report import progress
 from runner.run import pipeline, plan, stored
 from runner.search import executors, loop, state, tasks
 from runner.training import environment
@@ -74,6 +75,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     with (
         tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage,
         executors.start(experiment.run) as workers,
+        progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
         place = state.Place(Path(stage, "search"), "", Path(stage))
         then, outcome = _stored(entry, workers, place, search=search, own=own)
@@ -93,10 +95,16 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
                 planned = planned.of(len([key for key in then if key.startswith("trial ")]))
             outcome = pipeline.search_step(planned, place, {"reproduces": entry.id}, workers)
             now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
-        ranked = pipeline.ranked_by(
-            planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
+        again = pipeline.refit_step(
+            planned,
+            outcome,
+            place,
+            pipeline.ranked_by(
+                planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
+            ),
+            Path(stage),
+            workers,
         )
-        again = pipeline.refit_step(planned, outcome, place, ranked, Path(stage), workers)
         now |= {
             **_refits(files.read_json(again.files["history"])),
             "their mean": again.ensemble,
@@ -109,7 +117,8 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     refits = f"{entry.repeats} refit{'s' * (entry.repeats != 1)}"
     return Verdict(
         entry.id,
-        f"every epoch and metric of {'the best trial, that was kept' if own else refits}"
+        "every epoch and metric of "
+        f"{'the best trial, which was kept' if own else refits}"
         f"{' and of their mean' if again.ensemble else ''}, the stored model's weights"
         + (
             f", and every epoch of {entry.value('search.trials.total')} trials"
@@ -152,7 +161,7 @@ def besides(
 def _stored(
     entry: Entry, workers: executors.Workers, place: state.Place, *, search: bool, own: bool
 ) -> tuple[files.JsonObject, loop.Outcome]:
-    """Return the numbers that an entry holds, and what its search came to. It may be from
+    """Return the numbers that an entry holds, and the result of its search. It may be from
     elsewhere.
 
     Args:
@@ -165,11 +174,12 @@ def _stored(
     Raises:
         IntegrityError: that is not what a run stores.
     """
-    best = {"values": {}, **entry.value("best", {})}
     try:
         rows = files.read_json(entry.verified("trials")) if search or own else []
         outcome = loop.Outcome(
-            oracle.SearchRecord({}, entry.value("search.space", []), rows), best, {}
+            oracle.SearchRecord({}, entry.value("search.space", []), rows),
+            {"values": {}, **entry.value("best", {})},
+            {},
         )
         workers.submit(tasks.readable, outcome.hyperparameters).result()
         # checkpoints are then made again
@@ -191,7 +201,7 @@ def _stored(
         }, outcome
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
         raise errors.IntegrityError(
-            f"entry {entry.id} does not hold what a run stores: {type(error).__name__}: {error}"
+            f"entry {entry.id} does not contain what a run stores: {type(error).__name__}: {error}"
         ) from error
 
 
@@ -207,9 +217,12 @@ def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | N
     shared = {place[:-1] for place in places[0] & places[1] if place[0].startswith("repeat ")}
     apart = {place for place in places[0] ^ places[1] if place[:-1] in shared}
     found = [each for each in pairs(then, now) if each[1] != each[2] and each[0] not in apart]
-    near = all(is_near(*values) for place, *values in found if place[1] in ranking.PARTS)
     return (
-        "diverged" if not near else "within tolerance" if found else "identical",
+        "identical"
+        if not found
+        else "within tolerance"
+        if all(is_near(*values) for place, *values in found if place[1] in ranking.PARTS)
+        else "diverged",
         next((f"{', '.join(at)}: {short(old)} → {short(new)}" for at, old, new in found), None),
         sorted({place[-1] for place in apart}),
     )
@@ -277,7 +290,7 @@ def weights(path: Path) -> dict[str, str]:
 
     def note(name: str, node: h5py.HLObject) -> None:
         if name.count("/") > DEEPEST:
-            raise ValueError(f"{name[:60]}... lies too deep")
+            raise ValueError(f"{name[:60]}... is nested too deeply")
         if isinstance(node, h5py.Dataset):
             arrays[name] = node
 
@@ -305,5 +318,5 @@ def weights(path: Path) -> dict[str, str]:
             }
     except Exception as error:  # a parser of foreign bytes has many
         raise errors.IntegrityError(
-            f"{path} holds no weights that can be compared: {error}"
+            f"{path} has no weights that can be compared: {error}"
         ) from error

@@ -40,8 +40,9 @@ def resolved(
                     starts[number] = entry and _values(entry, where)
                     log.info("%s: starts from %s: %s", name, named, entry.id if entry else "none")
         if starts:
-            known = {"start_from": [values for values in starts if values is not None]}
-            tuner = pipeline.tuner.model_copy(update=known)
+            tuner = pipeline.tuner.model_copy(
+                update={"start_from": [values for values in starts if values is not None]}
+            )
             made[name] = pipeline.model_copy(update={"tuner": tuner})
     faults.tell(ConfigError)
     return replace(experiment, pipelines=made)
@@ -64,10 +65,9 @@ def _entry(
     pipeline = experiment.pipelines[name]
     manager = registry.manager(pipeline.manager_name, experiment.root)
     ranked = ranked_by(pipeline, manager)
-    entries = manager.entries(status="complete", experiment=experiment.name, pipeline=name)
     others = [
         entry
-        for entry in entries
+        for entry in manager.entries(status="complete", experiment=experiment.name, pipeline=name)
         if entry.run_id != run_id and (sweep is None or entry.value("sweep") != sweep)
     ]
     places = ranking.rank(others, ranked.metric, ranked.direction)
@@ -78,5 +78,5 @@ def _values(entry: Entry, where: str) -> dict[str, bool | int | float | str]:
     """Return the values of an entry's best trial, without those of Keras Tuner's own."""
     values = entry.value("best.values")
     if not isinstance(values, dict):
-        raise ConfigError(f"entry {entry.id} has no best trial; name another", where)
+        raise ConfigError(f"entry {entry.id} has no best trial; choose another", where)
     return {key: value for key, value in values.items() if not key.startswith("tuner/")}

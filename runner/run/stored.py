@@ -47,7 +47,7 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     if problems := [
         Problem(
             each.key_or_group,
-            "comes from the history; only keys of sections (data.path=...) can differ",
+            "comes from the history; only keys of sections (data.path=...) can be overridden",
         )
         for each, of_section in given
         if not of_section and each.key_or_group.split(".")[0] not in own

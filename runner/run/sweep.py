@@ -1,4 +1,4 @@
-"""What a sweep came to: all its jobs, its configurations over their seeds, and the best of them."""
+"""The outcome of a sweep: its jobs, its configurations over their seeds, and the best of them."""
 
 import statistics
 from collections.abc import Sequence
@@ -12,13 +12,13 @@ RESULT = "result.json"  # of a job, beside its output; and of the sweep
 LOCK = ".job.lock"  # which a job holds while it runs
 SEED = "seed"
 # What the result of a job says until the job has ended, and what is known of one without a result.
-BEGUN: files.JsonObject = {"exit_code": 1, "error": "did not end", "entries": {}, "scores": {}}
-MISSING = {**BEGUN, "error": "has left no result"}
+BEGUN: files.JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
+MISSING = {**BEGUN, "error": "left no result"}
 STATES = {BEGUN["error"]: "interrupted", MISSING["error"]: "missing"}
 
 
 def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
-    """Return what a sweep came to, as its result.json has it.
+    """Return the outcome of a sweep, as its result.json has it.
 
     Args:
         folder: of its output.
@@ -91,14 +91,18 @@ def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
             )
         rows.append(row)
     rows.sort(
-        key=lambda row: ranking.merit(row["validation"]["mean"], row["direction"]), reverse=True
+        key=lambda row: (
+            str(row["metric"]),
+            -ranking.merit(row["validation"]["mean"], row["direction"]),
+        )
     )
-    rows.sort(key=lambda row: str(row["metric"]))
     for row in rows:
         best = next(each for each in rows if each["metric"] == row["metric"])
-        both = (ranking.Measured(**each["validation"]) for each in (best, row))
         row |= {
             "best": row is best,
-            "tied": row is not best and ranking.indistinguishable(*both),
+            "tied": row is not best
+            and ranking.indistinguishable(
+                *(ranking.Measured(**each["validation"]) for each in (best, row))
+            ),
         }
     return rows

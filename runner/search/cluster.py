@@ -51,11 +51,12 @@ class Dask(executors.Processes):
         # a lost scheduler is told by us
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
-            where = self.address
-            if "://" not in where:
-                where = json.loads(Path(where).read_text())["address"]
             self.client: Any = distributed.Client(  # type: ignore[no-untyped-call]
-                where, timeout=PATIENCE, set_as_default=False
+                self.address
+                if "://" in self.address
+                else json.loads(Path(self.address).read_text())["address"],
+                timeout=PATIENCE,
+                set_as_default=False,
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise errors.InputError(
@@ -65,8 +66,12 @@ class Dask(executors.Processes):
         super().__init__(run, slots=1)
         self.threads = ThreadPoolExecutor(10_000, "task")  # which wait
         told = {key: value for key, value in os.environ.items() if key.startswith(DECIDING)}
-        origin = pickle.dumps((run, str(Path.cwd()), told, secrets.known, logging.root.level))
-        self.origin = (os.urandom(8), run.backend, versions(run.backend), origin)
+        self.origin = (
+            os.urandom(8),
+            run.backend,
+            versions(run.backend),
+            pickle.dumps((run, str(Path.cwd()), told, secrets.known, logging.root.level)),
+        )
         _ = self.slots  # which says how many there are
 
     @property
@@ -83,7 +88,7 @@ class Dask(executors.Processes):
                     "%d threads of Dask workers at %s%s",
                     threads,
                     self.address,
-                    "" if threads else ": waiting for one, of `dask worker`",
+                    "" if threads else ": waiting for a `dask worker`",
                 )
             self.known = threads
         return self.known
@@ -92,6 +97,7 @@ class Dask(executors.Processes):
         if function not in FAR:
             return super().answer(function, arguments)
         executor, task = self.client.get_executor(pure=False), pickle.dumps((function, arguments))
+        self.busy[threading.current_thread()] = function, arguments, time.monotonic()
         try:
             return executor.submit(on_worker, *self.origin, task).result()  # type: ignore[no-any-return]
         except (CancelledError, distributed.client.ClosedClientError):
@@ -103,9 +109,11 @@ class Dask(executors.Processes):
             raise errors.WorkerDied(str(error)) from error
         except (ImportError, RuntimeError) as error:
             raise errors.ExperimentError(
-                f"the Dask scheduler at {self.address}, or a worker of it: "
-                f"{error.__cause__ or error}; all of them need the same packages"
+                f"the Dask scheduler at {self.address}, or one of its workers: "
+                f"{error.__cause__ or error}; they all need the same packages"
             ) from error
+        finally:
+            self.busy[threading.current_thread()] = None
 
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.client.close(timeout=PATIENCE)
@@ -114,8 +122,11 @@ class Dask(executors.Processes):
 
 def versions(backend: str) -> dict[str, str]:
     """Return what must be the same on all machines."""
-    python, packages = platform.python_version()[:4], environment.versions(backend)
-    return {"runner": __version__, "Python": python, **packages}
+    return {
+        "runner": __version__,
+        "Python": platform.python_version()[:4],
+        **environment.versions(backend),
+    }
 
 
 # --- on a machine with a Dask worker
@@ -201,7 +212,7 @@ class Local(executors.Processes):
                 loading = self.data(pipeline)
             try:
                 if loading.result().content != given.content:
-                    raise errors.DataError("the data is not what the run was planned with")
+                    raise errors.DataError("the data has changed since the run was planned")
             except errors.DataError as error:
                 raise errors.DataError(f"{error} (on {platform.node()})") from error
             arguments = (run, pipeline, replace(loading.result(), code=given.code), *rest)

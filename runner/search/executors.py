@@ -11,6 +11,8 @@ import multiprocessing
 import os
 import queue
 import signal
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -22,7 +24,7 @@ from typing import IO, Any, TypeVar
 
 import joblib
 
-from runner import Interrupted, errors
+from runner import Interrupted, errors, streams
 from runner.config import schema, secrets
 from runner.data.dataset import available
 from runner.data.shared import KEPT, Loaded
@@ -60,6 +62,8 @@ class Workers(Executor):
 
     def __init__(self, run: schema.Run) -> None:
         self.run = run
+        # by who does it: what is being done, a task and its arguments, and since when
+        self.busy: dict[object, tuple[Any, Sequence[Any], float] | None] = {self: None}
         self._data: dict[str, tuple[Future[Loaded], IO[bytes] | None]] = {}
 
     @property
@@ -70,10 +74,12 @@ class Workers(Executor):
     def submit(self, function: Callable[..., T], /, *arguments: Any, **_: Any) -> Future[T]:
         """Run a task; its arguments and what it returns are plain data, or sections of a config."""
         future: Future[T] = Future()
+        self.busy[self] = function, arguments, time.monotonic()
         try:
             future.set_result(function(*arguments))
         except Exception as error:
             future.set_exception(error)
+        self.busy[self] = None
         return future
 
     def tell_idle(self, most: int | None, key: str) -> None:
@@ -165,6 +171,7 @@ class Processes(Workers):
         ]
         self.idle: queue.LifoQueue[Slot] = queue.LifoQueue()  # a warm one comes first
         self.idle.queue.extend(reversed(self.all))
+        self.busy = dict.fromkeys(self.all)
         self.threads = ThreadPoolExecutor(self._slots, "slot")
         self.consulted = Slot(self, shared)  # has the oracle
         self.ended = False
@@ -182,9 +189,11 @@ class Processes(Workers):
     def answer(self, function: Callable[..., object], arguments: Sequence[object]) -> worker.Answer:
         """Run a task, and wait for what comes of it; see submit."""
         slot = self.idle.get()
+        self.busy[slot] = function, arguments, time.monotonic()
         try:
             return slot.run(function, arguments)
         finally:
+            self.busy[slot] = None
             self.idle.put(slot)
 
     def oracle(self, *arguments: Any) -> Any:
@@ -211,6 +220,7 @@ class Slot:
         self.workers, self.given = workers, (*workers.begin, {**os.environ, **own})
         self.pool: ProcessPoolExecutor | None = None
         self.process: Any = None
+        self.said: Any = None  # the file of what it writes, not to the terminal that is drawn on
         self.limit = 0.0  # bytes of memory, as soon as it is known
 
     def run(
@@ -234,9 +244,9 @@ class Slot:
                 self.workers.go_on()
                 if not left:
                     raise errors.WorkerDied(
-                        f"{deaths} worker{'s' * (deaths > 1)} died of it, the last: {death}"
+                        f"{deaths} worker{'s' * (deaths > 1)} died of it, most recently: {death}"
                     ) from None
-                log.warning("a worker died: %s; its task begins anew", death)
+                log.warning("a worker died: %s; its task starts again", death)
         self.limit = (
             self.limit or (settings.max_memory or 0) * 1e9 or max(LEAST, GROWTH * answer.memory)
         )
@@ -257,13 +267,20 @@ class Slot:
             if self.pool is not None:
                 self.pool.shutdown()  # how it ended is to be asked by one thread at a time
             cause = _end_of(self.process)
+        finally:
+            sys.stderr.write(self.said.read() if self.said and not Interrupted.by else "")
         self.end()
         raise errors.WorkerDied(cause)
 
     def _begin(self) -> ProcessPoolExecutor:
         """Start a worker: a pool of one, as in a larger one all fail with the first that dies."""
         self.workers.go_on()
-        self.pool = ProcessPoolExecutor(1, self.workers.context, worker.begin, self.given)
+        if self.workers.run.progress == "live" and streams.steerable():
+            self.said = tempfile.NamedTemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self.pool = ProcessPoolExecutor(
+            *(1, self.workers.context, worker.begin),
+            (*self.given, self.said and self.said.name),
+        )
         pid, self.limit = self.pool.submit(os.getpid).result(), 0.0
         self.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
         self.workers.go_on()

@@ -36,13 +36,13 @@ PATIENCE = 1.0  # seconds, after which the number of slots is looked at again
 
 @dataclass(frozen=True)
 class Progress:
-    """A trial that has just run, and how far the search is."""
+    """A trial that has just been told, and how far the search is."""
 
     result: state.TrialResult
     score: float | None  # None: it failed
     best: float | None  # score so far
-    ended: int  # trials
-    budget: int | None  # of trials; None: known by the tuner alone
+    ran: bool  # in this start; False: in an earlier one
+    end: float  # when the clock ends the search, as time.monotonic has it
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def search(
         run, pipeline: the settings.
         place: of this search alone.
         marker: what else the folder's marker says; the pipeline's name among it.
-        notify: called after each trial that ran.
+        notify: called after each trial that was told.
         workers: that run the trials.
         given: the data.
         space: Keras Tuner's config of the space.
@@ -90,7 +90,7 @@ def search(
         results = place.results()
         if results:
             log.info(
-                "%s: going on after trial %d, from %s",
+                "%s: resuming after trial %d, from %s",
                 marker["pipeline"],
                 len(results),
                 place.folder,
@@ -99,14 +99,14 @@ def search(
         record = oracle.read_search(place.folder)
     if failed is not None:
         raise errors.SearchError(
-            f"{pipeline.tuner.max_consecutive_failed_trials} trials failed one after the other "
+            f"{pipeline.tuner.max_consecutive_failed_trials} trials in a row failed "
             f"(tuner.max_consecutive_failed_trials), the last one, {failed.trial_id}, with: "
-            f"{failed.reason}; every trace stands in {place.folder}. A changed model or config "
-            "starts a new search; a higher limit goes on with this one"
+            f"{failed.reason}; all traces are in {place.folder}. Changing the model or config "
+            "starts a new search; a higher limit continues this one"
         )
     best = oracle.best_trial(record.trials, pipeline.objective.sense)
     if best is None:
-        raise errors.SearchError(f"no trial completed; their errors stand in {place.folder}")
+        raise errors.SearchError(f"no trial completed; their errors are in {place.folder}")
     return Outcome(record, best, ended)
 
 
@@ -209,8 +209,8 @@ def _run(
                 needed = answer.needed
                 idle = idle and not ahead
                 failures = failures + 1 if result.status == "FAILED" else 0
-                if result is not results.get(result.trial_id):
-                    notify(Progress(result, answer.score, best[1], len(told), budget))
+                ran = result is not results.get(result.trial_id)
+                notify(Progress(result, answer.score, best[1], ran, end))
             elif running:
                 wait(running, PATIENCE, FIRST_COMPLETED)
             else:
@@ -248,8 +248,9 @@ class Disk:
     def keep(self, ended: Iterable[state.TrialResult], needed: Collection[str]) -> None:
         """Take in the checkpoints of trials, and delete all but those that are needed."""
         for each in ended:
-            stated = each.checkpoints.get(each.trial_id, {})
-            self.checkpoints.setdefault(each.trial_id, int(stated.get("bytes", 0)))
+            self.checkpoints.setdefault(
+                each.trial_id, int(each.checkpoints.get(each.trial_id, {}).get("bytes", 0))
+            )
         self.peak = max(self.peak, self.others + sum(self.checkpoints.values()))
         for name in [n for n, size in self.checkpoints.items() if size and n not in needed]:
             self.place.checkpoint(name).unlink(missing_ok=True)
@@ -271,7 +272,7 @@ def seconds(results: Iterable[state.TrialResult]) -> float:
 def _outcome(
     asked: state.Asked, future: "Future[state.TrialResult]", place: state.Place
 ) -> state.TrialResult:
-    """Return what a trial came to; one that ended its workers has failed, and says so itself."""
+    """Return the result of a trial; one that ended its workers has failed, and says so itself."""
     try:
         return future.result()
     except errors.WorkerDied as error:

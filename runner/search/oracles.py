@@ -71,8 +71,11 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
     def ask(self) -> Asked | None:
         """Return the next trial; None: there is none before more is told, or at all."""
         trial = self.create_trial(f"{len(self.trials)}")  # one tuner of Keras Tuner's has one trial
-        is_there = trial.status == "RUNNING"
-        return Asked(trial.trial_id, trial.hyperparameters.get_config()) if is_there else None
+        return (
+            Asked(trial.trial_id, trial.hyperparameters.get_config())
+            if trial.status == "RUNNING"
+            else None
+        )
 
     def tell(self, result: TrialResult) -> Told:
         """End a trial that was asked for with what it returned."""
@@ -219,8 +222,7 @@ class Led(Oracle):
     """
 
     def populate_space(self, trial_id: str) -> dict[str, object]:
-        given = self._given()
-        known = self.recorded.get(trial_id, given)  # without a new fit
+        known = self.recorded.get(trial_id, self._given())  # without a new fit
         if known is not None:
             return {"status": "RUNNING", "values": dict(known)}
         self._seed_state = seeds.derive_seed(self.seed, trial_id)
@@ -278,8 +280,9 @@ class TpeOracle(Led):
 
     def led(self, trial_id: str) -> dict[str, object]:
         hp, values = self.get_space(), None
-        completed = [t for t in self.trials.values() if t.status == "COMPLETED"]
-        if len(completed) >= schema.initial(self.num_initial_points, len(hp.space)):
+        if sum(trial.status == "COMPLETED" for trial in self.trials.values()) >= schema.initial(
+            self.num_initial_points, len(hp.space)
+        ):
             from runner.search import tpe  # an extra
 
             values = tpe.choose(
@@ -385,9 +388,12 @@ def states_defaults(pipeline: schema.Pipeline, found: "keras_tuner.HyperParamete
     """Say whether any hyperparameter has a default of its own: in the config, or another than what
     Keras Tuner gives to one of the user's code. Of least values alone, a trial is seldom worth it.
     """
-    trees = {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
-    specs = [spec for _, spec in space.hyperparameters(trees) if spec["hp"] != "Boolean"]
-    return any(spec.get("default") is not None for spec in specs) or any(
+    return any(
+        spec["hp"] != "Boolean" and spec.get("default") is not None
+        for _, spec in space.hyperparameters(
+            {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
+        )
+    ) or any(
         one.default != (one.min_value if hasattr(one, "min_value") else one.values[0])
         if not isinstance(one.default, bool)
         else one.default
@@ -448,12 +454,25 @@ def tried(pipeline: schema.Pipeline, given: Loaded) -> Size:
     parameters, size, asked = preflight.preflight(ready)
     space = populate(ready, asked)
     first(pipeline, build.values_of(space))
-    kept = int(not divided)  # the best
+    kept, schedule = int(not divided), list[int]()  # the best
     if isinstance(pipeline.tuner, schema.HyperbandTuner):
         sizes: Any = new_oracle(schema.Run(), pipeline, space, {})
-        every = range(sizes._get_num_brackets())
-        kept += sum(sizes._get_size(one, later) for one in every for later in range(1, one + 1))
-    return Size(parameters, size, space, kept)
+        rounds = [  # trials, and how long each trains until it has ended, and had before
+            (
+                sizes._get_size(one, n),
+                sizes._get_epochs(one, n),
+                n and sizes._get_epochs(one, n - 1),
+            )
+            for one in range(sizes._get_num_brackets())
+            for n in range(one + 1)
+        ]
+        kept += sum(trials for trials, _, had in rounds if had)
+        once = sum(trials for trials, *_ in rounds), sum(n * (end - had) for n, end, had in rounds)
+        schedule = [number * pipeline.tuner.hyperband_iterations for number in once]
+    elif isinstance(pipeline.tuner, schema.GridTuner):
+        found = len([*itertools.islice(_combinations(build.values_of(space)), 1000)])
+        schedule = [found] * (found < 1000)
+    return Size(parameters, size, space, kept, *schedule)
 
 
 def consult(begun: Sequence[Any] | None, calls: Sequence[Sequence[Any]]) -> Any:

@@ -7,6 +7,7 @@
         trial_<id>/checkpoint.weights.h5
         trial_<id>/trial.json    the trial as Keras Tuner has it
         trial_<id>/callbacks/<n>/  what the callbacks of its trainings have left
+        trial_<id>/epoch         while it trains: how far it is
         oracle.json              the oracle as Keras Tuner has it
 
 A search is resumed from the results alone: oracles are deterministic, so that a new one that is
@@ -29,7 +30,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from history import errors, files
-from runner.config.schema import CALLBACKS
+from runner.config.schema import CALLBACKS, EPOCH
 from runner.errors import InputError
 
 log = logging.getLogger("runner")
@@ -71,19 +72,22 @@ class Told:
 
 @dataclass(frozen=True)
 class Size:
-    """Of a pipeline's default model, with its search space, as Keras Tuner's config; and how many
-    checkpoints a search keeps at once, beside those of the trials that run.
+    """Of a pipeline's default model, with its search space, as Keras Tuner's config; how many
+    checkpoints a search keeps at once, beside those of the trials that run; and how many trials and
+    epochs the tuner's own schedule has, where it has one.
     """
 
     parameters: int
     bytes: int
     space: Mapping[str, Any]
     kept: int = 1
+    trials: int | None = None
+    epochs: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trained:
-    """What a trial's executions came to."""
+    """The results of a trial's executions."""
 
     status: Literal["COMPLETED", "FAILED"]
     metrics: dict[str, float] = field(default_factory=dict)  # at the best epoch, mean of executions
@@ -93,7 +97,7 @@ class Trained:
     again: bool = False
     # for each training its seed, and its history: the value of each metric after each epoch; and of
     # folds the metrics of its best epoch
-    executions: list[dict[str, object]] = field(default_factory=list)
+    executions: list[dict[str, Any]] = field(default_factory=list)
     # the file that it began from, and its own: size and hash, by the trial's id
     checkpoints: dict[str, Stated] = field(default_factory=dict)
 
@@ -119,9 +123,9 @@ class TrialResult(Trained):
         """
         faults = {
             "it ran out of memory, or its worker died": self.again,
-            "its result is one of other values": self.asked != asked.hyperparameters["values"],
+            "its result belongs to other values": self.asked != asked.hyperparameters["values"],
             **{
-                f"trial {name}, which it went on from, was made otherwise": parent is not None
+                f"trial {name}, which it continued, was made differently": parent is not None
                 and parent.checkpoints.get(name) != was
                 for name, was in self.checkpoints.items()
                 for parent in [place.result(name) if name != self.trial_id else None]
@@ -136,10 +140,8 @@ def read_marker(folder: Path) -> dict[str, object]:
     """Return what a search's marker says, at least its fingerprint; nothing where there is no
     marker or it cannot be read.
     """
-    with suppress(errors.HistoryError):
-        marker = files.read_json(folder / MARKER)
-        return marker if isinstance(marker, dict) and "fingerprint" in marker else {}
-    return {}
+    marker = files.mapping_in(folder / MARKER)
+    return marker if "fingerprint" in marker else {}
 
 
 def tried(folder: Path, fingerprint: str) -> Size | None:
@@ -211,10 +213,8 @@ class Place:
 
     def fold(self, trial_id: str, number: int, known: Mapping[str, object]) -> dict[str, Any]:
         """Return what a fold of a trial returned, if it has ended, of the same values and seed."""
-        with suppress(errors.HistoryError, AttributeError):
-            found: Any = files.read_json(self.trial(trial_id) / FOLD.format(number))
-            return dict(found) if known.items() <= found.items() else {}
-        return {}
+        found = files.mapping_in(self.trial(trial_id) / FOLD.format(number))
+        return found if known.items() <= found.items() else {}
 
     def results(self) -> dict[str, TrialResult]:
         """Return the results of the trials that have ended, by the trial's id."""
@@ -266,7 +266,7 @@ def delete_search(place: Place) -> int:
         return 0
     if folder.exists():
         log.warning(
-            "kept in %s, because no search wrote it or it may not be deleted: %s",
+            "kept in %s, because no search wrote it, or it cannot be deleted: %s",
             folder,
             ", ".join(sorted(str(p.relative_to(folder)) for p in islice(folder.rglob("*"), SHOWN))),
         )
@@ -282,7 +282,7 @@ def _own_files(place: Place) -> Iterator[Path]:
     """
     yield place.folder / ORACLE
     for trial in filter(_is_plain, map(place.trial, place.trial_ids())):
-        yield from (trial / RESULT, *trial.glob(FOLD.format("*")), trial / TRIAL)
+        yield from (trial / RESULT, *trial.glob(FOLD.format("*")), trial / TRIAL, trial / EPOCH)
         yield from (*_below(trial / CALLBACKS), trial / CHECKPOINT)
     yield place.folder / MARKER
 

@@ -40,8 +40,12 @@ def check_hooks(run: schema.Run) -> Faults:
     for name, hook in run.hooks.items():
         with faults:
             if hook is not None:
-                function = targets.locate(hook.target, f"hooks.{name}._target_")
-                targets.check_arguments(function, hook.args, f"hooks.{name}", filled=["run"])
+                targets.check_arguments(
+                    targets.locate(hook.target, f"hooks.{name}._target_"),
+                    hook.args,
+                    f"hooks.{name}",
+                    filled=["run"],
+                )
     return faults
 
 

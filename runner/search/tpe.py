@@ -73,16 +73,16 @@ def choose(
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        sampler = optuna.samplers.TPESampler(
-            n_startup_trials=1,
-            multivariate=True,
-            group=True,
-            constant_liar=True,
-            seed=seed,
+        study = optuna.create_study(
+            sampler=optuna.samplers.TPESampler(
+                n_startup_trials=1,
+                multivariate=True,
+                group=True,
+                constant_liar=True,
+                seed=seed,
+            ),
+            direction="minimize" if direction == "min" else "maximize",
         )
-    study = optuna.create_study(
-        sampler=sampler, direction="minimize" if direction == "min" else "maximize"
-    )
     axes = [Axis(f"{number:04}", one) for number, one in enumerate(hp.space)]
     for trial in trials:
         of = trial.hyperparameters

@@ -16,7 +16,7 @@ import keras_tuner
 import numpy as np
 
 from history.ranking import merit
-from runner.config.schema import CALLBACKS, Objective, Pipeline, Run
+from runner.config.schema import CALLBACKS, EPOCH, Objective, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
 from runner.search import oracles, state
@@ -68,6 +68,7 @@ def run_trial(
         trained = state.Trained(
             status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace))
         )
+    (place.trial(trial_id) / EPOCH).unlink(missing_ok=True)
     result = state.TrialResult(
         trial_id=trial_id,
         asked=dict(build.values_of(hyperparameters).values),
@@ -117,7 +118,8 @@ def _train(
                 place.trial(trial_id) / CALLBACKS / str(n),
                 n,
             )
-            returned.append(bench.train(model, hp, [*callbacks, best], overrides))
+            callbacks += [best, build.Epochs(place.trial(trial_id), n)]
+            returned.append(bench.train(model, hp, callbacks, overrides))
         executions.append({"seed": known["seed"], "history": build.curves(returned[-1])})
         if tuner.folds:
             executions[-1]["metrics"] = oracles.measured(returned[-1:], objective)[0]
@@ -142,13 +144,15 @@ def _train(
 
 
 def ended(run: Run, ready: build.Bench, place: state.Place, trial_id: str) -> state.TrialResult:
-    """Return what a trial came to, whose checkpoint is needed. One that is not what it wrote is
+    """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
     result = place.result(trial_id)
     assert result is not None  # it was told before
     if place.stated(trial_id) != result.checkpoints.get(trial_id):
-        log.warning("%s is not what was written: it is made again", place.checkpoint(trial_id))
+        log.warning(
+            "%s has changed since it was written; it is made again", place.checkpoint(trial_id)
+        )
         made = _train(run, ready, place, trial_id, build.values_of(result.hyperparameters))
         result = replace(result, executions=made.executions, checkpoints=made.checkpoints)
         place.write(state.RESULT, vars(result), trial_id)
@@ -180,9 +184,8 @@ def keep(
     """
     clock, ready, objective = time.perf_counter(), build.bench(pipeline, given), pipeline.objective
     result = ended(run, ready, place, trial_id)
-    executions: list[Any] = result.executions
     best = max(  # the first of equals, as BestEpoch takes it
-        executions,
+        result.executions,
         key=lambda each: max(
             (merit(value, objective.sense) for value in each["history"].get(objective.name, [])),
             default=-np.inf,

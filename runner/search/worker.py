@@ -70,6 +70,7 @@ def begin(
     known: Mapping[str, str],
     level: int,
     environ: Mapping[str, str],
+    said: str | None,
 ) -> None:
     """Prepare this process.
 
@@ -78,7 +79,10 @@ def begin(
         known: secrets, that what is written here must not hold either.
         level: of what is logged.
         environ: the environment; that of the server may be older.
+        said: the file that takes what this process would write to a terminal, if there is one.
     """
+    for number in filter(os.isatty, (1, 2) if said else ()):
+        os.dup2(os.open(str(said), os.O_WRONLY | os.O_APPEND), number)
     stay(known, level)
     os.environ |= environ
     logging.root.handlers = [Kept(_records)]
@@ -111,9 +115,10 @@ def do(function: Callable[..., object], arguments: Sequence[object]) -> Answer:
         value = function(*arguments)
     except BaseException as error:  # SystemExit too
         kind, pickled = type(error), b""
-        known = kind.__module__.partition(".")[0] in ("builtins", "runner", "history")
         with suppress(Exception):  # what it holds may be anything
-            if known and isinstance(error, errors.ExperimentError | OSError):
+            if isinstance(error, errors.ExperimentError | OSError) and (
+                kind.__module__.partition(".")[0] in ("builtins", "runner", "history")
+            ):
                 pickled = pickle.dumps(error)
         text, trace = errors.message_of(error), traceback.format_exc()
         failure = kind.__module__, kind.__qualname__, text, trace, pickled

@@ -1,4 +1,4 @@
-"""What simple models of scikit-learn come to on the same rows: what a trained model must beat to be
+"""How simple scikit-learn models do on the same rows: what a trained model must beat to be
 worth its cost.
 """
 
@@ -17,8 +17,7 @@ from sklearn.pipeline import make_pipeline
 from threadpoolctl import threadpool_limits
 
 from runner.config import schema
-from runner.data import dataset
-from runner.data.shared import Loaded
+from runner.data import dataset, shared
 from runner.errors import message_of
 from runner.training import build, evaluate
 
@@ -37,7 +36,9 @@ ALPHAS = np.logspace(-3, 3, 7)  # of ridge, of which leave-one-out chooses
 Baseline = tuple[str, Any, dataset.Part, Callable[[dataset.Part], Any]]
 
 
-def baselines(name: str, pipeline: schema.Pipeline, given: Loaded) -> dict[str, dict[str, Any]]:
+def baselines(
+    name: str, pipeline: schema.Pipeline, given: shared.Loaded
+) -> dict[str, dict[str, Any]]:
     """Return the metrics of each baseline by the parts that are held out: name → part → metric;
     with folds, of validation rows the mean over them. One that fails is left out, and the log says
     so.
@@ -94,13 +95,13 @@ def _all(data: dataset.Dataset) -> Iterator[Baseline]:
         train,
         operator.attrgetter("y"),
     )
-    plain = isinstance(x, np.ndarray) or {np.ndim(each) for each in columns.values()} == {1}
-    if isinstance(train, dataset.Stream) or not plain:
+    if isinstance(train, dataset.Stream) or any(np.ndim(each) != 1 for each in columns.values()):
         return
     most = min(ROWS, max(LEAST, CELLS // (len(columns) or x[0].size)))
     if len(train) > most:
-        chosen = np.random.default_rng(0).choice(len(train), most, replace=False)
-        train = train.take(np.sort(chosen))
+        train = train.take(
+            np.sort(np.random.default_rng(0).choice(len(train), most, replace=False))
+        )
     if data.facts.past is not None:
         yield from _of_series(data, train)
     words = [name for name, column in columns.items() if dataset.is_text(column)]

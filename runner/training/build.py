@@ -19,11 +19,9 @@ import keras
 import keras_tuner
 import numpy as np
 
-from history import files, trees
-from history.errors import unknown
+from history import errors, files, trees
 from runner import models
-from runner.config import code, space, targets
-from runner.config.schema import SAID, Pipeline, Target
+from runner.config import code, schema, space, targets
 from runner.data import shared, sources, split
 from runner.data.dataset import Dataset, Part, Stream, split_file
 from runner.errors import ConfigError, DataError, ModelError
@@ -32,6 +30,7 @@ from runner.training import evaluate
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
 
 DEFAULT_EPOCHS = 10
+MOMENT = 0.3  # seconds, for which nobody is told of another epoch
 KERAS = ("keras.", "keras_tuner.")  # modules whose `classes` are a number
 ONE_HOT = "categorical_crossentropy"  # a loss that is the same, of classes by number, when sparse
 
@@ -46,7 +45,10 @@ class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_t
     """Calls the target of a config with its arguments, hyperparameters replaced by values."""
 
     def __init__(
-        self, target: Callable[..., object], pipeline: Pipeline, offered: Mapping[str, object]
+        self,
+        target: Callable[..., object],
+        pipeline: schema.Pipeline,
+        offered: Mapping[str, object],
     ) -> None:
         super().__init__()
         self.target, self.offered = target, offered
@@ -64,7 +66,7 @@ class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_t
 class Bench:
     """What a pipeline's models are built from and trained on."""
 
-    pipeline: Pipeline
+    pipeline: schema.Pipeline
     dataset: Dataset
     hypermodel: "keras_tuner.HyperModel"  # the user's own, or one that calls a model function
     dtype: str  # the policy that the model's module sets
@@ -83,7 +85,7 @@ class Bench:
         """
         if self.has_own_fit:
             raise ConfigError(
-                "a `fit` of your own may need validation rows, and the refit on all rows has none",
+                "a `fit` of your own may need validation rows, but the refit on all rows has none",
                 "tuner.folds",
             )
         data = split.folded(
@@ -122,7 +124,9 @@ class Bench:
             built = self.hypermodel.build(hp)
         _left[:] = [keras.config.dtype_policy().name]
         if not isinstance(built, keras.Model):
-            raise ModelError(f"built no Keras model, but {built!r:.60}; is a `return` missing?")
+            raise ModelError(
+                f"did not build a Keras model, but {built!r:.60}; is a `return` missing?"
+            )
         if built.compiled and built.loss == ONE_HOT:
             built.compile_from_config({**built.get_compile_config(), "loss": f"sparse_{ONE_HOT}"})
         if not built.compiled and not self.has_own_fit:
@@ -152,7 +156,7 @@ class Bench:
         if weights := arguments.get("class_weight"):
             classes = self.dataset.classes or ()
             for name in sorted({*weights} - {*classes}):
-                raise ConfigError(unknown("class", name, classes), "fit.class_weight")
+                raise ConfigError(errors.unknown("class", name, classes), "fit.class_weight")
             arguments["class_weight"] = {classes.index(name): weights[name] for name in weights}
         return arguments
 
@@ -205,6 +209,23 @@ class Bench:
         return keras.tree.map_structure(_over, given)  # type: ignore[no-any-return]
 
 
+class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Writes down how far a training is, for whoever looks on, a few times a second at most."""
+
+    def __init__(self, folder: Path, execution: int = 0) -> None:
+        super().__init__()
+        self.path, self.due = folder / schema.EPOCH, 0.0
+        self.which = f" of training {execution + 1}" * bool(execution)
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if time.monotonic() >= self.due:
+            self.due = time.monotonic() + MOMENT
+            with suppress(OSError):  # it is no reason to fail
+                files.make_folder(self.path.parent)
+                total = (self.params or {}).get("epochs", "?")  # none, of a loop of the user's own
+                self.path.write_text(f"{epoch + 1}/{total}{self.which}")
+
+
 class LastValue(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
     """Goes back to what a model of changes predicts before it is trained, the last value, unless
     what training made of it is better on the validation rows by more than a parameter that tells
@@ -218,8 +239,9 @@ class LastValue(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         self.held_out = held_out
 
     def _loss(self) -> float:
-        found = self.model.evaluate(*self.held_out.given(), verbose=0, return_dict=True)
-        return float(found["loss"])
+        return float(
+            self.model.evaluate(*self.held_out.given(), verbose=0, return_dict=True)["loss"]
+        )
 
     def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
         self.first = self.model.get_weights(), self._loss()
@@ -257,7 +279,7 @@ def _over(array: object) -> object:
     return tf.experimental.dlpack.from_dlpack(array.__dlpack__())
 
 
-def load_data(pipeline: Pipeline, path: Path | None) -> shared.Loaded:
+def load_data(pipeline: schema.Pipeline, path: Path | None) -> shared.Loaded:
     """Load a pipeline's data, and return what other processes need of it: with `path`, that is
     memory which they share.
 
@@ -273,7 +295,7 @@ def load_data(pipeline: Pipeline, path: Path | None) -> shared.Loaded:
     return given
 
 
-def _keep(pipeline: Pipeline, given: shared.Loaded, dataset: Dataset) -> None:
+def _keep(pipeline: schema.Pipeline, given: shared.Loaded, dataset: Dataset) -> None:
     """Keep data for pipelines to come, as far as it fits beside newer data."""
     gc.collect()  # what loading has left behind may be as large as the data
     _datasets[_source(pipeline, given)] = dataset
@@ -281,11 +303,11 @@ def _keep(pipeline: Pipeline, given: shared.Loaded, dataset: Dataset) -> None:
         _datasets.pop(next(iter(_datasets)))
 
 
-def _source(pipeline: Pipeline, given: shared.Loaded) -> str:
+def _source(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
     return repr((pipeline.task.kind, pipeline.data, given.content))
 
 
-def bench(pipeline: Pipeline, given: shared.Loaded) -> Bench:
+def bench(pipeline: schema.Pipeline, given: shared.Loaded) -> Bench:
     """Return a pipeline's data and HyperModel, prepared once in each process.
 
     Args:
@@ -303,14 +325,15 @@ def bench(pipeline: Pipeline, given: shared.Loaded) -> Bench:
             _keep(pipeline, given, shared.adopted(given))
         elif load_data(pipeline, None).content != given.content:
             raise DataError(
-                f"the data is not the same as when it was planned, on {platform.node()}; has its "
-                "source changed? Re-run the same command"
+                f"the data on {platform.node()} has changed since the run was planned; run the "
+                "same command again"
             )
     dataset = _datasets[source]
     for section, own in (("fit", pipeline.fit), ("validation", pipeline.validation)):
         if isinstance(dataset.train, Stream) and own.batch_size is not None:
             raise ConfigError(
-                "the data comes in batches of its own; set it to null here, and batch there",
+                "the data is already in batches; set this to null, and set the size of batches "
+                "there",
                 f"{section}.batch_size",
             )
     key = repr((source, pipeline.model, pipeline.fit, given.code))
@@ -324,7 +347,9 @@ def bench(pipeline: Pipeline, given: shared.Loaded) -> Bench:
     return Bench(pipeline, dataset, *_hypermodels[key])
 
 
-def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.HyperModel", str]:
+def new_hypermodel(
+    pipeline: schema.Pipeline, dataset: Dataset
+) -> tuple["keras_tuner.HyperModel", str]:
     """Return a new HyperModel of the pipeline and the dtype policy that its module set when it was
     imported: a module's choice is its own, not that of pipelines that come after it.
 
@@ -332,22 +357,26 @@ def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.H
     """
     settings, facts = pipeline.model, dataset.facts
     module = settings.target.rpartition(".")[0]
-    was_left = [keras.config.dtype_policy().name] == _left
-    if module not in _policies and (was_left or module not in sys.modules):
+    if module not in _policies and (
+        [keras.config.dtype_policy().name] == _left or module not in sys.modules
+    ):
         keras.config.set_dtype_policy(_usual)
     target = targets.locate(settings.target, "model._target_")
     dtype = _policies.setdefault(module, keras.config.dtype_policy().name)
     # whose parameters they are: a class may have inherited them
     author = (target.__init__ if inspect.isclass(target) else target).__module__ or ""
     offered = {
-        "facts": facts,
-        "input_shape": facts.input_shape,
-        "num_classes": facts.num_classes,
-        "classes": facts.num_classes if author.startswith(KERAS) else dataset.classes,
-        "columns": facts.columns,
-        "task": pipeline.task.kind,
+        name: value
+        for name, value in {
+            "facts": facts,
+            "input_shape": facts.input_shape,
+            "num_classes": facts.num_classes,
+            "classes": facts.num_classes if author.startswith(KERAS) else dataset.classes,
+            "columns": facts.columns,
+            "task": pipeline.task.kind,
+        }.items()
+        if name not in settings.args
     }
-    offered = {name: value for name, value in offered.items() if name not in settings.args}
     targets.check_arguments(target, settings.args, "model", filled=["hp", *offered])
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
         return ConfigHyperModel(target, pipeline, offered), dtype
@@ -357,7 +386,11 @@ def new_hypermodel(pipeline: Pipeline, dataset: Dataset) -> tuple["keras_tuner.H
 
 
 def new_callbacks(
-    section: Mapping[str, Target | None], where: str, of: str, folder: Path, execution: int = 0
+    section: Mapping[str, schema.Target | None],
+    where: str,
+    of: str,
+    folder: Path,
+    execution: int = 0,
 ) -> list["keras.callbacks.Callback"]:
     """Return new callbacks from a section `callbacks`; one that is null is left out.
 
@@ -371,18 +404,19 @@ def new_callbacks(
     Raises:
         ConfigError: a callback does not exist or does not take its arguments.
     """
-    made, known = [], {"id": of, "folder": folder, "execution": execution}
-    arguments = {name: target.args for name, target in section.items() if target is not None}
-    if "folder" in SAID.findall(str(arguments)):
+    known = {"id": of, "folder": folder, "execution": execution}
+    made, given = [], {name: target for name, target in section.items() if target is not None}
+    if "folder" in schema.SAID.findall(str([target.args for target in given.values()])):
         if folder.resolve() == folder:  # behind a link it may be anybody's
             shutil.rmtree(folder, ignore_errors=True)
         files.make_folder(folder)
-    for name, target in section.items():
-        if target is not None:
-            kind = targets.locate(target.target, f"{where}.{name}._target_")
-            targets.check_arguments(kind, target.args, f"{where}.{name}")
-            told = trees.texts(target.args, lambda t: SAID.sub(lambda s: str(known[s[1]]), t))
-            made.append(kind(**told))
+    for name, target in given.items():
+        kind = targets.locate(target.target, f"{where}.{name}._target_")
+        targets.check_arguments(kind, target.args, f"{where}.{name}")
+        told = trees.texts(
+            target.args, lambda text: schema.SAID.sub(lambda s: str(known[s[1]]), text)
+        )
+        made.append(kind(**told))
     return made
 
 
@@ -391,12 +425,12 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(dict(config)))
 
 
-def dtype_of(pipeline: Pipeline, given: shared.Loaded) -> str:
+def dtype_of(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
     """Return the dtype policy that a pipeline's model is built with."""
     return bench(pipeline, given).dtype
 
 
-def rows_of(pipeline: Pipeline, given: shared.Loaded) -> bytes:
+def rows_of(pipeline: schema.Pipeline, given: shared.Loaded) -> bytes:
     """Return the .npz file of the row numbers of each part, if the data has one source."""
     return split_file(bench(pipeline, given).dataset.rows)
 

@@ -38,12 +38,14 @@ def claim(run: Run) -> None:
     Raises:
         InputError: it was taken for others.
     """
-    in_it = (run.threads, run.deterministic) if run.executor.kind == "inline" else ()
-    wanted = (run.backend, *in_it)
+    wanted = (
+        run.backend,
+        *((run.threads, run.deterministic) if run.executor.kind == "inline" else ()),
+    )
     if _claimed and wanted not in _claimed:
         raise errors.InputError(
-            "one process has one backend and, with executor=inline, one number of threads and one "
-            "deterministic: start a run each"
+            "one process has one backend and, with executor=inline, one value of threads and of "
+            "deterministic: start a separate run for each"
         )
     _claimed.add(wanted)
 
@@ -167,8 +169,7 @@ def uncommitted(root: Path) -> str | None:
     differ and, in lines before that, untracked ones outside `root` by name, size and hash: one may
     be a secret. None where there is nothing, or no repository.
     """
-    lines = []
-    others = git("ls-files", "-z", "--others", "--exclude-standard", ":/") or ""
+    lines, others = [], git("ls-files", "-z", "--others", "--exclude-standard", ":/") or ""
     for path in map(Path, others.split("\0")[:LISTED]):
         if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
             with contextlib.suppress(OSError):  # gone by now, or not ours to read
@@ -183,14 +184,15 @@ def uncommitted(root: Path) -> str | None:
 def describe(run: Run, devices: str) -> dict[str, object]:
     """Return the environment as an entry records it, with the devices that compute."""
     status, commit = git("status", "--porcelain"), (git("rev-parse", "HEAD") or "").strip()
-    named = files.found_in(Path("/proc/cpuinfo"), r"model name\s*: (.+)")  # which is Linux's own
     return {
         "python": platform.python_version(),
         "packages": {**versions(run.backend, RECORDED), "runner": __version__},
         "git": {"commit": commit or None, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": named or platform.processor() or platform.machine(),
+        "processor": files.found_in(Path("/proc/cpuinfo"), r"model name\s*: (.+)")  # Linux's own
+        or platform.processor()
+        or platform.machine(),
         "cores": os.cpu_count(),
         "accelerator": None if devices.startswith("cpu") else devices,
         "threads": run.threads,

@@ -11,10 +11,12 @@ import keras
 import numpy as np
 from sklearn import metrics
 
+from history.report import figures
 from history.tasks import ClassificationResult, RegressionResult
 from runner.data.dataset import Array
 from runner.errors import ModelError
-from runner.report.plots import confusion_matrix, predictions
+
+LARGEST = 2**22  # values that are kept of what a model predicts
 
 
 def evaluate(
@@ -52,19 +54,31 @@ def artefacts(
     predicted: Array,
     folder: Path,
     part: str = "validation",
+    *,
+    logits: bool = False,
 ) -> dict[str, Path]:
-    """Write a result's report (CSV) and plot (SVG), and return their paths by name: those of
-    another part than the validation rows have it for a prefix.
+    """Write a result's report (CSV), its plot (SVG) and what was predicted of how many rows, evenly
+    spaced, make it no larger than LARGEST; return their paths by name: those of another part than
+    the validation rows have it for a prefix. Arguments are as in `evaluate`.
     """
-    title, prefix = f"{part} rows", "" if part == "validation" else f"{part}_"
     if isinstance(result, ClassificationResult):
-        report, plot = f"{prefix}classification_report", f"{prefix}confusion_matrix"
-        confusion_matrix(result, title, folder / f"{plot}.svg")
+        task, plot, classes = "classification", "confusion_matrix", result.classes
+        kept = probabilities(predicted, len(classes), logits=logits)
     else:
-        report, plot = f"{prefix}regression_report", f"{prefix}predictions_plot"
-        predictions(truth, values(predicted, len(truth)), title, folder / f"{plot}.svg")
-    (folder / f"{report}.csv").write_text(result.csv(), encoding="utf-8")
-    return {report: folder / f"{report}.csv", plot: folder / f"{plot}.svg"}
+        task, plot, classes = "regression", "predictions_plot", ()
+        kept = values(predicted, len(truth))
+    prefix = "" if part == "validation" else f"{part}_"
+    report, picture, rows = (
+        folder / f"{prefix}{name}"
+        for name in (f"{task}_report.csv", f"{plot}.svg", "predictions.npz")
+    )
+    report.write_text(result.csv(), encoding="utf-8")
+    picture.write_text(
+        figures.held(figures.drawn, plot, part, truth, kept, classes), encoding="utf-8"
+    )
+    every = slice(None, None, -(-kept.size // LARGEST))
+    np.savez_compressed(rows, truth=truth[every], predicted=kept[every].astype("float32"))
+    return {path.stem: path for path in (report, picture, rows)}
 
 
 def gives_logits(model: "keras.Model") -> bool:
@@ -103,7 +117,7 @@ def probabilities(predicted: Array, classes: int, *, logits: bool = False) -> Ar
     if rows.shape[1] != classes:
         raise ModelError(
             f"the model predicts the shape {predicted.shape}; for {classes} classes it must have "
-            f"{classes} outputs{' or one' if classes == 2 else ''} a row"
+            f"{classes} outputs{' or one' if classes == 2 else ''} per row"
         )
     if logits or not np.allclose(rows.sum(axis=1), 1, atol=0.05):  # bfloat16 is coarse
         rows = np.exp(rows - rows.max(axis=1, keepdims=True))
@@ -116,7 +130,7 @@ def values(predicted: Array, rows: int) -> Array:
     found = _columns(predicted)
     if found.shape != (rows, 1):
         raise ModelError(
-            f"the model predicts the shape {predicted.shape}; a regression has one output a row"
+            f"the model predicts the shape {predicted.shape}; a regression has one output per row"
         )
     return found[:, 0]
 

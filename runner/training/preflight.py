@@ -13,11 +13,9 @@ import keras
 import keras_tuner
 import numpy as np
 
-from history import registry
-from history.errors import unknown
-from runner.config import check
-from runner.config.schema import CALLBACKS
-from runner.data.dataset import Dataset, Part, Stream
+from history import errors, registry
+from runner.config import check, schema
+from runner.data.dataset import Dataset, Stream
 from runner.errors import ConfigError, ModelError
 from runner.training import build, evaluate, refit
 
@@ -40,11 +38,12 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
     pipeline, target = bench.pipeline, bench.pipeline.model.target
     # made, not used: one may write files
     with tempfile.TemporaryDirectory() as folder:
-        told = "0000", Path(folder).resolve() / CALLBACKS
+        told = "0000", Path(folder).resolve() / schema.CALLBACKS
         build.new_callbacks(pipeline.callbacks, "callbacks", *told)
         build.new_callbacks(pipeline.validation.callbacks or {}, "validation.callbacks", *told)
-    few = {
-        name: _few(part, OF_OWN_FIT if bench.has_own_fit else ROWS)
+    most = OF_OWN_FIT if bench.has_own_fit else ROWS
+    few = {  # rows from all over a part, so that all classes are likely to be among them
+        name: part.take(np.arange(0, part.at_hand, max(1, part.at_hand // most)))
         for name, part in bench.dataset.parts.items()
     }
     tried = replace(
@@ -68,31 +67,23 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
         if ranked not in (None, *known):
             known += refit.own_metrics(tried, model, tried.dataset.validation, known)
         if ranked not in (None, *known):
-            raise ConfigError(unknown("metric", str(ranked), known), "task.rank_by")
+            raise ConfigError(errors.unknown("metric", str(ranked), known), "task.rank_by")
         with tempfile.TemporaryDirectory() as folder:
             stored = refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
             if pipeline.is_ensemble:
-                twice = refit.mean(
-                    [stored, stored], is_classification=bench.dataset.classes is not None
+                refit.store(
+                    refit.mean([stored] * 2, is_classification=bench.dataset.classes is not None),
+                    Path(folder, "mean.keras"),
+                    tried.dataset.validation,
                 )
-                refit.store(twice, Path(folder, "mean.keras"), tried.dataset.validation)
     except ModelError as error:
         raise ConfigError(f"{target}: {error}", "model._target_") from error
     except (TypeError, ValueError, AttributeError) as error:
         if target.rpartition(".")[0] != check.OURS:
             raise  # the user's own code keeps its trace
-        raise ConfigError(
-            f"an argument is not as it must be: {error}".partition("\n")[0], "model"
-        ) from error
+        raise ConfigError(f"an argument is invalid: {error}".partition("\n")[0], "model") from error
     counts = [(math.prod(each.shape), np.dtype(each.dtype).itemsize) for each in model.weights]
     return sum(count for count, _ in counts), sum(count * size for count, size in counts), hp
-
-
-def _few(part: Part, most: int) -> Part:
-    """Return copies of rows from all over a part, so that all classes are likely to be among them;
-    of a stream, of its first batch.
-    """
-    return part.take(np.arange(0, part.at_hand, max(1, part.at_hand // most)))
 
 
 def _check_outputs(bench: build.Bench, model: "keras.Model") -> None:
@@ -130,7 +121,7 @@ def _train(
     reported = getattr(returned, "history", returned)
     if isinstance(reported, Mapping):
         if sought not in reported:
-            raise ConfigError(unknown("metric", sought, reported), "objective.name")
+            raise ConfigError(errors.unknown("metric", sought, reported), "objective.name")
         if f"val_{sought}" in reported:
             raise ConfigError(check.OF_TRAINING.format(sought), "objective.name")
     elif not isinstance(reported, int | float | np.floating | list):

@@ -9,19 +9,17 @@ import keras
 import numpy as np
 
 from history import files, model_file
-from runner.config import check
-from runner.config.schema import CALLBACKS, Pipeline, Run
+from runner.config import check, schema
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
 from runner.training import build, evaluate, memory, seeds, validated
 
-BATCH = 256  # rows predicted at a time; results do not depend on it beyond rounding, so it is fixed
 PROBE = 8  # rows on which a saved model must predict what the trained one does
 
 
 def refit(
-    run: Run,
-    pipeline: Pipeline,
+    run: schema.Run,
+    pipeline: schema.Pipeline,
     given: shared.Loaded,
     hyperparameters: Mapping[str, object],
     repeat: int,
@@ -51,13 +49,13 @@ def refit(
         pipeline.callbacks if settings.callbacks is None else settings.callbacks,
         "callbacks",
         folder.name,
-        folder / CALLBACKS,
+        folder / schema.CALLBACKS,
     )
     if folds := pipeline.tuner.folds:
         bench = bench.fold(repeat if repeat < folds else None)
         overrides = {"epochs": epochs, **overrides, "validation_data": None}
     model = bench.build(hp, seed, overrides)
-    told = build.curves(bench.train(model, hp, callbacks, overrides))
+    told = build.curves(bench.train(model, hp, [*callbacks, build.Epochs(folder)], overrides))
     return stored(bench, model, seed, told, clock, folder)
 
 
@@ -91,7 +89,7 @@ def stored(
 
 
 def join(
-    pipeline: Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
+    pipeline: schema.Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
 ) -> validated.Refit:
     """Join refits to one model, their mean, evaluate and store it. Of its row there are the metrics
     alone.
@@ -114,7 +112,7 @@ def join(
 
 
 def pool(
-    pipeline: Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
+    pipeline: schema.Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
 ) -> dict[str, Path]:
     """Report on the rows of all folds together, and return the artefacts.
 
@@ -125,8 +123,10 @@ def pool(
     """
     found = [np.load(path) for path in stored]
     truth, predicted = (np.concatenate([f[name] for f in found]) for name in found[0])
-    result = evaluate.evaluate(truth, predicted, build.bench(pipeline, given).dataset.classes)
-    return evaluate.artefacts(result, truth, predicted, folder)
+    classes = build.bench(pipeline, given).dataset.classes
+    return evaluate.artefacts(
+        evaluate.evaluate(truth, predicted, classes), truth, predicted, folder
+    )
 
 
 def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
@@ -140,21 +140,21 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
     first, flows = models[0], []
     if not getattr(first, "inputs", None):
         raise ModelError(
-            "it is no chain of layers from inputs to outputs, so that no mean of refits can be "
-            "stored; set validation.ensemble to false"
+            "it is not a graph of layers from inputs to outputs, so the mean of the refits "
+            "cannot be stored; set validation.ensemble to false"
         )
-    taken = first.inputs[0] if isinstance(first, keras.Sequential) else first.input
     inputs = keras.tree.map_structure(
-        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name), taken
+        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
+        first.inputs[0] if isinstance(first, keras.Sequential) else first.input,
     )
     for number, model in enumerate(models, start=1):
         logits = is_classification and evaluate.gives_logits(model)
         model.name = f"refit_{number}"
-        flow = model(inputs)
+        flows.append(model(inputs))
         if logits:
-            kind = "softmax" if flow.shape[-1] > 1 else "sigmoid"
-            flow = keras.layers.Activation(kind)(flow)
-        flows.append(flow)
+            flows[-1] = keras.layers.Activation(
+                "softmax" if flows[-1].shape[-1] > 1 else "sigmoid"
+            )(flows[-1])
     return keras.Model(inputs, keras.layers.Average()(flows))
 
 
@@ -166,7 +166,7 @@ def _stored(
     """
     held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
     predicted = {
-        name: np.asarray(model.predict(part.given()[0], batch_size=BATCH, verbose=0))
+        name: np.asarray(model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0))
         for name, part in held_out.items()
     }
     classes, logits = bench.dataset.classes, evaluate.gives_logits(model)
@@ -190,7 +190,9 @@ def _stored(
         probe = held_out.get("validation", bench.dataset.train)
         made = {"model": store(model, folder / "model.keras", probe)}
         for name, part in held_out.items():
-            made |= evaluate.artefacts(results[name], part.y, predicted[name], folder, name)
+            made |= evaluate.artefacts(
+                results[name], part.y, predicted[name], folder, name, logits=logits
+            )
     return {
         name: result.metrics | own_metrics(bench, model, held_out[name], result.metrics)
         for name, result in results.items()
@@ -225,9 +227,12 @@ def own_metrics(
     if bench.pipeline.model.target.rpartition(".")[0] == check.OURS:
         return {}  # they report nothing else than every result has
     with suppress(Exception):
-        found = model.evaluate(*part.given(), batch_size=BATCH, verbose=0, return_dict=True)
-        values = {n: float(value) for n, value in found.items() if np.size(value) == 1}
-        return {n: value for n, value in values.items() if n not in (*known, "loss")}
+        found = model.evaluate(*part.given(), batch_size=dataset.BATCH, verbose=0, return_dict=True)
+        return {
+            name: float(value)
+            for name, value in found.items()
+            if np.size(value) == 1 and name not in (*known, "loss")
+        }
     return {}
 
 
@@ -245,7 +250,10 @@ def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
         public = getattr(keras.optimizers, type(each).__name__, None)
         if public and type(each).__module__.startswith("keras.src.backend."):
             each.__class__ = public
-    wrong = "does not take the rows as the data has them; what `fit` does to them it must do itself"
+    wrong = (
+        "does not accept the rows as the data provides them; what `fit` does to them belongs "
+        "inside the model"
+    )
     try:
         expected = model.predict(rows, verbose=0)
         wrong = "cannot be stored; a model or layer of your own needs get_config()"
@@ -262,5 +270,5 @@ def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
             f"the trained model {wrong}. Keras says: {model_file.reason(error)}"
         ) from error
     if not np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
-        raise ModelError(f"the model loaded back from {path.name} predicts something else than it")
+        raise ModelError(f"the model loaded back from {path.name} predicts something different")
     return path

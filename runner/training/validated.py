@@ -1,4 +1,4 @@
-"""What the refits of a pipeline came to. Nothing here needs Keras."""
+"""The results of a pipeline's refits. Nothing here needs Keras."""
 
 import math
 import statistics
@@ -63,9 +63,9 @@ class Validated:
         mean: Refit | None = None,
         pooled: Mapping[str, Path] = MappingProxyType({}),
     ) -> "Validated":
-        """Return what repeats come to. Kept is their mean, if there is one, else the best on the
-        validation rows, the first of equals; with folds the first on all rows. Its artefacts, and
-        those of the folds together, go to the folder; the others' are for the caller to delete.
+        """Return the result of all repeats. Kept is their mean, if there is one, else the best on
+        the validation rows, the first of equals; with folds the first on all rows. Its artefacts,
+        and those of the folds together, go to the folder; the others' are for the caller to delete.
         """
         merits = [
             ranking.merit(refit.row["validation"].get(by.metric), by.direction)
@@ -74,13 +74,19 @@ class Validated:
             for refit in made
         ]
         best, rows = merits.index(max(merits)), [refit.row for refit in made]
-        files_of = {**pooled, **(mean or made[best]).files}
-        found = {name: at.replace(folder / at.name) for name, at in files_of.items()}
+        found = {
+            name: at.replace(folder / at.name)
+            for name, at in {**pooled, **(mean or made[best]).files}.items()
+        }
         found["history"] = folder / "history.json"
         found["history"].write_bytes(files.to_json(rows))
-        reached = [refit.reached for refit in made]
         return cls(
-            rows, reached, None if mean else best, found, seconds, mean.row if mean else None
+            rows,
+            [refit.reached for refit in made],
+            None if mean else best,
+            found,
+            seconds,
+            mean.row if mean else None,
         )
 
     @property
@@ -132,9 +138,9 @@ class Validated:
             gap = ranking.merit(expected, sense) - ranking.merit(value, sense)
             if gap > max(noise, share * max(abs(expected), abs(value))):
                 return (
-                    f"{name} is {value:.5g} for the refits, and was {expected:.5g} in {who}; what "
-                    "a `fit` of your own does to the rows, a layer of the model must do; more "
-                    "repeats (validation.repeats) tell chance from fault, and "
+                    f"{name} is {value:.5g} for the refits, but was {expected:.5g} in {who}; what "
+                    "a `fit` of your own does to the rows belongs in a layer of the model; more "
+                    "repeats (validation.repeats) show whether it was chance, and "
                     "validation.weights=trial keeps the trial's own model"
                 )
         return None

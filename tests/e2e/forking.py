@@ -111,6 +111,7 @@ class Forked:
         *,
         joined: bool = False,
         first: str = "",
+        terminal: str = "",
     ) -> None:
         """Start it.
 
@@ -120,6 +121,7 @@ class Forked:
             environment: the variables; PYTHONPATH is one.
             joined: stderr goes where stdout does.
             first: code that runs before all else.
+            terminal: the device that stdout and stderr are, in place of files.
         """
         self.place, self.returncode = Path(_folder.name, str(next(_numbers))), None
         self.out = self.place.with_suffix(".out")
@@ -129,8 +131,8 @@ class Forked:
             "folder": str(folder),
             "arguments": [*arguments, "executor=inline"],
             "environment": dict(environment),
-            "out": str(self.out),
-            "err": str(self.err),
+            "out": terminal or str(self.out),
+            "err": terminal or str(self.err),
             "ended": str(self.place),
             "first": first,
         }

@@ -41,8 +41,8 @@ def test_a_search_that_a_clock_ends_is_repeated_and_goes_on(tmp_path: Path) -> N
     more = ["+experiment=small", "tuner.max_seconds=600", f"tuner.max_trials={count + 1}"]
     done = run_inline(tmp_path, *more)
     assert done.exit_code == 0, done.err
-    assert f"going on after trial {count}, from" in done.err
-    assert re.findall(r"main: trial (\d+)/", done.err) == [f"{count + 1}"]
+    assert f"resuming after trial {count}, from" in done.err
+    assert re.findall(r"main: trial \d+ \((\d+)/", done.err) == [f"{count + 1}"]
     assert not list(tmp_path.glob("results/trials/*"))
     (*_, last) = killing.entries(root)
     assert last["status"] == "complete"
@@ -88,7 +88,7 @@ def test_what_callbacks_leave_goes_into_the_entry_or_away(tmp_path: Path) -> Non
     assert "callbacks.log.filename=${trial.ids} on the command line" in done.err
     done = run_inline(tmp_path, "+experiment=logs")
     assert done.exit_code == 0, done.err
-    assert "main: callbacks.same.filename is one place" in done.err
+    assert "main: callbacks.same.filename is a single place" in done.err
     (entry,) = killing.entries(tmp_path / "results")
     best = entry["best"]["trial_id"]
     names = [f"trial-{best}-0-log.csv", f"trial-{best}-1-log.csv", "refit-0-log.csv"]

@@ -75,7 +75,7 @@ def test_a_search_that_cannot_fit_the_disk_is_refused(folder: Path) -> None:
         more = ["tuner=random", "tuner.max_trials=100000000000000", f"mode={mode}"]
         done = run_inline(folder, "+experiment=good", *more)
         assert (done.exit_code, done.out) == (2, "")
-        assert "tuner.directory: the search will take 500000000" in done.err
+        assert "tuner.directory: the search needs 500000000" in done.err
     assert {*left(folder)} - {"__pycache__"} == {"conf", "mine.py"}
 
 
@@ -105,6 +105,6 @@ def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
     assert done.exit_code == 2
     assert "ValueError: a bug of mine" in done.err
     assert "\nb  " in done.out
-    assert "b: with tuner.max_trials=6, none is chosen by what others came to: the" in done.err
+    assert "b: with tuner.max_trials=6, every trial is drawn at random: the" in done.err
     assert "\na  " not in done.out
     assert left(folder) == ["conf", "mine.py"]

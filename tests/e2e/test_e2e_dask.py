@@ -291,6 +291,6 @@ def test_a_machine_with_other_data_is_refused_by_name(tmp_path: Path) -> None:
     place, planned = Place(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
     with (
         Local(run, 1) as local,
-        pytest.raises(DataError, match=rf"planned with.*{platform.node()}"),
+        pytest.raises(DataError, match=rf"has changed.*{platform.node()}"),
     ):
         local.answer(tasks.trial, (run, pipeline, planned, place, "0", {}))

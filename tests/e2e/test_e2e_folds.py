@@ -115,9 +115,9 @@ def test_either_is_reproduced_from_the_history_alone(name: str, folder: Path) ->
 
 
 WRONG = {
-    "data={kind: table, path: {train: a.csv, validation: b.csv}, target: y}": "says itself",
+    "data={kind: table, path: {train: a.csv, validation: b.csv}, target: y}": "own validation rows",
     "model={_target_: mine.Own}": "a `fit` of your own may need validation rows",
-    "tuner.folds=80": "72 rows cannot be divided so",
+    "tuner.folds=80": "72 rows cannot be divided like this",
 }
 
 

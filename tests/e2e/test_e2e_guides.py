@@ -217,7 +217,7 @@ def test_what_fit_alone_does_to_the_rows_is_said_and_the_trial_data_stays(
     assert entry["validation"]["metrics"]["accuracy"] < 0.5
     warning = entry["validation"]["warning"]
     assert "val_accuracy" in warning
-    assert "a layer of the model must do" in warning
+    assert "belongs in a layer of the model" in warning
     assert f"WARNING prepared: {warning}" in done.err
     kept = [path.name for path in (folder / "results" / "trials").iterdir()]
     assert kept == ["guides-prepared"]
@@ -256,7 +256,7 @@ def test_an_output_that_does_not_suit_the_classes_is_refused(folder: Path, mode:
     """Before the first trial, in a run as in a check; nothing was started."""
     done = run_inline(folder, "+experiment=wrong", f"mode={mode}", "paths.root=none")
     assert done.exit_code == 2
-    assert "for 3 classes it must have 3 outputs a row" in done.err
+    assert "for 3 classes it must have 3 outputs per row" in done.err
     assert "Traceback" not in done.err
     assert not [path for path in (folder / "none").rglob("*") if path.is_file()]
 

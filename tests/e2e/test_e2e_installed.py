@@ -41,11 +41,11 @@ class Mine(keras_tuner.HyperModel):
 """
 
 COMPLETE = """
-eval "$(runner -sc install=bash)"
+eval "$(python -c 'import argcomplete as a; print(a.shellcode(["runner", "runner-history"]))')"
 while read -r COMP_LINE; do
-    COMP_POINT=${#COMP_LINE} COMP_WORDS=($COMP_LINE) COMP_CWORD=$((${#COMP_WORDS[@]} - 1))
-    hydra_bash_completion
-    echo "${COMPREPLY[@]}"
+    COMP_POINT=${#COMP_LINE} COMP_TYPE=9 COMPREPLY=()
+    _python_argcomplete ${COMP_LINE%% *}
+    echo ${COMPREPLY[@]}
 done
 """
 
@@ -122,17 +122,19 @@ def test_an_experiment_of_ones_own_runs_by_both_doors(project: Project) -> None:
         assert refit["epochs"] == epochs
 
 
-def test_a_shell_completes_experiments_groups_and_keys(project: Project) -> None:
-    """In a real bash, with either spelling of the experiment."""
+def test_a_shell_completes_what_both_console_scripts_take(project: Project) -> None:
+    """In a real bash, with either spelling of the experiment; of the words after the last `=`."""
     asked = {
         "runner +exp": "+experiment=",
-        "runner experiment=m": "experiment=mine experiment=mixed",
-        "runner +experiment=mi": "+experiment=mine +experiment=mixed",
-        "runner +experiment=digits tuner=b": "tuner=bayesian",
-        "runner +experiment=digits +debug=default pipelines.mlp.model.d": (
-            "pipelines.mlp.model.dropout."
+        "runner experiment=m": "mine mixed",
+        "runner +experiment=mi": "mine mixed",
+        "runner +experiment=digits tuner=b": "bayesian",
+        "runner +experiment=digits +debug=default pipelines.mlp.model.dropout.ma": (
+            "pipelines.mlp.model.dropout.max_value="
         ),
-        "runner +experiment=mine fit.": "fit.epochs=",
+        "runner +experiment=mine fit.ep": "fit.epochs=",
+        "runner-history sho": "show",
     }
     said = project.run("bash", "-c", COMPLETE, stdin="".join(f"{line}\n" for line in asked))
     assert dict(zip(asked, said.splitlines(), strict=True)) == asked
+    assert project.run("runner-history", "--help").startswith("usage: runner-history [-h]")

@@ -111,7 +111,7 @@ def test_a_signal_ends_a_search_at_once_and_the_same_command_finishes_it(tmp_pat
         before = now
     done = run(tmp_path, "+experiment=slow")
     assert done.exit_code == 0, done.err
-    assert "going on after trial" in done.err
+    assert "resuming after trial" in done.err
     [entry] = entries(tmp_path).values()
     assert entry["status"] == "complete"
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}

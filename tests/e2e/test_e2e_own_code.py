@@ -151,9 +151,7 @@ def test_a_failed_entry_says_what_failed_and_where(ran: dict[str, Ran]) -> None:
     )
     assert "bad failed in search" in ran["failing"].done.err
     assert "units today" in ran["failing"].done.err
-    row = next(
-        line for line in ran["failing"].done.out.splitlines() if line.rstrip().endswith(entry["id"])
-    )
+    row = next(line for line in ran["failing"].done.out.splitlines() if f" {entry['id']} " in line)
     assert " failed " in row
 
 

@@ -168,14 +168,14 @@ def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
         start_inline(changed, "+experiment=pair", "only=[own]", "reuse=true"),
     )
     assert done.exit_code == 0, done.err
-    assert f"own: not reused; from {own}, the nearest, differs:" in done.err
+    assert f"own: not reused; from {own}, the closest entry, differs:" in done.err
     assert "own: a new search beside" in done.err
     for said in (verdict.out, done.err):
         assert "  code.my_helpers: " in said
         assert "  files.base.txt: " in said
         assert "code.my_code" not in said
     assert "first difference: repeat 1, epoch 1," in verdict.out
-    assert "as then: the model's settings, the data's rows, packages and machine\n" in verdict.out
+    assert "unchanged: the model's settings, the data's rows, packages and machine\n" in verdict.out
 
 
 def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_path: Path) -> None:

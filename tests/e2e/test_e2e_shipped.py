@@ -60,8 +60,8 @@ config_hash overrides artefacts.model artefacts.config artefacts.trials artefact
 """
 HYPERBAND = {"hyperband_iterations": 1, "max_epochs": 3, "min_epochs": 1, "factor": 3}
 REPORTS = {
-    "classification": {"classification_report", "confusion_matrix"},
-    "regression": {"regression_report", "predictions_plot"},
+    "classification": {"classification_report", "confusion_matrix", "predictions"},
+    "regression": {"regression_report", "predictions_plot", "predictions"},
 }
 
 
@@ -208,11 +208,12 @@ def test_a_run_leaves_its_entries_and_its_output_and_says_what_it_does(
     assert written == {"effective.yaml", "result.json", "run.log"}
     assert {entry["run_id"] for entry in found.values()} == {output.name}
     for pipeline, entry in found.items():
-        [line] = [line for line in done.out.splitlines() if line.rstrip().endswith(entry["id"])]
+        [line] = [line for line in done.out.splitlines() if f" {entry['id']} " in line]
         assert f" {pipeline} " in line
         assert entry["id"] not in done.err
-        for number in range(1, entry["search"]["trials"]["total"] + 1):
-            assert f"{pipeline}: trial {number}" in done.err
+        total = entry["search"]["trials"]["total"]
+        for number in range(total):
+            assert f"{pipeline}: trial {number:04} ({number + 1}/{total})  " in done.err
     assert "INFO" not in done.out
     assert "Traceback" not in done.err
 

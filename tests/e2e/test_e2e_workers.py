@@ -234,7 +234,7 @@ def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Pat
     arguments = ["+experiment=deadly", "executor.workers=2", "executor.trial_timeout=10"]
     done = run(tmp_path, *arguments, DEADLY="1")
     assert done.exit_code == 0, done.err
-    assert "a worker died: SIGBUS ended it; its task begins anew" in done.err
+    assert "a worker died: SIGBUS ended it; its task starts again" in done.err
     assert "a worker died: SIGSEGV ended it" in done.err
     assert "a worker died: SIGKILL ended it (out of memory?)" in done.err
     assert "a worker died: it ended with exit code 3" in done.err
@@ -244,7 +244,7 @@ def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Pat
     rows = {row["values"]["how"]: row for row in trials(tmp_path, first)}
     failed = {how: row["message"] for how, row in rows.items() if row["status"] == "FAILED"}
     assert {*failed} == {"always", "raises"}
-    assert failed["always"].startswith("3 workers died of it, the last: ")
+    assert failed["always"].startswith("3 workers died of it, most recently: ")
     assert "SystemExit: enough" in failed["raises"]
     ran = Counter((tmp_path / "log").read_text().split())
     times = {"always": 3, "raises": 1}

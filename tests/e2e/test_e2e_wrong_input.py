@@ -14,7 +14,7 @@ DIGITS = "+experiment=digits"
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ([DIGITS, "reproduce=digits"], "leave the experiment out"),
+        ([DIGITS, "reproduce=digits"], "leave out the experiment"),
         ([], "no experiment was given; add +experiment=NAME. Experiments:"),
         (["+experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
         (["experiment=digts"], "unknown experiment 'digts'; did you mean 'digits'?"),
@@ -52,7 +52,7 @@ DIGITS = "+experiment=digits"
         ([DIGITS, "data.split.validation=0.9"], "leave no training rows"),
         ([DIGITS, "fit.epochs="], "fit.epochs"),
         ([DIGITS, "fit.epochs=[1"], "'[1'"),
-        (["+experiment=lost"], "data.path: there is no "),
+        (["+experiment=lost"], " does not exist; paths are relative"),
         (["+experiment=half"], "tuner: is required"),
     ],
 )
@@ -116,8 +116,8 @@ def test_all_that_is_wrong_with_the_data_of_all_pipelines_is_told_at_once(
     for words in (
         "rows.csv has no column 'c'",
         "rows.csv has no column 'd'",
-        "column 'b': 'zz' stands among numbers",
-        "pipe.csv is no regular file",
+        "column 'b': 'zz' is not a number, unlike the other values",
+        "pipe.csv is not a regular file",
     ):
         assert done.err.count(words) == 1
     assert not (tmp_path / "results" / "runs").exists()

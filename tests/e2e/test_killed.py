@@ -163,7 +163,7 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(
     assert killing.has_ended(folder / "killed")
     found = [finding.what for part in mend(history.open(folder / "killed")) for finding in part]
     # No result is there twice.
-    assert [what for what in found if "left of a write that did not end" not in what] == []
+    assert [what for what in found if "left over from an interrupted write" not in what] == []
     rows = 0
     for entry in killing.entries(folder / "killed"):
         for row in killing.trials(folder / "killed", entry):

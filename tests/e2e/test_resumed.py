@@ -39,12 +39,13 @@ def test_a_raised_budget_continues_a_search_and_other_settings_start_one_beside_
     assert "fit.epochs: 2 → 1" in killed(0, "fit.epochs=1")
     code, output = killing.finish(folder, "r", [*SMALL, "tuner.max_trials=6"], inline=True)
     assert code == 0, output
-    assert "main: going on after trial 3, from" in output
+    assert "main: resuming after trial 3, from" in output
     [entry] = killing.entries(root)
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}
     scores = [row["score"] for row in killing.trials(root, entry)]
     for trial in (4, 5, 6):  # the best so far is that of all starts
-        assert re.search(rf"trial {trial}/6 .* \(best {max(scores[:trial]):.5g}\)", output)
+        said = rf"trial {trial - 1:04} \({trial}/6\) .* \(best {max(scores[:trial]):.4g}\)"
+        assert re.search(said, output)
     assert "going on" not in killed(0, "fresh=true")
     now = killing.ended_trials(root)
     assert {trial: now[trial] for trial in seen} == seen
@@ -71,8 +72,8 @@ def test_identical_commands_at_once_share_the_work(folder: Path) -> None:
     outputs = [process.communicate(timeout=240)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0, 0], outputs
     [entry] = killing.entries(root)
-    assert [output.count(entry["id"]) for output in outputs if "trial 1/6" in output] == [1]
-    others = [output for output in outputs if "trial 1/6" not in output]
+    assert [output.count(entry["id"]) for output in outputs if "trial 0000 (1/6)" in output] == [1]
+    others = [output for output in outputs if "trial 0000 (1/6)" not in output]
     for output in others:
         assert re.search(r"this run of own is in use by process \d+ on", output), output
         assert f"main: taken over from the history: {entry['id']}" in output

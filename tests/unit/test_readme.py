@@ -1,30 +1,35 @@
-"""README is true: what it shows of files is in them, and what it lists is all there is."""
+"""README and the pages below docs/ are true: what they show of files is in them, what they list is
+all there is, and each command that they show is one.
+"""
 
+import ast
 import re
+import shlex
 from pathlib import Path
 from typing import get_args
 
+import hydra
 import pytest
 import yaml
+from documentation import BLOCKS, FILES, PAGES, REPOSITORY, WHOLE, block, commands
 from pydantic import TypeAdapter, ValidationError
 
-import runner
-from history.view.commands import subparsers
+from history.view.commands import parser, subparsers
+from runner import cli
+from runner.config import compose
+from runner.config.arguments import as_typed, for_hydra
+from runner.config.choices import conf_folder
 from runner.config.schema import SOURCES, Data
 from runner.config.section import faults, tag_of
+from runner.errors import ConfigError
 
-REPOSITORY = Path(runner.__file__).parents[1]
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-BLOCKS = re.findall(
-    r"^```\w+\n((?:# @[^\n]*\n)?# (\S+\.yaml)\n.*?)^```", README, re.DOTALL | re.MULTILINE
-)
-SHIPPED = {name: block for block, name in BLOCKS if (REPOSITORY / name).exists()}
+SHIPPED = [name for name in FILES if (REPOSITORY / name).exists()]
 
 
 @pytest.mark.parametrize("name", SHIPPED)
 def test_a_shipped_file_is_shown_as_it_is(name: str) -> None:
     """But for its comments."""
-    assert yaml.safe_load(SHIPPED[name]) == yaml.safe_load(
+    assert yaml.safe_load(FILES[name]) == yaml.safe_load(
         (REPOSITORY / name).read_text(encoding="utf-8")
     )
 
@@ -36,14 +41,14 @@ def test_some_shipped_files_are_shown() -> None:
 
 def test_every_kind_of_data_is_shown_with_all_that_it_needs() -> None:
     """But for the files, which are the reader's."""
-    lines = re.findall(r"^(data: \{(?:kind|_target_).*\})", README, re.MULTILINE)
+    lines = re.findall(r"^(data: \{(?:kind|_target_).*\})", WHOLE, re.MULTILINE)
     sections = [yaml.safe_load(line)["data"] for line in lines]
     found = []
     for section in sections:
         try:
             TypeAdapter(Data).validate_python(section)
         except ValidationError as error:
-            found += [what for _, what in faults(error, "data") if "there is no" not in what]
+            found += [what for _, what in faults(error, "data") if "does not exist" not in what]
     assert found == []
     kinds = {tag_of(kind)[1] for kind in get_args(SOURCES)}
     assert {section.get("kind") for section in sections} == kinds
@@ -51,4 +56,83 @@ def test_every_kind_of_data_is_shown_with_all_that_it_needs() -> None:
 
 def test_every_history_command_is_listed() -> None:
     """In the table of commands."""
-    assert {name for name in subparsers.choices if f"| `{name}" not in README} == set()
+    assert {name for name in subparsers.choices if f"| `{name}" not in WHOLE} == set()
+
+
+def composed(command: str) -> None:
+    """Check a command as the command line does; of several values the first."""
+    given = for_hydra(
+        [
+            re.sub(r"=([^,\[{]+),.*", r"=\1", argument)
+            for argument in shlex.split(command)
+            if argument != "-m"
+        ]
+    )
+    with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
+        tree = compose.said(hydra.compose("config", given))
+    if tree["reproduce"] or tree["predict"]:
+        compose.run_settings(tree)
+    else:
+        compose.experiment("main", tree, [*map(as_typed, given)])
+
+
+def test_every_command_that_is_shown_passes_the_check(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a folder with the files that are shown; the one that is wrong says what is shown."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("houses", "flowers"):
+        (tmp_path / f"{name}.csv").touch()
+        experiment = tmp_path / f"conf/experiment/{name}.yaml"
+        experiment.parent.mkdir(parents=True, exist_ok=True)
+        experiment.write_text(block(f"# conf/experiment/{name}.yaml"), encoding="utf-8")
+    (tmp_path / "scheduler.json").write_text('{"address": "tcp://127.0.0.1:8786"}')
+    cli.register()
+    found = {}
+    for command in commands("runner"):
+        try:
+            composed(command)
+        except ConfigError as error:
+            found[command] = [problem.what for problem in error.problems]
+    assert len(found) == 1, found
+    for command, problems in found.items():
+        (shown,) = [text for _, text in BLOCKS if f"$ python -m runner {command}\n" in text]
+        assert shown.count("\nerror: ") == len(problems)
+        assert all(what.partition(" (known")[0] in shown for what in problems), problems
+
+
+def test_every_command_of_the_history_that_is_shown_is_one() -> None:
+    """With its options."""
+    assert commands("history")
+    for command in commands("history"):
+        parser.parse_args(shlex.split(command.partition(" >")[0]))
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_every_link_leads_somewhere(name: str) -> None:
+    """To a file, and to a heading of it."""
+    broken = []
+    for target in re.findall(r"\]\(([^)\s]+)\)", PAGES[name]):
+        file, _, heading = target.partition("#")
+        path = (REPOSITORY / name).parent / file if file else REPOSITORY / name
+        if ":" in file or (path.exists() and not heading):
+            continue
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+        if heading not in {re.sub(r"[^\w -]", "", h.lower()).replace(" ", "-") for h in headings}:
+            broken.append(target)
+    assert broken == []
+
+
+def test_every_page_is_linked_from_readme() -> None:
+    """Nobody finds another."""
+    assert [
+        page for page in PAGES if page != "README.md" and f"({page}" not in PAGES["README.md"]
+    ] == []
+
+
+def test_the_python_that_is_shown_is_python() -> None:
+    """The models in it run in the end-to-end tests."""
+    for language, text in BLOCKS:
+        if language == "python":
+            ast.parse(text)

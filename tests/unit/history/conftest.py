@@ -1,7 +1,8 @@
 """A history to look at: entries of each task and a failed one."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 from history_samples import CLASSIFICATION, REGRESSION, Add, Cli, Written, artefacts
@@ -33,11 +34,18 @@ def add(root: Path, tmp_path: Path) -> Add:
     catalogue = history.open(root)
 
     def store(
-        task: str = "classification", mean: float = 0.9722, config: str = "config", **keys: object
+        task: str = "classification",
+        mean: float = 0.9722,
+        config: str = "config",
+        contents: Mapping[str, bytes] = MappingProxyType({}),
+        **keys: object,
     ) -> Entry:
         manager = catalogue.manager_of(Entry({"task": task}, root))
         files = artefacts(manager, tmp_path / "made")
         files["config"].write_text(config)
+        for name, content in contents.items():
+            files[name] = files.get(name, tmp_path / "made" / name)
+            files[name].write_bytes(content)
         files[f"{task}_report"].write_text(
             (CLASSIFICATION if task == "classification" else REGRESSION).csv()
         )

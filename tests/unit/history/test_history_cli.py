@@ -18,6 +18,7 @@ import history
 from history.entry import Entry
 from history.store import Store
 from history.view.commands import subparsers
+from history.view.pages import COLUMNS
 from history.view.text import EntryRows, render
 
 Failed = Callable[[], Entry]
@@ -53,7 +54,8 @@ def ids(cli: Cli, *arguments: object) -> list[str]:
 
 def listed(cli: Cli, *arguments: object) -> list[str]:
     """Return the first cell of every row of a list."""
-    return [line.split()[0] for line in cli("list", *arguments).out.splitlines()[2:]]
+    rows, _, _ = cli("list", *arguments).out.partition("--wide")
+    return [line.split()[0] for line in rows.splitlines()[2:]]
 
 
 # Lists
@@ -85,7 +87,7 @@ def test_a_list_holds_the_entries_of_one_sweep(add: Add, cli: Cli) -> None:
     add()
     assert ids(cli, "list", "--sweep", "2026-11-30_01", "--json") == [one]
     assert ids(cli, "list", "--sweep", "2026-11-30_02", "--json") == [other]
-    assert "names several: 2026-11-30_01, " in cli("list", "--sweep", "2026", exit_code=2).err
+    assert "matches several: 2026-11-30_01, " in cli("list", "--sweep", "2026", exit_code=2).err
 
 
 def test_a_list_is_sorted_and_limited(add: Add, failed: Failed, cli: Cli) -> None:
@@ -140,7 +142,7 @@ def test_the_root_may_stand_before_and_after_the_command(add: Add, root: Path, c
     """The one after the command counts."""
     entry = add()
     assert f"Entry\n  id          {entry.id}\n" in cli("show", "@0").out
-    assert "nowhere is not there" in cli("list", "--root", "nowhere", exit_code=2).err
+    assert "nowhere does not exist" in cli("list", "--root", "nowhere", exit_code=2).err
     assert listed(cli, "--root", root) == [entry.id]
 
 
@@ -189,7 +191,8 @@ def test_show_and_best_have_the_baselines(add: Add, cli: Cli) -> None:
 
 def test_show_copes_with_a_failed_entry(failed: Failed, cli: Cli) -> None:
     """Its error is shown; sections without content are left out."""
-    failed()
+    broken = failed()
+    assert f"{broken.id} has no trials" in cli("trials", "@0", exit_code=2).err
     shown = cli("show", "@0").out
     assert "  message  no such layer\n           [red]x\n  stage    search\n" in shown
     assert "Search" not in shown
@@ -230,11 +233,48 @@ def test_an_imported_entry_is_told_apart(add: Add, imported: Imported, cli: Cli)
 def test_a_page_folds_where_the_terminal_is_narrow(
     add: Add, cli: Cli, monkeypatch: pytest.MonkeyPatch, command: list[str]
 ) -> None:
-    """Every line fits; a row of a list stays one line, which the terminal wraps."""
+    """Every line fits; a list leaves out columns, and says which, unless it is to be wide."""
     monkeypatch.setenv("COLUMNS", "50")
     made = [add(overrides=["x" * 99]).id, add(data={"fingerprint": "f" * 99}).id]
     assert max(map(len, cli(*command).out.splitlines())) == 50
     assert listed(cli) == made
+    shown = cli("list").out.splitlines()
+    assert shown[0].split() == ["id", "status", "metric"]
+    assert (
+        " ".join(shown[4:])
+        == "--wide shows more: created, experiment, pipeline, task, trials, search"
+    )
+    assert cli("list", "--wide").out.splitlines()[0].split() == [*COLUMNS]
+
+
+def test_long_names_lose_their_middle_and_are_still_understood(
+    add: Add, cli: Cli, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An id as a narrow table has it names the entry."""
+    made = add(pipeline="a-pipeline-with-a-very-long-name-of-its-own")
+    add(pipeline="a-pipeline-with-another-name")
+    assert listed(cli)[0] == made.id
+    monkeypatch.setenv("COLUMNS", "80")
+    shortened = listed(cli)[0]
+    assert (len(shortened), "…" in shortened) == (16, True)
+    assert json.loads(cli("show", shortened, "--json").out)["id"] == made.id
+
+
+def test_no_color_means_no_styles(add: Add, root: Path) -> None:
+    """Also in a terminal, which shows them otherwise (https://no-color.org)."""
+    add()
+    for value, styled in ({"NO_COLOR": "1"}, False), ({}, True):
+        ours, theirs = os.openpty()
+        subprocess.run(
+            [sys.executable, "-m", "history", "--root", str(root), "list"],
+            stdout=theirs,
+            check=True,
+            cwd=REPOSITORY,
+            env={**os.environ, "TERM": "xterm", **value},
+        )
+        os.close(theirs)
+        assert (b"\x1b[" in os.read(ours, 100_000)) == styled
+        os.close(ours)
 
 
 def test_control_characters_of_a_name_do_not_reach_the_terminal(add: Add, cli: Cli) -> None:
@@ -265,6 +305,109 @@ def test_what_is_for_programs_does_not_steer_a_terminal(
     assert piped.count(b"\n") == shown.count(b"\n")
 
 
+@pytest.fixture
+def searched(add: Add, tmp_path: Path) -> Entry:
+    """An entry with four trials, one of them failed, and two refits."""
+    trials = [
+        {
+            "trial_id": f"000{n}",
+            "status": "COMPLETED" if score else "FAILED",
+            "score": score,
+            "values": {"model.h1": 2**n, "model.a.rate": 0.1 / (n + 1), "fit.rate": 8},
+            "best_epoch": n,
+            "started": "2026-11-30T10:00:00+00:00",
+            "seconds": 1.5,
+            "history": [{"loss": [2.0, 1.0]}],
+            "message": None if score else "Traceback\nValueError: no [red]room",
+        }
+        for n, score in enumerate((0.5, 0.9, None, 0.7))
+    ]
+    refits = [{"seed": n, "history": {"loss": [3.0, 2.0, 1.0 - n]}} for n in range(2)]
+    made = {"trials": json.dumps(trials).encode(), "history": json.dumps(refits).encode()}
+    return add(contents=made, validation={"metrics": {"accuracy": 0.9}, "kept": 1})
+
+
+def test_show_answers_first(searched: Entry, cli: Cli) -> None:
+    """Score, search, values and the learning curves of the stored refit; artefacts last."""
+    lines = cli("show", searched.id).out.splitlines()
+    assert lines[0] == searched.id
+    assert "0.9800 val_accuracy in trial 0003, 4/5 trials, 12.3 s, random" in lines[4]
+    titles = [line for line in lines if line and not line.startswith(" ")]
+    assert titles[1:3] == ["Best values", "Learning curves of refit 2 of 2, 3 epochs"]
+    assert "loss     3.0000   █▆▁   0.0000" in lines
+    assert "Artefacts" in titles[-1]
+
+
+def test_trials_are_listed_best_first_with_the_values_that_differ(
+    searched: Entry, cli: Cli
+) -> None:
+    """Their names as short as tells them apart; then what all share, and why some have failed."""
+    header, _, *lines = cli("trials", searched.id).out.splitlines()
+    assert header.split() == ["trial_id", "score", "h1", "a.rate", "best_epoch", "seconds"]
+    assert [line.split()[:3] for line in lines[:4]] == [
+        ["0001", "0.9", "2"],
+        ["0003", "0.7", "8"],
+        ["0000", "0.5", "1"],
+        ["0002", "FAILED", "4"],
+    ]
+    assert lines[5:] == [
+        *("The same in all", "  fit.rate  8", ""),
+        *("Failed", "  0002  ValueError: no [red]room"),
+    ]
+
+
+def test_trials_are_sorted_and_limited_for_programs_too(searched: Entry, cli: Cli) -> None:
+    """By any key or the end of a value's name, as JSON with everything, or as CSV."""
+    stored = json.loads(searched.artefact("trials").read_bytes())
+    best = json.loads(cli("trials", "@0", "--json", "--limit", "2").out, parse_constant=pytest.fail)
+    assert best == [stored[1], stored[3]]
+    for key in ("a.rate", "model.a.rate", "values.model.a.rate"):
+        made = cli("trials", "@0", "--sort", key, "--columns", "trial_id,h1", "--csv").out
+        assert made.split() == ["trial_id,values.model.h1", "0003,8", "0002,4", "0001,2", "0000,1"]
+    header, row = cli("trials", "@0", "--csv", "--limit", "1").out.splitlines()
+    assert header.startswith("trial_id,status,score,values.model.h1,values.model.a.rate,")
+    assert row.startswith("0001,COMPLETED,0.9,2,0.05,8,1,")
+
+
+# Labels
+
+
+def test_tags_names_and_notes_can_be_changed_and_found(add: Add, root: Path, cli: Cli) -> None:
+    """In the database and the entry's folder, which `doctor` may have to put back; the entry is the
+    same otherwise. Two commands at once lose nothing.
+    """
+    entry, _ = add(tags=["a"]), add()
+    assert cli("tag", "@0", "b", "c", "--remove", "a", "--note", "x").err == (
+        f"{entry.id}: tags b, c; note x\n"
+    )
+    command = [sys.executable, "-m", "history", "--root", str(root), "tag", entry.id]
+    both = [subprocess.Popen([*command, tag], cwd=REPOSITORY, stderr=-3) for tag in ("d", "e")]
+    assert [each.wait() for each in both] == [0, 0]
+    cli("tag", entry.id, "--name", "best so far", "--note", "")
+    (document,) = json.loads(cli("list", "--tag", "b", "--json").out)
+    assert sorted(document.pop("tags")) == ["b", "c", "d", "e"]
+    assert (document.pop("name"), document.pop("note")) == ("best so far", None)
+    assert document == {key: value for key, value in entry.document.items() if key != "tags"}
+    (row,) = cli("list", "--tag", "b").out.splitlines()[2:]
+    assert "best so far   b, c, " in row
+    (root / "history.json").unlink()
+    (root / "history.previous.json").unlink()
+    cli("doctor", "--yes")
+    assert listed(cli, "--tag", "e") == [entry.id]
+
+
+def test_a_list_shows_arguments_of_the_config(add: Add, failed: Failed, cli: Cli) -> None:
+    """Of any depth, to show and to sort by; an entry without a config has none."""
+    made = [
+        add(config=json.dumps({"seed": seed, "pipelines": {"m": {"model": {"a": {"b": size}}}}})).id
+        for seed, size in ((1, 1e-4), (2, 1e-5))
+    ]
+    broken = failed().id
+    key = "config.model.a.b"
+    assert listed(cli, "--sort", key, "--columns", f"id,{key}") == [*made[::-1], broken]
+    assert f"{made[1]},2,1e-05" in cli("list", "--csv", "--columns", f"id,config.seed,{key}").out
+
+
 # The best
 
 
@@ -275,10 +418,10 @@ def test_best_shows_the_first_of_each_task(add: Add, failed: Failed, cli: Cli) -
     better, near, far = add(mean=0.98), add(mean=0.979), add(mean=0.1)
     low, _ = add("regression", 1.0), add("regression", 2.0)
     failed()
-    _, _, first, second, _, _, values, _ = cli("best").out.splitlines()
+    _, _, first, second, _, head, tied, _, _, values, _ = cli("best").out.splitlines()
     assert [first.split()[0], second.split()[0]] == [better.id, low.id]
-    assert near.id in first
-    assert far.id not in first
+    assert [head, *tied.split()] == ["Tied with", better.id, near.id]
+    assert far.id not in tied
     assert values.split() == [better.id, "model.dropout=0.25"]
     for _ in range(4):
         add(mean=0.98)
@@ -366,7 +509,7 @@ def test_an_exported_experiment_says_and_runs_nothing_of_its_own(add: Add, cli: 
     comments = [line for line in text.splitlines() if line.startswith("#")]
     assert text.startswith("\n".join([*comments, ""]))
     assert "# It imports and runs: their_data.rows, os.system" in comments
-    assert any(r"to be set here: model.a\nhooks: {}" in line for line in comments)
+    assert any(r"set them here: model.a\nhooks: {}" in line for line in comments)
     content = OmegaConf.to_container(OmegaConf.create(text), resolve=True)
     kept = ("seed", "threads", "backend", "deterministic")
     assert content == {key: config[key] for key in kept} | {"pipelines": config["pipelines"]}
@@ -381,18 +524,20 @@ def test_an_exported_experiment_says_and_runs_nothing_of_its_own(add: Add, cli: 
         ("show nope", "no entry 'nope'"),
         ("show @7", "no entry '@7'"),
         ("best --metric acuracy", "did you mean 'accuracy'"),
-        ("best --metric roc_auc", "matches and has the metric"),
+        ("best --metric roc_auc", "matches and has this metric"),
         ("best --task regression", "no complete entry"),
         ("list --status done", "invalid choice"),
         ("list --sweep nope", "no sweep 'nope'"),
         ("list --sort experimnt", "did you mean 'experiment'"),
         ("list --sort validation.metrics.acuracy", "did you mean 'validation.metrics.accuracy'"),
+        ("list --columns config.seed", "no entry has a column 'config.seed'"),
+        ("tag nope x", "no entry 'nope'"),
         ("list --columns id,statu", "did you mean 'status'"),
         ("list --columns id,validation.odd", "no entry has a column 'validation.odd'"),
         ("list --limit 0", "above 0"),
         ("compare @0", "required: B"),
         ("compare @0 nope", "no entry 'nope'"),
-        ("export", "one of the arguments --csv --json --experiment --archive is required"),
+        ("export", "one of the arguments --csv --json"),
         ("export --csv --json", "not allowed with"),
         ("export nope --csv", "no entry 'nope'"),
         ("export --csv /no/such/folder/x.csv", "its folder does not exist"),

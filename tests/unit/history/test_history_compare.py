@@ -123,7 +123,7 @@ def test_of_two_tasks_the_metrics_in_common_are_compared(root: Path) -> None:
     assert list(found["metrics"]["validation"]) == ["loss"]
     assert "A is of task classification, B of regression" in found["notes"]["metrics"]
     b = entry(root, task="regression", validation={"metrics": {"rmse": 2.0}})
-    assert "no metric to compare" in compare(history.open(root), a, b)["notes"]["metrics"]
+    assert "no metrics to compare" in compare(history.open(root), a, b)["notes"]["metrics"]
 
 
 def test_configs_differ_by_dotted_key(add: Add, root: Path) -> None:
@@ -157,7 +157,7 @@ def test_a_config_that_is_not_there_or_not_readable_is_said(add: Add, root: Path
     assert found["notes"]["config"].startswith("entry mlp-1: unknown artefact 'config'")
     assert "is not the config of one pipeline" in compare(results, a, b)["notes"]["config"]
     a.artefact("config").write_text("seed: 1")
-    assert "is not what was stored" in compare(results, a, b)["notes"]["config"]
+    assert "has changed since it was stored" in compare(results, a, b)["notes"]["config"]
 
 
 def test_what_led_to_the_results_is_compared_section_by_section(root: Path) -> None:
@@ -218,7 +218,7 @@ def test_compare_shows_metrics_and_then_what_differs(add: Add, cli: Cli) -> None
     """In words; where nothing differs it says so; names are text, not markup."""
     a, b = add(mean=0.9), add(mean=0.8, environment={"host": "[red]x\x1b[31m"})
     shown = cli("compare", a.id, b.id).out
-    row = "accuracy   0.9000 ± 0.0031   0.8000 ± 0.0031   -0.1000 ± 0.0025   A better, beyond noise"
+    row = "accuracy   0.9000 ± 0.0031   0.8000 ± 0.0031   A better, beyond noise   -0.1000 ± 0.0025"
     assert row in shown
     assert "Values\n  nothing differs" in shown
     assert r"[red]x\x1b[31m" in shown
@@ -253,3 +253,16 @@ def test_every_pair_of_entries_can_be_compared(
         told = json.loads(cli("compare", a.id, b.id, "--json").out, parse_constant=pytest.fail)
         assert (told["a"], told["b"]) == (a.id, b.id)
     assert "A and B are the same entry" in shown
+
+
+def test_several_are_each_compared_with_the_first(add: Add, cli: Cli) -> None:
+    """A row each, with signs for what is beyond noise, and what differs in any of them. As JSON, an
+    array of what two give.
+    """
+    made = [add(mean=mean, seed=n).id for n, mean in enumerate((0.9, 0.9001, 0.95, 0.8))]
+    found = json.loads(cli("compare", *made, "--json").out)
+    assert found == [json.loads(cli("compare", made[0], each, "--json").out) for each in made[1:]]
+    lines = [" ".join(line.split()) for line in cli("compare", *made).out.splitlines()]
+    for row in ("A 0.9000 ± 0.0031 -", "B 0.9001 ± 0.0031 -", "C 0.9500 ± 0.0031 ▲ -"):
+        assert row in lines
+    assert "D 0.8000 ± 0.0031 ▼ -" in lines

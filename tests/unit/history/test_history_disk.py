@@ -115,7 +115,7 @@ def test_the_first_insert_into_a_full_disk_leaves_no_database(root: Path, room: 
     """The next one, with room, works."""
     store = Store(root)
     room(0)
-    with pytest.raises(HistoryError, match="its old content stands: make room"):
+    with pytest.raises(HistoryError, match="its old content is intact: free some space"):
         store.insert({"id": "a"})
     assert tree(root) == {}
     room(None)

@@ -89,7 +89,7 @@ def forget(catalogue: History, entry: Entry) -> None:
 # What is mended
 
 
-@case(MENDED, r"history\.json is not JSON.*: restore the generation before, if it can be read")
+@case(MENDED, r"history\.json is not JSON.*: restore the previous generation, if it is readable")
 def a_damaged_database(catalogue: History, entries: list[Entry]) -> None:
     cut(catalogue.root / "history.json")
 
@@ -108,18 +108,18 @@ def two_damaged_generations(catalogue: History, entries: list[Entry]) -> None:
     cut(catalogue.root / "history.previous.json")
 
 
-@case(MENDED, "is missing, but the generation before it is there.*: restore the generation before")
+@case(MENDED, "is missing, but its previous generation exists.*: restore the previous generation")
 def a_missing_database(catalogue: History, entries: list[Entry]) -> None:
     (catalogue.root / "history.json").unlink()
 
 
-@case(MENDED, "whole, but not in the database.*: put back")
+@case(MENDED, "complete, but not in the database.*: put back")
 def no_database_at_all(catalogue: History, entries: list[Entry]) -> None:
     for path in catalogue.root.glob("*.json"):
         path.unlink()
 
 
-@case(MENDED, "write that did not end: delete it", "write that did not end: delete it")
+@case(MENDED, "interrupted write: delete it", "interrupted write: delete it")
 def a_write_that_did_not_end(catalogue: History, entries: list[Entry]) -> None:
     """One of its files may be a second name of the database itself."""
     (catalogue.root / f".history.json.{'0' * 16}.tmp").write_bytes(b'{"entries')
@@ -127,7 +127,7 @@ def a_write_that_did_not_end(catalogue: History, entries: list[Entry]) -> None:
     link.hardlink_to(catalogue.root / "history.json")
 
 
-@case(MENDED, "holds 2 rows that are copies of others: take them out")
+@case(MENDED, "holds 2 duplicate rows: remove them")
 def copies_of_a_row(catalogue: History, entries: list[Entry]) -> None:
     """Rows without an id and other tables are somebody's own, and stay."""
     with TinyDB(catalogue.root / "history.json") as database:
@@ -136,7 +136,14 @@ def copies_of_a_row(catalogue: History, entries: list[Entry]) -> None:
         database.table("notes").insert({"text": "kept"})
 
 
-@case(MENDED, *["22222222.part is half", "33333333.removed is half", "[a-z0-9]{8}.removed is half"])
+@case(
+    MENDED,
+    *[
+        "22222222.part is only partly",
+        "33333333.removed is only partly",
+        "[a-z0-9]{8}.removed is only partly",
+    ],
+)
 def what_a_kill_left_of_folders(catalogue: History, entries: list[Entry]) -> None:
     for name in (".mlp-22222222.part", ".mlp-33333333.removed", f".{entries[0].id}.removed"):
         (catalogue.root / "entries" / name / "deep").mkdir(parents=True)
@@ -195,7 +202,7 @@ def test_a_sound_history_and_none_have_nothing_wrong(
     LEFT,
     "cannot be read: artefacts is not a dict",
     "has the schema version 0; this release reads",
-    r"artefact 'model' .* leads out of",
+    r"artefact 'model' .* points outside",
 )
 def documents_that_cannot_be_read(catalogue: History, entries: list[Entry]) -> None:
     outside = {"model": {"path": "../x", "bytes": 1, "sha256": ""}}
@@ -211,13 +218,17 @@ def an_id_that_leads_out_and_a_missing_folder(catalogue: History, entries: list[
         shutil.rmtree(catalogue.root / "entries" / entry.id)
 
 
-@case(LEFT, "is in the database 2 times, each saying something else")
+@case(LEFT, "is in the database 2 times, with different contents")
 def an_id_that_is_there_twice(catalogue: History, entries: list[Entry]) -> None:
     with TinyDB(catalogue.root / "history.json") as database:
         database.table("entries").insert({**entries[0].document, "seed": 7})
 
 
-@case(LEFT, *["artefact 'model' of entry .* is not what was stored"] * 2, "'model' .* is missing")
+@case(
+    LEFT,
+    *["artefact 'model' of entry .* has changed since it was stored"] * 2,
+    "'model' .* is missing",
+)
 def damaged_artefacts(catalogue: History, entries: list[Entry]) -> None:
     changed, emptied, folder = (entry.artefact("model") for entry in entries)
     changed.write_bytes(bytes(byte ^ 1 for byte in changed.read_bytes()))
@@ -226,7 +237,13 @@ def damaged_artefacts(catalogue: History, entries: list[Entry]) -> None:
     folder.mkdir()
 
 
-@case(LEFT, "not what was stored", "is none of the history's", "version 99", "is that of 'mlp-")
+@case(
+    LEFT,
+    "changed since it was stored",
+    "does not belong to the history",
+    "version 99",
+    "is that of 'mlp-",
+)
 def folders_of_no_entry_that_are_not_whole(catalogue: History, entries: list[Entry]) -> None:
     """They may be all that is left of an entry: damaged, of an older release, or of a newer one."""
     parent = catalogue.root / "entries"
@@ -261,7 +278,7 @@ def test_what_only_documents_of_old_could_replace_is_begun_anew_beside_its_copy(
     (catalogue.root / "history.previous.json").unlink()
     cut(catalogue.root / "history.json")
     damaged = (catalogue.root / "history.json").read_bytes()
-    is_found(mend(catalogue)[1], ("is none of the history's",) * 3)
+    is_found(mend(catalogue)[1], ("does not belong to the history",) * 3)
     [copy] = catalogue.root.glob("history.json.damaged-*")
     assert copy.read_bytes() == damaged
 
@@ -288,7 +305,7 @@ def test_links_are_left_and_never_followed(
     before = tree(tmp_path)
     repaired, found = mend(catalogue)
     assert repaired == []
-    patterns = [*["leads out"] * 2, *["is none of the history's"] * 5]
+    patterns = [*["points outside"] * 2, *["does not belong to the history"] * 5]
     is_found(found, tuple(patterns))
     assert tree(tmp_path) == before
 
@@ -328,7 +345,7 @@ def test_what_is_not_ours_or_of_a_newer_release_is_named_and_no_fault(
         written = cli(*command)
         assert written.out.count("left as it is") == 5
         assert f"entry '{entries[0].id}' has the schema version 99" in written.out
-        assert r"not utf-8 \udcff\x1b is none of the history's" in written.out
+        assert r"not utf-8 \udcff\x1b does not belong to the history" in written.out
         assert "all else is well" in written.err
     assert (tree(catalogue.store.entries / "notes"), files[1].read_bytes()) == before
 

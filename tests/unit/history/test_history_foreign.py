@@ -125,7 +125,7 @@ def test_a_project_is_read_with_all_that_its_files_tell(folder: Path) -> None:
         "best": {"trial_id": "01", "score": 0.75, "values": {"units": 11}},
         "origin": {"kind": "keras-tuner", "path": str(folder)},
         "notes": [
-            "It holds no trained model file and no validation: nothing was refitted.",
+            "Imported without a model file or validation: nothing was refitted.",
             "Inferred from the metrics of its trials: task, objective, direction.",
         ],
     }
@@ -259,7 +259,7 @@ def test_a_trial_that_is_not_there_is_named(folder: Path) -> None:
     """And the way out, without it: the project of its other trials."""
     path = folder / "trial_01" / "trial.json"
     path.unlink()
-    refused(folder, str(path), "take its trial out of start_order")
+    refused(folder, str(path), "remove its trial from start_order")
     change(folder / "oracle.json", start_order=["00", "02"])
     assert read_project(folder).document["best"]["trial_id"] == "00"
 
@@ -296,7 +296,7 @@ def test_numbers_that_json_cannot_say_arrive_as_text(tmp_path: Path, root: Path,
     """Such as integers of more than 64 bits in the space; once, however often they are imported."""
     path = project(tmp_path / "a", trial(), hyperparameters={"space": [2**70], "values": {}})
     cli("import", path)
-    assert "already; nothing was changed" in cli("import", path).err
+    assert "; nothing was changed" in cli("import", path).err
     [entry] = history.open(root).entries()
     assert entry.value("search.space") == [str(2**70)]
 
@@ -305,7 +305,7 @@ def test_numbers_that_json_cannot_say_arrive_as_text(tmp_path: Path, root: Path,
     ("name", "what"),
     [
         ("missing", "nothing to import at"),
-        ("empty", "which a Keras Tuner project folder holds, is missing"),
+        ("empty", "part of every Keras Tuner project folder, is missing"),
         ("notes.txt", "is not an archive made by `history export --archive`"),
         ("my_search/untitled --task ranking", "unknown history manager 'ranking'"),
     ],
@@ -323,7 +323,7 @@ def test_anything_else_is_refused(
 def test_a_project_is_taken_once(folder: Path, root: Path, cli: Cli) -> None:
     """With a task that had been inferred it is the same; its notes are said when it is taken."""
     assert "note: Inferred from the metrics of its trials: task" in cli("import", folder).err
-    said = f"every entry of {folder} is in {root} already; nothing was changed\n"
+    said = f"every entry of {folder} is already in {root}; nothing was changed\n"
     for task in ([], ["--task", "classification"]):
         assert cli("import", folder, *task).err == said
     [entry] = history.open(root).entries()

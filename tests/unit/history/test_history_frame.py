@@ -12,6 +12,7 @@ from history_samples import Add
 
 import history
 from history.entry import Entry
+from history.files import to_json
 from history.view.commands import to_csv
 
 
@@ -116,3 +117,32 @@ def test_a_time_that_pandas_cannot_read_is_missing(add: Add, root: Path) -> None
     history.open(root).store.insert({**document, "id": "other", "created": "9999-W01-1"})
     frame = history.open(root).to_frame()
     assert list(frame["created"].isna()) == [False, True]
+
+
+def test_the_trials_of_an_entry_are_a_frame(add: Add) -> None:
+    """A column for each hyperparameter, of whichever trial has it; of an entry without trials, an
+    empty one.
+    """
+    common = {"status": "COMPLETED", "seconds": 1.5, "history": [{"loss": [0.1]}]}
+    trials = [
+        {**common, "trial_id": "0000", "score": 0.5, "values": {"model.dropout": 0.1}},
+        {**common, "trial_id": "0001", "score": None, "values": {"model.dropout": 0.2, "lr": 1}},
+    ]
+    trials[0]["started"] = "2026-11-30T10:26:09.305+00:00"
+    entry = add(contents={"trials": to_json(trials)})
+    frame = history.open(entry.root).get(entry.id).trials()
+    assert list(frame["values.model.dropout"]) == [0.1, 0.2]
+    assert list(frame["values.lr"].isna()) == [True, False]
+    assert frame["started"][0] == pandas.Timestamp("2026-11-30 10:26:09.305", tz="UTC")
+    assert frame["score"].dtype == float
+    assert "history" not in frame
+    assert Entry({"id": "x"}, entry.root).trials().empty
+
+
+def test_a_history_is_opened_where_runs_leave_it(
+    add: Add, root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the folder `results` of the current one."""
+    entry = add()
+    monkeypatch.chdir(root.parent)
+    assert history.open().get(entry.id) == entry

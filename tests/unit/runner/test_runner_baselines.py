@@ -219,10 +219,8 @@ def test_a_model_that_does_not_beat_its_baselines_is_told_so(
     assert not_better(entry("mlp", mean, deviation, repeats), "accuracy", direction) == ""
 
 
-def test_the_best_baseline_stands_among_the_pipelines() -> None:
-    """In its place by the ranking metric, once for those that have the same; then who is doubted,
-    and who does not beat it.
-    """
+def test_the_best_baseline_stands_beside_each_pipeline() -> None:
+    """With its value; then who is doubted, and who does not beat it."""
     entries = [
         entry("mlp", 0.95, 0.001, 2, majority=0.5, hgb=0.9),
         entry("cnn", 0.85, 0.001, 2, majority=0.5, hgb=0.9),
@@ -231,8 +229,38 @@ def test_the_best_baseline_stands_among_the_pipelines() -> None:
     entries[2].document["validation"]["warning"] = "far worse than its trial"
     table = render(comparison(ClassificationManager(Path()), entries, "accuracy", "r"))
     _, _, _, *rows = table.splitlines()
-    assert [row[:14].strip() for row in rows[:4]] == ["1 mlp", "baseline hgb", "2 cnn", "3 old"]
-    assert rows[1].split()[2:4] == ["0.9000", "0.8900"]
-    assert rows[1].endswith("mlp, cnn")
+    assert [row.split()[1] for row in rows[:3]] == ["mlp", "cnn", "old"]
+    assert ["0.9000 hgb" in row for row in rows[:3]] == [True, True, False]
     assert "old: far worse than its trial" in rows
     assert "cnn does not beat the baseline hgb: accuracy 0.8500 ± 0.0010 against 0.9000" in rows
+
+
+def test_a_comparison_answers_first_at_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pipeline, ranking metric, test, baseline, time and entry; the other metrics in blocks below,
+    each with the pipelines again; what none has is left out. Wider, a row is a line.
+    """
+    entries = [
+        entry("mlp", 0.95, 0.001, 2, majority=0.5, hgb=0.9),
+        entry("a-pipeline-with-a-long-name", 0.9505, 0.001, 2),
+        entry("broken", None, 0.0, 1),
+    ]
+    for each in entries:
+        each.document["id"] = f"{each.pipeline}-bcdfghjk"
+        each.document["timings"] = {"search": 5000, "validation": 40}
+        each.document["test"] = {"metrics": {"accuracy": 0.94}}
+    others = dict.fromkeys(("balanced_accuracy", "f1_macro", "log_loss", "roc_auc"), 0.5)
+    entries[0].document["validation"]["metrics"] |= others
+    entries[2].document["status"] = "failed"
+    monkeypatch.setenv("COLUMNS", "80")
+    lines = render(comparison(ClassificationManager(Path()), entries, "accuracy", "r")).splitlines()
+    assert max(map(len, lines)) <= 80
+    assert lines[1].split() == ["pipeline", "accuracy", "test", "baseline", "time", "entry"]
+    second = ["0.9505", "±", "0.0010", "0.9400", "-", "84", "min", "a-pipel…bcdfghjk"]
+    assert lines[3].split() == ["1=", "a-pi…ong-name", *second]
+    assert lines[5].split()[:3] == ["-", "broken", "failed"]
+    below = [line.split() for line in lines[6:] if line.startswith("pipeline")]
+    assert [name for block in below for name in block[1:]] == [*others, "trials"]
+    monkeypatch.setenv("COLUMNS", "200")
+    table = render(comparison(ClassificationManager(Path()), entries, "accuracy", "r"))
+    assert table.count("pipeline  ") == 1
+    assert "a-pipeline-with-a-long-name-bcdfghjk" in table

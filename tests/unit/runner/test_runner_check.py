@@ -81,7 +81,7 @@ def test_an_unknown_key_is_told_what_is_near_and_where_it_belongs() -> None:
     assert found["pipelines.a.tuner.max_trails"].startswith(
         "unknown key 'max_trails'; did you mean 'max_trials'? (known: "
     )
-    assert found["pipelines.a.tuner.max_epochs"].endswith("; another kind of it takes this key")
+    assert found["pipelines.a.tuner.max_epochs"].endswith("; it is a key of another kind")
     assert found["pipelines.a.fit.repeats"].endswith("; it is a key of validation")
     assert found["max_trials"].endswith("; it is a key of tuner")
 
@@ -123,7 +123,7 @@ def test_a_target_is_told_from_a_kind_and_may_have_an_argument_of_that_name() ->
 
 def test_what_cannot_be_had_is_named_wherever_it_stands_and_nothing_else_is_said_of_it() -> None:
     """`???` and interpolations that lead nowhere."""
-    lost = Unresolved("leads nowhere")
+    lost = Unresolved("cannot be resolved")
     found = complaints(
         {
             **SECTIONS,
@@ -138,9 +138,9 @@ def test_what_cannot_be_had_is_named_wherever_it_stands_and_nothing_else_is_said
     assert found == {
         "threads": missing,
         "pipelines.a.data.path": missing,
-        "pipelines.a.model.x.y[1]": "leads nowhere",
+        "pipelines.a.model.x.y[1]": "cannot be resolved",
         "pipelines.a.tuner.kind": missing,
-        "pipelines.a.objective.name": "leads nowhere",
+        "pipelines.a.objective.name": "cannot be resolved",
     }
 
 
@@ -210,6 +210,12 @@ def test_a_value_that_may_be_searched_is_complained_about_as_what_it_is() -> Non
         ("here.shuffle.min_value", "is required"),
         ("here.shuffle.max_value", "is required"),
     ]
+
+
+@pytest.mark.parametrize("section", ["task", "model", "objective", "fit", "validation"])
+def test_a_list_is_no_section(section: str) -> None:
+    found = complaints({**SECTIONS, section: [1]})
+    assert found[f"pipelines.a.{section}"] == "must be a mapping, not [1]"
 
 
 def test_the_keys_of_a_section_follow_from_its_kind() -> None:

@@ -80,7 +80,7 @@ def test_images_change_only_while_a_model_is_trained(augment: str | list[str]) -
 
 def test_an_unknown_augmentation_is_refused() -> None:
     facts = digits(filters=[4]).dataset.facts
-    with pytest.raises(ConfigError, match=r"model\.augment: knows no turn; known: none, flip"):
+    with pytest.raises(ConfigError, match=r"model\.augment: unknown: turn; known: none, flip"):
         models.cnn(facts=facts, filters=[4], augment=["flip", "turn"])
 
 

@@ -286,8 +286,9 @@ def test_what_a_callback_says_of_its_trial_is_text_until_that_runs() -> None:
         "unknown value of a trial 'ids'; did you mean 'id'?"
     )
     assert found == {
-        f"{place}tuner.project_name": "only arguments of callbacks can say ${trial.id}",
-        f"{place}artefacts": "no callback writes to ${trial.folder}, where they are looked for",
+        f"{place}tuner.project_name": "only arguments of callbacks can use ${trial.id}",
+        f"{place}artefacts": "no callback writes to ${trial.folder}, where these files are looked "
+        "for",
     }
 
 
@@ -438,7 +439,7 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes(
     """It is refused before a search whose entry it could not keep."""
     found = problems(lambda: from_files({**SECTIONS, "manager": "regression"}))
     assert (
-        "entries of the task regression, the task of this pipeline is classification"
+        "entries of the task regression, but the task of this pipeline is classification"
         in found["pipelines.main.manager"]
     )
     monkeypatch.setattr(registry, "_classes", {**registry._classes})  # goes back at the end
@@ -448,7 +449,7 @@ def test_a_manager_must_keep_entries_of_the_task_and_ask_for_what_a_run_makes(
         artefacts = ("classification_report", "plot_of_mine")
 
     found = problems(lambda: from_files({**SECTIONS, "manager": "of_plots"}))
-    assert "plot_of_mine, which a run does not make" in found["pipelines.main.manager"]
+    assert "plot_of_mine, which a run does not produce" in found["pipelines.main.manager"]
 
 
 @pytest.mark.parametrize("name", ["first name", "make=model", "a.b[1]", "x, y (cm)", "a:b {c}"])

@@ -137,8 +137,8 @@ def test_given_parts_that_overlap_are_refused_and_a_few_equal_rows_are_said(
         Part(x[:3], np.array([0.0, 5.0, 5.0], "float32")),
     )
     refuse_leaks({"train": train, "validation": other}, given=True)
-    assert "1 of the 3 validation rows are train rows too" in caplog.text
-    with pytest.raises(DataError, match="2 of the 2 test rows are train rows too"):
+    assert "1 of the 3 validation rows are also train rows" in caplog.text
+    with pytest.raises(DataError, match="2 of the 2 test rows are also train rows"):
         refuse_leaks(
             {"train": train, "validation": other, "test": train.take(slice(2))}, given=True
         )
@@ -155,8 +155,8 @@ def test_equal_rows_that_chance_explains_are_said(caplog: pytest.LogCaptureFixtu
         "validation": Part(drawn[150:, :2], drawn[150:, 2]),
     }
     refuse_leaks(parts, given=True)
-    assert "of the 50 validation rows are train rows too" in caplog.text
-    with pytest.raises(DataError, match="150 of the 150 validation rows are train rows too"):
+    assert "of the 50 validation rows are also train rows" in caplog.text
+    with pytest.raises(DataError, match="150 of the 150 validation rows are also train rows"):
         refuse_leaks(parts | {"validation": parts["train"]}, given=True)
     fine = Part(np.arange(1, 301, dtype="float32").reshape(150, 2), drawn[:150, 2])
     half: Any = Part(np.array(fine.x)[:40], fine.y[:40])
@@ -407,7 +407,7 @@ def test_what_is_no_regular_file_is_not_opened(name: str, tmp_path: Path) -> Non
     """A FIFO would keep the run waiting for ever."""
     os.mkfifo(tmp_path / name)
     kind = {"kind": "npz"} if name == "rows.npz" else {"kind": "table", "target": "y"}
-    with pytest.raises(DataError, match=rf"^data\.path: .*{name} is no regular file"):
+    with pytest.raises(DataError, match=rf"^data\.path: .*{name} is not a regular file"):
         data(**kind, path=str(tmp_path / name))
 
 
@@ -442,13 +442,13 @@ def test_what_is_no_regular_file_is_not_opened(name: str, tmp_path: Path) -> Non
         (X, np.zeros(100, int), "classification", "at least two classes; there is only \\[0\\]"),
         (X, Y + 0.5, "classification", "is this a regression"),
         (X, Y.astype(str), "regression", "is this a classification"),
-        (X, Y.astype("S1"), "classification", "classes are whole numbers or text, not \\|S1"),
+        (X, Y.astype("S1"), "classification", "classes must be whole numbers or text, not \\|S1"),
         (X, Y.astype("M8[s]"), "classification", "whole numbers or text, not datetime64"),
         (X, Y[:-1], "regression", "100 rows of features, but targets of shape \\(99,\\)"),
         (X, np.stack([Y, Y], axis=1), "regression", "targets of shape \\(100, 2\\)"),
         (X[:, 0], Y, "regression", "at least one column"),
         (X[:, :0], Y, "regression", r"shape \(100, 0\); they need rows and at least one column"),
-        (X.astype(str), Y, "regression", "a model takes numbers"),
+        (X.astype(str), Y, "regression", "a model needs numbers"),
     ],
 )
 @pytest.mark.filterwarnings("ignore:overflow encountered in cast")
@@ -534,10 +534,10 @@ def test_a_function_may_return_the_parts_itself() -> None:
         ("no_validation", "users_own_rows.no_validation returned {'train': 'tuple'}; it must"),
         (
             "misnamed",
-            "'valid': 'tuple'}; it must return .* validation and perhaps test",
+            "'valid': 'tuple'}; it must return .* validation and optionally test",
         ),
         ("three", "returned tuple; it must return \\(x, y\\)"),
-        ("leaking", "4 of the 4 validation rows are train rows too"),
+        ("leaking", "4 of the 4 validation rows are also train rows"),
         ("nothing", "returned NoneType; it must return \\(x, y\\)"),
         ("halves", "users_own_rows.halves"),
         ("unpaired", "users_own_rows.unpaired"),
@@ -546,9 +546,9 @@ def test_a_function_may_return_the_parts_itself() -> None:
         ("uneven", "the inputs have different numbers of rows: .*'b': 29"),
         ("infinite", r"30 of the features of users_own_rows.infinite\['b'\] are NaN or infinite"),
         ("no_inputs", "0 rows of features"),
-        ("unnamed", 'returned 2 inputs; several inputs are given by name: {"a":'),
-        ("both_targets", "one target a row is needed: no several ones"),
-        ("named_targets", "one target a row is needed: no several ones"),
+        ("unnamed", 'returned 2 inputs; give several inputs by name: {"a":'),
+        ("both_targets", "exactly one target per row is needed"),
+        ("named_targets", "exactly one target per row is needed"),
     ],
 )
 def test_a_wrong_return_is_an_error_of_the_data(name: str, words: str) -> None:
@@ -705,7 +705,7 @@ def test_rows_that_lack_something_may_be_left_out(
     caplog.set_level("INFO", "runner")
     data = loaded(CSV + "a5,Bern,1,01,\na6,Bern,2,01,400\n", missing="drop")
     assert joined(data) == [100, 200, 400]
-    assert "3 of 6 rows are left out" in caplog.text
+    assert "left out 3 of 6 rows" in caplog.text
 
 
 def test_the_rows_of_each_part_are_kept(loaded: Load, tmp_path: Path) -> None:
@@ -731,10 +731,14 @@ def test_a_part_of_which_nothing_is_left_is_an_error_that_names_it(
     lacking = "id,city,rooms,zip,price\nb1,,3,01,100\nb2,Bern,,02,200\nb3,Basel,4,01,\n"
     (tmp_path / "other.csv").write_text(lacking)
     paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
-    words = r"^data\.missing: all 3 validation rows of .*other\.csv lack a value; fill some in"
+    words = (
+        r"^data\.missing: all 3 validation rows of .*other\.csv have a missing value; fill some in"
+    )
     with pytest.raises(DataError, match=words):
         loaded(path=paths, missing="drop")
-    with pytest.raises(DataError, match=r"^data\.missing: all 3 rows of .*rows\.csv lack a value"):
+    with pytest.raises(
+        DataError, match=r"^data\.missing: all 3 rows of .*rows\.csv have a missing value"
+    ):
         loaded(lacking, missing="drop", columns={"id": "ignore", "city": "category"})
 
 
@@ -787,7 +791,10 @@ def test_numbers_may_have_a_decimal_comma(loaded: Load) -> None:
     """As in files of most of Europe; a mistyped one is found all the same."""
     data = loaded("a;price\n1,5;10,25\n;3\n-0,5;2\n", columns={}, separator=";", decimal=",")
     assert joined(data) == [2, 3, 10.25]
-    with pytest.raises(DataError, match=r"row 3 \(line 4\), column 'a': 'x' stands among numbers"):
+    with pytest.raises(
+        DataError,
+        match=r"row 3 \(line 4\), column 'a': 'x' is not a number, unlike the other values",
+    ):
         loaded("a;price\n1,5;10,25\n2,5;3\nx;2\n", columns={}, separator=";", decimal=",")
 
 
@@ -839,19 +846,31 @@ def test_numbers_are_read_as_people_write_them(
         (
             ["950", "7,209"],
             {"decimal": ","},
-            r"row 2 \(line 3\), column '[ab]': '7,209' may be 7209 or 7.209: say data.thousands",
+            r"row 2 \(line 3\), column '[ab]': '7,209' may be 7209 or 7.209: set data.thousands",
         ),
-        (["950", "7,209"], {}, "'7,209' may be 7209 or 7.209: .* say columns: {a: category}"),
+        (["950", "7,209"], {}, "'7,209' may be 7209 or 7.209: .* set columns: {a: category}"),
         (["950", "1.234"], {"decimal": ","}, "'1.234' may be 1234 or 1.234"),
-        (["7,209", "1.5"], {}, "'7,209' stands beside '1.5'; which is the decimal sign?"),
-        (["1,5", "2.5"], {"decimal": ","}, "'1,5' stands beside '2.5'"),
-        (["$1,5", "$2,5"], {}, r"'1,5' has a comma; is another data.decimal meant\?"),
-        (["1,5", "2.5"], {"columns": {"a": "number"}}, "'1,5' stands beside '2.5'"),
-        (["5 kg", "300 g"], {}, "'300 g' has another unit than '5 kg'; write all in one"),
-        (["5 kg", "300 g"], {"columns": {"a": "number"}}, "'300 g' has another unit than '5 kg'"),
-        (["5 kg", "7", "6"], {}, r"row 2 .*'7' has another unit than '5 kg'; .* these are numbers"),
-        (["$5", "?", "$6", "$7"], {}, r"row 2 .*'\?' stands among numbers; .* data.na_values"),
-        (["1 234", "5 678"], {"thousands": ","}, "'1 234' is grouped; is another data.thousands"),
+        (["7,209", "1.5"], {}, "'7,209' appears next to '1.5'; which is the decimal sign?"),
+        (["1,5", "2.5"], {"decimal": ","}, "'1,5' appears next to '2.5'"),
+        (["$1,5", "$2,5"], {}, r"'1,5' has a comma; is data.decimal right\?"),
+        (["1,5", "2.5"], {"columns": {"a": "number"}}, "'1,5' appears next to '2.5'"),
+        (["5 kg", "300 g"], {}, "'300 g' has a different unit from '5 kg'; use one unit"),
+        (
+            ["5 kg", "300 g"],
+            {"columns": {"a": "number"}},
+            "'300 g' has a different unit from '5 kg'",
+        ),
+        (
+            ["5 kg", "7", "6"],
+            {},
+            r"row 2 .*'7' has a different unit from '5 kg'; .* declare the column a number",
+        ),
+        (["$5", "?", "$6", "$7"], {}, r"row 2 .*'\?' is not a number, unlike .* data.na_values"),
+        (
+            ["1 234", "5 678"],
+            {"thousands": ","},
+            "'1 234' has separators of thousands; is data.thousands",
+        ),
     ],
 )
 def test_numbers_that_may_be_meant_in_two_ways_are_refused(
@@ -901,9 +920,11 @@ def test_dates_become_numbers(loaded: Load) -> None:
     when = np.array(["2026-01-01", "2026-01-02", "NaT"], "datetime64[ms]")
     made = loaded({"when": when, "price": [1, 2, 3]}, columns={}, name="rows.parquet")
     assert made.columns == {"when": "date"}
-    with pytest.raises(DataError, match="'a year' is part of a date and a column; rename the"):
+    with pytest.raises(
+        DataError, match="'a year' is both a column and a part of a date; rename the"
+    ):
         loaded("a,a year,price\n2026-01-01,1,1\n2026-01-02,2,1\n", columns={})
-    with pytest.raises(DataError, match=r"row 2 .*'1\.3\.2026' is no ISO 8601 date such as"):
+    with pytest.raises(DataError, match=r"row 2 .*'1\.3\.2026' is not an ISO 8601 date such as"):
         loaded("a,price\n2026-01-01,1\n1.3.2026,2\n", columns={"a": "date"})
 
 
@@ -922,7 +943,8 @@ def test_a_category_of_many_single_words_is_asked_about(loaded: Load) -> None:
     """However many rows there are."""
     text = "a,price\n" + "".join(f"w{max(0, n - 176)},{n}\n" for n in range(200))
     words = (
-        "24 different texts in 200 rows, 23 of them once: say columns: {a: category}, or text, or"
+        "24 distinct values in 200 rows, 23 of which occur only once: set columns: {a: category}, "
+        "or text, or"
     )
     with pytest.raises(DataError, match=words):
         loaded(text, columns={})
@@ -946,7 +968,7 @@ def test_a_csv_may_have_another_encoding(encoding: str, loaded: Load, tmp_path: 
     made = loaded(path=str(path), columns={"a": "category"}, encoding=encoding)
     assert joined(made, "a") == ["Ä", "B", "Ä"]
     if encoding == "latin-1":
-        words = "line 2 is not UTF-8: byte 0xc4; .* or name its encoding: data.encoding"
+        words = "line 2 is not UTF-8: byte 0xc4; .* or set data.encoding"
         with pytest.raises(DataError, match=words):
             loaded(path=str(path), columns={})
 
@@ -965,16 +987,16 @@ def test_a_csv_may_have_another_encoding(encoding: str, loaded: Load, tmp_path: 
             r"data\.columns\.idd: .*has no column 'idd'; did you mean 'id'",
         ),
         (CSV.replace(",", ";"), {}, r"has no column 'id' \(it has: id;city;rooms;zip;price\)"),
-        (CSV, {"target": "city"}, r"column 'city': 'Bern' is no finite number"),
+        (CSV, {"target": "city"}, r"column 'city': 'Bern' is not a finite"),
         (
             CSV + "a5,Bern,x,01,1\n",
             {},
-            r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' stands among",
+            r"data\.path: .*row 5 \(line 6\), column 'rooms': 'x' is not a number",
         ),
         (
             CSV + "a5,Bern,x,01,1\n",
             {"columns": {"id": "ignore", "rooms": "number"}},
-            r"column 'rooms': 'x' is no finite number",
+            r"column 'rooms': 'x' is not a finite",
         ),
         (
             CSV,
@@ -989,39 +1011,39 @@ def test_a_csv_may_have_another_encoding(encoding: str, loaded: Load, tmp_path: 
         (
             "a,price\n" + "".join(f"w{n},{n}\n" for n in range(101)),
             {"columns": {}},
-            "101 different texts in 101 rows",
+            "101 distinct values in 101 rows",
         ),
         (
             "a,b,price\n1,,2\n2,,3\n",
             {"columns": {}},
-            r"data\.path: column 'b' is of type empty: say columns: \{b: ignore\}",
+            r"data\.path: column 'b' has type empty: set columns: \{b: ignore\}",
         ),
-        ("price\n1\n2\n", {"columns": {}}, "no column is left for the features"),
+        ("price\n1\n2\n", {"columns": {}}, "no columns are left as features"),
         (
             "a,price\n" + "".join(f"w{n},{n}\n" for n in range(9)),
             {"columns": {}},
-            r"say columns: \{a: category\}, or",
+            r"set columns: \{a: category\}, or",
         ),
         ("a,,price\n1,0,2\n2,1,3\n", {"columns": {}}, "a column has no name"),
         (
             "a,,price\n1,0,2\n2,1,3\n",
             {"columns": {"": "ignore", "a": "ignore"}},
-            "no column is left",
+            "no columns are left",
         ),
         (
             "a;b;price\n1,5;2,5;3\n",
             {"columns": {}},
-            r"the first line has 1; is another separator meant\?",
+            r"the first line has 1; is data.separator right\?",
         ),
         (
             "a;price\n1,5;2\n2,5;3\n",
             {"columns": {}, "separator": ";"},
-            r"row 1 \(line 2\), column 'a': '1,5' has a comma; is another data\.decimal meant\?",
+            r"row 1 \(line 2\), column 'a': '1,5' has a comma; is data\.decimal right\?",
         ),
         (
             "a;price\n2;1\nx;2\n" + "1,5 ;2\n2,5;3\n" * 50,
             {"columns": {}, "separator": ";"},
-            r"row 3 \(line 4\), column 'a': '1,5 ?' has a comma; .* say columns: \{a: category\}",
+            r"row 3 \(line 4\), column 'a': '1,5 ?' has a comma; .* set columns: \{a: category\}",
         ),
         (
             {"a": ["1,5", None, None, "2,5", "1,5"], "price": [1, 2, 3, 4, 5]},
@@ -1042,7 +1064,7 @@ def test_a_csv_may_have_another_encoding(encoding: str, loaded: Load, tmp_path: 
         (
             {"when": np.array([5], "timedelta64[ms]"), "price": [1]},
             {"columns": {}, "name": "rows.parquet"},
-            r"column 'when' is of type timedelta64: say columns: \{when: ignore\}",
+            r"column 'when' has type timedelta64: set columns: \{when: ignore\}",
         ),
         *(
             ({"a": made, "price": [1, 2]}, {"name": "rows.parquet", **keys}, words)
@@ -1078,7 +1100,7 @@ def test_words_that_differ_in_spaces_alone_are_said(
     keys = {"columns": {}, "target": "kind", "task": "classification"}
     made = loaded(text, **keys)
     assert made.classes == ("a", "a ", "b")
-    differ = "differ in the spaces around them alone; each counts by itself"
+    differ = "differ only in the spaces around them; they count as different values"
     assert caplog.messages[0] == f"the classes 'a', 'a ' {differ}"
     assert caplog.messages[1] == f"the words of column 'city' 'Bern', 'Bern ' {differ}"
     caplog.clear()
@@ -1101,9 +1123,9 @@ def test_all_that_is_wrong_with_a_table_is_told_at_once(loaded: Load, tmp_path: 
     assert [line.partition(": ")[0] for line in found] == ["data.columns.ee", "data.target"] + [
         "data.path"
     ] * 3
-    assert "'x' stands among numbers" in found[2]
-    assert "column 'b' has 10 different texts" in found[3]
-    assert "column 'd': '?' is no finite number" in found[4]
+    assert "'x' is not a number, unlike the other values" in found[2]
+    assert "column 'b' has 10 distinct values" in found[3]
+    assert "column 'd': '?' is not a finite" in found[4]
     (tmp_path / "other.csv").write_text("a,b\n1,\n")
     paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
     found = told(
@@ -1137,7 +1159,7 @@ def test_a_thousand_problems_are_counted(loaded: Load) -> None:
     rows = "".join(",".join([f"w{row}"] * 1000) + f",{row}\n" for row in range(9))
     found = told(lambda: loaded(f"{','.join(names)},price\n{rows}", columns={}))
     assert len(found) == 21
-    assert found[-1] == "data.path: 980 more of such problems"
+    assert found[-1] == "data.path: 980 more problems like these"
 
 
 HERE = str(Path(__file__).parent)
@@ -1156,27 +1178,30 @@ BOTH_FOLDERS = {"train": HERE, "validation": HERE}
             TABLE | {"columns": {"a": "words"}},
             {"columns.a": "unknown value 'words' (known: number, category, date, text, ignore)"},
         ),
-        (TABLE | {"path": "no.csv"}, {"path": "there is no "}),
+        (TABLE | {"path": "no.csv"}, {"path": "no.csv does not exist"}),
         (TABLE | {"path": {"train": __file__}}, {"path.validation": "is required"}),
         (
             TABLE | {"path": BOTH | {"valid": __file__}},
             {"path.valid": "did you mean 'validation'"},
         ),
-        (TABLE | {"path": BOTH, "split": {"kind": "random"}}, {"split.kind": "parts already"}),
-        (TABLE | {"encoding": "utf-99"}, {"encoding": "there is no encoding 'utf-99'; name one"}),
+        (
+            TABLE | {"path": BOTH, "split": {"kind": "random"}},
+            {"split.kind": "already names the parts"},
+        ),
+        (TABLE | {"encoding": "utf-99"}, {"encoding": "unknown encoding 'utf-99'; use one"}),
         (TABLE | {"separator": ", "}, {"separator": "at most 1 character"}),
         (TABLE | {"split": {"kind": "grouped"}}, {"split.column": "the group or part of each row"}),
         (TABLE | {"split": {"column": "a"}}, {"split.column": "only a grouped"}),
         (
             IMAGES | {"path": f"{HERE}/no", "image_size": [8]},
             {
-                "path": f"there is no {HERE}/no; paths count from the current folder",
+                "path": f"{HERE}/no does not exist; paths are relative to the current folder",
                 "image_size": "must hold at least 2, not [8]",
             },
         ),
         (
             IMAGES | {"path": BOTH_FOLDERS | {"test": f"{HERE}/no"}},
-            {"path.test": "there is no "},
+            {"path.test": "does not exist"},
         ),
         (
             WINDOWS | {"sequence_length": 0, "horizon": -1},
@@ -1191,7 +1216,7 @@ BOTH_FOLDERS = {"train": HERE, "validation": HERE}
         ),
         (
             WINDOWS | {"features": ["price"], "horizon": 0},
-            {"features": "at horizon 0 a window would hold its own target"},
+            {"features": "at horizon 0 a window would contain its own target"},
         ),
     ],
 )

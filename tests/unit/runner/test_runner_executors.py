@@ -129,7 +129,7 @@ def test_a_task_that_three_workers_die_of_is_told_as_the_cause(
 ) -> None:
     """And what else is to be done is done."""
     dying, fine = workers.submit(killed), [workers.submit(os.getpid) for _ in range(4)]
-    with pytest.raises(WorkerDied, match=r"^3 workers died of it, the last: SIGKILL ended it"):
+    with pytest.raises(WorkerDied, match=r"^3 workers died of it, most recently: SIGKILL ended it"):
         dying.result(60)
     assert all(future.result(60) for future in fine)
     assert caplog.text.count("SIGKILL ended it") == 2
@@ -144,7 +144,7 @@ def ended_by(path: Path) -> None:
 def test_a_hook_whose_worker_dies_is_not_called_again(workers: Processes, tmp_path: Path) -> None:
     """It may have done what is not to be done twice."""
     hook = Target.model_validate({"_target_": f"{__name__}.ended_by", "path": tmp_path / "sent"})
-    with pytest.raises(WorkerDied, match=r"^1 worker died of it, the last: SIGKILL ended it"):
+    with pytest.raises(WorkerDied, match=r"^1 worker died of it, most recently: SIGKILL ended it"):
         workers.submit(tasks.hook, "own", hook, None).result(60)
     assert (tmp_path / "sent").read_text() == "sent "
 

@@ -18,6 +18,7 @@ from history.store import Store
 from runner.config.schema import Run
 from runner.data.shared import Loaded
 from runner.hooks.purge import purge
+from runner.hooks.report import write as write_report
 from runner.run.experiment import RunSummary, run_hooks
 from runner.run.identity import Identity
 from runner.run.pipeline import Done
@@ -230,7 +231,7 @@ def test_what_no_search_writes_stays_and_is_named(
     kept = {"notes.txt": b"mine", "trial_0000": None, "trial_0000/curve.png": b"mine"}
     assert tree(place.folder) == kept
     assert caplog.messages == [
-        f"kept in {place.folder}, because no search wrote it or it may not be deleted: "
+        f"kept in {place.folder}, because no search wrote it, or it cannot be deleted: "
         f"{', '.join(sorted(kept))}"
     ]
     assert tree(other) == before
@@ -332,3 +333,29 @@ def test_a_search_that_another_process_works_in_is_not_deleted_under_it(root: Pa
         assert tree(place.folder) == before
     purging.join(10)
     assert not purging.is_alive()
+
+
+def test_the_report_is_kept_up_to_date(root: Path) -> None:
+    """A page of an entry that is as it was is left alone. A folder of something else is refused, as
+    a failure of the run, and the trial data is kept or purged as without.
+    """
+    first, place = stored(root), search(root)
+    hooks = {"report": {"_target_": "runner.hooks.report.write"}}
+    hooks["purge"] = {"_target_": "runner.hooks.purge"}
+    summary = RunSummary("r1", root, [done(root, place)])
+    run_hooks(Run.model_validate({"hooks": hooks}), summary, Workers(Run()))
+    page = root / "report" / first.id / "index.html"
+    written, second = page.stat().st_mtime_ns, stored(root, pipeline="cnn")
+    write_report(summary)
+    assert page.stat().st_mtime_ns == written
+    assert second.id in (root / "report" / "index.html").read_text()
+    assert (summary.failures, place.folder.exists()) == ([], False)
+    (root / "thesis").mkdir()
+    (root / "thesis" / "index.html").write_text("mine")
+    hooks["report"]["folder"] = str(root / "thesis")
+    again = RunSummary("r2", root, [done(root, search(root))])
+    run_hooks(Run.model_validate({"hooks": hooks}), again, Workers(Run()))
+    assert "hooks.report: " in again.failures[0]
+    assert "contains something other than a report" in again.failures[0]
+    assert not place.folder.exists()
+    assert tree(root / "thesis") == {"index.html": b"mine"}

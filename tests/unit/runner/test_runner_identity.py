@@ -13,10 +13,10 @@ import runner.config.code
 from history import Entry, registry
 from runner import __version__
 from runner.config.code import modules
-from runner.config.schema import RandomTuner, Run
+from runner.config.schema import Experiment, RandomTuner, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError
-from runner.run.identity import BESIDE, Identity, digest, identify
+from runner.run.identity import BESIDE, Identity, digest, identify, run_key
 from runner.run.plan import Plan, in_history
 from runner.run.starting import resolved
 from runner.search.state import Place
@@ -42,7 +42,8 @@ def identity(
         *({"tuner": {"kind": "random", key: 9}} for key in ("max_trials", VAIN, FAILURES)),
         {"tuner": {"kind": "random", "max_seconds": 9}},
         *({"tuner": {"kind": "random", key: "x"}} for key in ("directory", "project_name")),
-        {"run": Run(progress=False)},
+        {"run": Run(progress="none")},
+        {"run": Run(name="a", tags=["b"], note="c")},
         {"run": Run(on_failure="stop")},
         {"run": Run(fresh=True)},
         {"run": Run(only=["a"])},
@@ -64,6 +65,14 @@ def test_baselines_decide_no_result() -> None:
     assert pipeline(baselines="none").model_dump(exclude=BESIDE) == pipeline().model_dump(
         exclude=BESIDE
     )
+
+
+def test_labels_make_no_other_run() -> None:
+    """Nor another result: it goes on, or is reused."""
+    labelled = Run(name="a", tags=["b"], note="c")
+    keys = {run_key(Experiment("e", run, {"m": pipeline()})) for run in (Run(), labelled)}
+    assert len(keys) == 1
+    assert identity(run=labelled).fingerprint == identity().fingerprint
 
 
 def test_a_clock_decides_no_result_of_its_own_and_a_number_of_trials_does() -> None:
@@ -319,7 +328,7 @@ def test_where_nothing_can_be_reused_the_keys_that_differ_are_told(
     stored(tmp_path, identity={"data": "others", "fit": {"epochs": 2}})
     assert known(tmp_path, reuse=True) is None
     assert caplog.messages[-2:] == [
-        f"mlp: not reused; from {near.id}, the nearest, differs:",
+        f"mlp: not reused; from {near.id}, the closest entry, differs:",
         "mlp:   fit.epochs: 2 → 3",
     ]
 

@@ -116,7 +116,7 @@ def test_folders_of_parts_are_taken_as_they_are(photos: Path, tmp_path: Path) ->
         "validation": [ALL[3], ALL[13]],
     }
     (held / "light").rename(held / "lihgt")
-    with pytest.raises(DataError, match="'light' is no folder of each"):
+    with pytest.raises(DataError, match="'light' is not a folder of each"):
         data(**section)
     with pytest.raises(DataError, match=r"has folders of parts \(train, val\), not of classes"):
         data(kind="images", path=str(held.parent), image_size=[4, 4])
@@ -139,7 +139,7 @@ def test_folders_of_parts_are_taken_as_they_are(photos: Path, tmp_path: Path) ->
         ),
         (
             lambda photos: (photos / "dim").mkdir(),
-            r"^data\.path: the class folder .*photos.dim holds no image \(\.bmp, .*; delete it, or",
+            r"^data\.path: the class folder .*photos.dim contains no images \(\.bmp, .*; delete it",
         ),
     ],
 )
@@ -162,15 +162,15 @@ def test_files_that_are_no_images_are_left_out_and_counted(
     made = data(kind="images", path=str(photos), image_size=[4, 4])
     assert sum(map(len, made.parts.values())) == 20
     assert caplog.messages == [
-        "data.path: left out as no images (.bmp, .gif, .jpeg, .jpg, .png): 3 files, such as "
-        f"{photos / 'dark' / 'b.webp'}"
+        "data.path: ignored, as they are not images (.bmp, .gif, .jpeg, .jpg, .png): 3 files, such "
+        f"as {photos / 'dark' / 'b.webp'}"
     ]
 
 
 def test_what_is_no_regular_file_is_no_image(photos: Path) -> None:
     """A FIFO, or a link to a device, would keep the run waiting for ever: it is named."""
     os.mkfifo(photos / "dark" / "pipe.png")
-    with pytest.raises(DataError, match=r"^data\.path: .*dark.pipe\.png is no regular file"):
+    with pytest.raises(DataError, match=r"^data\.path: .*dark.pipe\.png is not a regular file"):
         data(kind="images", path=str(photos), image_size=[4, 4])
 
 
@@ -191,9 +191,9 @@ def test_all_that_is_wrong_with_images_is_told_at_once(photos: Path) -> None:
     (photos / "dusk").mkdir()
     os.mkfifo(photos / "dark" / "pipe.png")
     assert [text.partition(" (")[0] for text in told()] == [
-        "dark/pipe.png is no regular file",
-        "dim holds no image",
-        "dusk holds no image",
+        "dark/pipe.png is not a regular file",
+        "dim contains no images",
+        "dusk contains no images",
     ]
 
 
@@ -203,7 +203,7 @@ def test_images_that_do_not_fit_into_memory_are_not_loaded(
 ) -> None:
     """Twenty of 48 bytes, twice."""
     monkeypatch.setattr(dataset, "available", lambda: free)
-    words = "20 images take .* Give a smaller image_size, or"
+    words = "20 images take .* Use a smaller image_size, or"
     refused = pytest.raises(DataError, match=words) if free == 1919 else nullcontext()
     with refused:
         data(kind="images", path=str(photos), image_size=[4, 4])
@@ -298,15 +298,15 @@ def test_labels_make_a_classification(series: Callable[..., dict[str, Any]]) -> 
     [
         ({"target": "tt"}, r"data\.target: .*has no column 'tt'; did you mean 't'"),
         ({"features": ["t", "othre"]}, r"data\.features: .*did you mean 'other'"),
-        ({"features": ["when"]}, r"row 1 \(line 2\), column 'when': 'a day' is no finite number"),
+        ({"features": ["when"]}, r"row 1 \(line 2\), column 'when': 'a day' is not a finite"),
         ({"features": ["gap"]}, r"series\.csv, row 42 \(line 43\), column 'gap': a number is miss"),
         ({"target": "gap"}, r"series\.csv, row 42 \(line 43\), column 'gap': a number is missing"),
-        ({"target": "huge"}, r"row 1 \(line 2\), column 'huge': '1e\+99' is no finite number"),
+        ({"target": "huge"}, r"row 1 \(line 2\), column 'huge': '1e\+99' is not a finite"),
         (
             {"sequence_length": 20},
-            "the validation part has 20 rows; one window and its target reach over 21",
+            "the validation part has 20 rows; a window and its target need 21",
         ),
-        ({"split": {"validation": 0.3, "test": 0.01}}, "the test part has 1 rows; .* reach over 4"),
+        ({"split": {"validation": 0.3, "test": 0.01}}, "the test part has 1 rows; .* need 4"),
     ],
 )
 def test_a_series_that_does_not_suffice_is_refused(
@@ -337,7 +337,9 @@ def test_all_that_is_wrong_with_a_series_is_told_at_once(
     with pytest.raises(DataError) as caught:
         data("regression", **section, target="tt", features=["gapp"])
     assert [problem.where for problem in caught.value.problems] == ["data.target", "data.features"]
-    with pytest.raises(DataError, match=r"(?s)'t': 'x' is no finite .*\n.* 'gap': a number is mis"):
+    with pytest.raises(
+        DataError, match=r"(?s)'t': 'x' is not a finite .*\n.* 'gap': a number is mis"
+    ):
         data("regression", **section, target="t", features=["gap"])
 
 
@@ -370,12 +372,12 @@ def test_empty_cells_of_a_series_are_filled_as_asked(
         [40, 41, 42],
         [41, 42, 43],
     ]
-    assert "windows of 2 rows are left out, for lack of a value" in caplog.text
+    assert "left out the windows of 2 rows" in caplog.text
     for missing in ("forward", "interpolate"):
-        with pytest.raises(DataError, match=r"row 42 \(line 43\), column 't': .* longer than .*1"):
+        with pytest.raises(DataError, match=r"row 42 \(line 43\), column 't': .* more than .*1"):
             told(section, missing=missing, limit=1)
     gap = series(t=["", *COUNT[1:]])
-    with pytest.raises(DataError, match=r"row 1 \(line 2\), column 't': .* begins or ends"):
+    with pytest.raises(DataError, match=r"row 1 \(line 2\), column 't': .* at the start or end"):
         told(gap, missing="interpolate")
 
 
@@ -426,8 +428,8 @@ def test_all_that_is_wrong_with_the_times_of_a_series_is_told(
         told(series(t=COUNT, when=when), time="when")
     found = [problem.what.partition("row ")[2] for problem in caught.value.problems]
     assert [what.partition(" ")[0] for what in found] == ["11", "21", "31", "32", "12", "22"]
-    assert "5.0 is before that of the row above; sort the rows" in found[0]
-    assert "19.0 is that of the row above too; leave out one" in found[1]
+    assert "5.0 is earlier than in the row above; sort the rows" in found[0]
+    assert "19.0 is the same as in the row above; remove one of them" in found[1]
     with pytest.raises(DataError, match=r"data\.time: .*has no column 'whn'; did you mean 'when'"):
         told(series(t=COUNT, when=when), time="whn")
 
@@ -451,7 +453,7 @@ def test_windows_that_do_not_fit_into_memory_are_not_made(
 ) -> None:
     """A hundred of six numbers, of four bytes, twice."""
     monkeypatch.setattr(dataset, "available", lambda: free)
-    words = "the windows take .* Give a larger sequence_stride, or"
+    words = "the windows take .* Use a larger sequence_stride, or"
     refused = pytest.raises(DataError, match=words) if free == 4799 else nullcontext()
     with refused:
         data("regression", **series(t=COUNT, other=COUNT), target="t", sequence_length=3)
@@ -579,33 +581,39 @@ def test_the_fingerprint_of_a_stream_is_that_of_its_content() -> None:
     ("name", "words"),
     [
         ("one", r"returned .*Dataset; it must return \(x, y\), or a mapping of .* to streams"),
-        ("mixed", "'validation': 'tuple', 'train': .*; it must return .* or of all to streams"),
+        ("mixed", "'validation': 'tuple', 'train': .*; it must return .* or to streams"),
         ("alone", "returned {'train': .*; it must"),
-        ("unbatched", r"'train' part .*, batch 1: x is no array of rows .* is batch\(\) missing"),
+        (
+            "unbatched",
+            r"'train' part .*, batch 1: x is not an array of rows .* is batch\(\) missing",
+        ),
         ("empty", "'train' part .* holds no rows"),
-        ("repeated", r"'train' part .* never ends; leave out repeat\(\)"),
+        ("repeated", r"'train' part .* never ends; remove repeat\(\)"),
         ("endless", "'train' part .* never ends"),
         (
             "one_hot",
-            r"batch 1: 7 rows of features, but targets of shape \(7, 2\); .* no one-hot rows",
+            r"batch 1: 7 rows of features, but targets of shape \(7, 2\); .* not one-hot rows",
         ),
-        ("inputs", "batch 1: x is a tuple; several inputs are given by name"),
-        ("weights", r"batch 1: is no pair \(x, y\)"),
+        ("inputs", "batch 1: x is a tuple; give several inputs by name"),
+        ("weights", r"batch 1: is not a pair \(x, y\)"),
         (
             "nan",
             "21 of the features of the 'train' part .*, batch 1 are NaN or infinite, .* in row 1",
         ),
-        ("texts", "a model takes numbers"),
-        ("from_one", r"the targets .* are \[1, 2\]; classes of streams are numbered from 0"),
+        ("texts", "a model needs numbers"),
+        (
+            "from_one",
+            r"the targets .* are \[1, 2\]; the classes of a stream must be numbered from 0",
+        ),
         ("narrow", r"have rows of different shapes: {.*'validation': \(2,\)"),
         (
             "reshuffled",
-            "'validation' part .* has other rows, .* each time; shuffle the training part",
+            "'validation' part .* yields other rows, .* each time; shuffle only the training part",
         ),
-        ("unseeded", "'validation' part .* has other rows, or another order"),
-        ("moving", "'validation' part .* has other rows, or another order"),
-        ("drawn", "'train' part .* has other rows, or another order, each time; .* of Keras"),
-        ("noisy", "'train' part .* has other rows, or another order, each time; .* of Keras"),
+        ("unseeded", "'validation' part .* yields other rows, or another order"),
+        ("moving", "'validation' part .* yields other rows, or another order"),
+        ("drawn", "'train' part .* yields other rows, or another order, each time; .* Keras' own"),
+        ("noisy", "'train' part .* yields other rows, or another order, each time; .* Keras' own"),
     ],
 )
 def test_a_stream_that_cannot_be_trained_on_is_refused(name: str, words: str) -> None:
@@ -643,7 +651,8 @@ def test_each_part_of_streams_is_told_of() -> None:
 
 
 def facts(*shape: int, classes: int | None = None) -> Facts:
-    return Facts(shape, classes, [0.0] * shape[-1], [1.0] * shape[-1])
+    train = Part(np.zeros((1, *shape)), np.zeros(1))
+    return Facts(shape, classes, [0.0] * shape[-1], [1.0] * shape[-1], train=train)
 
 
 @pytest.mark.parametrize("bidirectional", [False, True])
@@ -696,7 +705,7 @@ def test_an_optimizer_is_a_word_or_a_mapping_of_its_arguments() -> None:
         ({"optimizer": {"name": "sgd", "momentun": 0.5}}, "momentun"),
         (
             {"optimizer": {"name": "sgd", "learning_rate": 0.1}, "learning_rate": 0.1},
-            "given by model.learning_rate too",
+            "also given by model.learning_rate",
         ),
     ],
 )
@@ -711,7 +720,13 @@ def test_a_column_may_have_any_name() -> None:
     """Also one that Keras gives to layers, or that has a slash; the model takes each by its own."""
     names = ("dense", "string_lookup", "x/y", "x_y", "plain", "")
     told = Facts(
-        (6,), 2, [0.0] * 5, [1.0] * 5, columns=names, categories={"string_lookup": ["a", "b"]}
+        (6,),
+        2,
+        [0.0] * 5,
+        [1.0] * 5,
+        columns=names,
+        categories={"string_lookup": ["a", "b"]},
+        train=facts(5).train,
     )
     made = models.mlp(facts=told, hidden=[3])
     rows = {
@@ -765,5 +780,5 @@ def test_a_wrong_argument_of_a_shipped_model_is_an_error_of_the_config(
     """Not of the code."""
     model = {"_target_": "runner.models.mlp", "hidden": {"h1": 4}, key: value}
     settings = pipeline(data={"kind": "sklearn", "name": "iris"}, model=model)
-    with pytest.raises(ConfigError, match="model: an argument is not as it must be: "):
+    with pytest.raises(ConfigError, match="model: an argument is invalid: "):
         preflight(bench(settings))

@@ -110,7 +110,7 @@ def test_new_rows_are_read_as_those_that_the_model_was_trained_on(write: Write) 
     expected: Any = [[7209, 2026, 3, 0, 1, 3], [12, *[np.nan] * 4, 4]]
     assert np.array_equal(found, expected, equal_nan=True)
     path = write("age,sold,bmi (kg)\n€7,2026-03-02,3\n")
-    with pytest.raises(DataError, match="column 'age': '€7' is no finite number"):
+    with pytest.raises(DataError, match="column 'age': '€7' is not a finite"):
         read_new(path, StoredData.model_validate(known))
 
 
@@ -172,7 +172,7 @@ def test_an_npz_holds_several_inputs_by_name(write: Write) -> None:
     for wrong, words in (
         (write({"a": arrays["a"], "b": arrays["b"]}, "rows.npz"), "unknown array 'word'"),
         (write({**arrays, "a": np.ones((3, 4))}, "wide.npz"), r"have the shapes .*'a': \[4\]"),
-        (write(CSV), "give an .npz file with the arrays a, b, word"),
+        (write(CSV), "use an .npz file with the arrays a, b, word"),
     ):
         with pytest.raises(DataError, match=words):
             read_new(wrong, stored)
@@ -190,7 +190,7 @@ CSVS: list[Any] = [
     ("age,bmi (kg)\n1,2\n\n3,4\n", r"row 2 \(line 3\) has 0 values"),
     (
         "age,bmi (kg)\n1,2\n3,x\n",
-        r"row 2 \(line 3\), column 'bmi \(kg\)': 'x' is no finite number",
+        r"row 2 \(line 3\), column 'bmi \(kg\)': 'x' is not a finite",
     ),
     ('age,bmi (kg),t\n1,2,"a\nb"\n3,x,c\n', r"row 2 \(line 4\), column 'bmi \(kg\)': 'x'"),
     (
@@ -203,7 +203,7 @@ CSVS: list[Any] = [
     ("age,bmi (kg)\ninf,-inf\n", "column 'age': 'inf'"),
     (
         "age,bmi (kg)\n1,1e39\n",
-        r"column 'bmi \(kg\)': '1e\+39' is no finite number of single precision",
+        r"column 'bmi \(kg\)': '1e\+39' is not a finite single-precision number",
     ),
     ("age,bmi (kg)\n1e308,1e308\n", r"column 'age': '1e\+308'"),
     ("age,bmi (kg)\n1,2_0\n", "'2_0'"),
@@ -221,7 +221,10 @@ CSVS: list[Any] = [
     ),
     ("1.5,2.5\n3,.25\n", r"has no column 'age', 'bmi \(kg\)' \(it has: 1.5, 2.5\)"),
     ("age;bmi (kg)\n1;2\n", r"has no column 'age', 'bmi \(kg\)' \(it has: age;bmi"),
-    ('age,bmi (kg)\n1,"2\n', "line 2: unexpected end of data; it is no CSV, or was cut off"),
+    (
+        'age,bmi (kg)\n1,"2\n',
+        "line 2: unexpected end of data; it is not a CSV file, or was cut off",
+    ),
     ("age,bmi (kg)\n1,2\n3,ä\n".encode("latin-1"), "line 3 is not UTF-8"),
     ("age,bmi (kg)\n1,2\n".encode("utf-16"), "line 1 is not UTF-8"),
     (b"age,bmi (kg)\n1,\x00\n", "column 'bmi"),
@@ -229,7 +232,7 @@ CSVS: list[Any] = [
 UNNAMED_CSVS: list[Any] = [  # a row that was taken for a header would be missing from the output
     ("a,b,c\n1,2,3\n", "has 3 columns; the model takes 2"),
     ("a;b\n1;2\n", "has 1 columns; the model takes 2"),
-    ("a,2\n3,4\n", "line 1 holds numbers; it must be texts that name the columns"),
+    ("a,2\n3,4\n", "line 1 contains numbers; it must name the columns"),
     ("a,b\n3,x\n", r"row 1 \(line 2\), column 'b': 'x'"),
 ]
 TABLES: list[Any] = [
@@ -239,10 +242,10 @@ TABLES: list[Any] = [
     ),
     (
         {"age": [1.0, 1e300], "bmi (kg)": [1.0, float("nan")]},
-        r"row 2, column 'age': '1e\+300' is no finite",
+        r"row 2, column 'age': '1e\+300' is not a finite",
     ),
     ({"age": [1, None], "bmi (kg)": [1, 2]}, "row 2, column 'age': a number is missing"),
-    ({"age": ["1", "2"], "bmi (kg)": [1, 2]}, r"row 1, column 'age': '1' is no finite"),
+    ({"age": ["1", "2"], "bmi (kg)": [1, 2]}, r"row 1, column 'age': '1' is not a finite"),
     ({"age": [[1], [2]], "bmi (kg)": [1, 2]}, "row 1, column 'age': "),
     ({"age": [1, 2], "bmi kg": [1, 2]}, "did you mean 'bmi kg'"),
     ({"a": [1, 2], "b": [1, 2]}, "has no column 'age', 'bmi \\(kg\\)' "),
@@ -252,12 +255,12 @@ TABLES: list[Any] = [
     ),
 ]
 ARRAYS: list[Any] = [  # nothing is unpickled
-    ({"x": np.ones((3, 4))}, r"its rows are of shape \(4,\); those of the model of \(2, 2\)"),
-    ({"x": np.float64(1)}, r"of shape \(\); those of the model"),
+    ({"x": np.ones((3, 4))}, r"its rows have the shape \(4,\); the model expects \(2, 2\)"),
+    ({"x": np.float64(1)}, r"have the shape \(\); the model expects"),
     ({"a": np.ones((3, 2, 2)), "b": np.ones(3)}, r"unknown array 'x' \(known: a, b\)"),
     ({}, "unknown array 'x'.*known: none"),
     ({"x": np.ones((0, 2, 2))}, r"the shape \(0, 2, 2\); they need rows"),
-    ({"x": np.full((1, 2, 2), "a")}, "are of type <U1"),
+    ({"x": np.full((1, 2, 2), "a")}, "have type <U1"),
     (
         {"x": np.array([[[1, 2], [3, np.inf]]])},
         r"1 of the features of .* are NaN or infinite, the first in row 1, place \[1, 1\]",
@@ -363,7 +366,7 @@ def test_a_plan_holds_the_rows_and_leaves_nothing(add: Add, root: Path, tmp_path
     [
         (
             {"input": "rows.txt"},
-            r"rows\.txt is no table; its name must end in \.csv",
+            r"rows\.txt is not a table; its name must end in \.csv",
         ),
         (
             {"input": "none.csv"},
@@ -371,25 +374,25 @@ def test_a_plan_holds_the_rows_and_leaves_nothing(add: Add, root: Path, tmp_path
         ),
         (
             {"input": "folder.csv"},
-            "folder.csv is no regular file",
+            "folder.csv is not a regular file",
         ),
-        ({"output": "out"}, "output: out is of no known format"),
+        ({"output": "out"}, "output: out has an unknown format"),
         (
             {"output": "none/out.csv"},
-            "output: none/out.csv must name a file, in a folder that exists",
+            "output: none/out.csv must be a file in a folder that exists",
         ),
         (
             {"output": "rows.csv/out.csv"},
-            "output: rows.csv/out.csv must name a file, in",
+            "output: rows.csv/out.csv must be a file in",
         ),
         (
             {"output": "./folder.csv/../rows.csv"},
-            r"output: .*rows\.csv is the input; name another",
+            r"output: .*rows\.csv is the input; choose another",
         ),
-        ({"output": "folder.csv"}, "output: folder.csv must name a file, in"),
+        ({"output": "folder.csv"}, "output: folder.csv must be a file in"),
         ({"output": "results/entries/out.csv"}, "belongs to the history"),
-        ({"output": "pipe.csv"}, "output: pipe.csv must name a file, in"),
-        ({"input": "pipe.csv"}, r"pipe\.csv is no regular file"),
+        ({"output": "pipe.csv"}, "output: pipe.csv must be a file in"),
+        ({"input": "pipe.csv"}, r"pipe\.csv is not a regular file"),
         ({"output": "/proc/out.csv"}, "output: cannot write to /proc: "),
     ],
 )
@@ -410,18 +413,18 @@ def test_what_is_given_wrongly_is_said(
     ("keys", "words"),
     [
         ({"status": "failed"}, "entry mlp-.*: unknown artefact 'model'"),
-        ({"data": {"classes": ["a", "b"]}}, "does not say which shape its rows have"),
+        ({"data": {"classes": ["a", "b"]}}, "does not record the shape of its rows"),
         (
             {"data": {"shapes": {"train": [9, 3]}, "columns": COLUMNS, "classes": ["a", "b"]}},
             "has 2 columns; the model takes 3",
         ),
         (
             {"data": {"shapes": {"train": [9, 2]}, "columns": 2}},
-            "does not say which shape its rows have",
+            "does not record the shape of its rows",
         ),
         (
             {"data": {"shapes": {"train": [9, 2]}}},
-            "which shape its rows have, or which classes there are",
+            "the shape of its rows, or its classes",
         ),
     ],
 )
@@ -452,7 +455,7 @@ def test_an_entry_that_is_not_there_or_damaged_is_named(add: Add, root: Path) ->
     model = add().artefact("model")
     model.write_bytes(model.read_bytes()[:-1] + b"x")
     with pytest.raises(
-        IntegrityError, match=r"artefact 'model' of entry mlp-.* is not what was stored"
+        IntegrityError, match=r"artefact 'model' of entry mlp-.* has changed since it was stored"
     ):
         planned(root)
 
@@ -617,7 +620,7 @@ def test_an_output_is_replaced_whole_or_not_at_all(
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("pandas.DataFrame.to_csv", full)
-    words = r"cannot write out\.csv: No space left on device; it is as it was"
+    words = r"cannot write out\.csv: No space left on device; it is unchanged"
     with pytest.raises(ExperimentError, match=words):
         run(Model(PROBABILITIES), "out.csv")
     assert Path("out.csv").read_text() == "mine"
@@ -631,7 +634,7 @@ def test_ignored_columns_are_said_in_one_line(
     rows.write_text(CSV.replace("\n", ",0\n").replace(",0", ",id", 1))
     with caplog.at_level(logging.INFO, "runner"):
         run(Model(PROBABILITIES), "out.csv")
-    assert caplog.messages == ["columns of the input that the model does not take are ignored: id"]
+    assert caplog.messages == ["ignored columns of the input that the model does not use: id"]
 
 
 def test_what_built_the_model_is_imported_where_that_is_needed(

@@ -184,9 +184,9 @@ def checked(target: str, **own: Any) -> object:
 @pytest.mark.parametrize(
     ("target", "own", "words"),
     [
-        ("one_sigmoid", {}, "must have 3 outputs a row"),
-        ("softmax", {"units": 2}, "must have 3 outputs a row"),
-        ("softmax", {"units": 5}, "must have 3 outputs a row"),
+        ("one_sigmoid", {}, "must have 3 outputs per row"),
+        ("softmax", {"units": 2}, "must have 3 outputs per row"),
+        ("softmax", {"units": 5}, "must have 3 outputs per row"),
         ("two_heads", {}, "2 outputs"),
         ("with_lambda", {}, "lambda"),
         ("with_own_metric", {}, "Nowhere"),
@@ -195,18 +195,18 @@ def checked(target: str, **own: Any) -> object:
             {"task": {"kind": "classification", "rank_by": "entrpy", "direction": "min"}},
             "task.rank_by: unknown metric 'entrpy'; did you mean 'entropy'?",
         ),
-        ("LatelyWide", {}, "must have 3 outputs a row"),
+        ("LatelyWide", {}, "must have 3 outputs per row"),
         ("with_own_loss", {}, "nowhere"),
         ("with_layer", {}, "missing 1 required positional argument: 'factor'"),
         ("subclassed", {}, "get_config"),
-        ("noisy", {}, "predicts something else"),
-        ("with_entropy", {"objective": ENTROPY}, "validation rows is val_entropy"),
-        ("softmax", {"units": 3, "objective": {"name": "accuracy"}}, "rows is val_accuracy"),
-        ("Loop", {"units": 2}, "must have 3 outputs a row"),
+        ("noisy", {}, "predicts something different"),
+        ("with_entropy", {"objective": ENTROPY}, "validation rows it is val_entropy"),
+        ("softmax", {"units": 3, "objective": {"name": "accuracy"}}, "rows it is val_accuracy"),
+        ("Loop", {"units": 2}, "must have 3 outputs per row"),
         ("Loop", {"returns": "nothing"}, "returned None;"),
         ("Loop", {"returns": "in place"}, "changes the rows that it is given"),
         ("Loop", {"returns": "other"}, "unknown metric 'val_loss'"),
-        ("Loop", {"width": 3}, "does not take the rows as the data has them"),
+        ("Loop", {"width": 3}, "does not accept the rows as the data provides them"),
     ],
 )
 def test_what_no_trial_could_mend_is_refused_with_its_reason(
@@ -264,13 +264,13 @@ def wide_by_choice(hp: Any) -> keras.Model:
 @pytest.mark.parametrize(
     ("model", "words"),
     [
-        ({"_target_": f"{__name__}.wide_by_choice"}, "with outputs=4: .* 3 outputs a row"),
+        ({"_target_": f"{__name__}.wide_by_choice"}, "with outputs=4: .* 3 outputs per row"),
         (
             {
                 "_target_": f"{__name__}.softmax",
                 "units": {"hp": "Int", "min_value": 3, "max_value": 5},
             },
-            "with model.units=5: .* 3 outputs a row",
+            "with model.units=5: .* 3 outputs per row",
         ),
     ],
 )
@@ -284,7 +284,7 @@ def test_outputs_that_depend_on_a_hyperparameter_are_looked_at(
         populate(bench(settings))
     hp = keras_tuner.HyperParameters()
     hp.values = {"model.units": 4, "outputs": 4}
-    with pytest.raises(ModelError, match="3 outputs a row"):
+    with pytest.raises(ModelError, match="3 outputs per row"):
         bench(settings).build(hp, seed=1)
 
 
@@ -314,7 +314,7 @@ def test_a_regression_has_one_output_a_row() -> None:
         "data": {"kind": "sklearn", "name": "diabetes"},
         "model": {"_target_": f"{__name__}.pair"},
     }
-    with pytest.raises(ConfigError, match="a regression has one output a row"):
+    with pytest.raises(ConfigError, match="a regression has one output per row"):
         preflight(bench(pipeline(**own)))
 
 

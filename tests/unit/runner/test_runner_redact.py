@@ -129,7 +129,9 @@ def test_a_full_disk_is_said_once(full: Path, capsys: pytest.CaptureFixture[str]
     handler.handle(logging.makeLogRecord({"msg": "kept é"}))
     handler.close()
     [said] = capsys.readouterr().err.splitlines()
-    assert said == f"error: cannot log to {full / 'run.log'}: No space left on device; make room"
+    assert (
+        said == f"error: cannot log to {full / 'run.log'}: No space left on device; free some space"
+    )
     assert (full / "run.log").read_text(encoding="utf-8") == "kept é\n"
 
 

@@ -10,22 +10,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from documentation import BLOCKS, FILES
 from jsonschema import Draft7Validator
 from omegaconf import OmegaConf
 from runner_samples import REPOSITORY
 
+from docs.reference import experiment_schema, reference
 from runner import models
 from runner.config.choices import answer, conf_folder
-from runner.config.reference import experiment_schema, reference
 
 SHIPPED = sorted(conf_folder().glob("**/*.yaml"))
-README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
-EXAMPLES = re.findall(r"^```yaml\n(.*?)^```", README, re.DOTALL | re.MULTILINE)
 LINE = re.compile(r"^# yaml-language-server: \$schema=(\S+)$", re.MULTILINE)
 
 
 def test_the_reference_is_what_the_schema_gives() -> None:
-    """Write it anew with `python -m runner.config.reference`."""
+    """Write it anew with `python -m docs.reference`."""
     assert (REPOSITORY / "REFERENCE.md").read_text(encoding="utf-8") == reference()
 
 
@@ -54,7 +53,7 @@ def complaints(text: str, definition: str = "File") -> list[str]:
 
 
 def test_the_shipped_schema_is_current_and_printed() -> None:
-    """Write it anew with `python -m runner.config.reference`."""
+    """Write it anew with `python -m docs.reference`."""
     text = (conf_folder() / "schema.json").read_text(encoding="utf-8")
     assert json.loads(text) == experiment_schema()
     assert answer(["schema"]) == text.rstrip()
@@ -72,13 +71,20 @@ def test_every_shipped_file_names_the_schema_that_it_fits(path: Path) -> None:
     assert complaints(text, definition or "File") == []
 
 
-def test_the_files_that_readme_shows_name_it_too() -> None:
+def test_the_files_that_the_pages_show_name_it_too() -> None:
     """Those of the reader's own folder, beside what `runner schema` prints."""
-    files = [text for text in EXAMPLES if re.search(r"^# conf/", text, re.MULTILINE)]
-    assert len(files) > 3
-    for text in files:
+    assert len(FILES) > 3
+    for text in FILES.values():
         [named] = LINE.findall(text)
         assert complaints(text, named.partition("#/$defs/")[2] or "File") == []
+
+
+def test_all_yaml_that_the_pages_show_fits_it() -> None:
+    """Parts of files, too; of several ways to say `data`, each."""
+    texts = [text for language, text in BLOCKS if language == "yaml"]
+    for text in texts:
+        for part in re.split(r"^(?=data: )", text, flags=re.MULTILINE):
+            assert text in FILES.values() or complaints(part) == [], part
 
 
 @pytest.mark.parametrize(

@@ -43,7 +43,7 @@ def store(root: Path, **sections: Any) -> Entry:
 
 def asked(root: Path, *overrides: str, **keys: Any) -> Experiment:
     """The experiment of the newest entry, or that of another."""
-    given = {"reproduce": "@-1", "progress": False, **keys}
+    given = {"reproduce": "@-1", "progress": "none", **keys}
     return reproduction(Run(paths=Paths(root=str(root)), **given), overrides).experiment
 
 
@@ -53,7 +53,7 @@ def test_what_was_computed_is_the_entrys_and_where_is_the_commands(tmp_path: Pat
     """
     store(tmp_path)
     found = asked(tmp_path, "reproduce=@-1", "data.name=wine", "paths.root=x")
-    assert (found.run.seed, found.run.threads, found.run.progress) == (7, 1, False)
+    assert (found.run.seed, found.run.threads, found.run.progress) == (7, 1, "none")
     assert found.root == tmp_path.resolve()
     expected = Pipeline.model_validate({**SECTIONS, "data": {**SECTIONS["data"], "name": "wine"}})
     assert found.pipelines == {"mlp": expected}
@@ -101,7 +101,7 @@ def test_a_text_is_never_looked_up_again_and_survives_its_export(
     assert asked(tmp_path).pipelines["mlp"].model.args["activation"] == then
     exported: Any = OmegaConf.to_container(OmegaConf.create(experiment_yaml(entry)), resolve=True)
     assert exported["pipelines"]["mlp"]["model"]["activation"] == then
-    named = "to be set here: model.activation\n" in experiment_yaml(entry)
+    named = "set them here: model.activation\n" in experiment_yaml(entry)
     assert named == ("SECRET" in text)
 
 
@@ -115,7 +115,7 @@ def test_a_config_that_is_none_is_refused(tmp_path: Path, text: str) -> None:
     with pytest.raises(IntegrityError, match="is not the config of one pipeline"):
         asked(tmp_path)
     store(tmp_path).artefact("config").write_text(text)
-    with pytest.raises(IntegrityError, match="is not what was stored"):
+    with pytest.raises(IntegrityError, match="has changed since it was stored"):
         asked(tmp_path)
 
 
@@ -177,7 +177,7 @@ def test_metrics_of_one_side_only_are_named_and_decide_nothing() -> None:
     assert compare({**THEN, "repeat 1": more}, THEN) == ("identical", None, ["auc", "rate"])
     verdict = Verdict("a", "identical", "all", None, ["auc"], [("test", "auc", None, 0.8)], [], {})
     shown = render(verdict_page(verdict))
-    assert "metrics of one side only, which decide nothing: auc" in shown
+    assert "metrics that only one side has (ignored): auc" in shown
 
 
 def test_only_what_was_compared_is_said_to_be_as_then() -> None:
@@ -190,7 +190,7 @@ def test_only_what_was_compared_is_said_to_be_as_then() -> None:
     assert list(differs) == ["model", "data", "code"]
     assert besides({}, new) == ([], {})
     shown = render(verdict_page(Verdict("a", "diverged", "all", None, [], [], [], {})))
-    assert "as then: nothing" in shown
+    assert "unchanged: nothing" in shown
 
 
 CURVES = '[{"seed": 1, "history": {"loss": [0.5]}, "validation": {"f1": 0.9}}]'
@@ -227,7 +227,7 @@ def test_an_entry_that_no_run_stored_is_refused_before_anything_is_trained(
         "reproduce_search": True,
         "paths": Paths(root=str(tmp_path)),
     }
-    with pytest.raises(IntegrityError, match=r"does not hold|is no list of refits"):
+    with pytest.raises(IntegrityError, match=r"does not contain|is not a list of refits"):
         reproduce(reproduction(Run(**keys), []), tmp_path)
 
 
@@ -303,7 +303,7 @@ def test_weights_that_are_not_in_the_file_are_refused(
     """Neither gigabytes that nobody wrote nor other files are read; nor is what was cut off."""
     path = archived(tmp_path / "m.keras", fill)
     path.write_bytes(path.read_bytes()[:end])
-    with pytest.raises(IntegrityError, match=r"m\.keras holds no weights"):
+    with pytest.raises(IntegrityError, match=r"m\.keras has no weights"):
         weights(path)
 
 

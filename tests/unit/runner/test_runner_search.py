@@ -51,6 +51,7 @@ class Trials(Workers):
     """
 
     def __init__(self) -> None:
+        super().__init__(Run())
         self.ran: list[str] = []
         self.kill: tuple[str, int] = ("never", 0)  # before or after the result of a trial is there
         self.starved: int | None = None  # the trial with this number runs out of memory
@@ -222,7 +223,7 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(
     trials.ran.clear()
     assert run(trials, tmp_path, tuner) == expected
     assert trials.ran == ["0001"]
-    assert "trial 0001 runs again: its result is one of other values" in caplog.text
+    assert "trial 0001 runs again: its result belongs to other values" in caplog.text
 
 
 def test_a_replay_fits_no_gaussian_process(
@@ -392,7 +393,7 @@ def test_seeds_of_runs_draw_different_trials(trials: Trials, tmp_path: Path) -> 
 def test_failures_in_a_row_end_a_search(trials: Trials, tmp_path: Path) -> None:
     """Counted over a restart; a higher limit goes on."""
     for _ in range(2):
-        with pytest.raises(SearchError, match="1 trials failed one after the other"):
+        with pytest.raises(SearchError, match="1 trials in a row failed"):
             run(trials, tmp_path, "random", max_consecutive_failed_trials=1)
     assert trials.ran == ["0000", "0001", "0002"]
     assert len(run(trials, tmp_path, "random", max_consecutive_failed_trials=2)[0]) == 8

@@ -68,7 +68,7 @@ def test_what_is_right_passes(
     [
         (Hyperparameter, {**INT, "min_value": 9}, "max_value", "8 is below min_value, 9"),
         (Hyperparameter, {**INT, "step": 0}, "step", "must be above 0, not 0"),
-        (Hyperparameter, {**INT, "default": 9}, "default", "9 lies outside 1 to 8"),
+        (Hyperparameter, {**INT, "default": 9}, "default", "9 is outside 1 to 8"),
         (Hyperparameter, {**INT, "min_value": 0, "sampling": "log"}, "min_value", "above 0"),
         (Hyperparameter, {**INT, "sampling": "log", "step": 1}, "step", "above 1, not 1"),
         (Hyperparameter, {**INT, "sampling": "quadratic"}, "sampling", "unknown value"),
@@ -77,7 +77,7 @@ def test_what_is_right_passes(
         (Hyperparameter, {"hp": "Int", "min_value": 1}, "max_value", "is required"),
         (Hyperparameter, {**FLOAT, "sampling": "reverse_log"}, "min_value", "above 0, not 0.0"),
         (Hyperparameter, {**FLOAT, "step": -0.5}, "step", "must be above 0, not -0.5"),
-        (Hyperparameter, {**FLOAT, "default": -0.1}, "default", "lies outside 0.0 to 1.0"),
+        (Hyperparameter, {**FLOAT, "default": -0.1}, "default", "is outside 0.0 to 1.0"),
         (Hyperparameter, {**FLOAT, "max_value": float("inf")}, "max_value", "must be finite"),
         (Hyperparameter, {**FLOAT, "max_value": float("nan")}, "max_value", "must be finite"),
         (Hyperparameter, {**CHOICE, "values": []}, "values", "must hold at least 1"),
@@ -92,7 +92,12 @@ def test_what_is_right_passes(
         (Hyperparameter, {"hp": "Flaot"}, "hp", "did you mean 'Float'?"),
         (Hyperparameter, {"hp": "Fixed", "value": [1]}, "value", "Keras Tuner stores"),
         (Model, {"_target_": "a.b", "x": [{**INT, "min_value": 9}]}, "x[0].max_value", "below"),
-        (Target, {"_target_": "a.b", "patience": INT}, "patience", "model and fit only"),
+        (
+            Target,
+            {"_target_": "a.b", "patience": INT},
+            "patience",
+            "only allowed in the sections model and fit",
+        ),
         *(
             (Model, {"_target_": path}, "_target_", "is not a dotted path")
             for path in ("mlp", "a..b", ".a.b", "a.b.", "a b.c", "os.system('x')", "1a.b", "")
@@ -117,7 +122,7 @@ def test_what_is_right_passes(
             for key in ("epochs", "batch_size", "repeats")
         ),
         (Validation, {"ensemble": True}, "ensemble", "is the mean of several refits"),
-        (Validation, {"weights": "trial", "repeats": 2}, "weights", "are not refitted"),
+        (Validation, {"weights": "trial", "repeats": 2}, "weights", "are kept, not refitted"),
         (Fit, {"epochs": 0}, "epochs", "must be at least 1"),
         (Fit, {"batch_size": -1}, "batch_size", "must be at least 1"),
         (Tuner, {"kind": "random", "max_trials": 0}, "max_trials", "must be at least 1"),
@@ -136,7 +141,7 @@ def test_what_is_right_passes(
         (Tuner, {"kind": "random", "start_from": "best"}, "start_from", "write [best]"),
         (Tuner, {"kind": "random", "start_from": [{"a": [1]}]}, "start_from[0].a", "may be text, "),
         (Tuner, {"kind": "grid", "start_from": ["best"]}, "start_from", "unknown key"),
-        (Data, {"kind": "npz", "path": "/no.npz"}, "path", "there is no /no.npz"),
+        (Data, {"kind": "npz", "path": "/no.npz"}, "path", "/no.npz does not exist"),
         (Data, {"kind": "npz", "path": {"train": __file__}}, "path.validation", "is required"),
         (Run, {"seed": -1}, "seed", "must be at least 0"),
         (Run, {"threads": 0}, "threads", "must be at least 1"),
@@ -211,7 +216,7 @@ def test_a_tilde_is_the_home_folder_in_every_path(
 
 def test_a_file_that_code_reads_must_be_there(tmp_path: Path) -> None:
     """It counts for what can be reused, so a folder, whose content nobody reads, is none."""
-    for path, words in (("no.keras", "there is no "), (str(tmp_path), "is no file")):
+    for path, words in (("no.keras", "does not exist"), (str(tmp_path), "is not a file")):
         given = {**SECTIONS, "fingerprint": {"files": [__file__, path]}}
         [problem] = read(given, Pipeline)[1]
         assert problem.where == "here.fingerprint.files[1]"

@@ -67,7 +67,7 @@ def test_every_job_is_told_by_what_differs_and_how_it_ended(
         ["5", "-", "missing"],
         ["6", "3.0000", "budget"],
     ]
-    assert best.startswith("best by rmse: mlp rate=1, 2.0000; how large the noise is")
+    assert best.startswith("best by rmse: mlp rate=1, 2.0000; the noise is unknown")
     assert max(map(len, shown(result, 40, monkeypatch))) <= 40
 
 
@@ -121,7 +121,7 @@ def test_where_the_noise_is_unknown_nothing_is_called_a_tie(
     for job in (0, 1):
         leave(tmp_path, job, given[job], scores=score(float(job)))
     lines = shown(sweep.came_to(tmp_path, given), 200, monkeypatch)
-    assert lines[-1].startswith("best by rmse: mlp rate=a, 0.0000; how large the noise is, is not")
+    assert lines[-1].startswith("best by rmse: mlp rate=a, 0.0000; the noise is unknown")
 
 
 def test_a_job_that_outlives_its_launcher_is_waited_for(tmp_path: Path) -> None:

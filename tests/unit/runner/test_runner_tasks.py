@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from history.tasks import ClassificationResult, RegressionResult
 from runner.errors import ModelError
-from runner.training.evaluate import artefacts, evaluate
+from runner.training.evaluate import LARGEST, artefacts, evaluate
 
 # Three classes, six rows; rows 3 and 6 are told wrongly: a 1 for a 0 and a 0 for a 2.
 TRUTH = np.array([0, 0, 0, 1, 2, 2])
@@ -86,7 +86,7 @@ CHANCES = np.array([0.9, 0.4, 0.2, 0.7])
     "predicted", [CHANCES, CHANCES[:, np.newaxis], np.log(CHANCES / (1 - CHANCES))[:, np.newaxis]]
 )
 def test_one_unit_is_the_probability_of_the_second_class(predicted: NDArray[Any]) -> None:
-    """As a column or flat; where a value lies outside 0 to 1, they are logits."""
+    """As a column or flat; where a value is outside 0 to 1, they are logits."""
     result = classified([1, 1, 0, 0], predicted, ("no", "yes"))
     assert result.confusion == ((1, 1), (1, 1))
     assert result.metrics["log_loss"] == pytest.approx(
@@ -165,7 +165,7 @@ def test_a_regression_measures_what_was_worked_out_by_hand(shape: tuple[int, ...
         (
             "classification",
             np.ones((6, 2)),
-            "predicts the shape \\(6, 2\\); for 3 classes it must have 3 outputs a row",
+            "predicts the shape \\(6, 2\\); for 3 classes it must have 3 outputs per row",
         ),
         ("classification", np.ones((6, 1)), "predicts the shape \\(6, 1\\)"),
         ("classification", np.ones((6, 2, 3)), "predicts the shape \\(6, 2, 3\\)"),
@@ -216,10 +216,12 @@ def test_a_classification_writes_a_report_and_a_matrix(tmp_path: Path) -> None:
     assert written(tmp_path) == {
         "classification_report": tmp_path / "classification_report.csv",
         "confusion_matrix": tmp_path / "confusion_matrix.svg",
+        "predictions": tmp_path / "predictions.npz",
     }
     assert set(written(tmp_path, part="test")) == {
         "test_classification_report",
         "test_confusion_matrix",
+        "test_predictions",
     }
 
 
@@ -264,7 +266,7 @@ def test_a_regression_writes_a_report_and_a_plot(tmp_path: Path) -> None:
     truth, predicted = np.array([1.0, 2.0, 6.0]), np.array([[2.0], [0.0], [9.0]])
     result = regressed(truth, predicted)
     paths = artefacts(result, truth, predicted, tmp_path)
-    assert set(paths) == {"regression_report", "predictions_plot"}
+    assert set(paths) == {"regression_report", "predictions_plot", "predictions"}
     with paths["regression_report"].open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
     residuals = {f"residual_{name}": value for name, value in result.residuals.items()}
@@ -293,3 +295,16 @@ def test_targets_that_are_all_the_same_are_plotted(tmp_path: Path) -> None:
     ElementTree.parse(
         artefacts(regressed(truth, truth), truth, truth, tmp_path)["predictions_plot"]
     )
+
+
+def test_what_is_predicted_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As probabilities, also of a model that gives logits; of many rows, some, evenly spaced."""
+    truth, logits = np.array([0, 1, 1, 0, 1]), np.array([[-3.0], [0.5], [4.0], [0.25], [0.75]])
+    result = evaluate(truth, logits, ("a", "b"), logits=True)
+    for most, rows in ((LARGEST, slice(None)), (4, slice(None, None, 3))):
+        monkeypatch.setattr("runner.training.evaluate.LARGEST", most)
+        paths = artefacts(result, truth, logits, tmp_path, logits=True)
+        kept = np.load(paths["predictions"])
+        assert kept["truth"].tolist() == truth[rows].tolist()
+        expected = 1 / (1 + np.exp(-logits[rows, 0]))
+        assert np.allclose(kept["predicted"], np.stack([1 - expected, expected], axis=1))

@@ -12,9 +12,9 @@ import math
 import shutil
 import subprocess
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 import keras_tuner
@@ -26,11 +26,12 @@ from tensorflow.python.framework import ops as tf_ops
 from training_samples import bench, run_search, validated
 
 from history.files import held
-from runner.config.schema import Pipeline, Run
+from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import oracles
 from runner.search.loop import Progress
 from runner.search.state import Place
+from runner.training import build
 from runner.training.preflight import preflight
 from runner.training.refit import mean
 from runner.training.validated import Ranking
@@ -212,8 +213,37 @@ def test_a_damaged_checkpoint_is_made_again_before_anything_depends_on_it(
             {**row, "seconds": 0, "started": ""} for row in expected
         ]
         assert [path.read_bytes() for path in kept(tmp_path)] == whole
-        again = f"{path.parent.name}/{path.name} is not what was written" in caplog.text
+        again = f"{path.parent.name}/{path.name} has changed since it was written" in caplog.text
         assert again == bool(lost)
+
+
+class Looking(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
+    """Notes what a trial has written down of its epochs."""
+
+    seen: ClassVar[list[str]] = []
+
+    def __init__(self, folder: str) -> None:
+        super().__init__()
+        self.path = Path(folder).parents[1] / "epoch"
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.seen.append(self.path.read_text())
+
+
+def test_a_training_writes_down_its_epoch_and_nothing_is_left_of_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few times a second at most; a loop of the user's own may know of no number of epochs."""
+    looks = {"look": {"_target_": f"{__name__}.Looking", "folder": "${trial.folder}"}}
+    tuner = {"kind": "random", "max_trials": 1, "executions_per_trial": 2}
+    for moment, seen in ((0, ["1/3", "2/3", "3/3"]), (60, ["1/3"] * 3)):
+        Looking.seen.clear()
+        monkeypatch.setattr(build, "MOMENT", moment)
+        searched(tmp_path / str(moment), tuner=tuner, callbacks=looks)
+        assert Looking.seen == [*seen, *(f"{each} of training 2" for each in seen)]
+        assert not [*tmp_path.rglob("epoch")]
+    build.Epochs(tmp_path).on_epoch_begin(0)
+    assert (tmp_path / "epoch").read_text() == "1/?"
 
 
 def test_what_depended_on_a_file_that_was_made_otherwise_runs_again(tmp_path: Path) -> None:
@@ -388,12 +418,13 @@ def test_a_full_disk_ends_no_trial_and_leaves_no_part_of_a_file(full: Path, tmp_
     ours.mkdir()
     with pytest.raises(OSError, match="No space left on device") as caught:
         searched(elsewhere)
-    assert message_of(caught.value).endswith("; make room and re-run the same command")
-    assert [*ours.iterdir()] == []
+    assert message_of(caught.value).endswith("; free some space and run the same command again")
+    assert {path.name for path in ours.iterdir()} <= {EPOCH}  # how far it was
     made, best = settings(), keras_tuner.HyperParameters().get_config()
     with pytest.raises(OSError, match="No space left on device"):
         validated(Run(), made, best, Ranking("rmse", "min"), full)
-    assert sorted(full.rglob("*")) == [full / "refit-0", ours]  # the caller's to delete
+    left = [path for path in sorted(full.rglob("*")) if path.name != EPOCH]
+    assert left == [full / "refit-0", ours]  # the caller's to delete
     subprocess.run(["mount", "-o", "remount,size=9m", full], check=True)
     [trial] = searched(elsewhere)
     assert trial["status"] == "COMPLETED"

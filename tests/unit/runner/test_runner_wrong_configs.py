@@ -23,27 +23,27 @@ pytestmark = pytest.mark.xdist_group("wrong configs")  # one process answers all
 WRONG = Path(__file__).parent / "wrong_configs"
 ANSWERS: dict[str, list[str]] = {  # line, key and what to do
     "alias_bomb": [
-        " with its aliases it comes to more than 10,000 values, or 50 levels; what is so large is data: "
-        "keep it in a file that `data` names",
+        " with aliases expanded it has more than 10,000 values, or 50 levels; keep data of this size "
+        "in a file that `data` names",
     ],
     "bracket": [
         "4: expected ',' or '}', but got ':'",
     ],
     "chain": [
-        "7: model.h2.parent_name: 'model.h1' is conditional itself; Keras Tuner takes no chains of parent_name "
-        "(a build(hp) can nest)",
+        "7: model.h2.parent_name: 'model.h1' is conditional itself; Keras Tuner does not support chains of parent_name "
+        "(a build(hp) function can nest)",
     ],
     "combinations": [
-        "3: data.name: the table 'digits' is for classification, the task of this pipeline is regression",
-        "4: objective.name: unknown metric 'val_accuracy'; the model reports no other for this task",
+        "3: data.name: the table 'digits' is for classification, but the task of this pipeline is regression",
+        "4: objective.name: unknown metric 'val_accuracy'; for this task the model reports no other",
         "5: model: Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
-        "6: callbacks.early_stopping.monitor: unknown metric 'val_acc'; did you mean 'val_mae'?; the model reports no other for this task",
+        "6: callbacks.early_stopping.monitor: unknown metric 'val_acc'; did you mean 'val_mae'?; for this task the model reports no other",
     ],
     "empty": [
         "1: experiment: the first line of empty.yaml must be: # @package _global_",
     ],
     "file_missing": [
-        "5: data.path: there is no {here}/no.npz; paths count from the current folder",
+        "5: data.path: {here}/no.npz does not exist; paths are relative to the current folder",
     ],
     "indentation": [
         "5: mapping values are not allowed here",
@@ -54,10 +54,10 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
         "13: pipelines.c.manager: unknown history manager 'clasification'; did you mean 'classification'?",
     ],
     "interpolations": [
-        "3: seed: the interpolation ${oc.env:NO_SUCH_VARIABLE} leads nowhere: KeyError raised while resolving interpolation: \"Environment variable 'NO_SUCH_VARIABLE' not found\"",
+        "3: seed: the interpolation ${oc.env:NO_SUCH_VARIABLE} cannot be resolved: KeyError raised while resolving interpolation: \"Environment variable 'NO_SUCH_VARIABLE' not found\"",
         "4: threads: must be at least 1, not 0",
-        "6: fit.epochs: the interpolation ${epochs} leads nowhere: Interpolation key 'epochs' not found",
-        "7: fit.batch_size: the interpolation ${validation.size} leads nowhere: Interpolation key 'validation.size' not found",
+        "6: fit.epochs: the interpolation ${epochs} cannot be resolved: Interpolation key 'epochs' not found",
+        "7: fit.batch_size: the interpolation ${validation.size} cannot be resolved: Interpolation key 'validation.size' not found",
     ],
     "key_misspelt": [
         "12: pipelines.mlp.fit.epohcs: unknown key 'epohcs'; did you mean 'epochs'?",
@@ -70,7 +70,7 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
         "5: model.hiden: mlp takes no argument 'hiden'; did you mean 'hidden'?",
     ],
     "names": [
-        "4: pipelines.MLP_Big: a name holds up to 100 lower-case letters, digits and '-', a letter first",
+        "4: pipelines.MLP_Big: a name has up to 100 lower-case letters, digits and '-', and begins with a letter",
         "5: pipelines.small: must be a mapping of sections",
         "6: only: unknown pipeline 'smal'",
     ],
@@ -94,7 +94,7 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
         "6: model.hidden.h1.max_value: 16 is below min_value, 64",
         "7: model.hidden.h2.hp: unknown hp 'int'; did you mean 'Int'?",
         "9: model.dropout.max_value: is required",
-        "10: model.activation.values: must all be of one type (write 1.0 beside 0.5, quote numbers beside text)",
+        "10: model.activation.values: must all be of one type (write 1.0 next to 0.5; quote numbers next to text)",
         "11: model.learning_rate.max: unknown key 'max'",
     ],
     "section_misspelt": [
@@ -111,7 +111,7 @@ ANSWERS: dict[str, list[str]] = {  # line, key and what to do
     ],
     "wrong_section": [
         "5: fit.max_trials: unknown key 'max_trials'; it is a key of tuner",
-        "7: tuner.max_epochs: unknown key 'max_epochs'; another kind of it takes this key",
+        "7: tuner.max_epochs: unknown key 'max_epochs'; it is a key of another kind",
         "8: epochs: unknown key 'epochs'; it is a key of fit and of validation",
     ],
     "wrong_types": [
@@ -142,45 +142,45 @@ TYPED: list[tuple[list[str], list[str]]] = [
         "pipelines.cnn.tuner.factor=1 on the command line: must be at least 2, not 1",
     ]),
     (["paths.root=${nope}", "fit.epochs=${nope}"], [
-        "paths.root=${nope} on the command line: the interpolation ${nope} leads nowhere: Interpolation key 'nope' not found",
-        "fit.epochs=${nope} on the command line: the interpolation ${nope} leads nowhere: Interpolation key 'nope' not found",
+        "paths.root=${nope} on the command line: the interpolation ${nope} cannot be resolved: Interpolation key 'nope' not found",
+        "fit.epochs=${nope} on the command line: the interpolation ${nope} cannot be resolved: Interpolation key 'nope' not found",
     ]),
     (["tuner@pipelines.mlp.tuner=grid", "tuner@pipelines.cnn.tuner=random", "tuner.max_trals=0"], [
         "tuner.max_trals=0 on the command line: unknown key 'max_trals'; did you mean 'max_trials'?; no pipeline takes it",
     ]),
     (["--seed", "3"], ["--seed on the command line: keys have no dashes; write seed=VALUE"]),
     (["pipelines=x", "fit=3", "paths.root="], [
-        "pipelines=x on the command line: set keys of one: pipelines.NAME.fit.epochs=3",
+        "pipelines=x on the command line: set keys of one pipeline, as in pipelines.NAME.fit.epochs=3",
         "paths.root= on the command line: must have at least 1 character, not ''",
         "fit=3 on the command line: must be a mapping, not 3",
     ]),
     (["debug=True", "seed=x"], ["seed=x on the command line: must be a whole number, not 'x'"]),
     (["debug=false", "threads=0"], ["threads=0 on the command line: must be at least 1, not 0"]),
     (["+experiment=mixed"], [
-        "experiment=mixed on the command line: experiment=digits is chosen already; leave one out (-m takes several)",
+        "experiment=mixed on the command line: experiment=digits is already chosen; remove one of them (with -m there may be several)",
     ]),
     (["tuner@pipelines.mlp.tuner=grid", "tuner@pipelines.mlp.tuner=random"], [
-        "tuner@pipelines.mlp.tuner=random on the command line: tuner@pipelines.mlp.tuner=grid is chosen already; "
-        "leave one out (-m takes several)",
+        "tuner@pipelines.mlp.tuner=random on the command line: tuner@pipelines.mlp.tuner=grid is already chosen; "
+        "remove one of them (with -m there may be several)",
     ]),
     (["model=cnn", "fit.epochs=0"], [
-        "model=cnn on the command line: no pipeline takes it, each has its own; "
-        "for one of them: model@pipelines.mlp.model=cnn",
+        "model=cnn on the command line: no pipeline takes it, as each has its own; "
+        "to set it for one of them: model@pipelines.mlp.model=cnn",
         "fit.epochs=0 on the command line: must be at least 1, not 0",
     ]),
     (["tuner=grid", "only=[cnn]"], [
-        "tuner=grid on the command line: no pipeline takes it, each has its own; "
-        "for one of them: tuner@pipelines.cnn.tuner=grid",
+        "tuner=grid on the command line: no pipeline takes it, as each has its own; "
+        "to set it for one of them: tuner@pipelines.cnn.tuner=grid",
     ]),
     (["objective.name=accuracy"], [
-        "objective.name=accuracy on the command line: is of the rows that are trained on; "
-        "the one of the validation rows is val_accuracy",
+        "objective.name=accuracy on the command line: is measured on the training rows; "
+        "on the validation rows it is val_accuracy",
     ]),
     (["mode=check", "predict=x"], [
-        "mode=check on the command line: check looks at an experiment; reproduce and predict check what they need "
-        "by themselves",
-        "predict=x on the command line: needs input=FILE too",
-        "predict=x on the command line: needs output=FILE too",
+        "mode=check on the command line: mode=check is for experiments; reproduce and predict check what they need "
+        "themselves",
+        "predict=x on the command line: also needs input=FILE",
+        "predict=x on the command line: also needs output=FILE",
     ]),
 ]  # fmt: skip
 
@@ -219,13 +219,13 @@ SWEPT: list[tuple[list[str], list[str]]] = [
     ]),
     # The process that answers all of this has others' trials run by workers already.
     (["-m", "+experiment=digits", "executor=inline", "threads=2,1", "seed=1,2"], [
-        "one process has one backend and, with executor=inline, one number of threads and one deterministic: start a run each",
+        "one process has one backend and, with executor=inline, one value of threads and of deterministic: start a separate run for each",
     ]),
     (["-m", "+experiment=digits", "executor=inline", "deterministic=false,true"], [
-        "one process has one backend and, with executor=inline, one number of threads and one deterministic: start a run each",
+        "one process has one backend and, with executor=inline, one value of threads and of deterministic: start a separate run for each",
     ]),
-    (["-m", "+experiment=digits", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
-    (["-m", "task=regression", "seed=range(1,1)"], ["a sweep of no jobs: seed=range(1,1) stands for no value"]),
+    (["-m", "+experiment=digits", "seed=range(1,1)"], ["the sweep has no jobs: seed=range(1,1) has no values"]),
+    (["-m", "task=regression", "seed=range(1,1)"], ["the sweep has no jobs: seed=range(1,1) has no values"]),
 ]  # fmt: skip
 
 EACH = """
@@ -338,7 +338,7 @@ def test_a_config_file_that_unfolds_to_too_much_is_refused_unread(
     """However it does: long, deep, of itself, or by aliases."""
     file = tmp_path / "large.yaml"
     file.write_text(text)
-    with pytest.raises(ConfigError, match=r"large\.yaml: with its aliases it comes to more than"):
+    with pytest.raises(ConfigError, match=r"large\.yaml: with aliases expanded it has more than"):
         bound(file)
 
 

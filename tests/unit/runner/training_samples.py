@@ -32,10 +32,17 @@ def bench(pipeline: Pipeline) -> build.Bench:
 def run_search(
     run: Run, pipeline: Pipeline, place: Place, notify: Callable[[Progress], None]
 ) -> Outcome:
-    """A search by this process, in a space as it is found by building the model."""
+    """A search by this process, in a space as it is found by building the model. Of the trials that
+    ran in it, it notifies.
+    """
     space = oracles.populate(bench(pipeline))
     marker, workers = {"pipeline": "main"}, Workers(run)
-    return search(run, pipeline, place, marker, notify, workers, loaded(pipeline), space)
+
+    def of_now(progress: Progress) -> None:
+        if progress.ran:
+            notify(progress)
+
+    return search(run, pipeline, place, marker, of_now, workers, loaded(pipeline), space)
 
 
 def validated(

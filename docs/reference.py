@@ -1,5 +1,5 @@
 """What is made of the schema: REFERENCE.md, and the JSON Schema with which editors complete and
-mark keys. `python -m runner.config.reference` writes both.
+mark keys. `python -m docs.reference` writes both.
 """
 
 import inspect
@@ -18,7 +18,7 @@ FIELD = re.compile(r'^    (\w+): .*?^    """(.*?)"""', re.MULTILINE | re.DOTALL)
 HEAD = """\
 # Reference
 
-Every key, as the schema has it. Written by `python -m runner.config.reference`.
+Every key, as the schema has it. Written by `python -m docs.reference`.
 """
 TYPES = {
     "integer": "whole number",
@@ -87,8 +87,11 @@ def reference() -> str:
 
 def _default(value: Json) -> str:
     """Return what a key defaults to; nothing where that is seen in what it takes."""
-    seen = "const" in value or {"$ref", "default"} <= value.keys()
-    return "" if seen else f"`{json.dumps(value['default']) if 'default' in value else 'required'}`"
+    return (
+        ""
+        if "const" in value or {"$ref", "default"} <= value.keys()
+        else f"`{json.dumps(value['default']) if 'default' in value else 'required'}`"
+    )
 
 
 def _takes(value: Json) -> str:

@@ -1,0 +1,31 @@
+"""Exports the trials of an entry for programs that read Optuna's storage."""
+
+import tempfile
+from pathlib import Path
+
+from history import Entry, errors, files
+from history.report import study
+
+
+def write_journal(entry: Entry, file: Path) -> None:
+    """Write the trials of an entry as a study of its id, in a file that Optuna's JournalFileBackend
+    opens, and with it optuna-dashboard; what `file` held is replaced.
+
+    Raises InputError without Optuna, IntegrityError when the trials are not what was stored.
+    """
+    try:
+        import optuna
+        from optuna.storages import journal
+    except ImportError as error:
+        raise errors.InputError(
+            "--optuna needs Optuna: pip install 'keras-experiment-runner[optuna]'"
+        ) from error
+    made = study.study(entry)
+    with tempfile.TemporaryDirectory() as stage:
+        draft = Path(stage, "study.log")
+        optuna.create_study(
+            storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(draft))),
+            study_name=made.study_name,
+            directions=made.directions,
+        ).add_trials(made.trials)
+        files.write_atomic(file, draft.read_bytes())

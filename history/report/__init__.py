@@ -1,0 +1,3 @@
+"""What came of entries as pages of HTML: a folder that a browser opens without network or
+server.
+"""
