@@ -4,6 +4,7 @@
     python -m benchmarks bounds [--trials 30] [--write]    disk and memory
     python -m benchmarks tables [FOLDER]    how good the models are: benchmarks/tables.py
     python -m benchmarks tuners [--seeds 20]    which tuner finds how much: benchmarks/tuners.py
+    python -m benchmarks report    how long 500 trials take to open: benchmarks/report.py
     python -m benchmarks pictures    those of README, from a run of digits: benchmarks/pictures.py
 
 All rows take about ten minutes; nothing else should run meanwhile. Ratios are of one round each,
@@ -18,7 +19,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks import bounds, commands, pictures, searches, tables, tuners
+from benchmarks import bounds, commands, pictures, report, searches, tables, tuners
 from benchmarks.table import HEAD, REPOSITORY, Figure, side
 
 ROWS = (*searches.COMPARED, "outside", "books", "digits", "answers")
@@ -51,6 +52,8 @@ def main() -> int:
         return tables.main(sys.argv[2:], machine())
     if sys.argv[1:2] == ["tuners"]:
         return tuners.main(sys.argv[2:], machine())
+    if sys.argv[1:2] == ["report"]:
+        return report.main(sys.argv[2:], machine())
     if sys.argv[1:2] == ["pictures"]:
         return pictures.main(sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__)

@@ -42,9 +42,7 @@ AHEAD = {"bayesian": (1, 2, 4, 8), "hyperband": (1, 4, 8, 16, 32)}
 WORKERS = (2, 4, 8)
 TRIALS = 30
 TUNERS: Mapping[str, Callable[[int], Any]] = {
-    "bayesian": lambda ahead: BayesianTuner(
-        max_trials=TRIALS, num_initial_points=None, parallel=ahead
-    ),
+    "bayesian": lambda ahead: BayesianTuner(max_trials=TRIALS, parallel=ahead),
     "hyperband": lambda ahead: HyperbandTuner(max_epochs=9, factor=3, parallel=ahead),
 }
 UNIT = {"hp": "Float", "min_value": 0.0, "max_value": 1.0}

@@ -46,6 +46,7 @@ def settings(given: argparse.Namespace, model: str) -> tuple[schema.Run, schema.
     """Return the run, and its pipeline with a model of models.py."""
     workers = given.workers
     run = schema.Run(
+        seed=given.seed,
         threads=given.threads,
         backend=given.backend,
         paths=schema.Paths(root=str(given.root)),
@@ -252,6 +253,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("side", choices=SIDES)
     parser.add_argument("--trials", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--workers", type=int, default=0, help="0: executor=inline")
     parser.add_argument("--backend", default="tensorflow")

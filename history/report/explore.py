@@ -66,13 +66,19 @@ def plots(entry: Entry) -> dict[str, str]:
     scored = made.get_trials(deepcopy=False, states=[trial.TrialState.COMPLETE])
     if len(scored) < 2:
         return {}
+    by = 1 if len(made.trials) < 8 else None  # or Plotly would mark half a trial
     with warnings.catch_warnings(action="ignore"):  # few trials, and what is experimental
         evaluator = importance.PedAnovaImportanceEvaluator()
         chosen = [*importance.get_param_importances(made, evaluator=evaluator)][:MOST]
-        drawn = {"history": visualization.plot_optimization_history(made, target_name=score)}
+        drawn = {
+            "history": visualization.plot_optimization_history(
+                made, target_name=score
+            ).update_xaxes(dtick=by)
+        }
         if chosen:
             drawn["slices"] = visualization.plot_slice(made, chosen, target_name=score)
             drawn["slices"].update_xaxes(nticks=4).update_traces(marker_colorscale=SHADES)
+            drawn["slices"].update_xaxes(dtick=1, selector={"type": "log"})  # 2 and 5 have no room
             drawn["parallel"] = visualization.plot_parallel_coordinate(
                 made, chosen, target_name=score
             ).update_layout(margin_b=90)  # for names that a narrow page turns
@@ -84,11 +90,11 @@ def plots(entry: Entry) -> dict[str, str]:
             drawn["rank"] = visualization.plot_rank(made, chosen[:2], target_name=score)
             _coarsen(drawn["contour"])
         if any(done.duration for done in scored):
-            drawn["timeline"] = visualization.plot_timeline(made)
+            drawn["timeline"] = visualization.plot_timeline(made).update_yaxes(dtick=by)
             for bars in drawn["timeline"].data:
                 bars.marker.color = STATES.get(bars.name)
     for name, figure in drawn.items():
-        figure.update_layout(template=LOOK, title=None, plot_bgcolor="rgba(0, 0, 0, 0)")
+        figure.update_layout(template=LOOK, title=None, width=None, plot_bgcolor="rgba(0, 0, 0, 0)")
         figure.update_annotations(font_color=None)
         figure.update_xaxes(automargin=name in NAMED).update_yaxes(automargin=name in NAMED)
     return {

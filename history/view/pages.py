@@ -73,6 +73,7 @@ SEARCH = (
     "search.objective",
     "search.oracle",
     "search.trials",
+    "search.reused",
     "search.seconds",
     "search.ended",
     "search.peak_bytes",

@@ -552,10 +552,9 @@ def initial(points: int | None, dimensions: int) -> int:
 
 class BayesianTuner(GuidedTuner):
     """Its `parallel` weighs quality against workers that wait. With 2, 4 and 8, the regret after 30
-    trials is 1.1, 1.4 and 1.6 times that with 1, where two standard errors reach from half to three
-    times (4 functions, 6 seeds, `num_initial_points: null`). With 1, 2 workers are busy half of
-    their time; with 2, 87 %, and 4 workers 43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 %
-    (`python -m benchmarks.parallel`).
+    trials is 1.4, 1.7 and 2.0 times that with 1, give or take 40 % (two standard errors; 4
+    functions, 20 seeds). With 1, 2 workers are busy half of their time; with 2, 87 %, and 4 workers
+    43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 % (`python -m benchmarks.parallel`).
     """
 
     kind: Literal["bayesian"] = "bayesian"

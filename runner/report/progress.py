@@ -5,6 +5,7 @@ at a terminal, below these lines, one display of what it is at. Elsewhere, signs
 import contextlib
 import logging
 import math
+import re
 import sys
 import threading
 import time
@@ -39,10 +40,11 @@ DOES: dict[object, tuple[str, str]] = {
 
 def pairs(values: Mapping[str, object]) -> str:
     """Return hyperparameters and their values, short: `h1=64 lr=3.2e-3`. Of a name, its last part
-    is told where no other has the same; of the tuner's own, the epochs are.
+    is told where no other has the same; one that only names the task is left out. Of the tuner's
+    own, the epochs are told.
     """
     names = [name for name in values if name in SHORT or not name.startswith("tuner/")]
-    last = [name.rpartition(".")[2] for name in names]
+    last = [re.sub(r"\.(classification|regression)$", "", name).split(".")[-1] for name in names]
     return " ".join(
         f"{printable(SHORT.get(end, end) if last.count(end) == 1 else name)}={brief(values[name])}"
         for name, end in zip(names, last, strict=True)

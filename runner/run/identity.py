@@ -32,7 +32,7 @@ NOT_OF_A_SEARCH = (
 # own, but as many trials as it came to.
 BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
 
-SEARCH_FORMAT = 4  # of how trials are drawn and kept: a search of another one is not continued
+SEARCH_FORMAT = 5  # of how trials are drawn and kept: a search of another one is not continued
 
 
 @dataclass(frozen=True)

@@ -303,10 +303,10 @@ def _work(
         workers,
     )
     draft.searched(outcome.record)
-    if outcome.ended:
-        document["search"] |= outcome.ended
-        log.info("%s: %s", plan.name, outcome.ended["ended"])
-    if "max_seconds" in outcome.ended:
+    document["search"] |= outcome.said
+    if "ended" in outcome.said:
+        log.info("%s: %s", plan.name, outcome.said["ended"])
+    if "max_seconds" in outcome.said:
         document["status"] = "budget"
     if compared:
         try:

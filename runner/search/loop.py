@@ -51,8 +51,9 @@ class Outcome:
 
     record: oracle.SearchRecord
     best: Mapping[str, object]  # the best trial's row
-    # how it ended before its trials were at an end, as an entry says it, where it did
-    ended: Mapping[str, object]
+    # what else an entry says of it: `reused`, how many of its trials ran in earlier starts, and how
+    # it `ended` before its trials were at an end
+    said: Mapping[str, object]
 
     @property
     def hyperparameters(self) -> dict[str, object]:
@@ -95,7 +96,7 @@ def search(
                 len(results),
                 place.folder,
             )
-        failed, ended = _run(run, pipeline, place, results, notify, workers, given, space)
+        failed, said = _run(run, pipeline, place, results, notify, workers, given, space)
         record = oracle.read_search(place.folder)
     if failed is not None:
         raise errors.SearchError(
@@ -107,7 +108,7 @@ def search(
     best = oracle.best_trial(record.trials, pipeline.objective.sense)
     if best is None:
         raise errors.SearchError(f"no trial completed; their errors are in {place.folder}")
-    return Outcome(record, best, ended)
+    return Outcome(record, best, said)
 
 
 def _run(
@@ -120,8 +121,8 @@ def _run(
     given: Loaded,
     space: Mapping[str, object],
 ) -> tuple[state.TrialResult | None, dict[str, object]]:
-    """Run the trials; return the last one if too many failed before it, and what ended the search
-    before its trials were at an end.
+    """Run the trials; return the last one if too many failed before it, and what else an entry says
+    of the search.
     """
     tuner, sense, sought = pipeline.tuner, pipeline.objective.sense, pipeline.objective.name
     ahead, budget, patience = (
@@ -137,6 +138,7 @@ def _run(
     asking = workers.oracle(run, pipeline, space, recorded)
     waiting, flying = deque[state.Asked](), deque[tuple[state.Asked, Future[state.TrialResult]]]()
     told, failures, in_vain, idle = list[str](), 0, 0, False
+    said, reused = dict[str, object](), 0
     best: tuple[str, float | None] = "", None  # trial and score
     disk, needed = Disk(place), tuple[str, ...]()
     try:
@@ -210,22 +212,24 @@ def _run(
                 idle = idle and not ahead
                 failures = failures + 1 if result.status == "FAILED" else 0
                 ran = result is not results.get(result.trial_id)
+                reused += not ran
+                said |= {"reused": reused} if reused else {}
                 notify(Progress(result, answer.score, best[1], ran, end))
             elif running:
                 wait(running, PATIENCE, FIRST_COMPLETED)
             else:
                 if len(told) == budget:
-                    return None, {}
+                    return None, said
                 if late and not idle:
-                    said = f"tuner.max_seconds={tuner.max_seconds:g} ended it after {len(told)} "
-                    said += f"trials; tuner.{tuner.limit}={len(told)} repeats it"
-                    return None, {"ended": said, "max_seconds": tuner.max_seconds}
+                    why = f"tuner.max_seconds={tuner.max_seconds:g} ended it after {len(told)} "
+                    why += f"trials; tuner.{tuner.limit}={len(told)} repeats it"
+                    return None, {**said, "ended": why, "max_seconds": tuner.max_seconds}
                 log.info("nothing is left to try after %d trials", len(told))
-                return None, {}
+                return None, said
         if failures == tuner.max_consecutive_failed_trials:
-            return result, {}
-        said = f"tuner.stop_when_no_improvement={patience} ended it after {len(told)} trials"
-        return None, {"ended": said}
+            return result, said
+        why = f"tuner.stop_when_no_improvement={patience} ended it after {len(told)} trials"
+        return None, {**said, "ended": why}
     finally:
         running = [future for _, future in flying if not future.cancel()]
         if not Interrupted.by:

@@ -17,19 +17,18 @@ from typing import TYPE_CHECKING, Any
 import keras_tuner
 import numpy as np
 from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
-from scipy.linalg import solve_triangular
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.gaussian_process import GaussianProcessRegressor
 
 from history import errors
 from runner.config import check, schema, space
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, Faults, ModelError, Problem
+from runner.search.places import place_of, value_at
 from runner.search.state import Asked, Size, Told, TrialResult, Values
 from runner.training import build, evaluate, preflight, seeds
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
+    from sklearn.gaussian_process import GaussianProcessRegressor
 
 
 def _complete(hp: "keras_tuner.HyperParameters") -> None:
@@ -203,94 +202,129 @@ class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ign
         return replace(told, needed=tuple(needed))
 
 
-class Process(GaussianProcessRegressor):  # type: ignore[misc]  # sklearn has no types
-    """scikit-learn's, which predicts the same numbers without looking first at what it is given:
-    that takes most of the time where single points are asked for, many thousands a trial.
-    """
-
-    def predict(self, x: np.ndarray, return_std: bool = True) -> tuple[np.ndarray, np.ndarray]:
-        near = self.kernel_(x, self.X_train_)
-        v = solve_triangular(self.L_, near.T, lower=True, check_finite=False)
-        variance = np.maximum(self.kernel_.diag(x) - np.einsum("ij,ji->i", v.T, v), 0)
-        scale, middle = self._y_train_std, self._y_train_mean
-        return scale * (near @ self.alpha_) + middle, np.sqrt(variance * scale**2)
-
-
 class Led(Oracle):
-    """Draws what it asks for by the trial's id, so that no trial's values depend on whether those
-    before it were drawn or had been recorded.
+    """Chooses by scores, once enough trials have completed; where that finds nothing new, and until
+    then, at random. What is drawn is drawn by the trial's id, so that no trial's values depend on
+    whether those before it were drawn or had been recorded.
     """
+
+    num_initial_points: int | None
 
     def populate_space(self, trial_id: str) -> dict[str, object]:
         known = self.recorded.get(trial_id, self._given())  # without a new fit
         if known is not None:
             return {"status": "RUNNING", "values": dict(known)}
         self._seed_state = seeds.derive_seed(self.seed, trial_id)
-        return self.led(trial_id)
+        completed = sum(trial.status == "COMPLETED" for trial in self.trials.values())
+        hp, values = self.get_space(), None
+        if hp.space and completed >= schema.initial(self.num_initial_points, len(hp.space)):
+            values = self.choose(hp)
+        if values is None or self._duplicate(values):
+            values = self._random_values()
+        return {"status": "STOPPED" if values is None else "RUNNING", "values": values}
 
-    def led(self, trial_id: str) -> dict[str, object]:
-        """Return what is asked for, of a trial that is drawn; `_seed_state` is its seed."""
-        return super().populate_space(trial_id)  # type: ignore[no-any-return]
+    def choose(self, hp: "keras_tuner.HyperParameters") -> Values | None:
+        """Return what the scores speak for.
+
+        Args:
+            hp: the space; its own values are replaced. `_seed_state` is the trial's seed.
+        """
+        raise NotImplementedError
 
 
 class BayesianOracle(Led, keras_tuner.oracles.BayesianOptimizationOracle):  # type: ignore[misc]
-    """Keras Tuner's own, by a faster process."""
+    """Keras Tuner's process, which is scikit-learn's, asked only about places where a trial can be.
+    Keras Tuner asks about all others, too: between two categories, and where a condition does not
+    hold. As no trial ever is there, they stay promising, and it proposes the nearest one for ever.
+    """
 
-    def led(self, trial_id: str) -> dict[str, object]:
-        self._random_state = np.random.RandomState(self._seed_state)
-        with warnings.catch_warnings():
-            # a kernel at its bounds: nothing that the user could do about it
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            return super().led(trial_id)
+    def _make_gpr(self) -> "GaussianProcessRegressor":
+        made = super()._make_gpr()
+        return made.set_params(kernel__length_scale_bounds=SCALES, n_restarts_optimizer=4)
 
-    def _vector_to_values(self, vector: np.ndarray) -> Values:
-        """Return the values of a place; at the end of a range, Keras Tuner's whole numbers are one
-        too large.
+    def choose(self, hp: "keras_tuner.HyperParameters") -> Values | None:
+        """Return the untried values with the least lower confidence bound that is found: among
+        random ones first, then ever nearer to the best ones.
         """
-        hp = self.get_space()
-        hp.values = super()._vector_to_values(vector)
-        for one in filter(hp.is_active, hp.space):
-            drawn = hp.values[one.name]
-            hp.values[one.name] = min(drawn, getattr(one, "max_value", drawn))
-        return dict(hp.values)
+        draw = np.random.RandomState(self._seed_state)
+        with warnings.catch_warnings(action="ignore"):  # the process's; no user could do anything
+            self._fit(hp.space)
+            places = drawn = _possible(draw.uniform(size=(DRAWN, len(hp.space))), hp)
+            for width in WIDTHS:
+                best = places[self._bounds(places).argsort(kind="stable")[:KEPT]]
+                near = np.repeat(best, DRAWN // KEPT, axis=0)
+                moved = draw.uniform(size=near.shape) < 0.5
+                near = (near + moved * draw.normal(scale=width, size=near.shape)).clip(0, 1)
+                places = np.concatenate([best, _possible(near, hp)])
+            places = places[self._bounds(places).argsort(kind="stable")]
+        found = (_values(place, hp) for place in (*places, *drawn))
+        return next((values for values in found if not self._duplicate(values)), None)
 
-    def _make_gpr(self) -> Process:
-        return Process(**super()._make_gpr().get_params(deep=False))
-
-    def _vectorize_trials(self) -> tuple[np.ndarray, np.ndarray]:
-        """Return places and scores of the trials. Those that still run are given the scores that
-        the process expects of them: as fitted to the others, where Keras Tuner takes an older fit.
+    def _fit(self, space: Sequence[Any]) -> None:
+        """Fit the process to the scores. Trials that still run are given pessimistic ones: what it
+        expects of them, and a deviation.
         """
-        everything = self.trials
-        if self.ongoing_trials:
-            self.trials = {n: t for n, t in everything.items() if t.status == "COMPLETED"}
-            self.gpr.fit(*super()._vectorize_trials())
-            self.trials = everything
-        return super()._vectorize_trials()  # type: ignore[no-any-return]
+        completed, running = (
+            [trial for trial in self.trials.values() if trial.status == status]
+            for status in ("COMPLETED", "RUNNING")
+        )
+        known, pending = (
+            [_place(trial.hyperparameters, space) for trial in those]
+            for those in (completed, running)
+        )
+        sign = -1 if self.objective.direction == "max" else 1
+        scores = [sign * trial.score for trial in completed]
+        self.gpr.fit(known, scores)
+        if pending:
+            expected = np.sum(self.gpr.predict(pending, return_std=True), axis=0)
+            self.gpr.fit([*known, *pending], [*scores, *expected])
+
+    def _bounds(self, places: np.ndarray) -> np.ndarray:
+        """Return the lower confidence bounds of places."""
+        mean, deviation = self.gpr.predict(places, return_std=True)
+        return np.asarray(mean - self.beta * deviation)
+
+
+def _values(place: np.ndarray, hp: "keras_tuner.HyperParameters") -> Values:
+    """Return the values of a place in the unit cube; the space takes them over."""
+    hp.values = {}
+    for one, at in zip(hp.space, place.tolist(), strict=True):
+        if hp.is_active(one):
+            hp.values[one.name] = value_at(one, at)
+    return dict(hp.values)
+
+
+def _place(hp: "keras_tuner.HyperParameters", space: Sequence[Any]) -> list[float]:
+    """Return where values are in the unit cube of a space; what has none is at its default."""
+    return [
+        place_of(
+            one,
+            hp.values[one.name] if hp.is_active(one) and one.name in hp.values else one.default,
+        )
+        for one in space
+    ]
+
+
+def _possible(places: np.ndarray, hp: "keras_tuner.HyperParameters") -> np.ndarray:
+    """Return where the values of places are."""
+    found = np.empty_like(places)
+    for number, place in enumerate(places):
+        _values(place, hp)
+        found[number] = _place(hp, hp.space)
+    return found
 
 
 class TpeOracle(Led):
-    """Asks for what Optuna chooses; at random while too few trials have completed, and where that
-    has been tried.
-    """
+    """Asks for what Optuna chooses."""
 
     def __init__(self, num_initial_points: int | None, **settings: Any) -> None:
         super().__init__(**settings)
         self.num_initial_points = num_initial_points
 
-    def led(self, trial_id: str) -> dict[str, object]:
-        hp, values = self.get_space(), None
-        if sum(trial.status == "COMPLETED" for trial in self.trials.values()) >= schema.initial(
-            self.num_initial_points, len(hp.space)
-        ):
-            from runner.search import tpe  # an extra
+    def choose(self, hp: "keras_tuner.HyperParameters") -> Values | None:
+        from runner.search import tpe  # an extra
 
-            values = tpe.choose(
-                hp, self.trials.values(), self.objective.direction, self._seed_state
-            )
-        if values is None or self._duplicate(values):
-            values = self._random_values()
-        return {"status": "STOPPED" if values is None else "RUNNING", "values": values}
+        return tpe.choose(hp, self.trials.values(), self.objective.direction, self._seed_state)
 
     def get_state(self) -> dict[str, Any]:
         return {**super().get_state(), "num_initial_points": self.num_initial_points}
@@ -304,6 +338,11 @@ ORACLES: Mapping[str, type[Oracle]] = {
     "hyperband": HyperbandOracle,
 }
 _consulted: list[Oracle] = []  # of the search that this process was asked for last
+# places that Bayesian optimisation draws at a time, the best ones it goes on from, and how far
+DRAWN, KEPT, WIDTHS = 500, 20, (0.2, 0.1, 0.03, 0.01, 0.003)
+# within which shares of the unit cube its scores are similar: with shorter ones, two near scores
+# that noise sets apart make all else unknown, and what is next to the best the most promising
+SCALES = 0.1, 100.0
 LONGEST = 100  # times that a loop over a hyperparameter runs; a larger number is a width
 # keys of tuners that are Keras Tuner's own arguments
 ARGUMENTS = {"num_initial_points", "alpha", "beta", "max_epochs", "factor", "hyperband_iterations"}

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import keras_tuner
 import optuna
 
+from runner.search import places
 from runner.search.state import Values
 
 if TYPE_CHECKING:
@@ -31,11 +32,11 @@ class Axis:
         self.name, self.hp = name, hp
         if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.sampling == "linear":
             hp.step = hp.step or 1
-        self.least = getattr(hp, "min_value", None)
-        steps = hp.step and hp._get_n_values() if self.least is not None else len(hp.values)
+        is_number = hasattr(hp, "min_value")
+        steps = hp.step and hp._get_n_values() if is_number else len(hp.values)
         self.count: int | None = steps
         self.kind, self.range = "Float", tuple[Any, ...]((0.0, 1.0))
-        if steps and self.least is None and not getattr(hp, "ordered", False):
+        if steps and not is_number and not getattr(hp, "ordered", False):
             self.kind, self.range = "Categorical", (tuple(range(steps)),)
         elif steps:
             self.kind, self.range = "Int", (0, steps - 1)
@@ -46,17 +47,13 @@ class Axis:
 
     def place(self, value: Any) -> float:
         """Return the place of a value; of one between two steps, that of the nearest."""
-        if self.count and self.least is not None and self.hp.sampling == "linear":
-            value += self.hp.step / 2  # Keras Tuner rounds down, of some floats by one too many
-        place = min(max(self.hp.value_to_prob(value), 0.0), 1.0)  # a default may lie outside
+        place = places.place_of(self.hp, value)
         return min(int(place * self.count), self.count - 1) if self.count else place
 
     def draw(self, trial: optuna.trial.BaseTrial) -> Any:
         """Return the value that Optuna chooses for a trial."""
         place = getattr(trial, f"suggest_{self.kind.lower()}")(self.name, *self.range)
-        value = self.hp.prob_to_value((place + 0.5) / self.count if self.count else place)
-        # at 1, Keras Tuner's whole numbers are one too large
-        return value if self.least is None else min(value, self.hp.max_value)
+        return places.value_at(self.hp, (place + 0.5) / self.count if self.count else place)
 
 
 def choose(

@@ -57,7 +57,8 @@ def import_keras() -> None:
     # not every column can name an input; shuffle=True, the default, is not for streams
     warnings.filterwarnings("ignore", message="When providing `inputs` as|`shuffle=True` was")
     with contextlib.nullcontext() if "TF_CPP_MIN_LOG_LEVEL" in os.environ else _hushed():
-        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+        # what fails is raised; it also logs errors where nothing has failed
+        os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
         import tensorflow  # noqa: F401 - under every backend: Keras seeds it too
     import keras
 

@@ -89,7 +89,7 @@ def _serving() -> "subprocess.Popen[str]":
             cwd=_folder.name,
             env={
                 **os.environ,
-                "TF_CPP_MIN_LOG_LEVEL": "2",
+                "TF_CPP_MIN_LOG_LEVEL": "3",
                 "KERAS_BACKEND": "tensorflow",
                 "PYTHONIOENCODING": "utf-8",
             },

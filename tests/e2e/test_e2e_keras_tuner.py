@@ -14,10 +14,9 @@ pytestmark = pytest.mark.e2e
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"max_trials": 3},
     "grid": {"max_trials": 3},
-    "bayesian": {"max_trials": 3, "num_initial_points": 2},
     "hyperband": {"max_epochs": 3, "factor": 3},
 }
-AT_A_TIME = {key: {"parallel": 1} for key in ("bayesian", "hyperband")}  # as Keras Tuner does it
+AT_A_TIME = {"hyperband": {"parallel": 1}}  # as Keras Tuner does it
 
 MODELS = """
 import keras
@@ -45,7 +44,6 @@ baselines: none
 PLAIN = """
 import contextlib, io, json, sys
 import keras, keras_tuner
-import numpy as np
 import tensorflow as tf
 from my_models import build
 from runner.config.schema import SklearnData
@@ -71,13 +69,6 @@ class SeededHyperband(Seeded, keras_tuner.Hyperband):
     pass
 
 
-class Bayesian(keras_tuner.oracles.BayesianOptimizationOracle):
-    def populate_space(self, trial_id):
-        self._seed_state = derive_seed(self.seed, f"{int(trial_id):04}")
-        self._random_state = np.random.RandomState(self._seed_state)
-        return super().populate_space(trial_id)
-
-
 def tuner(name, arguments):
     given = {"objective": keras_tuner.Objective("val_loss", "min"),
              "seed": derive_seed(0, "oracle"), **arguments}
@@ -85,7 +76,7 @@ def tuner(name, arguments):
     if name == "hyperband":
         return SeededHyperband(build, **given, **place)
     oracle = {"random": keras_tuner.oracles.RandomSearchOracle,
-              "grid": keras_tuner.oracles.GridSearchOracle, "bayesian": Bayesian}[name]
+              "grid": keras_tuner.oracles.GridSearchOracle}[name]
     return Seeded(oracle(**given), build, **place)
 
 
@@ -105,9 +96,8 @@ print(json.dumps(found))
 
 
 def test_scores_are_those_of_keras_tuner_itself_under_the_same_seeds(tmp_path: Path) -> None:
-    """For every tuner, bit for bit: values, scores and best epochs, in order. Keras Tuner's side is
-    its own tuners and oracles; only the seed is set before each build, and Bayesian optimisation
-    draws by the trial.
+    """Bit for bit: values, scores and best epochs, in order. Keras Tuner's side is its own tuners
+    and oracles; only the seed is set before each build. Bayesian optimisation chooses others.
     """
     pipelines = {
         name: {"tuner": {"kind": name, **own, **AT_A_TIME.get(name, {})}}

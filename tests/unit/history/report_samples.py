@@ -31,6 +31,7 @@ SPACE = [
     hp("Float", "rate", min_value=1e-4, max_value=1e-2, sampling="log", step=None),
     hp("Int", "width", min_value=16, max_value=128, step=16, sampling="linear"),
     hp("Boolean", "bias"),
+    hp("Choice", "kind", values=["plain", SCRIPT], ordered=False),
     hp("Fixed", "seed", value=3),
 ]
 
@@ -53,6 +54,7 @@ def trials(count: int, objective: str, epochs: int = 6) -> list[dict[str, Any]]:
                     "rate": rate,
                     "width": 16 * int(draw.integers(1, 9)),
                     "bias": bool(draw.integers(2)),
+                    "kind": ("plain", SCRIPT)[number % 3 == 0],
                     "seed": 3,
                 },
                 "best_epoch": None if failed else epochs - 1,

@@ -18,7 +18,6 @@ import pytest
 from history_killing import (
     Check,
     Said,
-    Say,
     Writer,
     add_entries,
     insert_documents,
@@ -205,7 +204,7 @@ def test_a_result_that_is_stored_again_after_a_kill_is_one_entry(root: Path) -> 
         manager = registry.manager("regression", root)
         return manager.add({**same, **keys}, artefacts(manager, root.parent / "made")).id
 
-    def is_killed(root: Path, _: random.Random, __: Say) -> None:
+    def is_killed() -> None:
         replace = Path.replace
         end = partial(os.kill, os.getpid(), signal.SIGKILL)
         with mock.patch.object(
@@ -213,7 +212,10 @@ def test_a_result_that_is_stored_again_after_a_kill_is_one_entry(root: Path) -> 
         ):
             store(root)
 
-    kill(is_killed, root, random.Random(), Said(), longest=1)
+    process = multiprocessing.get_context("fork").Process(target=is_killed)
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
     [unacknowledged] = (root / "entries").iterdir()
     assert Store(root).all() == []
     id = store(root)

@@ -71,6 +71,7 @@ def test_hyperparameters_go_by_the_last_part_of_their_names_where_it_is_theirs_a
     own = {"tuner/epochs": 3, "tuner/initial_epoch": 0, "tuner/bracket": 1}
     told = "h1=8 encoder.units=2 decoder.units=4 lr=0.01 epochs=3"
     assert pairs({**values, **own}) == told
+    assert pairs({"model.learning_rate.regression": 0.03}) == "lr=0.03"
     assert pairs({}) == ""
 
 

@@ -19,7 +19,7 @@ from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
 from runner.config.space import declare, hyperparameters, sample
 from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
-from runner.search import loop
+from runner.search import loop, oracles
 from runner.search.executors import Workers
 from runner.search.loop import search
 from runner.search.state import Place, Size, TrialResult, read_marker, tried
@@ -115,7 +115,13 @@ def run(workers: Workers, folder: Path, tuner: str, seed: int = 1, **own: Any) -
     made, known = settings(tuner, **own), space.get_config()
     where = place(folder)
     outcome = search(Run(seed=seed), made, where, marker, lambda _: None, workers, DATA, known)
-    return outcome.record.trials, outcome.best, outcome.hyperparameters, outcome.ended
+    return outcome.record.trials, outcome.best, outcome.hyperparameters, outcome.said
+
+
+def result(*given: Any, **own: Any) -> tuple[Any, ...]:
+    """What a search comes to, however often it was started."""
+    *found, said = run(*given, **own)
+    return *found, {key: value for key, value in said.items() if key != "reused"}
 
 
 def files(folder: Path) -> dict[str, bytes]:
@@ -131,15 +137,15 @@ def test_a_search_killed_at_every_trial_ends_as_one_that_nobody_killed(
     """Before and after its result is there: the same trials, files and best, and what has ended
     never runs again.
     """
-    expected = run(trials, tmp_path / "whole", tuner)
+    expected = result(trials, tmp_path / "whole", tuner)
     count = len(trials.ran)
     trials.ran.clear()
     for number in range(count):
         for when in ("before", "after"):
             trials.kill = (when, number)
             with pytest.raises(Killed):
-                run(trials, tmp_path / "killed", tuner)
-    assert run(trials, tmp_path / "killed", tuner) == expected
+                result(trials, tmp_path / "killed", tuner)
+    assert result(trials, tmp_path / "killed", tuner) == expected
     assert files(tmp_path / "killed") == files(tmp_path / "whole")
     assert trials.ran == [f"{number:04}" for number in range(count)]
     assert trials.lacked == []
@@ -147,7 +153,7 @@ def test_a_search_killed_at_every_trial_ends_as_one_that_nobody_killed(
 
 def test_the_synthetic_searches_are_worth_comparing(trials: Trials, tmp_path: Path) -> None:
     """A failure in each, promotions, a whole grid; at the end the best checkpoint stays alone."""
-    rows = {tuner: run(trials, tmp_path / tuner, tuner)[0] for tuner in TUNERS}
+    rows = {tuner: result(trials, tmp_path / tuner, tuner)[0] for tuner in TUNERS}
     for tuner, found in rows.items():
         assert [row["status"] for row in found].count("FAILED") == 1
         best = max((row for row in found if row["score"] is not None), key=lambda row: row["score"])
@@ -166,7 +172,7 @@ def test_only_checkpoints_that_may_be_needed_are_on_disk(
     """
     own: dict[str, Any] = {"max_epochs": 9, "hyperband_iterations": 3, "parallel": parallel}
     endless = {**SPACE, "rate": {"hp": "Float", "min_value": 0.1, "max_value": 0.5}}
-    rows = run(trials, tmp_path, "hyperband", space=endless, **own)[0]
+    rows = result(trials, tmp_path, "hyperband", space=endless, **own)[0]
     assert len(rows) > 60
     assert (trials.most <= most, trials.lacked) == (True, [])
     told = json.loads((tmp_path / "search" / "oracle.json").read_text())["peak_bytes"]
@@ -201,13 +207,13 @@ def test_a_damaged_file_is_made_again(
     """A trial whose result is lost runs again, the others do not; all else is written anew."""
     trials.kill = ("before", 3)
     with pytest.raises(Killed):
-        run(trials, tmp_path, tuner)
+        result(trials, tmp_path, tuner)
     DAMAGES[damage](tmp_path / "search" / name)
     trials.kill = ("never", 0)
     trials.ran.clear()
-    found = run(trials, tmp_path, tuner)
+    found = result(trials, tmp_path, tuner)
     assert trials.ran[:2] == (["0001", "0003"] if "result" in name else ["0003", "0004"])
-    assert found == run(trials, tmp_path / "whole", tuner)
+    assert found == result(trials, tmp_path / "whole", tuner)
     assert files(tmp_path) == files(tmp_path / "whole")
 
 
@@ -216,12 +222,12 @@ def test_a_result_of_other_values_does_not_stand_in_for_a_trial(
     tuner: str, trials: Trials, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is said, and the trial runs again."""
-    expected = run(trials, tmp_path, tuner)
+    expected = result(trials, tmp_path, tuner)
     path = tmp_path / "search" / "trial_0001" / "result.json"
     content = json.loads(path.read_text())
     path.write_text(json.dumps({**content, "asked": {**content["asked"], "model.units": 99}}))
     trials.ran.clear()
-    assert run(trials, tmp_path, tuner) == expected
+    assert result(trials, tmp_path, tuner) == expected
     assert trials.ran == ["0001"]
     assert "trial 0001 runs again: its result belongs to other values" in caplog.text
 
@@ -230,9 +236,16 @@ def test_a_replay_fits_no_gaussian_process(
     trials: Trials, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each fit costs half a second: what has ended is asked for as it was recorded."""
-    expected = run(trials, tmp_path, "bayesian")
-    monkeypatch.delattr(keras_tuner.oracles.BayesianOptimizationOracle, "populate_space")
-    assert run(trials, tmp_path, "bayesian") == expected
+    expected = result(trials, tmp_path, "bayesian")
+    monkeypatch.delattr(oracles.BayesianOracle, "choose")
+    assert result(trials, tmp_path, "bayesian") == expected
+
+
+def test_a_search_says_how_many_trials_it_took_over(trials: Trials, tmp_path: Path) -> None:
+    """None, where all of them ran in this start."""
+    assert run(trials, tmp_path, "random", max_trials=3)[-1] == {}
+    assert run(trials, tmp_path, "random", max_trials=5)[-1] == {"reused": 3}
+    assert run(trials, tmp_path, "random", max_trials=2)[-1] == {"reused": 2}
 
 
 @pytest.mark.parametrize("tuner", TUNERS)
@@ -240,16 +253,16 @@ def test_a_trial_that_ran_out_of_memory_counts_as_failed_until_the_next_start(
     tuner: str, trials: Trials, tmp_path: Path
 ) -> None:
     """Then all is as if the memory had been there, whatever was asked for after it meanwhile."""
-    expected = run(trials, tmp_path / "whole", tuner)
+    expected = result(trials, tmp_path / "whole", tuner)
     trials.starved, first = 1, len(expected[0])
-    rows = run(trials, tmp_path / "short", tuner)[0]
+    rows = result(trials, tmp_path / "short", tuner)[0]
     assert [row["trial_id"] for row in rows if row["status"] == "FAILED"] == ["0001", "0002"]
     trials.starved = None
     del trials.ran[:]
-    assert run(trials, tmp_path / "short", tuner) == expected
+    assert result(trials, tmp_path / "short", tuner) == expected
     assert trials.ran[0] == "0001"
     assert len(trials.ran) < first
-    assert run(trials, tmp_path / "short", tuner) == expected
+    assert result(trials, tmp_path / "short", tuner) == expected
     assert trials.ran.count("0001") == 1
 
 
@@ -261,7 +274,7 @@ def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
         ("hyperband", "hyperband_iterations", (1, 2)),
     ):
         few, many, again = (
-            run(trials, tmp_path / tuner, tuner, **{key: budgets[n]})[0] for n in (0, 1, 0)
+            result(trials, tmp_path / tuner, tuner, **{key: budgets[n]})[0] for n in (0, 1, 0)
         )
         assert few == many[: len(few)] == again
         assert trials.ran == [row["trial_id"] for row in many]
@@ -275,28 +288,28 @@ def test_a_clock_ends_a_search_and_the_number_of_its_trials_repeats_it(
     """What runs then ends and counts. With more time it goes on to where it would have come."""
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(len(trials.ran))))
     most = settings(tuner).tuner.limit
-    rows, *_, ended = run(trials, tmp_path / "short", tuner, max_seconds=3)
+    rows, *_, ended = result(trials, tmp_path / "short", tuner, max_seconds=3)
     assert [row["trial_id"] for row in rows] == trials.ran == ["0000", "0001", "0002"]
     said = f"tuner.max_seconds=3 ended it after 3 trials; tuner.{most}=3 repeats it"
     assert ended == {"ended": said, "max_seconds": 3.0}
-    assert run(trials, tmp_path / "again", tuner, **{most: 3})[0] == rows
+    assert result(trials, tmp_path / "again", tuner, **{most: 3})[0] == rows
     assert files(tmp_path / "short") == files(tmp_path / "again")
-    expected = run(trials, tmp_path / "whole", tuner)
+    expected = result(trials, tmp_path / "whole", tuner)
     assert expected[3] == {}
     trials.ran.clear()
-    assert run(trials, tmp_path / "short", tuner, max_seconds=100) == expected
+    assert result(trials, tmp_path / "short", tuner, max_seconds=100) == expected
     assert trials.ran[0] == "0003"
 
 
 def test_no_time_leaves_what_there_is(trials: Trials, tmp_path: Path) -> None:
     """One trial where there is none; and what a kill has cut off before others that had ended."""
-    assert len(run(trials, tmp_path / "new", "random", max_seconds=0)[0]) == 1
+    assert len(result(trials, tmp_path / "new", "random", max_seconds=0)[0]) == 1
     trials.kill = ("before", 4)
     with pytest.raises(Killed):
-        run(trials, tmp_path, "random")
+        result(trials, tmp_path, "random")
     (tmp_path / "search" / "trial_0001" / "result.json").unlink()
     trials.ran.clear()
-    rows = run(trials, tmp_path, "random", max_seconds=0)[0]
+    rows = result(trials, tmp_path, "random", max_seconds=0)[0]
     assert [row["trial_id"] for row in rows] == ["0000", "0001", "0002", "0003"]
     assert trials.ran == ["0001"]
 
@@ -359,7 +372,7 @@ def test_trials_in_vain_end_a_search(tuner: str, trials: Trials, tmp_path: Path)
     """After so many that were told without a better score, whatever else was running, and killed or
     not.
     """
-    rows = run(trials, tmp_path / "whole", tuner)[0]
+    rows = result(trials, tmp_path / "whole", tuner)[0]
     in_vain, best, expected = 0, -math.inf, list[Any]()
     patience = 1 if tuner == "bayesian" else 2  # its few trials take half a second each
     while in_vain < patience:
@@ -375,15 +388,15 @@ def test_trials_in_vain_end_a_search(tuner: str, trials: Trials, tmp_path: Path)
     assert found[3] == {"ended": said}
     trials.kill = ("after", len(expected) - 1)
     with pytest.raises(Killed):
-        run(trials, tmp_path / "killed", **given)
-    assert run(trials, tmp_path / "killed", **given) == found
+        result(trials, tmp_path / "killed", **given)
+    assert result(trials, tmp_path / "killed", **given) == found
 
 
 def test_seeds_of_runs_draw_different_trials(trials: Trials, tmp_path: Path) -> None:
     """And the same seed the same ones."""
     for tuner in ("random", "bayesian", "tpe"):
         one, same, other = (
-            [row["values"] for row in run(trials, tmp_path / tuner / name, tuner, seed)[0]]
+            [row["values"] for row in result(trials, tmp_path / tuner / name, tuner, seed)[0]]
             for name, seed in (("a", 1), ("b", 1), ("c", 2))
         )
         assert one == same
@@ -394,9 +407,9 @@ def test_failures_in_a_row_end_a_search(trials: Trials, tmp_path: Path) -> None:
     """Counted over a restart; a higher limit goes on."""
     for _ in range(2):
         with pytest.raises(SearchError, match="1 trials in a row failed"):
-            run(trials, tmp_path, "random", max_consecutive_failed_trials=1)
+            result(trials, tmp_path, "random", max_consecutive_failed_trials=1)
     assert trials.ran == ["0000", "0001", "0002"]
-    assert len(run(trials, tmp_path, "random", max_consecutive_failed_trials=2)[0]) == 8
+    assert len(result(trials, tmp_path, "random", max_consecutive_failed_trials=2)[0]) == 8
 
 
 def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
