@@ -7,31 +7,13 @@ from typing import Any
 
 import pytest
 from history_samples import Add, Cli
+from report_samples import SPACE
 
 from history.entry import Entry
 
 optuna = pytest.importorskip("optuna")
 
 from history.report.study import study  # noqa: E402
-
-
-def hp(kind: str, name: str, **config: object) -> dict[str, object]:
-    return {"class_name": kind, "config": {"name": name, "conditions": [], **config}}
-
-
-def under(parent: str, *values: object) -> dict[str, object]:
-    found = {"class_name": "Parent", "config": {"name": parent, "values": [*values]}}
-    return {"conditions": [found]}
-
-
-SPACE = [
-    hp("Choice", "optimizer", values=["sgd", "adam"], ordered=False),
-    hp("Float", "momentum", min_value=0.0, max_value=0.9, step=0.1, **under("optimizer", "sgd")),
-    hp("Float", "rate", min_value=1e-4, max_value=1e-2, sampling="log", step=None),
-    hp("Int", "width", min_value=16, max_value=128, step=16, sampling="linear"),
-    hp("Boolean", "bias"),
-    hp("Fixed", "seed", value=3),
-]
 
 
 def trial(number: int, score: float | None, status: str = "COMPLETED", **values: object) -> object:
