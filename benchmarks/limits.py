@@ -31,10 +31,10 @@ from threadpoolctl import threadpool_limits
 
 from runner.config import schema
 from runner.data.shared import Loaded
-from runner.search.executors import Workers
 from runner.search.loop import search
 from runner.search.state import ORACLE, RESULT, Place, TrialResult
 from runner.training import environment
+from runner.workers.executors import Workers
 
 MACHINES, TRIALS = 100, 10_000
 COMPLETED = (100, 400, 900)  # trials, at which Bayesian optimisation is asked

@@ -28,11 +28,11 @@ from typing import Any
 
 from benchmarks import limits
 from runner.config import schema
-from runner.search import executors, tasks
 from runner.search.loop import Progress, search
 from runner.search.state import Place
 from runner.training import environment
 from runner.training.seeds import derive_seed
+from runner.workers import executors, tasks
 
 FIT: dict[str, Any] = {"epochs": 10, "batch_size": 32}
 TUNERS: dict[str, Callable[[int], schema.Tuner]] = {

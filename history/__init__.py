@@ -3,9 +3,10 @@
 `open(root)` gives the history under a root; `python -m history` shows it. Start reading in `entry`.
 """
 
+from foundation import errors
 from history.catalogue import History
 from history.entry import Entry
 
-__all__ = ["Entry", "History", "open"]
+__all__ = ["Entry", "History", "errors", "open"]
 
 open = History  # as in history.open("results")

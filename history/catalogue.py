@@ -5,7 +5,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from history import errors, manager, registry, store, trees
+from foundation import errors, trees
+from history import manager, registry, store
 from history.entry import Entry, select
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import yaml
 
-from history import Entry, errors, escape, files, schema, trees
+from foundation import errors, escape, files, trees
+from history import Entry, schema
 
 DECIDING = ("seed", "deterministic", "threads", "backend")  # root keys that results depend on
 LARGEST = 2**20  # bytes of a stored config

@@ -8,7 +8,8 @@ from functools import partial
 from pathlib import Path
 from secrets import token_hex
 
-from history import Entry, History, errors, files, schema, store
+from foundation import errors, files
+from history import Entry, History, schema, store
 
 # What a kill leaves of a folder; earlier releases called it .removed on its way out.
 HALF = re.compile(rf"\.{schema.ID.pattern}\.(part|removed)")

@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from history import errors, escape, files, schema, trees
+from foundation import errors, escape, files, trees
+from history import schema
 
 if TYPE_CHECKING:
     import pandas

@@ -11,9 +11,10 @@ from typing import ClassVar
 
 import orjson
 
-from history import errors, schema, store
+from foundation import errors
+from foundation.files import Json, JsonObject, link, to_json
+from history import schema, store
 from history.entry import Entry, new_id, select
-from history.files import Json, JsonObject, link, to_json
 from history.ranking import Direction, Ranked, rank
 
 COMMON_ARTEFACTS = ("model", "config", "trials", "oracle")

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from history import errors, escape, files
+from foundation import errors, escape, files
 
 LIMIT = 64 * 2**20  # bytes of config.json; those of large models have a few MB
 REASON = 1000  # letters that are kept of what Keras says, the last ones

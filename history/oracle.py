@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from history import errors, files, ranking
+from foundation import errors, files
+from history import ranking
 
 TRIAL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _PARAMETERS = (

@@ -8,7 +8,8 @@ from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TypeVar
 
-from history import errors, tasks
+from foundation import errors
+from history import tasks
 from history.manager import HistoryManager
 
 GROUP = "history.managers"

@@ -12,7 +12,8 @@ from pathlib import Path
 import yaml
 from filelock import FileLock, Timeout
 
-from history import config, files, ranking
+from foundation import files
+from history import config, ranking
 
 
 def running(root: Path) -> list[files.JsonObject]:

@@ -13,7 +13,7 @@ import re
 from datetime import datetime
 from types import NoneType
 
-from history import errors, escape, files, trees
+from foundation import errors, escape, files, trees
 
 SCHEMA_VERSION = 2
 ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override

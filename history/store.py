@@ -12,7 +12,8 @@ import orjson
 from tinydb import Storage, TinyDB, middlewares, where
 from tinydb.table import Table
 
-from history import errors, files, schema
+from foundation import errors, files
+from history import schema
 
 Tables = dict[str, dict[str, files.JsonObject]]  # a table's name → a row's number → the row
 

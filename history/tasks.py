@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
-from history import files, manager
+from foundation import files
+from history import manager
 from history.ranking import Direction
 
 

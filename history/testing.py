@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from history import Entry, errors
+from foundation import errors
+from history import Entry
 from history.manager import COMMON_ARTEFACTS, HistoryManager
 
 

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Sequence
 from pathlib import Path
 
-from runner import STOPS, Interrupted, streams
+from foundation import streams
+from runner import STOPS, Interrupted
 
 
 def main() -> int:

@@ -23,9 +23,9 @@ from hydra.experimental.callback import Callback
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from omegaconf import DictConfig, OmegaConf
 
-from history import History, errors, files
-from runner import streams
-from runner.config import arguments, bounds, choices, compose, schema, secrets
+from foundation import errors, files, secrets, streams
+from history import History
+from runner.config import arguments, bounds, choices, compose, schema
 from runner.errors import (
     ConfigError,
     ExperimentError,
@@ -299,7 +299,7 @@ def _check(config: DictConfig, *, sweeps: bool) -> list[list[str]]:
         )
     for run, _ in _checked.values():
         if here and run.executor.kind == "processes" and not run.predict:
-            from runner.search import executors
+            from runner.workers import executors
 
             executors.serve(run)  # while the rest is loaded
     return typed

@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from history.errors import ExperimentError as ExperimentError
-from history.errors import InputError as InputError
-from history.escape import printable
+from foundation.errors import ExperimentError as ExperimentError
+from foundation.errors import InputError as InputError
+from foundation.escape import printable
 from runner import Interrupted
 
 V = TypeVar("V")

@@ -10,7 +10,8 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from history import Entry, History, errors
+from foundation import errors
+from history import Entry, History
 
 
 def run(experiment: str | None, overrides: Sequence[str]) -> dict[str, Entry]:

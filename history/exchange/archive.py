@@ -16,7 +16,8 @@ from pathlib import Path
 
 import orjson
 
-from history import Entry, History, config, errors, files, schema, store
+from foundation import errors, files
+from history import Entry, History, config, schema, store
 
 MEMBERS = 100_000  # of an archive
 DOCUMENT_BYTES = 64 * 2**20  # of all documents, which are in memory at once

@@ -8,7 +8,8 @@ from pathlib import PurePath
 import jinja2
 import yaml
 
-from history import Entry, errors, escape, ranking
+from foundation import errors, escape
+from history import Entry, ranking
 from history.report import pages, study
 from history.view.text import duration
 

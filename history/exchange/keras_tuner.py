@@ -14,7 +14,8 @@ from statistics import fmean
 
 import orjson
 
-from history import Entry, History, errors, files, oracle, ranking, registry
+from foundation import errors, files
+from history import Entry, History, oracle, ranking, registry
 
 LARGEST = 256 * 2**20  # bytes of a JSON file
 TASKS = {

@@ -3,7 +3,8 @@
 import tempfile
 from pathlib import Path
 
-from history import Entry, errors, files
+from foundation import errors, files
+from history import Entry
 from history.report import study
 
 

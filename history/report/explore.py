@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from history import Entry, files
+from foundation import files
+from history import Entry
 from history.report import study
 
 MOST = 8  # hyperparameters of a plot that has a panel or an axis for each

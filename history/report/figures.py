@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from history import escape, files
+from foundation import escape, files
 
 # What a page has for each colour of a picture that stands alone.
 INK, FAINT, GROUND = "#1f2430", "#8a909c", "#ffffff"

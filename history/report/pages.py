@@ -11,7 +11,8 @@ from typing import Any
 import jinja2
 import numpy as np
 
-from history import Entry, History, errors, files, manager, ranking, registry, schema
+from foundation import errors, files
+from history import Entry, History, manager, ranking, registry, schema
 from history.report import explore, figures, study
 from history.view import text
 

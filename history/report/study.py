@@ -5,7 +5,8 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
-from history import Entry, files
+from foundation import files
+from history import Entry
 
 if TYPE_CHECKING:
     import optuna

@@ -13,7 +13,8 @@ from inspect import getdoc
 from pathlib import Path
 from typing import Any, NoReturn
 
-from history import Entry, History, doctor, errors, escape, files, ranking, schema, trees
+from foundation import errors, escape, files, trees
+from history import Entry, History, doctor, ranking, schema
 
 Run = Callable[[History, argparse.Namespace], bytes | None]
 Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes

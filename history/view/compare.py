@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 
-from history import Entry, History, config, errors, files, ranking, trees
+from foundation import errors, files, trees
+from history import Entry, History, config, ranking
 
 
 def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:

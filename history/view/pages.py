@@ -9,18 +9,8 @@ from pathlib import Path
 
 from rich import console, table, text
 
-from history import (
-    Entry,
-    History,
-    errors,
-    escape,
-    files,
-    ranking,
-    registry,
-    running,
-    schema,
-    trees,
-)
+from foundation import errors, escape, files, trees
+from history import Entry, History, ranking, registry, running, schema
 from history.view.text import (
     EntryRows,
     bars,

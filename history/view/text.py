@@ -11,7 +11,8 @@ from datetime import datetime
 
 from rich import box, cells, console, padding, segment, style, table, text
 
-from history import Entry, errors, escape, files, ranking, registry
+from foundation import errors, escape, files
+from history import Entry, ranking, registry
 
 
 def render(content: console.RenderableType) -> str:

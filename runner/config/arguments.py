@@ -22,7 +22,7 @@ from hydra.core import config_loader, global_hydra
 from hydra.core.override_parser import overrides_parser, types
 from omegaconf import OmegaConf, errors
 
-from history.errors import unknown
+from foundation.errors import unknown
 from runner.config import bounds, check, choices, schema
 from runner.errors import ConfigError, InputError, Problem, short
 

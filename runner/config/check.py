@@ -9,7 +9,8 @@ from typing import Any, TypeVar, get_args
 
 from pydantic import ValidationError
 
-from history import errors, registry, trees
+from foundation import errors, trees
+from history import registry
 from runner.config import schema, space, targets
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
 from runner.errors import ConfigError, Faults, Problem

@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from history import config, files
+from foundation import files
+from history import config
 from runner import __version__
 from runner.config.schema import Pipeline
 
@@ -42,7 +43,7 @@ def modules(paths: Collection[str]) -> dict[str, str]:
         path = waiting.pop()
         for name, file in _modules(path):
             top = name.partition(".")[0]
-            if top in ("runner", "history"):
+            if top in ("runner", "history", "foundation"):
                 found["runner"] = __version__
             elif name not in found and (
                 # the user's own, or of a package that is named

@@ -12,7 +12,8 @@ from typing import Any
 import yaml
 from argcomplete.finders import CompletionFinder
 
-from history import History, config, trees
+from foundation import trees
+from history import History, config
 from runner.config import choices
 
 CHOICE = re.compile(r"[+/]*([\w/]+)(?:@([\w.-]+))?=(.+)")  # of a group, perhaps for one section

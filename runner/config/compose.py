@@ -17,10 +17,10 @@ from typing import Any, TypeAlias
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig, ListConfig, OmegaConf, errors
 
-from history import trees
+from foundation import secrets, trees
+from foundation.errors import unknown
 from history.config import literal_yaml
-from history.errors import unknown
-from runner.config import arguments, check, choices, schema, secrets
+from runner.config import arguments, check, choices, schema
 from runner.errors import ConfigError, Faults, Problem
 
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it

@@ -17,7 +17,8 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
 from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
 
-from history import config, errors
+from foundation import errors
+from history import config
 from runner.config.section import (
     MAPPING,
     VALUE,

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Self, TypeVar, get_args
 import pydantic
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, core_schema
 
-from history.errors import unknown
+from foundation.errors import unknown
 
 # Whether it is broken, at which key ("": the section itself), and what is said then.
 Rule = tuple[object, str, str]

@@ -5,7 +5,7 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
-from history.errors import suggest
+from foundation.errors import suggest
 from runner.errors import ConfigError, Problem
 
 

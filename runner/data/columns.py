@@ -13,7 +13,7 @@ import numpy as np
 import pandas
 from pydantic import AliasPath, BaseModel, Field, PositiveInt
 
-from history import escape
+from foundation import escape
 from runner.config import schema
 from runner.data import dataset, files, log, numerals, split
 from runner.errors import DataError, Faults, Problem, gathered, short

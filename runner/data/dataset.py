@@ -19,7 +19,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from history import files
+from foundation import files
 from runner.data import log
 from runner.errors import DataError, Faults
 

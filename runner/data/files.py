@@ -18,7 +18,7 @@ from typing import Any, TypeAlias
 import numpy as np
 import pandas
 
-from history import errors, escape, files
+from foundation import errors, escape, files
 from runner.config import schema
 from runner.data import dataset, numerals
 from runner.errors import DataError, Problem, gathered, short

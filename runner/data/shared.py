@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from history import files
+from foundation import files
 from runner.data.dataset import Dataset
 
 KEPT = 2 * 10**9  # bytes of data that stay loaded for pipelines to come

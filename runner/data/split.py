@@ -10,7 +10,7 @@ from dataclasses import replace
 import numpy as np
 import pandas
 
-from history.errors import unknown
+from foundation.errors import unknown
 from runner.config.schema import PARTS, Data, Split, WindowData
 from runner.data import dataset, log
 from runner.errors import DataError

@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy
 
-from history import Entry, errors, files
+from foundation import errors, files
+from history import Entry
 from runner.errors import ConfigError
 from runner.hooks import RunSummary, trainings
 from runner.training.environment import versions

@@ -4,7 +4,7 @@ import logging
 
 from rich.filesize import decimal
 
-from history.errors import HistoryError
+from foundation.errors import HistoryError
 from runner.run import experiment, pipeline
 from runner.search.state import Place, delete_search
 

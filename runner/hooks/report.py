@@ -3,7 +3,8 @@
 import logging
 from pathlib import Path
 
-from history import History, files
+from foundation import files
+from history import History
 from history.report import pages
 from runner.hooks import RunSummary
 

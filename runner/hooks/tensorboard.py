@@ -9,7 +9,7 @@ from tensorboard.plugins.hparams import api_pb2, summary, summary_v2
 from tensorboard.plugins.scalar.summary_v2 import scalar_pb
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from history import files
+from foundation import files
 from runner.hooks import RunSummary, trainings
 
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from history import Entry, files
+from foundation import files
+from history import Entry
 from history.report import study
 
 

@@ -5,8 +5,9 @@ import logging
 import sys
 from pathlib import Path
 
-from history.escape import printable
-from runner.config import arguments, secrets
+from foundation import secrets
+from foundation.escape import printable
+from runner.config import arguments
 
 
 class Formatter(logging.Formatter):

@@ -16,10 +16,12 @@ from typing import Any, ClassVar
 
 from rich import console, live, table, text
 
-from history.escape import printable
-from runner import errors, streams
+from foundation import streams
+from foundation.escape import printable
+from runner import errors
 from runner.config.schema import EPOCH, Run
-from runner.search import loop, tasks
+from runner.search import loop
+from runner.workers import tasks
 
 log = logging.getLogger("runner")
 

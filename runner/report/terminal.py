@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich import console, text
 
-from history import Entry, escape, manager, ranking
+from foundation import escape
+from history import Entry, manager, ranking
 from history.view.text import (
     EntryRows,
     duration,

@@ -11,12 +11,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from history import Entry, files, ranking, registry, store
+from foundation import files
+from history import Entry, ranking, registry, store
 from runner.config import compose, schema
 from runner.errors import ExperimentError
 from runner.report import progress, terminal
 from runner.run import identity, opened, pipeline, plan, starting
-from runner.search import executors, tasks
+from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
 

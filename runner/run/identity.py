@@ -18,7 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from history import config, files
+from foundation import files
+from history import config
 from runner.config import code, schema
 from runner.training import environment
 

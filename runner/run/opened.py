@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from history import files
+from foundation import files
 from runner.errors import InputError
 
 log = logging.getLogger("runner")

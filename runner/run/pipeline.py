@@ -11,20 +11,22 @@ from concurrent.futures import wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from history import Entry, errors, files, oracle, registry
+from foundation import errors, files, secrets
+from history import Entry, oracle, registry
 from history.manager import HistoryManager
 from history.ranking import PARTS
 from history.schema import LABELS
 from history.view.text import not_better
 from runner import Interrupted
-from runner.config import compose, schema, secrets
+from runner.config import compose, schema
 from runner.errors import machine_is_at_fault, message_of
 from runner.report.progress import Display
 from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, say_what_changed
-from runner.search import executors, loop, state, tasks
+from runner.search import loop, state
 from runner.training import environment
 from runner.training.validated import Ranking, Refit, Validated
+from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
 

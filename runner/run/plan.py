@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from history import Entry, errors, registry, trees
+from foundation import errors, secrets, trees
+from history import Entry, registry
 from history.manager import HistoryManager
-from runner.config import code, schema, secrets
+from runner.config import code, schema
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
-from runner.search import executors, state, tasks
+from runner.search import state
+from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
 

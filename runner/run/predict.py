@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from history import Entry, catalogue, errors, model_file, trees
+from foundation import errors, trees
+from history import Entry, catalogue, model_file
 from runner.config import compose, targets
 from runner.data import columns, dataset, files, log
 from runner.errors import ExperimentError, InputError, ModelError

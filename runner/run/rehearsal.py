@@ -13,7 +13,8 @@ from runner.data.shared import Loaded
 from runner.report.terminal import show
 from runner.run import opened, plan, starting
 from runner.run.experiment import open_file
-from runner.search import executors, state
+from runner.search import state
+from runner.workers import executors
 
 MOST = 3_000  # trials that are counted; counting so many takes a few seconds
 STORED = 3  # times its weights is a model that is stored with the state of Adam

@@ -15,13 +15,15 @@ from pathlib import Path
 import h5py
 import orjson
 
-from history import Entry, errors, files, oracle, ranking, registry, trees
-from runner.config.secrets import redact
+from foundation import errors, files, trees
+from foundation.secrets import redact
+from history import Entry, oracle, ranking, registry
 from runner.errors import short
 from runner.report import progress
 from runner.run import pipeline, plan, stored
-from runner.search import executors, loop, state, tasks
+from runner.search import loop, state
 from runner.training import environment
+from runner.workers import executors, tasks
 
 # Each metric of each repeat may differ by so much and be within tolerance.
 RELATIVE, ABSOLUTE = 1e-2, 1e-6

@@ -5,7 +5,8 @@ planned, so that these decide, and whoever repeats it needs no other entry.
 import logging
 from dataclasses import replace
 
-from history import Entry, catalogue, errors, ranking, registry
+from foundation import errors
+from history import Entry, catalogue, ranking, registry
 from runner.config import schema
 from runner.errors import ConfigError, Faults
 from runner.run.pipeline import ranked_by

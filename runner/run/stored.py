@@ -5,7 +5,8 @@ nothing that the entry names.
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from history import Entry, catalogue, config, errors
+from foundation import errors
+from history import Entry, catalogue, config
 from runner.config import arguments, compose, schema
 from runner.errors import ConfigError, Problem
 

@@ -6,7 +6,8 @@ from itertools import chain
 from pathlib import Path
 from typing import Any
 
-from history import files, ranking
+from foundation import files
+from history import ranking
 
 RESULT = "result.json"  # of a job, beside its output; and of the sweep
 LOCK = ".job.lock"  # which a job holds while it runs

@@ -23,11 +23,13 @@ from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from itertools import takewhile
 
-from history import files, oracle, ranking
+from foundation import files
+from history import oracle, ranking
 from runner import Interrupted, errors
 from runner.config.schema import HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
-from runner.search import executors, state, tasks
+from runner.search import state
+from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
 

@@ -18,7 +18,7 @@ import keras_tuner
 import numpy as np
 from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
 
-from history import errors
+from foundation import errors
 from runner.config import check, schema, space
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, Faults, ModelError, Problem

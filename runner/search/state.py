@@ -29,7 +29,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
-from history import errors, files
+from foundation import errors, files
 from runner.config.schema import CALLBACKS, EPOCH
 from runner.errors import InputError
 

@@ -19,7 +19,7 @@ import keras
 import keras_tuner
 import numpy as np
 
-from history import errors, files, trees
+from foundation import errors, files, trees
 from runner import models
 from runner.config import code, schema, space, targets
 from runner.data import shared, sources, split

@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from history import files
+from foundation import files
 from runner import __version__, errors
 from runner.config.schema import Run
 

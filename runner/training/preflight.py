@@ -13,7 +13,8 @@ import keras
 import keras_tuner
 import numpy as np
 
-from history import errors, registry
+from foundation import errors
+from history import registry
 from runner.config import check, schema
 from runner.data.dataset import Dataset, Stream
 from runner.errors import ConfigError, ModelError

@@ -8,7 +8,8 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from history import files, model_file
+from foundation import files
+from history import model_file
 from runner.config import check, schema
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault

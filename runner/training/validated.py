@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from history import files, ranking
+from foundation import files
+from history import ranking
 from runner.config.schema import Objective
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies

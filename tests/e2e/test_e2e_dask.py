@@ -23,10 +23,10 @@ from e2e_samples import Done, finish, run, start, start_inline, wait_until, writ
 from runner.config.schema import DaskExecutor, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import DataError, ExperimentError, InputError
-from runner.search import tasks
-from runner.search.cluster import Dask, Local, on_worker, versions
 from runner.search.state import Place
 from runner.training import environment
+from runner.workers import tasks
+from runner.workers.cluster import Dask, Local, on_worker, versions
 
 pytestmark = pytest.mark.e2e
 

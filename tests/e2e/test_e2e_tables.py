@@ -90,7 +90,7 @@ PREDICT = """
 import json, sys
 import numpy as np
 import history
-from history.errors import ExperimentError
+from foundation.errors import ExperimentError
 from runner.run import predict
 from runner.training import environment
 from runner.config.schema import Run
@@ -115,7 +115,7 @@ REAL = """
 import sys, zipfile
 from pathlib import Path
 import keras
-from history.errors import IntegrityError
+from foundation.errors import IntegrityError
 from keras import layers as k
 from history.model_file import foreign_code, load_model
 

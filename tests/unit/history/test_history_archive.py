@@ -17,10 +17,10 @@ from history_killing import Said, Say, kill
 from history_samples import Add, tree
 
 import history
+from foundation.errors import ExperimentError, HistoryError, InputError, IntegrityError
 from history.catalogue import History
 from history.doctor import examine, mend
 from history.entry import Entry
-from history.errors import ExperimentError, HistoryError, InputError, IntegrityError
 from history.exchange.archive import read_archive, write_archive
 
 ID = "mlp-k7q2v9xd"

@@ -9,8 +9,8 @@ import yaml
 from history_samples import Add, Cli
 
 import history
+from foundation.files import to_json
 from history.entry import Entry
-from history.files import to_json
 
 HOSTILE = "<script>alert(1)</script> | *x* $y$"
 SPACE = [

@@ -11,9 +11,9 @@ import pytest
 from history_samples import Add, Cli
 
 import history
+from foundation.trees import differences
 from history.entry import Entry
 from history.ranking import rank
-from history.trees import differences
 from history.view.compare import compare
 
 CONFIG = """

@@ -9,11 +9,11 @@ import pytest
 from history_samples import artefacts, python, tree
 
 import history
+from foundation.errors import HistoryError
 from history import registry
 from history.catalogue import History
 from history.doctor import examine, mend
 from history.entry import Entry
-from history.errors import HistoryError
 from history.exchange.archive import read_archive, write_archive
 from history.store import Store, read_tables
 

@@ -8,9 +8,7 @@ import pytest
 from history_samples import Add
 
 import history
-from history import registry
-from history.entry import Entry, new_id, select
-from history.errors import (
+from foundation.errors import (
     ExperimentError,
     HistoryError,
     InputError,
@@ -18,7 +16,9 @@ from history.errors import (
     UnknownEntry,
     UntrustedCode,
 )
-from history.files import sha256
+from foundation.files import sha256
+from history import registry
+from history.entry import Entry, new_id, select
 from history.ranking import rank
 
 

@@ -9,7 +9,7 @@ import pytest
 from history_samples import Cli
 
 import history
-from history.errors import InputError
+from foundation.errors import InputError
 from history.exchange.keras_tuner import LARGEST, read_project
 
 DEEP = pytest.param("[" * 100_000, id="deep")

@@ -11,8 +11,8 @@ import pytest
 from history_samples import Add
 
 import history
+from foundation.files import to_json
 from history.entry import Entry
-from history.files import to_json
 from history.view.commands import to_csv
 
 

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from history_samples import python
 
+from foundation.errors import InputError, IntegrityError, UntrustedCode
 from history import model_file
-from history.errors import InputError, IntegrityError, UntrustedCode
 from history.model_file import foreign_code, load_model
 
 
@@ -146,7 +146,7 @@ def test_asking_imports_neither_keras_nor_what_is_named(tmp_path: Path) -> None:
 import sys
 sys.path.insert(0, {str(tmp_path)!r})
 from pathlib import Path
-from history.errors import UntrustedCode
+from foundation.errors import UntrustedCode
 from history.model_file import foreign_code, load_model
 path = Path({str(path)!r})
 print(foreign_code(path))

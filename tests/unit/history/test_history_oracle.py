@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from history.errors import HistoryError
+from foundation.errors import HistoryError
 from history.oracle import best_trial, read_search
 
 

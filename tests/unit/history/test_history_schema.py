@@ -8,10 +8,10 @@ import pytest
 from history_samples import tree
 
 import history
+from foundation.errors import IntegrityError
 from history.catalogue import History
 from history.config import experiment_yaml, stored_config
 from history.doctor import mend
-from history.errors import IntegrityError
 from history.schema import SCHEMA_VERSION, read_document
 from history.store import Store
 from history.view.commands import main

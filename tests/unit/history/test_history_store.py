@@ -30,10 +30,10 @@ from history_samples import Add, artefacts, python, tree
 from tinydb import TinyDB
 
 import history
+from foundation.errors import HistoryError, UnknownEntry
+from foundation.files import held, make_folder
 from history import registry
 from history.doctor import mend
-from history.errors import HistoryError, UnknownEntry
-from history.files import held, make_folder
 from history.store import Store, read_tables
 
 
@@ -319,7 +319,7 @@ def test_a_file_that_may_grow_no_more_leaves_the_old_content(root: Path) -> None
     script = f"""
 import resource, signal
 from pathlib import Path
-from history.errors import HistoryError
+from foundation.errors import HistoryError
 from history.store import Store
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))

@@ -6,7 +6,7 @@ import pytest
 from pydantic import Field
 from runner_samples import SECTIONS, SHIPPED, from_hydra, pipeline, read
 
-from history.errors import suggest, unknown
+from foundation.errors import suggest, unknown
 from runner.config.check import Unresolved, known_keys, read_experiment
 from runner.config.schema import (
     Data,

@@ -8,9 +8,9 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 from runner_samples import MLP, SECTIONS, SHIPPED, from_files, from_hydra, problems
 
+from foundation.trees import lookup, texts
 from history import registry
 from history.config import _unescaped, literal_yaml
-from history.trees import lookup, texts
 from runner import cli
 from runner.config.arguments import for_hydra
 from runner.config.choices import conf_folder

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from runner.config.schema import Run
-from runner.search.executors import Processes
 from runner.training import environment
+from runner.workers.executors import Processes
 
 IDENTITY = {
     f"GIT_{who}_{what}": "x" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")

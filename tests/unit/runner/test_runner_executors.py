@@ -19,13 +19,13 @@ import pytest
 from keras_tuner import HyperParameters
 from runner_samples import pipeline
 
-from runner.config import secrets
+from foundation import secrets
 from runner.config.schema import Run, Target
 from runner.config.space import declare
 from runner.errors import ConfigError, InputError, WorkerDied
-from runner.search import executors, tasks
-from runner.search.executors import Processes, Workers, start
 from runner.search.state import Asked, TrialResult
+from runner.workers import executors, tasks
+from runner.workers.executors import Processes, Workers, start
 
 
 def run(**own: Any) -> Run:

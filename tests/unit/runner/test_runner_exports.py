@@ -10,13 +10,14 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import api_pb2, metadata
 
-from history import files, registry
+from foundation import files
+from history import registry
 from history.manager import COMMON_ARTEFACTS
 from runner.config.schema import Run
 from runner.hooks.tensorboard import write
 from runner.run.experiment import RunSummary, run_hooks
 from runner.run.pipeline import Done
-from runner.search.executors import Workers
+from runner.workers.executors import Workers
 
 # TensorBoard goes without TensorFlow, whose import takes as long as all that is tested here
 sys.modules.setdefault("tensorboard.compat.notf", ModuleType("notf"))
@@ -199,7 +200,7 @@ def test_a_hook_whose_package_is_missing_is_refused_before_the_run(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """With the command that installs it."""
-    from runner.search import tasks
+    from runner.workers import tasks
 
     monkeypatch.setitem(sys.modules, "mlflow", None)
     monkeypatch.delitem(sys.modules, "runner.hooks.mlflow", raising=False)

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from runner_samples import pipeline, stored
 
+from foundation.files import held
 from history import registry
 from history.entry import Entry
-from history.files import held
 from history.manager import HistoryManager
 from history.store import Store
 from runner.config.schema import Run
@@ -23,8 +23,8 @@ from runner.run.experiment import RunSummary, run_hooks
 from runner.run.identity import Identity
 from runner.run.pipeline import Done
 from runner.run.plan import Plan
-from runner.search.executors import Workers
 from runner.search.state import CHECKPOINT, Place, delete_search
+from runner.workers.executors import Workers
 
 FINGERPRINT = "f" * 64
 

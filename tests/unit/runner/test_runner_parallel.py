@@ -18,9 +18,9 @@ from runner.config.schema import Pipeline, Run
 from runner.config.space import declare
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, WorkerDied
-from runner.search.executors import Workers
 from runner.search.loop import Progress, search
 from runner.search.state import Place, TrialResult
+from runner.workers.executors import Workers
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random", "max_trials": 14},

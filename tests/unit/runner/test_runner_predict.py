@@ -20,8 +20,8 @@ import pytest
 from numpy.typing import NDArray
 
 import history
+from foundation.errors import IntegrityError, UnknownEntry, UntrustedCode
 from history.entry import Entry
-from history.errors import IntegrityError, UnknownEntry, UntrustedCode
 from history.manager import COMMON_ARTEFACTS
 from runner.data import files as tables
 from runner.data.columns import StoredData, read_new

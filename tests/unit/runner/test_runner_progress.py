@@ -13,7 +13,8 @@ from rich.console import Console
 from runner.config.schema import Run
 from runner.report import log, progress
 from runner.report.progress import Display, brief, pairs
-from runner.search import loop, state, tasks
+from runner.search import loop, state
+from runner.workers import tasks
 
 
 class Workers:

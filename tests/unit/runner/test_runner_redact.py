@@ -12,9 +12,9 @@ from urllib.parse import quote, quote_plus
 import pytest
 from omegaconf import OmegaConf
 
-from history.files import to_json
+from foundation.files import to_json
+from foundation.secrets import guard, redact
 from runner import cli
-from runner.config.secrets import guard, redact
 from runner.errors import ConfigError
 from runner.report.log import Formatter, LogFile
 

@@ -17,10 +17,10 @@ import yaml
 from omegaconf import OmegaConf
 from runner_samples import SECTIONS, stored
 
+from foundation.errors import InputError, IntegrityError, UntrustedCode
 from history import registry
 from history.config import experiment_yaml
 from history.entry import Entry
-from history.errors import InputError, IntegrityError, UntrustedCode
 from history.view.text import render
 from runner.config.schema import Experiment, Paths, Pipeline, Run
 from runner.errors import ConfigError

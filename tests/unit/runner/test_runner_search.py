@@ -20,10 +20,10 @@ from runner.config.space import declare, hyperparameters, sample
 from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
 from runner.search import loop, oracles
-from runner.search.executors import Workers
 from runner.search.loop import search
 from runner.search.state import Place, Size, TrialResult, read_marker, tried
 from runner.training.validated import Validated
+from runner.workers.executors import Workers
 
 DATA = Loaded("", {}, 0.0, 0)
 TUNERS: dict[str, dict[str, Any]] = {

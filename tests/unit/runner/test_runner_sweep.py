@@ -9,7 +9,7 @@ import joblib
 import pytest
 from omegaconf import OmegaConf
 
-from history import files
+from foundation import files
 from history.view import text
 from runner import cli
 from runner.report import terminal

@@ -25,7 +25,7 @@ from runner_samples import pipeline
 from tensorflow.python.framework import ops as tf_ops
 from training_samples import bench, run_search, validated
 
-from history.files import held
+from foundation.files import held
 from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import oracles

@@ -114,7 +114,7 @@ def test_a_full_disk_for_what_is_said_is_one_line(tmp_path: Path, command: str) 
 
 def test_letters_that_a_terminal_has_not_end_no_command(tmp_path: Path) -> None:
     """They are spelt out."""
-    code = "from runner import streams; streams.guard(); print('\\u2500\\udcff')"
+    code = "from foundation import streams; streams.guard(); print('\\u2500\\udcff')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,

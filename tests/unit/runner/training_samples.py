@@ -6,12 +6,12 @@ from pathlib import Path
 from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import oracles
-from runner.search.executors import Workers
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import Place
 from runner.training import build
 from runner.training.refit import join, refit
 from runner.training.validated import Ranking, Validated
+from runner.workers.executors import Workers
 
 _loaded: dict[str, Loaded] = {}
 

@@ -26,10 +26,11 @@ from typing import Any
 
 import distributed
 
+from foundation import secrets
 from runner import __version__, errors
-from runner.config import schema, secrets
-from runner.search import executors, tasks, worker
+from runner.config import schema
 from runner.training import environment
+from runner.workers import executors, tasks, worker
 
 log = logging.getLogger("runner")
 

@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
-from history.escape import printable
+from foundation.escape import printable
 
 
 class ExperimentError(Exception):

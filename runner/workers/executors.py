@@ -24,12 +24,14 @@ from typing import IO, Any, TypeVar
 
 import joblib
 
-from runner import Interrupted, errors, streams
-from runner.config import schema, secrets
+from foundation import secrets, streams
+from runner import Interrupted, errors
+from runner.config import schema
 from runner.data.dataset import available
 from runner.data.shared import KEPT, Loaded
-from runner.search import state, tasks, worker
+from runner.search import state
 from runner.training import environment
+from runner.workers import tasks, worker
 
 log = logging.getLogger("runner")
 T = TypeVar("T")
@@ -46,7 +48,7 @@ FRUGAL = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": 
 def start(run: schema.Run) -> "Workers":
     """Return what runs the tasks of a run; to be used in a `with`, which ends it."""
     if isinstance(run.executor, schema.DaskExecutor):
-        from runner.search.cluster import Dask  # an extra
+        from runner.workers.cluster import Dask  # an extra
 
         return Dask(run)
     if isinstance(run.executor, schema.ProcessesExecutor):
@@ -127,7 +129,7 @@ def serve(run: schema.Run) -> Any:
         "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
     )
     if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["runner.search.preload"])
+        context.set_forkserver_preload(["runner.workers.preload"])
         forkserver.ensure_running()
     return context
 

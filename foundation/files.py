@@ -18,7 +18,7 @@ from typing import Any
 import orjson
 from filelock import FileLock, Timeout
 
-from history.errors import HistoryError
+from foundation.errors import HistoryError
 
 Json = Any  # whatever JSON can hold
 JsonObject = dict[str, Json]

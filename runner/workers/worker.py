@@ -19,8 +19,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from runner import STOPS, errors, streams
-from runner.config import schema, secrets
+from foundation import secrets, streams
+from runner import STOPS, errors
+from runner.config import schema
 from runner.training import environment
 
 USUAL = vars(logging.makeLogRecord({})).keys()  # what every record has
@@ -117,7 +118,7 @@ def do(function: Callable[..., object], arguments: Sequence[object]) -> Answer:
         kind, pickled = type(error), b""
         with suppress(Exception):  # what it holds may be anything
             if isinstance(error, errors.ExperimentError | OSError) and (
-                kind.__module__.partition(".")[0] in ("builtins", "runner", "history")
+                kind.__module__.partition(".")[0] in ("builtins", "runner", "history", "foundation")
             ):
                 pickled = pickle.dumps(error)
         text, trace = errors.message_of(error), traceback.format_exc()

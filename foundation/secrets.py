@@ -13,8 +13,8 @@ from urllib.parse import quote, quote_plus
 from omegaconf import OmegaConf
 from omegaconf.resolvers import oc
 
-from history import files, trees
-from runner.streams import Stream
+from foundation import files, trees
+from foundation.streams import Stream
 
 URL_PASSWORD = re.compile(r"(\w[\w+.-]*://?[^/\s:@]*):[^/\s'\"]+@")
 TELLING = 6  # characters from which a value within a longer text is taken for the environment's

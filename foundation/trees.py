@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Container, Iterable, Mapping
 
-from history.files import Json, to_json
+from foundation.files import Json, to_json
 
 # Too large for a cell of a table; `history` is a trial's; the last two are in older entries.
 LEFT_OUT = ("search.space", "history", "validation.runs", "identity")
