@@ -36,6 +36,7 @@ from runner.training import environment  # noqa: E402
 environment.import_keras()
 
 from runner.search import oracles  # noqa: E402, F401
+from runner.training import trial  # noqa: E402, F401
 
 del sys.path[0]
 imported.set()
