@@ -16,7 +16,7 @@ from e2e_samples import history as history_of
 
 import history
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 SMALL = (
     *("+experiment=digits", "tuner.max_trials=2", "fit.epochs=2", "validation.repeats=1"),

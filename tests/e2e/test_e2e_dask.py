@@ -190,11 +190,13 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             lose(process)
 
 
+@pytest.mark.nightly
 def test_trials_and_weights_are_those_of_one_process(story: Story) -> None:
     assert story.again.exit_code == 0, story.again
     assert result(story.folder / "results") == result(story.folder / "alone")
 
 
+@pytest.mark.nightly
 def test_a_lost_worker_costs_the_trial_that_it_ran(story: Story) -> None:
     workers = ("first", "late", "third")
     begun = [
@@ -205,10 +207,12 @@ def test_a_lost_worker_costs_the_trial_that_it_ran(story: Story) -> None:
     assert 6 + 2 + 1 <= len(begun) <= 6 + 2 + 3
 
 
+@pytest.mark.nightly
 def test_a_worker_that_joins_late_is_given_trials(story: Story) -> None:
     assert [word for *_, word in said(story.folder, "late")][:2] == ["begins", "ends"]
 
 
+@pytest.mark.nightly
 def test_a_lost_scheduler_is_told_at_once_with_what_to_do(story: Story) -> None:
     assert story.lost.exit_code == 1
     assert (
@@ -218,6 +222,7 @@ def test_a_lost_scheduler_is_told_at_once_with_what_to_do(story: Story) -> None:
     assert story.seconds < 60
 
 
+@pytest.mark.nightly
 def test_no_process_outlives_its_machine_or_the_scheduler(story: Story) -> None:
     assert story.orphans == []
 
@@ -278,6 +283,7 @@ def test_a_machine_without_the_folder_of_the_run_is_refused_by_name(executor: An
         executor.submit(on_worker, b"", "tensorflow", expected, origin, b"").result()
 
 
+@pytest.mark.nightly
 def test_a_machine_with_other_data_is_refused_by_name(tmp_path: Path) -> None:
     pipeline = Pipeline.model_validate(
         {

@@ -8,7 +8,7 @@ from e2e_samples import finish, start, write
 
 from history.exchange.keras_tuner import read_project
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 SEARCH = """
 import json

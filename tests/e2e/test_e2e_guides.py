@@ -19,7 +19,7 @@ from e2e_samples import (
     write,
 )
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 MINE = '''
 import keras

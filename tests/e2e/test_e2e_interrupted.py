@@ -147,6 +147,7 @@ def test_a_signal_while_something_is_imported_is_told_in_a_sentence(
     assert (done.exit_code, done.out, done.err.splitlines()) == (130, "", [RESUMES])
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["Twice", "Compiled"])
 def test_a_signal_ends_a_run_whatever_becomes_of_the_exception(tmp_path: Path, name: str) -> None:
     """That it becomes within a trial: a second one while it cleans up changes nothing; nothing is

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from e2e_samples import REPOSITORY, entries, run_inline, trials, write
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"max_trials": 3},

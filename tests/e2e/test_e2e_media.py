@@ -10,7 +10,7 @@ import pytest
 from e2e_samples import Ran, entries, run_inline, write
 from matplotlib.image import imsave
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 CODE = """
 import numpy as np

@@ -15,7 +15,7 @@ from e2e_samples import REPOSITORY
 
 import history
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 HOOKS = """\
 tensorboard: {_target_: runner.hooks.tensorboard.write}
 mlflow: {_target_: runner.hooks.mlflow.log}

@@ -310,6 +310,7 @@ pipelines:
 """
 
 
+@pytest.mark.nightly
 def test_several_inputs_and_metrics_of_ones_own_go_all_the_way(tmp_path: Path) -> None:
     """From a function and from tf.data to a table, `best`, a prediction and a reproduction."""
     import numpy as np

@@ -153,6 +153,7 @@ def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path
     assert "diverged" in [json.loads(path.read_bytes()).get("kind") for path in results]
 
 
+@pytest.mark.nightly
 def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
     folder: Path, tmp_path: Path
 ) -> None:

@@ -113,6 +113,7 @@ def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(tmp_path
     assert len(list(tmp_path.glob("results/sweeps/*"))) == 2
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("launcher", "seeds"), LOSES)
 def test_a_sweep_of_a_launcher_that_loses_a_job_ends_in_a_table_and_goes_on(
     tmp_path: Path, launcher: list[str], seeds: int
@@ -149,6 +150,7 @@ def test_a_sweep_of_a_launcher_that_loses_a_job_ends_in_a_table_and_goes_on(
     assert not [path for path in files if path.suffix in (".lock", ".open")]
 
 
+@pytest.mark.nightly
 def test_of_two_identical_sweeps_at_once_the_second_takes_over(tmp_path: Path) -> None:
     """It waits, trains nothing, and ends in the same table."""
     write(tmp_path, my_code_py=CODE, conf__experiment__mine_yaml=EXPERIMENT)

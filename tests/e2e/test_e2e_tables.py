@@ -315,6 +315,7 @@ def test_a_users_model_gets_what_the_table_tells(made: Made) -> None:
     assert made.entries["flowers"]["data"]["classes"] == ["setosa", "versicolor", "virginica"]
 
 
+@pytest.mark.nightly
 def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     """Text columns included; a cell that has changed is said."""
     name = made.entries["houses"]["id"]

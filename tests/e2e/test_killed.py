@@ -14,7 +14,7 @@ import pytest
 import history
 from history.doctor import mend
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 HYPERBAND = ["0000", "0001", "0002", "0003", "0004"]
 

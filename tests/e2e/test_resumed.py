@@ -85,6 +85,7 @@ def test_identical_commands_at_once_share_the_work(folder: Path) -> None:
     assert len(killing.entries(root)) == 2
 
 
+@pytest.mark.nightly
 def test_eight_runs_at_once_into_one_root_lose_nothing(folder: Path) -> None:
     """Every entry is there and whole, and no lock is left behind."""
     small = [*SMALL[:3], "tuner.max_trials=1", "fit.epochs=1"]
