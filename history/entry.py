@@ -7,12 +7,13 @@ import secrets
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from foundation import errors, escape, files, trees
 from history import schema
+from history.records import Artefact, Best, Evaluation, Origin, Search, Validation, read
 
 if TYPE_CHECKING:
     import pandas
@@ -38,7 +39,7 @@ class _Text(str):
     """A text of an entry's document, under this key; empty where it has none."""
 
     def __get__(self, entry: "Entry", _: type) -> str:
-        return str(entry.value(self, ""))
+        return entry.document.get(self) or ""
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Entry:
     """One entry: its document, and the root that its artefacts' paths are relative to.
 
     A failed entry may lack whole sections of the document; every reader here copes with that.
-    Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `experiment`,
+    Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `sweep`, `experiment`,
     `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
     stored it; `status`, one of history.schema.STATUSES.
     """
@@ -57,6 +58,7 @@ class Entry:
     id = _Text("id")
     created = _Text("created")
     run_id = _Text("run_id")
+    sweep = _Text("sweep")
     experiment = _Text("experiment")
     pipeline = _Text("pipeline")
     task = _Text("task")
@@ -71,17 +73,49 @@ class Entry:
 
         return pages.notebook([self], alone=True)
 
+    @cached_property
+    def origin(self) -> Origin:
+        """Where it came from."""
+        return read(Origin, self.document.get("origin"))
+
+    @cached_property
+    def search(self) -> Search:
+        """How its hyperparameters were searched."""
+        return read(Search, self.document.get("search"))
+
+    @cached_property
+    def best(self) -> Best:
+        """The best trial of its search."""
+        return read(Best, self.document.get("best"))
+
+    @cached_property
+    def validation(self) -> Validation:
+        """What its refits came to over the validation rows."""
+        return read(Validation, self.document.get("validation"))
+
+    @cached_property
+    def test(self) -> Evaluation:
+        """What its refits came to over the test rows."""
+        return read(Evaluation, self.document.get("test"))
+
+    @cached_property
+    def artefacts(self) -> dict[str, Artefact]:
+        """Its files by name."""
+        artefacts = self.document.get("artefacts") or {}
+        return {name: read(Artefact, facts) for name, facts in artefacts.items()}
+
     @property
     def imported(self) -> bool:
         """Whether it came from elsewhere, so that it may lack what every entry of a run here
         has.
         """
-        return bool(self.value("origin.kind", "run") != "run")
+        return self.origin.kind != "run"
 
     @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
-        return number if isinstance(number := self.value("validation.repeats"), int) else 0
+        number = self.validation.repeats
+        return number if isinstance(number, int) else 0
 
     def metric(
         self,
@@ -94,8 +128,11 @@ class Entry:
         Arguments: `part`, whose rows: validation or test; `of`, "deviation" for the standard
         deviation instead.
         """
-        found, most = self.value(f"{part}.{of}.{name}"), sys.float_info.max
-        return float(found) if isinstance(found, int | float) and -most <= found <= most else None
+        value = self.value(f"{part}.{of}.{name}")
+        largest = sys.float_info.max
+        if isinstance(value, int | float) and -largest <= value <= largest:
+            return float(value)
+        return None
 
     def value(self, dotted: str, default: files.Json = None) -> files.Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or
@@ -103,7 +140,8 @@ class Entry:
 
         Keys that themselves hold dots are found too: `best.values.model.dropout`.
         """
-        return default if (found := trees.lookup(self.document, dotted)) is None else found
+        value = trees.lookup(self.document, dotted)
+        return default if value is None else value
 
     def artefact(self, name: str) -> Path:
         """Return the absolute path of an artefact.
@@ -111,13 +149,12 @@ class Entry:
         Raises InputError, naming the artefacts that there are, for an unknown name, and
         IntegrityError for a path that leads out of the root.
         """
-        artefacts = self.value("artefacts", {})
-        if name not in artefacts:
+        if name not in self.artefacts:
             raise errors.InputError(
-                f"entry {self.id}: {errors.unknown('artefact', name, artefacts)}"
+                f"entry {self.id}: {errors.unknown('artefact', name, self.artefacts)}"
             )
         root = self.root.resolve()
-        path = (root / str(artefacts[name]["path"])).resolve()
+        path = (root / self.artefacts[name].path).resolve()
         if not path.is_relative_to(root):
             raise errors.IntegrityError(
                 f"artefact {name!r} of entry {self.id} points outside {root}, to {path}; refused"
@@ -129,11 +166,11 @@ class Entry:
         IntegrityError.
         """
         path = self.artefact(name)
-        stored = self.document["artefacts"][name]
+        stored = self.artefacts[name]
         what = f"artefact {name!r} of entry {self.id}"
         if not path.is_file():
             raise errors.IntegrityError(f"{what} is missing: {path}")
-        if path.stat().st_size != stored["bytes"] or files.sha256(path) != stored["sha256"]:
+        if path.stat().st_size != stored.bytes or files.sha256(path) != stored.sha256:
             raise errors.IntegrityError(f"{what} has changed since it was stored: {path}")
         return path
 
@@ -142,7 +179,7 @@ class Entry:
 
         Raises IntegrityError naming the first that is missing or differs in size or hash.
         """
-        for name in self.value("artefacts", {}):
+        for name in self.artefacts:
             self.verified(name)
 
     def identity(self) -> files.JsonObject:
@@ -151,12 +188,10 @@ class Entry:
         It is an artefact, as documents are to stay small; older entries have it in their document.
         Raises IntegrityError when it is not what was stored.
         """
-        found = (
-            files.read_json(self.verified("identity"))
-            if "identity" in self.value("artefacts", {})
-            else self.value("identity")
-        )
-        return found if isinstance(found, dict) else {}
+        identity = self.document.get("identity")
+        if "identity" in self.artefacts:
+            identity = files.read_json(self.verified("identity"))
+        return identity if isinstance(identity, dict) else {}
 
     def refits(self) -> list[files.JsonObject]:
         """Return a row for each refit: its seed, its metrics over the validation and test rows, and

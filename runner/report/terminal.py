@@ -129,7 +129,7 @@ def sweep(came_to: Mapping[str, Any]) -> console.Group:
 
 
 def _score(score: Mapping[str, Any] | None) -> str:
-    return shown(ranking.Measured(**score["validation"])) if score else "-"
+    return shown(ranking.Score(**score["validation"])) if score else "-"
 
 
 def _ended(job: Mapping[str, Any]) -> str:
