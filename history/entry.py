@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from foundation import errors, escape, files, trees
 from history import schema
-from history.records import Artefact, Best, Evaluation, Origin, Search, Validation, read
+from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Validation, read
 
 if TYPE_CHECKING:
     import pandas
@@ -79,6 +79,11 @@ class Entry:
         return read(Origin, self.document.get("origin"))
 
     @cached_property
+    def data(self) -> Data:
+        """The rows that it was given."""
+        return read(Data, self.document.get("data"))
+
+    @cached_property
     def search(self) -> Search:
         """How its hyperparameters were searched."""
         return read(Search, self.document.get("search"))
@@ -103,6 +108,26 @@ class Entry:
         """Its files by name."""
         artefacts = self.document.get("artefacts") or {}
         return {name: read(Artefact, facts) for name, facts in artefacts.items()}
+
+    @property
+    def baselines(self) -> files.JsonObject:
+        """The metrics of each baseline by part."""
+        return self.document.get("baselines") or {}
+
+    @property
+    def ensemble(self) -> files.JsonObject:
+        """The metrics by part of the mean of its refits, where that is the stored model."""
+        return self.document.get("ensemble") or {}
+
+    @property
+    def timings(self) -> dict[str, float]:
+        """The seconds that each stage took."""
+        return self.document.get("timings") or {}
+
+    @property
+    def environment(self) -> files.JsonObject:
+        """The packages and the machine that it ran with."""
+        return self.document.get("environment") or {}
 
     @property
     def imported(self) -> bool:

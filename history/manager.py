@@ -135,8 +135,11 @@ class HistoryManager:
         """Return which way each metric is better: the task's, then those of the entries' models,
         where that may not be known.
         """
-        own = [entry.value("validation.own_metrics", {}) for entry in entries]
-        return {**self.metrics, **{n: each[n] for each in own for n in each.keys() - self.metrics}}
+        directions: dict[str, Direction | None] = dict(self.metrics)
+        for entry in entries:
+            directions |= entry.validation.own_metrics
+        directions |= self.metrics  # whatever a model says of them
+        return directions
 
     def rank(self, entries: Iterable[Entry], metric: str | None = None) -> list[Ranked]:
         """Return the entries best first by `metric` (None: the task's own); raises InputError for
@@ -150,6 +153,6 @@ class HistoryManager:
 
     def _check(self, entry: Entry) -> None:
         """Raise IntegrityError when an artefact is missing that an entry of a run must have."""
-        missing = {*COMMON_ARTEFACTS, *self.artefacts} - entry.document["artefacts"].keys()
+        missing = {*COMMON_ARTEFACTS, *self.artefacts} - entry.artefacts.keys()
         if missing and entry.status != "failed" and not entry.imported:
             raise errors.IntegrityError(f"entry {entry.id} lacks {', '.join(sorted(missing))}")

@@ -41,7 +41,7 @@ def baseline(
     with that metric.
     """
     values = []
-    for name in entry.document.get("baselines") or {}:
+    for name in entry.baselines:
         value = entry.metric(metric, f"baselines.{name}", part)
         if value is not None:
             values.append((name, value))

@@ -31,6 +31,18 @@ class Origin:
 
 
 @dataclass(frozen=True)
+class Data:
+    """The rows that were read: the `source` and the `split` as configured, the shape of each part,
+    and the names of the classes, if it has any.
+    """
+
+    source: JsonObject = field(default_factory=dict)
+    split: JsonObject = field(default_factory=dict)
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+    classes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
 class Objective:
     """What a search made as small or as large as it could."""
 
