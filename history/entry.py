@@ -31,8 +31,11 @@ def new_id(pipeline: str, of: str = "") -> str:
     Arguments: `of`, what the characters are a function of; random without.
     """
     stem = re.sub("[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64]
-    drawn = hashlib.sha256(of.encode()).digest() if of else secrets.token_bytes(8)
-    return f"{'' if stem[:1].isalpha() else 'p-'}{stem}-{drawn[:8].translate(_LETTERS).decode()}"
+    if not stem[:1].isalpha():
+        stem = f"p-{stem}"
+    digest = hashlib.sha256(of.encode()).digest() if of else secrets.token_bytes(8)
+    characters = digest[:8].translate(_LETTERS).decode()
+    return f"{stem}-{characters}"
 
 
 class _Text(str):
@@ -272,19 +275,19 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
     such as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
-    chosen, left_out = [], {}
+    entries: list[Entry] = []
+    left_out: dict[str, errors.IntegrityError] = {}
     for row in rows:
         try:
             document = schema.read_document(row, f"entry {row['id']!r}")
-            if asked.items() <= document.items():
-                chosen.append(Entry(document, root))
         except errors.IntegrityError as error:
             left_out[repr(row["id"])] = error
+            continue
+        if asked.items() <= document.items():
+            entries.append(Entry(document, root))
     if left_out:
-        _warn_once(
-            escape.printable(
-                f"{next(iter(left_out.values()))}; left out of the history in {root}: "
-                f"{', '.join(left_out)}"
-            )
-        )
-    return sorted(chosen, key=lambda entry: entry.created)
+        first = next(iter(left_out.values()))
+        message = f"{first}; left out of the history in {root}: {', '.join(left_out)}"
+        _warn_once(escape.printable(message))
+    entries.sort(key=lambda entry: entry.created)
+    return entries

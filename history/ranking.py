@@ -59,15 +59,15 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     """Return the entries best first; failed ones and those without a finite mean last, in the order
     given.
     """
-    places = sorted(
-        (Ranked(**vars(measurement(each, "validation", metric)), entry=each) for each in entries),
-        key=lambda place: merit(place.mean, direction),
-        reverse=True,
-    )
-    ties = [indistinguishable(places[0], place) for place in places]
-    if places and ties[0]:  # with itself, where its noise is known
+    ranked = []
+    for entry in entries:
+        score = measurement(entry, "validation", metric)
+        ranked.append(Ranked(score.mean, score.deviation, score.repeats, entry))
+    ranked.sort(key=lambda place: merit(place.mean, direction), reverse=True)
+    ties = [indistinguishable(ranked[0], place) for place in ranked]
+    if ranked and ties[0]:  # with itself, where its noise is known
         ties[0] = any(ties[1:])
-    return [replace(place, tied=tie) for place, tie in zip(places, ties, strict=True)]
+    return [replace(place, tied=tie) for place, tie in zip(ranked, ties, strict=True)]
 
 
 def standard_error(one: Score, other: Score) -> float | None:
