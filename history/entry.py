@@ -5,18 +5,20 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
 from history import schema
-from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Validation, read
+from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Validation
 
 if TYPE_CHECKING:
     import pandas
+
+Value = TypeVar("Value")
 
 _warn_once = cache(logging.getLogger(__name__).warning)
 
@@ -38,11 +40,31 @@ def new_id(pipeline: str, of: str = "") -> str:
     return f"{stem}-{characters}"
 
 
-class _Text(str):
-    """A text of an entry's document, under this key; empty where it has none."""
+class _Section(Generic[Value]):
+    """What an entry's document has under the attribute's name, read when it is first asked for."""
 
-    def __get__(self, entry: "Entry", _: type) -> str:
-        return entry.document.get(self) or ""
+    def __init__(self, read: Callable[[files.Json], Value]) -> None:
+        self.read = read
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, entry: "Entry", _: type) -> Value:
+        value = self.read(entry.document.get(self.name))
+        vars(entry)[self.name] = value  # which is found before this is asked again
+        return value
+
+
+def _text(value: files.Json) -> str:
+    return value or ""
+
+
+def _mapping(value: files.Json) -> files.JsonObject:
+    return value or {}
+
+
+def _artefacts(value: files.Json) -> dict[str, Artefact]:
+    return {name: Artefact.read(facts) for name, facts in _mapping(value).items()}
 
 
 @dataclass(frozen=True)
@@ -52,21 +74,36 @@ class Entry:
     A failed entry may lack whole sections of the document; every reader here copes with that.
     Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `sweep`, `experiment`,
     `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
-    stored it; `status`, one of history.schema.STATUSES.
+    stored it; `status`, one of history.schema.STATUSES. Its sections: `origin`, `data`, `search`,
+    `best`, `validation`, `test` and `artefacts`, by name, as history.records has them; as they are
+    in the document, `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, and
+    `environment`.
     """
 
     document: files.JsonObject
     root: Path
 
-    id = _Text("id")
-    created = _Text("created")
-    run_id = _Text("run_id")
-    sweep = _Text("sweep")
-    experiment = _Text("experiment")
-    pipeline = _Text("pipeline")
-    task = _Text("task")
-    manager = _Text("manager")
-    status = _Text("status")
+    id = _Section(_text)
+    created = _Section(_text)
+    run_id = _Section(_text)
+    sweep = _Section(_text)
+    experiment = _Section(_text)
+    pipeline = _Section(_text)
+    task = _Section(_text)
+    manager = _Section(_text)
+    status = _Section(_text)
+
+    origin = _Section(Origin.read)
+    data = _Section(Data.read)
+    search = _Section(Search.read)
+    best = _Section(Best.read)
+    validation = _Section(Validation.read)
+    test = _Section(Evaluation.read)
+    artefacts = _Section(_artefacts)
+    baselines = _Section(_mapping)
+    ensemble = _Section(_mapping)
+    timings = _Section(_mapping)
+    environment = _Section(_mapping)
 
     def __repr__(self) -> str:
         return f"<Entry {self.id}: {self.status}>"
@@ -75,62 +112,6 @@ class Entry:
         from history.report import pages
 
         return pages.notebook([self], alone=True)
-
-    @cached_property
-    def origin(self) -> Origin:
-        """Where it came from."""
-        return read(Origin, self.document.get("origin"))
-
-    @cached_property
-    def data(self) -> Data:
-        """The rows that it was given."""
-        return read(Data, self.document.get("data"))
-
-    @cached_property
-    def search(self) -> Search:
-        """How its hyperparameters were searched."""
-        return read(Search, self.document.get("search"))
-
-    @cached_property
-    def best(self) -> Best:
-        """The best trial of its search."""
-        return read(Best, self.document.get("best"))
-
-    @cached_property
-    def validation(self) -> Validation:
-        """What its refits came to over the validation rows."""
-        return read(Validation, self.document.get("validation"))
-
-    @cached_property
-    def test(self) -> Evaluation:
-        """What its refits came to over the test rows."""
-        return read(Evaluation, self.document.get("test"))
-
-    @cached_property
-    def artefacts(self) -> dict[str, Artefact]:
-        """Its files by name."""
-        artefacts = self.document.get("artefacts") or {}
-        return {name: read(Artefact, facts) for name, facts in artefacts.items()}
-
-    @property
-    def baselines(self) -> files.JsonObject:
-        """The metrics of each baseline by part."""
-        return self.document.get("baselines") or {}
-
-    @property
-    def ensemble(self) -> files.JsonObject:
-        """The metrics by part of the mean of its refits, where that is the stored model."""
-        return self.document.get("ensemble") or {}
-
-    @property
-    def timings(self) -> dict[str, float]:
-        """The seconds that each stage took."""
-        return self.document.get("timings") or {}
-
-    @property
-    def environment(self) -> files.JsonObject:
-        """The packages and the machine that it ran with."""
-        return self.document.get("environment") or {}
 
     @property
     def imported(self) -> bool:

@@ -5,17 +5,34 @@ entry lacks reads as the default here. Keys without an attribute stay in the doc
 what is stored and printed.
 """
 
-from dataclasses import dataclass, field, fields, is_dataclass
-from typing import Any, Literal, TypeVar
+from dataclasses import dataclass, field, fields
+from typing import Any, Literal, Self
 
 from foundation.files import Json, JsonObject
 
 Direction = Literal["min", "max"]
-Record = TypeVar("Record")
 
 
 @dataclass(frozen=True)
-class Artefact:
+class Record:
+    """A section of a document."""
+
+    @classmethod
+    def read(cls, section: Json) -> Self:
+        """Return the section as a record; a missing or null value is the default."""
+        values: dict[str, Any] = {}
+        for attribute in fields(cls):
+            value = (section or {}).get(attribute.name)
+            if value is None:
+                continue
+            if isinstance(attribute.default, Record):
+                value = attribute.default.read(value)
+            values[attribute.name] = value
+        return cls(**values)
+
+
+@dataclass(frozen=True)
+class Artefact(Record):
     """A file of an entry, its `path` relative to the root of the history."""
 
     path: str = ""
@@ -24,14 +41,14 @@ class Artefact:
 
 
 @dataclass(frozen=True)
-class Origin:
+class Origin(Record):
     """Where an entry came from: `kind` is "run" for one that was run here."""
 
     kind: str = "run"
 
 
 @dataclass(frozen=True)
-class Data:
+class Data(Record):
     """The rows that were read: the `source` and the `split` as configured, the shape of each part,
     and the names of the classes, if it has any.
     """
@@ -43,7 +60,7 @@ class Data:
 
 
 @dataclass(frozen=True)
-class Objective:
+class Objective(Record):
     """What a search made as small or as large as it could."""
 
     name: str = ""
@@ -51,7 +68,7 @@ class Objective:
 
 
 @dataclass(frozen=True)
-class TrialCounts:
+class TrialCounts(Record):
     """How many trials a search had; `total` is None where that is not known."""
 
     total: int | None = None
@@ -60,7 +77,7 @@ class TrialCounts:
 
 
 @dataclass(frozen=True)
-class Search:
+class Search(Record):
     """How the hyperparameters were searched.
 
     `ended` says why it ended before its budget was used, if it did. `seconds` and `max_seconds` are
@@ -77,7 +94,7 @@ class Search:
 
 
 @dataclass(frozen=True)
-class Best:
+class Best(Record):
     """The best trial of a search, and its hyperparameter values."""
 
     trial_id: str = ""
@@ -86,7 +103,7 @@ class Best:
 
 
 @dataclass(frozen=True)
-class Evaluation:
+class Evaluation(Record):
     """What the refits came to over the validation or the test rows.
 
     `metrics` and `deviation` hold the mean and the standard deviation of each metric over the
@@ -122,16 +139,3 @@ class Score:
     mean: float | None
     deviation: float | None
     repeats: int
-
-
-def read(record: type[Record], section: Json) -> Record:
-    """Return a section of a document as a record; a missing or null value is the default."""
-    values: dict[str, Any] = {}
-    for attribute in fields(record):  # type: ignore[arg-type]  # every record is a dataclass
-        value = (section or {}).get(attribute.name)
-        if value is None:
-            continue
-        if is_dataclass(attribute.default):
-            value = read(type(attribute.default), value)
-        values[attribute.name] = value
-    return record(**values)
