@@ -5,17 +5,20 @@ import logging
 import re
 import secrets
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
 from history import schema
+from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Validation
 
 if TYPE_CHECKING:
     import pandas
+
+Value = TypeVar("Value")
 
 _warn_once = cache(logging.getLogger(__name__).warning)
 
@@ -30,15 +33,38 @@ def new_id(pipeline: str, of: str = "") -> str:
     Arguments: `of`, what the characters are a function of; random without.
     """
     stem = re.sub("[^a-z0-9]+", "-", pipeline.lower()).strip("-")[:64]
-    drawn = hashlib.sha256(of.encode()).digest() if of else secrets.token_bytes(8)
-    return f"{'' if stem[:1].isalpha() else 'p-'}{stem}-{drawn[:8].translate(_LETTERS).decode()}"
+    if not stem[:1].isalpha():
+        stem = f"p-{stem}"
+    digest = hashlib.sha256(of.encode()).digest() if of else secrets.token_bytes(8)
+    characters = digest[:8].translate(_LETTERS).decode()
+    return f"{stem}-{characters}"
 
 
-class _Text(str):
-    """A text of an entry's document, under this key; empty where it has none."""
+class _Section(Generic[Value]):
+    """What an entry's document has under the attribute's name, read when it is first asked for."""
 
-    def __get__(self, entry: "Entry", _: type) -> str:
-        return str(entry.value(self, ""))
+    def __init__(self, read: Callable[[files.Json], Value]) -> None:
+        self.read = read
+
+    def __set_name__(self, _: type, name: str) -> None:
+        self.name = name
+
+    def __get__(self, entry: "Entry", _: type) -> Value:
+        value = self.read(entry.document.get(self.name))
+        vars(entry)[self.name] = value  # which is found before this is asked again
+        return value
+
+
+def _text(value: files.Json) -> str:
+    return value or ""
+
+
+def _mapping(value: files.Json) -> files.JsonObject:
+    return value or {}
+
+
+def _artefacts(value: files.Json) -> dict[str, Artefact]:
+    return {name: Artefact.read(facts) for name, facts in _mapping(value).items()}
 
 
 @dataclass(frozen=True)
@@ -46,22 +72,38 @@ class Entry:
     """One entry: its document, and the root that its artefacts' paths are relative to.
 
     A failed entry may lack whole sections of the document; every reader here copes with that.
-    Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `experiment`,
+    Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `sweep`, `experiment`,
     `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
-    stored it; `status`, one of history.schema.STATUSES.
+    stored it; `status`, one of history.schema.STATUSES. Its sections: `origin`, `data`, `search`,
+    `best`, `validation`, `test` and `artefacts`, by name, as history.records has them; as they are
+    in the document, `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, and
+    `environment`.
     """
 
     document: files.JsonObject
     root: Path
 
-    id = _Text("id")
-    created = _Text("created")
-    run_id = _Text("run_id")
-    experiment = _Text("experiment")
-    pipeline = _Text("pipeline")
-    task = _Text("task")
-    manager = _Text("manager")
-    status = _Text("status")
+    id = _Section(_text)
+    created = _Section(_text)
+    run_id = _Section(_text)
+    sweep = _Section(_text)
+    experiment = _Section(_text)
+    pipeline = _Section(_text)
+    task = _Section(_text)
+    manager = _Section(_text)
+    status = _Section(_text)
+
+    origin = _Section(Origin.read)
+    data = _Section(Data.read)
+    search = _Section(Search.read)
+    best = _Section(Best.read)
+    validation = _Section(Validation.read)
+    test = _Section(Evaluation.read)
+    artefacts = _Section(_artefacts)
+    baselines = _Section(_mapping)
+    ensemble = _Section(_mapping)
+    timings = _Section(_mapping)
+    environment = _Section(_mapping)
 
     def __repr__(self) -> str:
         return f"<Entry {self.id}: {self.status}>"
@@ -76,12 +118,13 @@ class Entry:
         """Whether it came from elsewhere, so that it may lack what every entry of a run here
         has.
         """
-        return bool(self.value("origin.kind", "run") != "run")
+        return self.origin.kind != "run"
 
     @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
-        return number if isinstance(number := self.value("validation.repeats"), int) else 0
+        number = self.validation.repeats
+        return number if isinstance(number, int) else 0
 
     def metric(
         self,
@@ -94,8 +137,11 @@ class Entry:
         Arguments: `part`, whose rows: validation or test; `of`, "deviation" for the standard
         deviation instead.
         """
-        found, most = self.value(f"{part}.{of}.{name}"), sys.float_info.max
-        return float(found) if isinstance(found, int | float) and -most <= found <= most else None
+        value = self.value(f"{part}.{of}.{name}")
+        largest = sys.float_info.max
+        if isinstance(value, int | float) and -largest <= value <= largest:
+            return float(value)
+        return None
 
     def value(self, dotted: str, default: files.Json = None) -> files.Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or
@@ -103,7 +149,8 @@ class Entry:
 
         Keys that themselves hold dots are found too: `best.values.model.dropout`.
         """
-        return default if (found := trees.lookup(self.document, dotted)) is None else found
+        value = trees.lookup(self.document, dotted)
+        return default if value is None else value
 
     def artefact(self, name: str) -> Path:
         """Return the absolute path of an artefact.
@@ -111,13 +158,12 @@ class Entry:
         Raises InputError, naming the artefacts that there are, for an unknown name, and
         IntegrityError for a path that leads out of the root.
         """
-        artefacts = self.value("artefacts", {})
-        if name not in artefacts:
+        if name not in self.artefacts:
             raise errors.InputError(
-                f"entry {self.id}: {errors.unknown('artefact', name, artefacts)}"
+                f"entry {self.id}: {errors.unknown('artefact', name, self.artefacts)}"
             )
         root = self.root.resolve()
-        path = (root / str(artefacts[name]["path"])).resolve()
+        path = (root / self.artefacts[name].path).resolve()
         if not path.is_relative_to(root):
             raise errors.IntegrityError(
                 f"artefact {name!r} of entry {self.id} points outside {root}, to {path}; refused"
@@ -129,11 +175,11 @@ class Entry:
         IntegrityError.
         """
         path = self.artefact(name)
-        stored = self.document["artefacts"][name]
+        stored = self.artefacts[name]
         what = f"artefact {name!r} of entry {self.id}"
         if not path.is_file():
             raise errors.IntegrityError(f"{what} is missing: {path}")
-        if path.stat().st_size != stored["bytes"] or files.sha256(path) != stored["sha256"]:
+        if path.stat().st_size != stored.bytes or files.sha256(path) != stored.sha256:
             raise errors.IntegrityError(f"{what} has changed since it was stored: {path}")
         return path
 
@@ -142,7 +188,7 @@ class Entry:
 
         Raises IntegrityError naming the first that is missing or differs in size or hash.
         """
-        for name in self.value("artefacts", {}):
+        for name in self.artefacts:
             self.verified(name)
 
     def identity(self) -> files.JsonObject:
@@ -151,12 +197,10 @@ class Entry:
         It is an artefact, as documents are to stay small; older entries have it in their document.
         Raises IntegrityError when it is not what was stored.
         """
-        found = (
-            files.read_json(self.verified("identity"))
-            if "identity" in self.value("artefacts", {})
-            else self.value("identity")
-        )
-        return found if isinstance(found, dict) else {}
+        identity = self.document.get("identity")
+        if "identity" in self.artefacts:
+            identity = files.read_json(self.verified("identity"))
+        return identity if isinstance(identity, dict) else {}
 
     def refits(self) -> list[files.JsonObject]:
         """Return a row for each refit: its seed, its metrics over the validation and test rows, and
@@ -212,19 +256,19 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
     such as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
     asked = {key: value for key, value in wanted.items() if value is not None}
-    chosen, left_out = [], {}
+    entries: list[Entry] = []
+    left_out: dict[str, errors.IntegrityError] = {}
     for row in rows:
         try:
             document = schema.read_document(row, f"entry {row['id']!r}")
-            if asked.items() <= document.items():
-                chosen.append(Entry(document, root))
         except errors.IntegrityError as error:
             left_out[repr(row["id"])] = error
+            continue
+        if asked.items() <= document.items():
+            entries.append(Entry(document, root))
     if left_out:
-        _warn_once(
-            escape.printable(
-                f"{next(iter(left_out.values()))}; left out of the history in {root}: "
-                f"{', '.join(left_out)}"
-            )
-        )
-    return sorted(chosen, key=lambda entry: entry.created)
+        first = next(iter(left_out.values()))
+        message = f"{first}; left out of the history in {root}: {', '.join(left_out)}"
+        _warn_once(escape.printable(message))
+    entries.sort(key=lambda entry: entry.created)
+    return entries

@@ -74,13 +74,8 @@ class HistoryManager:
         the files are where they were then.
         """
         plain: JsonObject = orjson.loads(to_json(document))
-        pipeline, taken = str(plain.get("pipeline")), {row["id"] for row in self.store.all()}
-        result = [plain.get(key) for key in ("run_id", "fingerprint", "pipeline", "status")]
-        id = next(
-            id
-            for id in (new_id(pipeline, f"{result} {n}" if all(result) else "") for n in count())
-            if id not in taken
-        )
+        pipeline = str(plain.get("pipeline"))
+        id = self._free_id(plain, pipeline)
 
         def fill(_: JsonObject, folder: Path) -> None:
             for path in files.values():
@@ -135,21 +130,35 @@ class HistoryManager:
         """Return which way each metric is better: the task's, then those of the entries' models,
         where that may not be known.
         """
-        own = [entry.value("validation.own_metrics", {}) for entry in entries]
-        return {**self.metrics, **{n: each[n] for each in own for n in each.keys() - self.metrics}}
+        directions: dict[str, Direction | None] = dict(self.metrics)
+        for entry in entries:
+            directions |= entry.validation.own_metrics
+        directions |= self.metrics  # whatever a model says of them
+        return directions
 
     def rank(self, entries: Iterable[Entry], metric: str | None = None) -> list[Ranked]:
         """Return the entries best first by `metric` (None: the task's own); raises InputError for
         one that neither the task nor a model has, or of which it is not known what is better.
         """
-        chosen, entries = metric or self.ranking, [*entries]
-        known = {name: way for name, way in self.directions(entries).items() if way}
-        if chosen not in known:
-            raise errors.InputError(errors.unknown(f"metric of {self.task}", chosen, known))
-        return rank(entries, chosen, known[chosen])
+        chosen = metric or self.ranking
+        entries = list(entries)
+        directions = {name: way for name, way in self.directions(entries).items() if way}
+        if chosen not in directions:
+            raise errors.InputError(errors.unknown(f"metric of {self.task}", chosen, directions))
+        return rank(entries, chosen, directions[chosen])
+
+    def _free_id(self, document: JsonObject, pipeline: str) -> str:
+        """Return an id that no entry has: the same again for the same result of a run."""
+        taken = {row["id"] for row in self.store.all()}
+        result = [document.get(key) for key in ("run_id", "fingerprint", "pipeline", "status")]
+        for number in count():
+            id = new_id(pipeline, f"{result} {number}" if all(result) else "")
+            if id not in taken:
+                break
+        return id
 
     def _check(self, entry: Entry) -> None:
         """Raise IntegrityError when an artefact is missing that an entry of a run must have."""
-        missing = {*COMMON_ARTEFACTS, *self.artefacts} - entry.document["artefacts"].keys()
+        missing = set(COMMON_ARTEFACTS).union(self.artefacts) - entry.artefacts.keys()
         if missing and entry.status != "failed" and not entry.imported:
             raise errors.IntegrityError(f"entry {entry.id} lacks {', '.join(sorted(missing))}")

@@ -42,7 +42,7 @@ class SearchRecord:
         None if none has any, and the bytes that its files took at most, None if that is not known.
         """
         statuses = [row["status"] for row in self.trials]
-        known = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
+        seconds = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
         return {
             "space": self.space,
             "oracle": {key: self.oracle[key] for key in _PARAMETERS if key in self.oracle},
@@ -51,7 +51,7 @@ class SearchRecord:
                 "completed": statuses.count("COMPLETED"),
                 "failed": statuses.count("FAILED"),
             },
-            "seconds": math.fsum(known) if known else None,
+            "seconds": math.fsum(seconds) if seconds else None,
             "peak_bytes": self.oracle.get("peak_bytes"),
         }
 
@@ -65,11 +65,8 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     """
     with as_written(folder / "oracle.json", read) as oracle:
         space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
-        if order != list(
-            dict.fromkeys(
-                name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)
-            )
-        ) or not isinstance(space, list):
+        ids = [name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)]
+        if order != list(dict.fromkeys(ids)) or not isinstance(space, list):
             raise ValueError("start_order must name each trial once, by a plain id")
     return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
 
@@ -77,7 +74,8 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
 def _trial(
     folder: Path, trial_id: str, read: Callable[[Path], files.Json]
 ) -> dict[str, files.Json]:
-    result = read(ours) if os.path.lexists(ours := folder / "result.json") else {}
+    path = folder / "result.json"
+    result = read(path) if os.path.lexists(path) else {}
     with as_written(folder / "trial.json", read) as trial:
         executions = result.get("executions") or []
         row = {
@@ -88,10 +86,12 @@ def _trial(
             "best_epoch": trial.get("best_step"),
             "started": result.get("started"),
             "seconds": result.get("seconds"),
-            "history": [made.get("history", {}) for made in executions],
+            "history": [execution.get("history", {}) for execution in executions],
             "message": trial.get("message"),
-            **({"folds": f} if (f := [m["metrics"] for m in executions if "metrics" in m]) else {}),
         }
+        folds = [execution["metrics"] for execution in executions if "metrics" in execution]
+        if folds:
+            row["folds"] = folds
         if (row["trial_id"], type(row["status"]), type(row["values"])) != (trial_id, str, dict):
             raise ValueError("its id, status or values do not match")
     return row
@@ -116,15 +116,11 @@ def best_trial(
 
     The hyperparameter values in oracle.json are never asked: they are the defaults of the space.
     """
-    return max(
-        (
-            dict(trial)
-            for trial in trials
-            if trial["status"] == "COMPLETED" and _score(trial) is not None
-        ),
-        key=lambda trial: ranking.merit(trial["score"], direction),
-        default=None,
-    )
+    completed = []
+    for trial in trials:
+        if trial["status"] == "COMPLETED" and _score(trial) is not None:
+            completed.append(dict(trial))
+    return max(completed, key=lambda trial: ranking.merit(trial["score"], direction), default=None)
 
 
 def _score(trial: Mapping[str, files.Json]) -> float | None:

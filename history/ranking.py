@@ -3,27 +3,16 @@
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 from history.entry import Entry
+from history.records import Direction as Direction
+from history.records import Score as Score
 
-Direction = Literal["min", "max"]
 PARTS = ("validation", "test")
 
 
 @dataclass(frozen=True)
-class Measured:
-    """A metric's mean and deviation over the repeats, in the metric's own unit; None for what is
-    not known.
-    """
-
-    mean: float | None
-    deviation: float | None
-    repeats: int
-
-
-@dataclass(frozen=True)
-class Ranked(Measured):
+class Ranked(Score):
     """An entry's place; `mean` is None for an entry that has no rank.
 
     `tied` says whether the entry cannot be told apart from the best (for the best itself: from any
@@ -34,15 +23,15 @@ class Ranked(Measured):
     tied: bool | None = None
 
 
-def measurement(entry: Entry, part: str, metric: str) -> Measured:
+def measurement(entry: Entry, part: str, metric: str) -> Score:
     """Return what the entry holds of a metric over its validation or its test rows, which is one of
     PARTS.
     """
-    return Measured(
-        None if entry.status == "failed" else entry.metric(metric, part),
-        entry.metric(metric, part, of="deviation"),
-        entry.value(f"{part}.repeats", entry.repeats),  # with folds, other models are tested
-    )
+    repeats = entry.repeats
+    if part == "test" and entry.test.repeats is not None:  # with folds, other models are tested
+        repeats = entry.test.repeats
+    mean = None if entry.status == "failed" else entry.metric(metric, part)
+    return Score(mean, entry.metric(metric, part, of="deviation"), repeats)
 
 
 def baseline(
@@ -51,12 +40,12 @@ def baseline(
     """Return the best of an entry's baselines by a metric, and its value; None where it has none
     with that metric.
     """
-    known = {
-        name: value
-        for name in entry.value("baselines", {})
-        if (value := entry.metric(metric, f"baselines.{name}", part)) is not None
-    }
-    return max(known.items(), key=lambda item: merit(item[1], direction), default=None)
+    values = []
+    for name in entry.baselines:
+        value = entry.metric(metric, f"baselines.{name}", part)
+        if value is not None:
+            values.append((name, value))
+    return max(values, key=lambda item: merit(item[1], direction), default=None)
 
 
 def merit(value: float | None, direction: Direction) -> float:
@@ -70,18 +59,18 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     """Return the entries best first; failed ones and those without a finite mean last, in the order
     given.
     """
-    places = sorted(
-        (Ranked(**vars(measurement(each, "validation", metric)), entry=each) for each in entries),
-        key=lambda place: merit(place.mean, direction),
-        reverse=True,
-    )
-    ties = [indistinguishable(places[0], place) for place in places]
-    if places and ties[0]:  # with itself, where its noise is known
+    ranked = []
+    for entry in entries:
+        score = measurement(entry, "validation", metric)
+        ranked.append(Ranked(score.mean, score.deviation, score.repeats, entry))
+    ranked.sort(key=lambda place: merit(place.mean, direction), reverse=True)
+    ties = [indistinguishable(ranked[0], place) for place in ranked]
+    if ranked and ties[0]:  # with itself, where its noise is known
         ties[0] = any(ties[1:])
-    return [replace(place, tied=tie) for place, tie in zip(places, ties, strict=True)]
+    return [replace(place, tied=tie) for place, tie in zip(ranked, ties, strict=True)]
 
 
-def standard_error(one: Measured, other: Measured) -> float | None:
+def standard_error(one: Score, other: Score) -> float | None:
     """Return that of the difference of two means, sqrt(s1²/n1 + s2²/n2); None if either has fewer
     than two repeats.
     """
@@ -90,7 +79,7 @@ def standard_error(one: Measured, other: Measured) -> float | None:
     return math.sqrt(one.deviation**2 / one.repeats + other.deviation**2 / other.repeats)
 
 
-def indistinguishable(one: Measured, other: Measured) -> bool | None:
+def indistinguishable(one: Score, other: Score) -> bool | None:
     """Say whether the difference of two means is within noise; None where the noise or a mean is
     unknown.
 

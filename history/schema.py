@@ -24,22 +24,37 @@ STATUSES = ("complete", "failed", "budget")
 # Tuples, as unions of types take isinstance several times as long.
 _TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
 
-# What a document has as which type, where it has it at all.
-_SHAPE: dict[str, tuple[type, type]] = {
-    **dict.fromkeys((*NAMES, "name", "note"), _TEXT),
-    **dict.fromkeys(
-        ("origin", "timings", "data", "identity", "error", "baselines", "ensemble"), _MAPPING
-    ),
-    **dict.fromkeys(("search", "search.objective", "search.trials"), _MAPPING),
-    "search.max_seconds": (float, NoneType),
-    **dict.fromkeys(("best", "best.values"), _MAPPING),
-    **dict.fromkeys(("validation", "validation.metrics", "validation.deviation"), _MAPPING),
-    "validation.own_metrics": _MAPPING,
-    **dict.fromkeys(("test", "test.metrics", "test.deviation"), _MAPPING),
-    **dict.fromkeys(("environment", "environment.packages", "environment.git"), _MAPPING),
-    **dict.fromkeys(("notes", "tags"), (list, NoneType)),
-    "artefacts": (dict, dict),  # always
-}
+_MAPPINGS = (
+    "origin",
+    "timings",
+    "data",
+    "identity",
+    "error",
+    "baselines",
+    "ensemble",
+    "search",
+    "search.objective",
+    "search.trials",
+    "best",
+    "best.values",
+    "validation",
+    "validation.metrics",
+    "validation.deviation",
+    "validation.own_metrics",
+    "test",
+    "test.metrics",
+    "test.deviation",
+    "environment",
+    "environment.packages",
+    "environment.git",
+)
+
+# The type of what a document has under a key, where it has it at all.
+_SHAPE: dict[str, tuple[type, type]] = dict.fromkeys(_MAPPINGS, _MAPPING)
+_SHAPE |= dict.fromkeys((*NAMES, "name", "note"), _TEXT)
+_SHAPE |= dict.fromkeys(("notes", "tags"), (list, NoneType))
+_SHAPE["search.max_seconds"] = (float, NoneType)
+_SHAPE["artefacts"] = (dict, dict)  # always
 
 
 def read_document(content: object, where: str) -> files.JsonObject:
@@ -52,10 +67,10 @@ def read_document(content: object, where: str) -> files.JsonObject:
     if not isinstance(content, dict) or not ID.fullmatch(str(content.get("id"))):
         raise errors.IntegrityError(f"{where} is not the document of an entry: it has no valid id")
     version = content.get("schema_version", 1)
-    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION:  # True is an int too
-        raise (
-            errors.NewerSchema if type(version) is int and version > 0 else errors.IntegrityError
-        )(
+    is_version = type(version) is int and version > 0  # True is an int too
+    if not is_version or version > SCHEMA_VERSION:
+        kind = errors.NewerSchema if is_version else errors.IntegrityError
+        raise kind(
             f"{where} has the schema version {version!r}; this release reads 1 to "
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
@@ -90,11 +105,19 @@ def _misfit(document: files.JsonObject) -> str | None:
     except ValueError:
         return f"created is not an ISO 8601 time: {document.get('created')!r:.60}"
     for key, kinds in _SHAPE.items():
-        if not isinstance(found := trees.lookup(document, key), kinds):
-            return f"{key} is not a {kinds[0].__name__}: {found!r:.60}"
+        value = trees.lookup(document, key)
+        if not isinstance(value, kinds):
+            return f"{key} is not a {kinds[0].__name__}: {value!r:.60}"
     for name, facts in document["artefacts"].items():
-        if not isinstance(facts, dict) or [
-            type(facts.get(key)) for key in ("path", "bytes", "sha256")
-        ] != [str, int, str]:
+        if not _is_artefact(facts):
             return f"artefacts.{name} has no path, bytes and sha256"
     return None
+
+
+def _is_artefact(facts: files.Json) -> bool:
+    return (
+        isinstance(facts, dict)
+        and type(facts.get("path")) is str
+        and type(facts.get("bytes")) is int
+        and type(facts.get("sha256")) is str
+    )

@@ -45,7 +45,7 @@ def write_archive(entries: Iterable[Entry], path: Path) -> None:
             archive.writestr(
                 f"{entry.id}/{store.DOCUMENT}", files.to_json(entry.document, indent=True)
             )
-            for name in entry.value("artefacts", {}):
+            for name in entry.artefacts:
                 file = entry.verified(name)
                 archive.write(file, f"{entry.id}/{file.name}")
 

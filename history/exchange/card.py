@@ -3,13 +3,14 @@ the checklists for reproducibility of ACL and NeurIPS ask for.
 """
 
 import re
+from collections.abc import Iterable
 from pathlib import PurePath
 
 import jinja2
 import yaml
 
-from foundation import errors, escape
-from history import Entry, ranking
+from foundation import errors, escape, files
+from history import Entry
 from history.report import pages, study
 from history.view.text import duration
 
@@ -24,24 +25,17 @@ TASKS = {
 
 def card(entry: Entry) -> bytes:
     """Return the card; raises InputError for an entry without a model."""
-    value, artefacts = entry.value, entry.value("artefacts", {})
-    if "model" not in artefacts:
+    if "model" not in entry.artefacts:
         raise errors.InputError(f"entry {entry.id} has no model to describe")
-    source, split = (
-        {k: v for k, v in value(f"data.{of}", {}).items() if v not in (None, [], {})}
-        for of in ("source", "split")
-    )
-    named = str(next((source[k] for k in ("name", "path", "_target_") if k in source), "unknown"))
-    task = (
-        "time-series-forecasting"
-        if source.get("kind") == "windows"
-        else TASKS.get((entry.task, len(value("data.shapes.train", ()))))
-    )
+    source = _configured(entry.data.source)
+    names = [source[key] for key in ("name", "path", "_target_") if key in source]
+    named = str(names[0]) if names else "unknown"
+    task = TASKS.get((entry.task, len(entry.data.shapes.get("train") or ())))
+    if source.get("kind") == "windows":
+        task = "time-series-forecasting"
     measured = {
-        part: {
-            n: m for n in value(f"{part}.metrics", {}) if (m := entry.metric(n, part)) is not None
-        }
-        for part in ranking.PARTS
+        "validation": _finite(entry, "validation", entry.validation.metrics),
+        "test": _finite(entry, "test", entry.test.metrics),
     }
     header = {
         "library_name": "keras",
@@ -65,17 +59,32 @@ def card(entry: Entry) -> bytes:
     }
     text = CARD.render(
         entry=entry,
-        value=value,
+        value=entry.value,
         source=source,
-        split=split,
+        split=_configured(entry.data.split),
         space=study.space(entry),
         duration=duration,
         trainings=sum(len(row["history"]) for row in study.trials(entry)),
-        seeds=[refit["seed"] for refit in entry.refits()] if "history" in artefacts else [],
+        seeds=[refit["seed"] for refit in entry.refits()] if "history" in entry.artefacts else [],
         **pages.judged(entry),
     )
     known = yaml.safe_dump({k: v for k, v in header.items() if v}, sort_keys=False)
     return f"---\n{known}---\n\n{text}".encode()
+
+
+def _configured(section: files.JsonObject) -> files.JsonObject:
+    """Return what a section sets, without the keys that it leaves empty."""
+    return {key: value for key, value in section.items() if value not in (None, [], {})}
+
+
+def _finite(entry: Entry, part: str, metrics: Iterable[str]) -> dict[str, float]:
+    """Return the means of these metrics over the rows of a part, where they are finite."""
+    means = {}
+    for name in metrics:
+        mean = entry.metric(name, part)
+        if mean is not None:
+            means[name] = mean
+    return means
 
 
 CARD = jinja2.Environment(

@@ -42,7 +42,7 @@ def measured(entry: Entry, part: str, metric: str) -> str:
     return shown(ranking.measurement(entry, part, metric))
 
 
-def shown(found: ranking.Measured) -> str:
+def shown(found: ranking.Score) -> str:
     """Return a mean, with its standard deviation where several repeats give one."""
     return number(found.mean) + (
         f" ± {number(found.deviation)}"
@@ -57,7 +57,7 @@ def not_better(entry: Entry, metric: str, direction: ranking.Direction) -> str:
     """
     own = ranking.measurement(entry, "validation", metric)
     name, best = ranking.baseline(entry, metric, direction) or ("", None)
-    near = ranking.indistinguishable(own, ranking.Measured(best, 0.0, own.repeats))
+    near = ranking.indistinguishable(own, ranking.Score(best, 0.0, own.repeats))
     gain = ranking.merit(own.mean, direction) - ranking.merit(best, direction)
     if own.mean is None or (gain > 0 and not near):  # infinite without baselines
         return ""

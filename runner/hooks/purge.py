@@ -35,13 +35,14 @@ def purge(run: experiment.RunSummary) -> None:
 def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
-    if warning := done.entry.value("validation.warning"):
-        return str(warning)
+    if done.entry.validation.warning:
+        return str(done.entry.validation.warning)
     if done.entry.status == "budget":
         return "a larger tuner.max_seconds continues it"
     there = len(place.trial_ids())
-    used = done.entry.value("search.trials.total", there)
-    if there > used and not done.entry.value("search.ended"):
+    search = done.entry.search
+    used = there if search.trials.total is None else search.trials.total
+    if there > used and not search.ended:
         return f"it has {there} trials, this run asked for {used}"
     try:
         done.manager.verify(done.entry)

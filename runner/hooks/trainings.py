@@ -45,7 +45,7 @@ def of(entry: Entry) -> list[Training]:
     """Return the trainings of an entry, trials before refits; raises IntegrityError when they are
     not what was stored.
     """
-    ended, best = seconds(entry.created), entry.value("best.values", {})
+    ended = seconds(entry.created)
     return [
         Training(
             f"trial-{row['trial_id']}" + f"-execution-{number}" * (len(row["history"]) > 1),
@@ -60,10 +60,15 @@ def of(entry: Entry) -> list[Training]:
         for number, history in enumerate(row["history"] or [{}], start=1)
     ] + [
         Training(
-            f"refit-{number}", best, scores(row), row["history"], ended - row["seconds"], ended
+            f"refit-{number}",
+            entry.best.values,
+            scores(row),
+            row["history"],
+            ended - row["seconds"],
+            ended,
         )
         for number, row in enumerate(
-            entry.refits() if "history" in entry.value("artefacts", {}) else [], start=1
+            entry.refits() if "history" in entry.artefacts else [], start=1
         )
     ]
 

@@ -36,7 +36,7 @@ def comparison(
     doubted, and which do not beat a baseline. What none has is left out. An entry of another run
     than `run_id` was reused.
     """
-    found = {name for entry in entries for name in entry.value("validation.metrics", {})}
+    found = {name for entry in entries for name in entry.validation.metrics}
     directions = of.directions(entries)
     others = [name for name in directions if name != metric and name in found]
     direction = directions.get(metric) or "max"  # unknown where all have failed
@@ -55,16 +55,14 @@ def comparison(
                 ),
                 number(entry.metric(metric, "test")),
                 f"{number(best[1])} {best[0]}" if best else "-",
-                duration(sum(entry.value("timings", {}).values()))
-                if entry.run_id == run_id
-                else "reused",
+                duration(sum(entry.timings.values())) if entry.run_id == run_id else "reused",
                 entry.id,
                 *(measured(entry, "validation", name) for name in others),
-                "/".join(str(entry.value(f"search.trials.{n}", 0)) for n in ("completed", "total"))
+                f"{entry.search.trials.completed}/{entry.search.trials.total or 0}"
                 + f" ({entry.status})" * (entry.status != "complete"),
             )
         )
-        if entry.value("ensemble"):
+        if entry.ensemble:
             own, test, *means = (
                 number(entry.metric(name, "ensemble", part))
                 for name, part in [(metric, each) for each in ranking.PARTS]
@@ -72,7 +70,7 @@ def comparison(
             )
             rows.append((f"  mean of {entry.repeats}", own, test, *"---", *means, "-"))
     doubts = [
-        f"{each.pipeline}: {d}" for each in entries if (d := each.value("validation.warning"))
+        f"{each.pipeline}: {each.validation.warning}" for each in entries if each.validation.warning
     ]
     columns = "pipeline", metric, "test", "baseline", "time", "entry", *others, "trials"
     known = [n for n in range(len(columns)) if {*(row[n] for row in rows)} != {"-"}]
@@ -129,7 +127,7 @@ def sweep(came_to: Mapping[str, Any]) -> console.Group:
 
 
 def _score(score: Mapping[str, Any] | None) -> str:
-    return shown(ranking.Measured(**score["validation"])) if score else "-"
+    return shown(ranking.Score(**score["validation"])) if score else "-"
 
 
 def _ended(job: Mapping[str, Any]) -> str:

@@ -201,12 +201,13 @@ def in_history(
         sweep: that the run belongs to: so are those of its other jobs.
     """
     limit = plan.pipeline.tuner.max_seconds
+    needed_seconds = math.inf if limit is None else limit
     for entry in reversed(manager.entries(fingerprint=plan.identity.fingerprint)):
-        if entry.status == "failed" or entry.value("search.max_seconds", math.inf) < (
-            math.inf if limit is None else limit
-        ):
+        stored_limit = entry.search.max_seconds
+        is_shorter = stored_limit is not None and stored_limit < needed_seconds
+        if entry.status == "failed" or is_shorter:
             continue
-        own = (sweep is not None and entry.value("sweep") == sweep) or (
+        own = (sweep is not None and entry.sweep == sweep) or (
             entry.run_id == run_id and entry.pipeline == plan.name
         )
         try:

@@ -62,7 +62,7 @@ def plan(
     entry = history.get(reference)
     model = entry.verified("model")
     try:
-        data = columns.StoredData.model_validate(entry.value("data", {}))
+        data = columns.StoredData.model_validate(entry.document.get("data") or {})
         if data.classes is None and entry.task != "regression":
             raise ValueError
     except ValueError as error:

@@ -116,6 +116,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             state.delete_search(place)
         devices = workers.submit(environment.devices, experiment.run).result()
     means = {part: again.summary(part)["metrics"] for part in again.parts}
+    evaluations = {"validation": entry.validation, "test": entry.test}
     refits = f"{entry.repeats} refit{'s' * (entry.repeats != 1)}"
     return Verdict(
         entry.id,
@@ -123,7 +124,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         f"{'the best trial, which was kept' if own else refits}"
         f"{' and of their mean' if again.ensemble else ''}, the stored model's weights"
         + (
-            f", and every epoch of {entry.value('search.trials.total')} trials"
+            f", and every epoch of {entry.search.trials.total} trials"
             if search
             else "; reproduce_search=true repeats the search too"
         ),
@@ -131,10 +132,10 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         [
             (part, name, entry.metric(name, part), means.get(part, {}).get(name))
             for part in ranking.PARTS
-            for name in dict.fromkeys([*entry.value(f"{part}.metrics", {}), *means.get(part, {})])
+            for name in {**evaluations[part].metrics, **means.get(part, {})}
         ],
         *besides(
-            {**entry.identity(), "environment": entry.value("environment", {})},
+            {**entry.identity(), "environment": entry.environment},
             {
                 **redact(planned.identity.of_pipeline),
                 "environment": environment.describe(planned.run, devices),
@@ -179,8 +180,8 @@ def _stored(
     try:
         rows = files.read_json(entry.verified("trials")) if search or own else []
         outcome = loop.Outcome(
-            oracle.SearchRecord({}, entry.value("search.space", []), rows),
-            {"values": {}, **entry.value("best", {})},
+            oracle.SearchRecord({}, entry.search.space, rows),
+            {"values": {}, **(entry.document.get("best") or {})},
             {},
         )
         workers.submit(tasks.readable, outcome.hyperparameters).result()
@@ -198,7 +199,7 @@ def _stored(
         return {
             **_trials(rows if search else []),
             **_refits(entry.refits()),
-            "their mean": entry.value("ensemble"),
+            "their mean": entry.document.get("ensemble"),
             OF_WEIGHTS: weights(entry.verified("model")),
         }, outcome
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

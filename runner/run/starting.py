@@ -69,7 +69,7 @@ def _entry(
     others = [
         entry
         for entry in manager.entries(status="complete", experiment=experiment.name, pipeline=name)
-        if entry.run_id != run_id and (sweep is None or entry.value("sweep") != sweep)
+        if entry.run_id != run_id and (sweep is None or entry.sweep != sweep)
     ]
     places = ranking.rank(others, ranked.metric, ranked.direction)
     return next((place.entry for place in places if place.mean is not None), None)
@@ -77,7 +77,6 @@ def _entry(
 
 def _values(entry: Entry, where: str) -> dict[str, bool | int | float | str]:
     """Return the values of an entry's best trial, without those of Keras Tuner's own."""
-    values = entry.value("best.values")
-    if not isinstance(values, dict):
+    if not entry.best.trial_id:
         raise ConfigError(f"entry {entry.id} has no best trial; choose another", where)
-    return {key: value for key, value in values.items() if not key.startswith("tuner/")}
+    return {key: value for key, value in entry.best.values.items() if not key.startswith("tuner/")}

@@ -38,7 +38,7 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     entry = catalogue.History(run.paths.root).get(str(run.reproduce))
     if entry.status == "failed":
         raise errors.InputError(f"entry {entry.id} cannot be reproduced: it failed")
-    if any(name not in entry.value("artefacts", {}) for name in NEEDED):
+    if any(name not in entry.artefacts for name in NEEDED):
         raise errors.InputError(
             f"entry {entry.id} cannot be reproduced: it was imported without its config or model"
         )

@@ -88,7 +88,7 @@ def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
         if len(scores) > 1:
             means = [score["validation"]["mean"] for score in scores.values()]
             row["validation"] = vars(
-                ranking.Measured(statistics.fmean(means), statistics.stdev(means), len(means))
+                ranking.Score(statistics.fmean(means), statistics.stdev(means), len(means))
             )
         rows.append(row)
     rows.sort(
@@ -103,7 +103,7 @@ def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
             "best": row is best,
             "tied": row is not best
             and ranking.indistinguishable(
-                *(ranking.Measured(**each["validation"]) for each in (best, row))
+                *(ranking.Score(**each["validation"]) for each in (best, row))
             ),
         }
     return rows
