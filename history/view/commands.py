@@ -53,16 +53,20 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
         group = own.add_mutually_exclusive_group(required=True) if one_of else own
-        for of, (names, options) in [
-            *((own, each) for each in arguments),
-            *((group, each) for each in one_of),
-        ]:
-            added: Any = of.add_argument(*names, **options)
-            if options.get("help", "").startswith(REFERENCE):
-                added.completer = _ids
+        for each in arguments:
+            _add_argument(own, each)
+        for each in one_of:
+            _add_argument(group, each)
         return run
 
     return add
+
+
+def _add_argument(to: Any, new: Argument) -> None:
+    names, options = new
+    added = to.add_argument(*names, **options)
+    if options.get("help", "").startswith(REFERENCE):
+        added.completer = _ids
 
 
 WHERE = "the history's folder (default: results)"
@@ -277,7 +281,7 @@ def best(history: History, args: argparse.Namespace) -> bytes:
     choose one.
     """
     entries = [entry for entry in _matching(history, args) if entry.status != "failed"]
-    best = {}
+    best: dict[str, tuple[str, list[ranking.Ranked]]] = {}
     known: list[str] = []
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
@@ -343,27 +347,10 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         return experiment_yaml(entries[0]).encode()
     file = args.archive or args.optuna or args.card or args.json or args.csv
-    if args.card:
-        from history.exchange.card import card
-
-        data = card(entries[0])
-    elif args.csv or args.json:
-        data = (
-            to_csv(entries)
-            if args.csv
-            else files.to_json([entry.document for entry in entries], indent=True) + b"\n"
-        )
+    data = _exported(args, entries)
     if file == STDOUT:
         return _shown(data)
-    place = file.resolve()
-    if not place.parent.is_dir() or (place.exists() and not place.is_file()):
-        raise errors.InputError(
-            f"cannot write {file}: it is not a file, or its folder does not exist"
-        )
-    if place.is_relative_to(history.root / "entries") or (
-        place.parent == history.root and place.name.startswith("history.")
-    ):
-        raise errors.InputError(f"cannot write {file}: it would overwrite the history itself")
+    _check_target(history, file)
     if args.archive:
         from history.exchange.archive import write_archive
 
@@ -376,6 +363,32 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
         files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
     return None
+
+
+def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
+    """Return what an export writes; nothing for the forms that only a file can take."""
+    if args.card:
+        from history.exchange.card import card
+
+        return card(entries[0])
+    if args.csv:
+        return to_csv(entries)
+    if args.json:
+        return _json([entry.document for entry in entries])
+    return b""
+
+
+def _check_target(history: History, file: Path) -> None:
+    """Raise InputError unless an export may write this file."""
+    target = file.resolve()
+    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        raise errors.InputError(
+            f"cannot write {file}: it is not a file, or its folder does not exist"
+        )
+    is_entry = target.is_relative_to(history.root / "entries")
+    is_database = target.parent == history.root and target.name.startswith("history.")
+    if is_entry or is_database:
+        raise errors.InputError(f"cannot write {file}: it would overwrite the history itself")
 
 
 @command(
@@ -466,17 +479,18 @@ def doctor_(history: History, args: argparse.Namespace) -> None:
     for finding in repaired:
         write(f"repaired: {escape.printable(finding.what)}: {finding.repair}\n".encode())
     for finding in left:
-        how = (
-            f"--yes would {finding.repair}"
-            if finding.repair
-            else "cannot be repaired"
-            if finding.is_fault
-            else "left as it is"
-        )
-        write(f"{escape.printable(finding.what)}\n  {how}\n".encode())
-    if faults := sum(finding.is_fault for finding in left):
+        write(f"{escape.printable(finding.what)}\n  {_remedy(finding)}\n".encode())
+    faults = sum(finding.is_fault for finding in left)
+    if faults:
         raise errors.HistoryError(f"findings in {history.root}: {faults}")
-    say(f"{history.root}: all {'else ' if left else ''}is well")
+    rest = "all else" if left else "all"
+    say(f"{history.root}: {rest} is well")
+
+
+def _remedy(finding: doctor.Finding) -> str:
+    if finding.repair:
+        return f"--yes would {finding.repair}"
+    return "cannot be repaired" if finding.is_fault else "left as it is"
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
@@ -513,7 +527,9 @@ def _table(
         entries = in_order(entries, args.sort, args.reverse)[: args.limit]
     else:
         entries = entries[-args.limit :]
-        entries = entries[:: -1 if args.reverse != (args.command == "trials") else 1]
+        best_first = args.command == "trials"
+        if args.reverse != best_first:
+            entries.reverse()
     if args.csv:
         return _shown(to_csv(entries, args.columns))
     return _answer(args, [e.document for e in entries], lambda pages: page(pages, entries))
@@ -525,10 +541,14 @@ def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any])
     Arguments: `page`, what makes it, given the module `pages`.
     """
     if args.json:
-        return _shown(files.to_json(found, indent=True) + b"\n")
+        return _shown(_json(found))
     from history.view import pages, text
 
     return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
+
+
+def _json(content: object) -> bytes:
+    return files.to_json(content, indent=True) + b"\n"
 
 
 def to_csv(entries: Sequence[Entry], chosen: Sequence[str] | None = None) -> bytes:
