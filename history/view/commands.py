@@ -191,19 +191,18 @@ def trials(history: History, args: argparse.Namespace) -> bytes:
     found = [Entry(row, entry.root) for row in study.trials(entry)]
     if not found:
         raise errors.InputError(f"entry {entry.id} has no trials")
-    found.sort(
-        key=lambda trial: ranking.merit(
-            trial.value("score"), entry.value("search.objective.direction", "min")
-        ),
-        reverse=True,
-    )
-    args.columns = args.columns or (
-        args.csv and [*dict.fromkeys(key for each in found for key in trees.flat(each.document))]
-    )
+    direction = entry.value("search.objective.direction", "min")
+    found.sort(key=lambda trial: ranking.merit(trial.value("score"), direction), reverse=True)
+    keys = {}
     for name, end in pages.short_names(found).items():
-        known = {name: f"values.{name}", end: f"values.{name}"}
-        args.sort = known.get(args.sort, args.sort)
-        args.columns = args.columns and [known.get(key, key) for key in args.columns]
+        keys[name] = f"values.{name}"
+        keys[end] = f"values.{name}"
+    args.sort = keys.get(args.sort, args.sort)
+    if args.csv and not args.columns:
+        rows = [trees.flat(trial.document) for trial in found]
+        args.columns = list(dict.fromkeys(key for row in rows for key in row))
+    if args.columns:
+        args.columns = [keys.get(key, key) for key in args.columns]
     return _table(
         args, found[::-1], lambda pages, rows: pages.trial_list(rows, args.columns, args.wide)
     )
@@ -224,19 +223,18 @@ def tag(history: History, args: argparse.Namespace) -> None:
     with history.store.locked():
         entry = history.get(args.entry)
         tags = dict.fromkeys(map(str, [*entry.value("tags", []), *args.tags]))
-        given = {
-            "tags": [tag for tag in tags if tag not in args.remove],
-            "name": args.name,
-            "note": args.note,
-        }
-        changed = {key: said or None for key, said in given.items() if said is not None}
-        history.store.change(entry.id, changed)
-    told = (
-        f"{key} {', '.join(said) if key == 'tags' else said}"
-        for key, said in (entry.document | changed).items()
-        if key in schema.LABELS and said
-    )
-    say(f"{entry.id}: {'; '.join(told) or 'no labels'}")
+        changes: dict[str, Any] = {"tags": [tag for tag in tags if tag not in args.remove] or None}
+        if args.name is not None:
+            changes["name"] = args.name or None
+        if args.note is not None:
+            changes["note"] = args.note or None
+        history.store.change(entry.id, changes)
+    labels = []
+    for key, label in (entry.document | changes).items():
+        if key in schema.LABELS and label:
+            value = ", ".join(label) if key == "tags" else label
+            labels.append(f"{key} {value}")
+    say(f"{entry.id}: {'; '.join(labels) or 'no labels'}")
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
@@ -497,18 +495,20 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     """Return the entries that are named, if any are, as far as they match."""
     wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     for key, noun in ONE.items():
-        if (reference := getattr(args, key, None)) is not None:
-            known = dict.fromkeys(found for e in history.entries() if (found := e.value(key)))
-            wanted[key] = history.one_of(noun, reference, known)
+        reference = getattr(args, key, None)
+        if reference is not None:
+            ids = [entry.value(key) for entry in history.entries()]
+            wanted[key] = history.one_of(noun, reference, dict.fromkeys(filter(None, ids)))
+    entries = history.entries(**wanted)
     named = {history.get(name).id for name in getattr(args, "entries", ())}
-    entries = [
-        entry
-        for entry in history.entries(**wanted)
-        if (not named or entry.id in named)
-        and (args.tag is None or args.tag in map(str, entry.value("tags", [])))
-    ]
+    if named:
+        entries = [entry for entry in entries if entry.id in named]
+    if args.tag is not None:
+        entries = [entry for entry in entries if args.tag in map(str, entry.value("tags", []))]
     if not entries:
-        say(f"no entries in {history.root}{' that match' * any([args.tag, *wanted.values()])}")
+        is_filtered = any([args.tag, *wanted.values()])
+        filters = " that match" if is_filtered else ""
+        say(f"no entries in {history.root}{filters}")
     return entries
 
 
