@@ -42,23 +42,24 @@ def write(history: History, entries: Sequence[Entry], folder: Path) -> None:
         files.sha256(path) for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.html")])
     ]
     for entry in entries:
-        page, made_of = (
-            folder / entry.id / "index.html",
-            [code, find_spec("optuna") is None, explore.library(), entry.document],
-        )
-        state = hashlib.sha256(repr(made_of).encode()).hexdigest()
-        if not page.is_file() or state.encode() not in page.read_bytes():
-            files.make_folder(page.parent)
-            plots: dict[str, str] = {}
-            with suppress(Exception):  # what is wrong with its files, its page says
-                plots = explore.plots(entry) if explore.library() else {}
-            if plots:
-                files.write_atomic(
-                    page.with_name("explore.html"),
-                    _page("explore.html", entry=entry, plots=plots, top="../", state="").encode(),
-                )
-            files.write_atomic(page, entry_page(entry, state, bool(plots)).encode())
+        _write_entry(entry, folder / entry.id / "index.html", code)
     files.write_atomic(folder / "index.html", index_page(entries).encode())
+
+
+def _write_entry(entry: Entry, page: Path, code: Sequence[str]) -> None:
+    """Write the page of an entry, and that of its plots, unless they are up to date."""
+    made_of = [code, find_spec("optuna") is None, explore.library(), entry.document]
+    state = hashlib.sha256(repr(made_of).encode()).hexdigest()
+    if page.is_file() and state.encode() in page.read_bytes():
+        return
+    files.make_folder(page.parent)
+    plots: dict[str, str] = {}
+    with suppress(Exception):  # what is wrong with its files, its page says
+        plots = explore.plots(entry) if explore.library() else {}
+    if plots:
+        explored = _page("explore.html", entry=entry, plots=plots, top="../", state="")
+        files.write_atomic(page.with_name("explore.html"), explored.encode())
+    files.write_atomic(page, entry_page(entry, state, bool(plots)).encode())
 
 
 def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:

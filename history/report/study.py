@@ -18,11 +18,10 @@ def trials(entry: Entry) -> list[files.JsonObject]:
     """Return a row per trial, as history.oracle.SearchRecord describes it; none of an entry that
     has none. Raises IntegrityError when they are not what was stored.
     """
-    return (
-        files.read_json(entry.verified("trials"))
-        if "trials" in entry.value("artefacts", {})
-        else []
-    )
+    if "trials" not in entry.value("artefacts", {}):
+        return []
+    rows: list[files.JsonObject] = files.read_json(entry.verified("trials"))
+    return rows
 
 
 def space(entry: Entry) -> dict[str, list[files.JsonObject]]:
@@ -47,7 +46,9 @@ def study(entry: Entry) -> "optuna.Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rows, known, objective = trials(entry), space(entry), entry.value("search.objective", {})
+    rows = trials(entry)
+    known = space(entry)
+    objective = entry.value("search.objective", {})
     ranges = {
         name: _distribution(each, [row["values"][name] for row in rows if name in row["values"]])
         for name, each in known.items()

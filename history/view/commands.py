@@ -53,16 +53,20 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
         group = own.add_mutually_exclusive_group(required=True) if one_of else own
-        for of, (names, options) in [
-            *((own, each) for each in arguments),
-            *((group, each) for each in one_of),
-        ]:
-            added: Any = of.add_argument(*names, **options)
-            if options.get("help", "").startswith(REFERENCE):
-                added.completer = _ids
+        for each in arguments:
+            _add_argument(own, each)
+        for each in one_of:
+            _add_argument(group, each)
         return run
 
     return add
+
+
+def _add_argument(to: Any, new: Argument) -> None:
+    names, options = new
+    added = to.add_argument(*names, **options)
+    if options.get("help", "").startswith(REFERENCE):
+        added.completer = _ids
 
 
 WHERE = "the history's folder (default: results)"
@@ -187,19 +191,18 @@ def trials(history: History, args: argparse.Namespace) -> bytes:
     found = [Entry(row, entry.root) for row in study.trials(entry)]
     if not found:
         raise errors.InputError(f"entry {entry.id} has no trials")
-    found.sort(
-        key=lambda trial: ranking.merit(
-            trial.value("score"), entry.value("search.objective.direction", "min")
-        ),
-        reverse=True,
-    )
-    args.columns = args.columns or (
-        args.csv and [*dict.fromkeys(key for each in found for key in trees.flat(each.document))]
-    )
+    direction = entry.value("search.objective.direction", "min")
+    found.sort(key=lambda trial: ranking.merit(trial.value("score"), direction), reverse=True)
+    keys = {}
     for name, end in pages.short_names(found).items():
-        known = {name: f"values.{name}", end: f"values.{name}"}
-        args.sort = known.get(args.sort, args.sort)
-        args.columns = args.columns and [known.get(key, key) for key in args.columns]
+        keys[name] = f"values.{name}"
+        keys[end] = f"values.{name}"
+    args.sort = keys.get(args.sort, args.sort)
+    if args.csv and not args.columns:
+        rows = [trees.flat(trial.document) for trial in found]
+        args.columns = list(dict.fromkeys(key for row in rows for key in row))
+    if args.columns:
+        args.columns = [keys.get(key, key) for key in args.columns]
     return _table(
         args, found[::-1], lambda pages, rows: pages.trial_list(rows, args.columns, args.wide)
     )
@@ -220,19 +223,18 @@ def tag(history: History, args: argparse.Namespace) -> None:
     with history.store.locked():
         entry = history.get(args.entry)
         tags = dict.fromkeys(map(str, [*entry.value("tags", []), *args.tags]))
-        given = {
-            "tags": [tag for tag in tags if tag not in args.remove],
-            "name": args.name,
-            "note": args.note,
-        }
-        changed = {key: said or None for key, said in given.items() if said is not None}
-        history.store.change(entry.id, changed)
-    told = (
-        f"{key} {', '.join(said) if key == 'tags' else said}"
-        for key, said in (entry.document | changed).items()
-        if key in schema.LABELS and said
-    )
-    say(f"{entry.id}: {'; '.join(told) or 'no labels'}")
+        changes: dict[str, Any] = {"tags": [tag for tag in tags if tag not in args.remove] or None}
+        if args.name is not None:
+            changes["name"] = args.name or None
+        if args.note is not None:
+            changes["note"] = args.note or None
+        history.store.change(entry.id, changes)
+    labels = []
+    for key, label in (entry.document | changes).items():
+        if key in schema.LABELS and label:
+            value = ", ".join(label) if key == "tags" else label
+            labels.append(f"{key} {value}")
+    say(f"{entry.id}: {'; '.join(labels) or 'no labels'}")
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
@@ -277,7 +279,7 @@ def best(history: History, args: argparse.Namespace) -> bytes:
     choose one.
     """
     entries = [entry for entry in _matching(history, args) if entry.status != "failed"]
-    best = {}
+    best: dict[str, tuple[str, list[ranking.Ranked]]] = {}
     known: list[str] = []
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
@@ -343,27 +345,10 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         return experiment_yaml(entries[0]).encode()
     file = args.archive or args.optuna or args.card or args.json or args.csv
-    if args.card:
-        from history.exchange.card import card
-
-        data = card(entries[0])
-    elif args.csv or args.json:
-        data = (
-            to_csv(entries)
-            if args.csv
-            else files.to_json([entry.document for entry in entries], indent=True) + b"\n"
-        )
+    data = _exported(args, entries)
     if file == STDOUT:
         return _shown(data)
-    place = file.resolve()
-    if not place.parent.is_dir() or (place.exists() and not place.is_file()):
-        raise errors.InputError(
-            f"cannot write {file}: it is not a file, or its folder does not exist"
-        )
-    if place.is_relative_to(history.root / "entries") or (
-        place.parent == history.root and place.name.startswith("history.")
-    ):
-        raise errors.InputError(f"cannot write {file}: it would overwrite the history itself")
+    _check_target(history, file)
     if args.archive:
         from history.exchange.archive import write_archive
 
@@ -376,6 +361,32 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
         files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
     return None
+
+
+def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
+    """Return what an export writes; nothing for the forms that only a file can take."""
+    if args.card:
+        from history.exchange.card import card
+
+        return card(entries[0])
+    if args.csv:
+        return to_csv(entries)
+    if args.json:
+        return _json([entry.document for entry in entries])
+    return b""
+
+
+def _check_target(history: History, file: Path) -> None:
+    """Raise InputError unless an export may write this file."""
+    target = file.resolve()
+    if not target.parent.is_dir() or (target.exists() and not target.is_file()):
+        raise errors.InputError(
+            f"cannot write {file}: it is not a file, or its folder does not exist"
+        )
+    is_entry = target.is_relative_to(history.root / "entries")
+    is_database = target.parent == history.root and target.name.startswith("history.")
+    if is_entry or is_database:
+        raise errors.InputError(f"cannot write {file}: it would overwrite the history itself")
 
 
 @command(
@@ -466,35 +477,38 @@ def doctor_(history: History, args: argparse.Namespace) -> None:
     for finding in repaired:
         write(f"repaired: {escape.printable(finding.what)}: {finding.repair}\n".encode())
     for finding in left:
-        how = (
-            f"--yes would {finding.repair}"
-            if finding.repair
-            else "cannot be repaired"
-            if finding.is_fault
-            else "left as it is"
-        )
-        write(f"{escape.printable(finding.what)}\n  {how}\n".encode())
-    if faults := sum(finding.is_fault for finding in left):
+        write(f"{escape.printable(finding.what)}\n  {_remedy(finding)}\n".encode())
+    faults = sum(finding.is_fault for finding in left)
+    if faults:
         raise errors.HistoryError(f"findings in {history.root}: {faults}")
-    say(f"{history.root}: all {'else ' if left else ''}is well")
+    rest = "all else" if left else "all"
+    say(f"{history.root}: {rest} is well")
+
+
+def _remedy(finding: doctor.Finding) -> str:
+    if finding.repair:
+        return f"--yes would {finding.repair}"
+    return "cannot be repaired" if finding.is_fault else "left as it is"
 
 
 def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     """Return the entries that are named, if any are, as far as they match."""
     wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     for key, noun in ONE.items():
-        if (reference := getattr(args, key, None)) is not None:
-            known = dict.fromkeys(found for e in history.entries() if (found := e.value(key)))
-            wanted[key] = history.one_of(noun, reference, known)
+        reference = getattr(args, key, None)
+        if reference is not None:
+            ids = [entry.value(key) for entry in history.entries()]
+            wanted[key] = history.one_of(noun, reference, dict.fromkeys(filter(None, ids)))
+    entries = history.entries(**wanted)
     named = {history.get(name).id for name in getattr(args, "entries", ())}
-    entries = [
-        entry
-        for entry in history.entries(**wanted)
-        if (not named or entry.id in named)
-        and (args.tag is None or args.tag in map(str, entry.value("tags", [])))
-    ]
+    if named:
+        entries = [entry for entry in entries if entry.id in named]
+    if args.tag is not None:
+        entries = [entry for entry in entries if args.tag in map(str, entry.value("tags", []))]
     if not entries:
-        say(f"no entries in {history.root}{' that match' * any([args.tag, *wanted.values()])}")
+        is_filtered = any([args.tag, *wanted.values()])
+        filters = " that match" if is_filtered else ""
+        say(f"no entries in {history.root}{filters}")
     return entries
 
 
@@ -513,7 +527,9 @@ def _table(
         entries = in_order(entries, args.sort, args.reverse)[: args.limit]
     else:
         entries = entries[-args.limit :]
-        entries = entries[:: -1 if args.reverse != (args.command == "trials") else 1]
+        best_first = args.command == "trials"
+        if args.reverse != best_first:
+            entries.reverse()
     if args.csv:
         return _shown(to_csv(entries, args.columns))
     return _answer(args, [e.document for e in entries], lambda pages: page(pages, entries))
@@ -525,10 +541,14 @@ def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any])
     Arguments: `page`, what makes it, given the module `pages`.
     """
     if args.json:
-        return _shown(files.to_json(found, indent=True) + b"\n")
+        return _shown(_json(found))
     from history.view import pages, text
 
     return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
+
+
+def _json(content: object) -> bytes:
+    return files.to_json(content, indent=True) + b"\n"
 
 
 def to_csv(entries: Sequence[Entry], chosen: Sequence[str] | None = None) -> bytes:

@@ -3,19 +3,16 @@
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from rich import console, text
-
 from foundation import escape
 from history import Entry, manager, ranking
+from history.view.page import Page, Part, Section, Table, Text
 from history.view.text import (
-    EntryRows,
     duration,
     measured,
     not_better,
     number,
     render,
     shown,
-    text_table,
 )
 from runner.errors import short
 
@@ -29,105 +26,144 @@ OF_SEEDS = "mean ± deviation over seeds; =: tied, within twice the standard err
 
 def comparison(
     of: manager.HistoryManager, entries: Sequence[Entry], metric: str, run_id: str
-) -> console.Group:
+) -> Page:
     """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
     the validation rows, and the ranking metric on the test rows too, beside the best baseline;
     below one whose stored model is the mean of its refits, what that comes to; below them which are
     doubted, and which do not beat a baseline. What none has is left out. An entry of another run
     than `run_id` was reused.
     """
-    found = {name for entry in entries for name in entry.validation.metrics}
     directions = of.directions(entries)
-    others = [name for name in directions if name != metric and name in found]
     direction = directions.get(metric) or "max"  # unknown where all have failed
-    rows: list[tuple[str, ...]] = []
-    for place, ranked in enumerate(ranking.rank(entries, metric, direction), start=1):
-        entry, best = ranked.entry, ranking.baseline(ranked.entry, metric, direction)
-        rows.append(
-            (
-                *(
-                    (f"- {entry.pipeline}", entry.status)
-                    if ranked.mean is None
-                    else (
-                        f"{place}{'=' * bool(ranked.tied)} {entry.pipeline}",
-                        measured(entry, "validation", metric),
-                    )
-                ),
-                number(entry.metric(metric, "test")),
-                f"{number(best[1])} {best[0]}" if best else "-",
-                duration(sum(entry.timings.values())) if entry.run_id == run_id else "reused",
-                entry.id,
-                *(measured(entry, "validation", name) for name in others),
-                f"{entry.search.trials.completed}/{entry.search.trials.total or 0}"
-                + f" ({entry.status})" * (entry.status != "complete"),
-            )
-        )
+    names = {name for entry in entries for name in entry.validation.metrics}
+    others = [name for name in directions if name != metric and name in names]
+    rows = []
+    for position, ranked in enumerate(ranking.rank(entries, metric, direction), start=1):
+        entry = ranked.entry
+        result = [
+            *_headline(position, ranked, metric),
+            number(entry.metric(metric, "test")),
+            _baseline(entry, metric, direction),
+            _time(entry, run_id),
+            entry.id,
+        ]
+        result += [measured(entry, "validation", name) for name in others]
+        result.append(_trials(entry))
+        rows.append(result)
         if entry.ensemble:
-            own, test, *means = (
-                number(entry.metric(name, "ensemble", part))
-                for name, part in [(metric, each) for each in ranking.PARTS]
-                + [(name, "validation") for name in others]
-            )
-            rows.append((f"  mean of {entry.repeats}", own, test, *"---", *means, "-"))
-    doubts = [
-        f"{each.pipeline}: {each.validation.warning}" for each in entries if each.validation.warning
-    ]
-    columns = "pipeline", metric, "test", "baseline", "time", "entry", *others, "trials"
-    known = [n for n in range(len(columns)) if {*(row[n] for row in rows)} != {"-"}]
-    said = "\n".join(filter(None, doubts + [not_better(e, metric, direction) for e in entries]))
-    return console.Group(
-        text.Text(f"{of.task}, best first by {metric}", style="bold"),
-        EntryRows([columns[n] for n in known], [[row[n] for n in known] for row in rows]),
-        *[text.Text(escape.printable(said, newlines=True))] * bool(said),
-        text.Text(NOISE.get(max(entry.repeats for entry in entries), OF_SEEDS), style="dim"),
-    )
+            rows.append(_mean_of_refits(entry, metric, others))
+    columns = ["pipeline", metric, "test", "baseline", "time", "entry", *others, "trials"]
+    parts: list[Part] = [_without_empty_columns(columns, rows)]
+    doubts = _doubts(entries, metric, direction)
+    if doubts:
+        parts.append(Text("\n".join(doubts)))
+    seeds = max(entry.repeats for entry in entries)
+    parts.append(Text(NOISE.get(seeds, OF_SEEDS), style="dim"))
+    return Page([Section(f"{of.task}, best first by {metric}", parts)])
 
 
-def sweep(came_to: Mapping[str, Any]) -> console.Group:
+def _headline(position: int, ranked: ranking.Ranked, metric: str) -> tuple[str, str]:
+    """Return the position and name of a pipeline, and its ranking metric or how it ended."""
+    entry = ranked.entry
+    if ranked.mean is None:
+        return f"- {entry.pipeline}", entry.status
+    tie = "=" if ranked.tied else ""
+    return f"{position}{tie} {entry.pipeline}", measured(entry, "validation", metric)
+
+
+def _baseline(entry: Entry, metric: str, direction: ranking.Direction) -> str:
+    best = ranking.baseline(entry, metric, direction)
+    return f"{number(best[1])} {best[0]}" if best else "-"
+
+
+def _time(entry: Entry, run_id: str) -> str:
+    if entry.run_id != run_id:
+        return "reused"
+    return duration(sum(entry.timings.values()))
+
+
+def _trials(entry: Entry) -> str:
+    counts = entry.search.trials
+    trials = f"{counts.completed or 0}/{counts.total or 0}"
+    return trials if entry.status == "complete" else f"{trials} ({entry.status})"
+
+
+def _mean_of_refits(entry: Entry, metric: str, others: Sequence[str]) -> list[str]:
+    """Return the row of the mean of an entry's refits, which is below the entry's own."""
+    row = [f"  mean of {entry.repeats}"]
+    row += [number(entry.metric(metric, "ensemble", part)) for part in ranking.PARTS]
+    row += ["-", "-", "-"]
+    row += [number(entry.metric(name, "ensemble", "validation")) for name in others]
+    row.append("-")
+    return row
+
+
+def _without_empty_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    known = [n for n in range(len(columns)) if {row[n] for row in rows} != {"-"}]
+    return Table([columns[n] for n in known], [[row[n] for n in known] for row in rows])
+
+
+def _doubts(entries: Sequence[Entry], metric: str, direction: ranking.Direction) -> list[str]:
+    """Return the warnings of entries, then what is said of those that beat no baseline."""
+    doubts = []
+    for entry in entries:
+        warning = entry.validation.warning
+        if warning:
+            doubts.append(f"{entry.pipeline}: {warning}")
+    for entry in entries:
+        beaten = not_better(entry, metric, direction)
+        if beaten:
+            doubts.append(beaten)
+    return doubts
+
+
+def sweep(came_to: Mapping[str, Any]) -> Page:
     """Return a row for each job of a sweep: what tells it from the others, the score of each
     pipeline, how it ended; then the configurations over their seeds, if they have several; then
     which is best.
     """
-    jobs, configurations = came_to["jobs"], came_to["configurations"]
+    configurations = came_to["configurations"]
+    title = f"jobs of the sweep {came_to['sweep']}"
+    jobs = _jobs(came_to["jobs"], configurations)
+    verdicts: list[Part] = []
+    for each in configurations:
+        if each["best"]:
+            verdicts.append(Text(escape.printable(_verdict(each, configurations))))
+    if not any(each["seeds"] > 1 for each in configurations):
+        return Page([Section(title, [jobs, *verdicts])])
+    over_seeds = [_configurations(configurations), *verdicts]
+    return Page([Section(title, [jobs]), Section("configurations, best first", over_seeds)])
+
+
+def _jobs(jobs: Sequence[Mapping[str, Any]], configurations: Sequence[Mapping[str, Any]]) -> Table:
     pipelines = dict.fromkeys((each["pipeline"], each["metric"]) for each in configurations)
-    varied = [*jobs[0]["given"]] if jobs else []
-    rows = [
-        [str(job["job"]), *(job["given"][key] or "-" for key in varied)]
-        + [_score(job["scores"].get(name)) for name, _ in pipelines]
-        + [_ended(job)]
-        for job in jobs
-    ]
-    parts: list[console.RenderableType] = [
-        text.Text(f"jobs of the sweep {came_to['sweep']}", style="bold"),
-        text_table(["job", *varied, *map(" ".join, pipelines), "status"], rows),
-    ]
-    if any(each["seeds"] > 1 for each in configurations):
-        keys = dict.fromkeys(key for each in configurations for key in each["given"])
-        rows = [
-            [
-                *(
-                    each["pipeline"],
-                    *(each["given"].get(key) or "-" for key in keys),
-                    each["metric"],
-                ),
-                *(_score(each) + " (tied)" * bool(each["tied"]), str(each["seeds"])),
-            ]
-            for each in configurations
-        ]
-        parts += [
-            text.Text("\nconfigurations, best first", style="bold"),
-            text_table(["pipeline", *keys, "metric", "mean ± deviation over seeds", "seeds"], rows),
-        ]
-    parts += [
-        text.Text(escape.printable(_verdict(each, configurations)))
-        for each in configurations
-        if each["best"]
-    ]
-    return console.Group(*parts)
+    varied = list(jobs[0]["given"]) if jobs else []
+    rows = []
+    for job in jobs:
+        row = [str(job["job"])]
+        row += [job["given"][key] or "-" for key in varied]
+        row += [_score(job["scores"].get(name)) for name, _ in pipelines]
+        row.append(_ended(job))
+        rows.append(row)
+    columns = ["job", *varied, *map(" ".join, pipelines), "status"]
+    return Table(columns, rows, folds=True)
+
+
+def _configurations(configurations: Sequence[Mapping[str, Any]]) -> Table:
+    keys = list(dict.fromkeys(key for each in configurations for key in each["given"]))
+    rows = []
+    for each in configurations:
+        tie = " (tied)" if each["tied"] else ""
+        row = [each["pipeline"]]
+        row += [each["given"].get(key) or "-" for key in keys]
+        row += [each["metric"], f"{_score(each)}{tie}", str(each["seeds"])]
+        rows.append(row)
+    columns = ["pipeline", *keys, "metric", "mean ± deviation over seeds", "seeds"]
+    return Table(columns, rows, folds=True)
 
 
 def _score(score: Mapping[str, Any] | None) -> str:
-    return shown(ranking.Score(**score["validation"])) if score else "-"
+    return shown(ranking.Measured(**score["validation"])) if score else "-"
 
 
 def _ended(job: Mapping[str, Any]) -> str:
@@ -155,33 +191,37 @@ def _verdict(best: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]
     return said
 
 
-def reproduction(verdict: "Verdict") -> console.Group:
+def reproduction(verdict: "Verdict") -> Page:
     """Return what came of running an entry again: the means then and now, and what differs."""
-    rows = [
-        (
-            *(part, name, number(then), number(now)),
-            number(None if then is None or now is None else abs(now - then)),
-        )
-        for part, name, then, now in verdict.metrics
+    rows = []
+    for part, name, then, now in verdict.metrics:
+        difference = None if then is None or now is None else abs(now - then)
+        rows.append([part, name, number(then), number(now), number(difference)])
+    columns = ("part", "metric", "stored", "now", "difference")
+    lines = [escape.printable(line) for line in _differences(verdict)]
+    parts: list[Part] = [
+        Table(columns, rows, folds=True),
+        Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
+        Text("\n".join(lines)),
     ]
-    said = {
-        "compared: ": verdict.compared,
-        "first difference: ": verdict.first,
-        "metrics that only one side has (ignored): ": ", ".join(verdict.apart) or None,
-        "unchanged: ": ", ".join(verdict.same) or "nothing",
-        "changed since then": "" if verdict.differs else None,
-    }
-    lines = [
-        *(f"{head}{fact}" for head, fact in said.items() if fact is not None),
-        *(f"  {key}: {short(then)} → {short(now)}" for key, (then, now) in verdict.differs.items()),
-    ]
-    return console.Group(
-        text_table(("part", "metric", "stored", "now", "difference"), rows),
-        text.Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
-        *(text.Text(escape.printable(line)) for line in lines),
-    )
+    return Page([Section("", parts)])
 
 
-def show(content: console.Group) -> None:
-    """Print a table on stdout: everything that a run shows goes through here."""
+def _differences(verdict: "Verdict") -> list[str]:
+    """Return what was compared, and what is the same and another since then, line by line."""
+    lines = [f"compared: {verdict.compared}"]
+    if verdict.first is not None:
+        lines.append(f"first difference: {verdict.first}")
+    if verdict.apart:
+        lines.append(f"metrics that only one side has (ignored): {', '.join(verdict.apart)}")
+    lines.append(f"unchanged: {', '.join(verdict.same) or 'nothing'}")
+    if verdict.differs:
+        lines.append("changed since then")
+    for key, (then, now) in verdict.differs.items():
+        lines.append(f"  {key}: {short(then)} → {short(now)}")
+    return lines
+
+
+def show(content: Page) -> None:
+    """Print a page on stdout: everything that a run shows goes through here."""
     print(render(content), flush=True)

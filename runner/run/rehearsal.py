@@ -4,10 +4,10 @@ to.
 
 import traceback
 
-from rich import console, filesize, text
+from rich import filesize
 
 from history.store import Store
-from history.view.text import EntryRows
+from history.view.page import Page, Part, Section, Table, Text
 from runner.config.schema import Experiment, GuidedTuner, HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.report.terminal import show
@@ -83,17 +83,12 @@ def rehearse(experiment: Experiment) -> int:
                     else f"{ended} trials exist already" * bool(ended) or "new",
                 )
             )
-    show(
-        console.Group(
-            text.Text(f"{experiment.name}: {verdict}; a run would take about this", style="bold"),
-            EntryRows(COLUMNS, rows),
-            *(
-                text.Text(f"{name}: {planned.data['read']}")
-                for name, planned in plans.items()
-                if isinstance(planned, plan.Plan) and "read" in planned.data
-            ),
-        )
-    )
+    title = f"{experiment.name}: {verdict}; a run would take about this"
+    parts: list[Part] = [Table(COLUMNS, rows)]
+    for name, planned in plans.items():
+        if isinstance(planned, plan.Plan) and "read" in planned.data:
+            parts.append(Text(f"{name}: {planned.data['read']}"))
+    show(Page([Section(title, parts)]))
     return code
 
 

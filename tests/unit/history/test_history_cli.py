@@ -18,8 +18,9 @@ import history
 from history.entry import Entry
 from history.store import Store
 from history.view.commands import subparsers
+from history.view.page import Page, Section, Table
 from history.view.pages import COLUMNS
-from history.view.text import EntryRows, render
+from history.view.text import render
 
 Failed = Callable[[], Entry]
 Imported = Callable[..., Entry]
@@ -125,14 +126,17 @@ def test_ten_thousand_rows_are_rendered_at_once() -> None:
     """Within a second or so; rich's own table takes eight."""
     cells = [(f"mlp-{number}", f"0.9{number} ± 0.1 accuracy") for number in range(10_000)]
     started = time.perf_counter()
-    assert render(EntryRows(("id", "metric"), cells)).count("\n") == 10_002
+    assert render(Page([Section("", [Table(("id", "metric"), cells)])])).count("\n") == 10_002
     assert time.perf_counter() - started < 2
 
 
 def test_wide_characters_line_up() -> None:
     """A CJK character takes two columns of a terminal."""
-    rows = EntryRows(("id", "name"), [("一二三", "x"), ("abc", "y")])
-    assert render(rows) == "id       name\n─────────────\n一二三   x\nabc      y\n"
+    rows = Table(("id", "name"), [("一二三", "x"), ("abc", "y")])
+    assert (
+        render(Page([Section("", [rows])]))
+        == "id       name\n─────────────\n一二三   x\nabc      y\n"
+    )
 
 
 # Pages
