@@ -494,7 +494,7 @@ class _EvenTuner(_Tuner):
     folds: Annotated[int, Field(ge=2)] | None = None
     """How many folds the rows, except the test rows, are divided into, in the way of
     `data.split.kind`. Each trial trains once for each fold, and its score is the mean. See
-    docs/validation.md."""
+    docs/search.md."""
 
     def rules(self) -> Iterable[Rule]:
         yield (
@@ -806,7 +806,7 @@ class ProcessesExecutor(_Workers):
 
 class DaskExecutor(_Workers):
     """Machines that share the folder of the run, its data and `paths.root`, with the same packages;
-    see docs/cluster.md.
+    see docs/running.md.
     """
 
     kind: Literal["dask"] = "dask"

@@ -8,7 +8,7 @@ the config, which names it by its path:
 
 Hooks run in their order, `purge` last. What one raises is logged and makes the run fail, and the
 others still run. Those of the project are functions of this package's modules, each with a file in
-conf/hooks; docs/hooks.md has all of them.
+conf/hooks; docs/reports.md has all of them.
 """
 
 from runner.hooks.purge import purge as purge
