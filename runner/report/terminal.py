@@ -84,7 +84,7 @@ def _time(entry: Entry, run_id: str) -> str:
 
 def _trials(entry: Entry) -> str:
     counts = entry.search.trials
-    trials = f"{counts.completed or 0}/{counts.total or 0}"
+    trials = f"{counts.completed}/{counts.total or 0}"
     return trials if entry.status == "complete" else f"{trials} ({entry.status})"
 
 
@@ -163,7 +163,7 @@ def _configurations(configurations: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def _score(score: Mapping[str, Any] | None) -> str:
-    return shown(ranking.Measured(**score["validation"])) if score else "-"
+    return shown(ranking.Score(**score["validation"])) if score else "-"
 
 
 def _ended(job: Mapping[str, Any]) -> str:
