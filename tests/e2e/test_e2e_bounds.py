@@ -7,7 +7,7 @@ import killing
 import pytest
 from e2e_samples import run_inline, told, trials, write
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 SMALL = """# @package _global_
 defaults: [/task: classification, /data: iris, /tuner: random, _self_]
@@ -49,7 +49,6 @@ def test_a_search_that_a_clock_ends_is_repeated_and_goes_on(tmp_path: Path) -> N
     assert told(trials(tmp_path, last))[:count] == told(rows)
 
 
-@pytest.mark.nightly
 def test_a_search_that_is_stopped_by_hand_goes_on_to_its_refits(tmp_path: Path) -> None:
     """The same command with no time left: what had ended of the run is taken over."""
     folder = killing.lay_out(tmp_path / "user")
@@ -72,7 +71,6 @@ def test_a_search_that_is_stopped_by_hand_goes_on_to_its_refits(tmp_path: Path) 
     ]
 
 
-@pytest.mark.nightly
 def test_what_callbacks_leave_goes_into_the_entry_or_away(tmp_path: Path) -> None:
     """Of the best trial and the refits, by its pattern; those that write to one place are named
     before the first trial, and so is what leads nowhere.

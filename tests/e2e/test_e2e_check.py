@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e_samples import run_inline, write
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 HEAD = (
     "# @package _global_\ndefaults: [/task: classification, /tuner: grid, _self_]\n"

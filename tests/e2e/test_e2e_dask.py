@@ -190,7 +190,6 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
             lose(process)
 
 
-@pytest.mark.nightly
 def test_trials_and_weights_are_those_of_one_process(story: Story) -> None:
     assert story.again.exit_code == 0, story.again
     assert result(story.folder / "results") == result(story.folder / "alone")
@@ -227,6 +226,7 @@ def test_no_process_outlives_its_machine_or_the_scheduler(story: Story) -> None:
     assert story.orphans == []
 
 
+@pytest.mark.nightly
 def test_a_scheduler_that_does_not_answer_is_told_in_seconds_and_nothing_starts(
     tmp_path: Path,
 ) -> None:
@@ -241,6 +241,7 @@ def test_a_scheduler_that_does_not_answer_is_told_in_seconds_and_nothing_starts(
     assert time.monotonic() - clock < 60
 
 
+@pytest.mark.nightly
 def test_a_scheduler_without_the_package_is_told(tmp_path: Path) -> None:
     cluster = Cluster(tmp_path, path="")
     try:
@@ -253,6 +254,7 @@ def test_a_scheduler_without_the_package_is_told(tmp_path: Path) -> None:
         lose(cluster.started[0])
 
 
+@pytest.mark.nightly
 def test_a_file_that_is_no_schedulers_is_told(tmp_path: Path) -> None:
     (tmp_path / "empty.json").touch()
     run = Run(executor=DaskExecutor(address=str(tmp_path / "empty.json")))
@@ -268,6 +270,7 @@ def executor() -> Iterator[Any]:
         yield client.get_executor(pure=False)
 
 
+@pytest.mark.nightly
 def test_a_machine_with_other_packages_is_refused_by_name(executor: Any) -> None:
     expected = {**versions("tensorflow"), "keras": "3.0.0"}
     with pytest.raises(
@@ -276,6 +279,7 @@ def test_a_machine_with_other_packages_is_refused_by_name(executor: Any) -> None
         executor.submit(on_worker, b"", "tensorflow", expected, b"", b"").result()
 
 
+@pytest.mark.nightly
 def test_a_machine_without_the_folder_of_the_run_is_refused_by_name(executor: Any) -> None:
     origin = pickle.dumps((Run(), "/nowhere", {}, {}, 0))
     expected = versions("tensorflow")

@@ -106,7 +106,6 @@ def test_the_best_trials_own_weights_are_the_model(folder: Path) -> None:
     assert 0 < entry["search"]["peak_bytes"] < 10**6
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["folds", "kept"])
 def test_either_is_reproduced_from_the_history_alone(name: str, folder: Path) -> None:
     """To the last bit: the trials that led to the best one are trained again where need be."""

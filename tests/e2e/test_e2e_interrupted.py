@@ -136,6 +136,7 @@ sys.meta_path.insert(0, Stopper())
 @pytest.mark.parametrize(
     "module", ["runner.config.choices", "hydra", "runner.cli", "tensorflow.python.framework.ops"]
 )
+@pytest.mark.nightly
 def test_a_signal_while_something_is_imported_is_told_in_a_sentence(
     tmp_path: Path, module: str
 ) -> None:
@@ -147,8 +148,8 @@ def test_a_signal_while_something_is_imported_is_told_in_a_sentence(
     assert (done.exit_code, done.out, done.err.splitlines()) == (130, "", [RESUMES])
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize("name", ["Twice", "Compiled"])
+@pytest.mark.nightly
 def test_a_signal_ends_a_run_whatever_becomes_of_the_exception(tmp_path: Path, name: str) -> None:
     """That it becomes within a trial: a second one while it cleans up changes nothing; nothing is
     recorded as failed.

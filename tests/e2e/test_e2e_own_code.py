@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from e2e_samples import Ran, entries, history, refits, run_both, run_inline, start, trials, write
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 MODELS = """
 import keras
@@ -310,7 +310,6 @@ pipelines:
 """
 
 
-@pytest.mark.nightly
 def test_several_inputs_and_metrics_of_ones_own_go_all_the_way(tmp_path: Path) -> None:
     """From a function and from tf.data to a table, `best`, a prediction and a reproduction."""
     import numpy as np

@@ -150,7 +150,6 @@ def test_each_plot_has_drawn_each_trial(opened: Open, ids: dict[str, str]) -> No
     assert page.locator(".modebar a[href]").count() == 0
 
 
-@pytest.mark.nightly
 def test_five_hundred_trials_are_drawn_as_they_are_looked_at(
     opened: Open, ids: dict[str, str]
 ) -> None:

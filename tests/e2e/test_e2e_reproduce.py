@@ -135,6 +135,7 @@ def test_entries_reproduce_bit_for_bit_without_their_yaml_and_in_another_root(
     assert not list(other.glob("results/trials/**/*.json"))
 
 
+@pytest.mark.nightly
 def test_changed_data_diverges_and_says_where_first(folder: Path, tmp_path: Path) -> None:
     """Exit code 3: the first metric, repeat and epoch, and that the data and a setting are
     others.
@@ -179,6 +180,7 @@ def test_code_and_files_that_changed_are_seen_where_nothing_names_them(
     assert "unchanged: the model's settings, the data's rows, packages and machine\n" in verdict.out
 
 
+@pytest.mark.nightly
 def test_what_the_history_holds_is_reused_and_the_rest_runs(folder: Path, tmp_path: Path) -> None:
     """The unchanged pipeline, exported as an experiment of its own, is taken and marked so; the
     changed one says which key, and starts from the best trial that the history has of it; the new

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from e2e_samples import REPOSITORY, Done, entries, run, run_inline, trials, write
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 CODE = """
 import keras

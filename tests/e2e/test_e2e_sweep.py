@@ -113,8 +113,8 @@ def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(tmp_path
     assert len(list(tmp_path.glob("results/sweeps/*"))) == 2
 
 
-@pytest.mark.nightly
 @pytest.mark.parametrize(("launcher", "seeds"), LOSES)
+@pytest.mark.nightly
 def test_a_sweep_of_a_launcher_that_loses_a_job_ends_in_a_table_and_goes_on(
     tmp_path: Path, launcher: list[str], seeds: int
 ) -> None:
@@ -165,6 +165,7 @@ def test_of_two_identical_sweeps_at_once_the_second_takes_over(tmp_path: Path) -
     assert not list(tmp_path.glob("results/runs/*.open"))
 
 
+@pytest.mark.nightly
 def test_with_json_stdout_holds_the_result_and_nothing_else(tmp_path: Path) -> None:
     """Of a sweep or a run, whatever its code prints, in workers or here; all else is on stderr.
     Where nothing is started, there is no result.
@@ -187,6 +188,7 @@ def test_with_json_stdout_holds_the_result_and_nothing_else(tmp_path: Path) -> N
     assert "unrecognized arguments: --json" in done.err
 
 
+@pytest.mark.nightly
 def test_a_pipeline_that_two_jobs_of_a_sweep_share_is_trained_once(tmp_path: Path) -> None:
     """By the first; the other takes over its entry. With fresh=true, nothing is taken over."""
     text = EXPERIMENT + "pipelines: {same: {}, other: {}}\n"

@@ -331,6 +331,7 @@ def test_a_table_reproduces_bit_for_bit(made: Made) -> None:
     assert "data.content" in done.out
 
 
+@pytest.mark.nightly
 def test_a_result_stands_beside_baselines(tmp_path: Path) -> None:
     """Over the same rows, in the entry and in the table; one that does not beat them is told so. No
     identity depends on them, and they can be left out.
@@ -393,6 +394,7 @@ def test_a_classifiers_output_is_what_its_model_predicts(
         assert np.array_equal(arrays["probabilities"], found)
 
 
+@pytest.mark.nightly
 def test_a_file_as_people_write_it_is_read_as_it_is_meant(tmp_path: Path) -> None:
     """Units, separators of thousands and dates; what was read is said by the check, the log and
     the entry; what could be meant in two ways was refused; and new rows are read likewise, one by
@@ -452,6 +454,7 @@ def test_code_of_ones_own_runs_only_when_it_is_trusted(
     assert predicted["own"][0] == 150
 
 
+@pytest.mark.nightly
 def test_parts_of_keras_are_known_and_nothing_else(tmp_path: Path) -> None:
     """Of the installed release: a model of many kinds of parts names no foreign code, and loads,
     but not without its weights; a lambda within one is named. Parts that run what they hold are

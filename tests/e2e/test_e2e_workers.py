@@ -137,6 +137,7 @@ SENT = [
 ]
 
 
+@pytest.mark.nightly
 def test_a_signal_ends_all_processes_at_once_wherever_they_are(folder: Path) -> None:
     """Sent to the run alone, or to all of them as a terminal does: nothing is left of it, no trace
     is shown, and the same command goes on from there.

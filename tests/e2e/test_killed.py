@@ -14,7 +14,7 @@ import pytest
 import history
 from history.doctor import mend
 
-pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
+pytestmark = pytest.mark.e2e
 
 HYPERBAND = ["0000", "0001", "0002", "0003", "0004"]
 
@@ -118,6 +118,7 @@ def expected(folder: Path) -> dict[str, Any]:
     return picture
 
 
+@pytest.mark.nightly
 def test_the_number_of_workers_changes_no_result(folder: Path, expected: dict[str, Any]) -> None:
     """Of any tuner: the same trials, and the same weights of the stored model; a search that two
     worked at and that was killed goes on with three. Of one worker, the test below says so; of

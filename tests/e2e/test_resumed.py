@@ -10,7 +10,7 @@ import pytest
 import history
 from history.doctor import examine
 
-pytestmark = pytest.mark.e2e
+pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
 # What is trained in these few steps takes less time than to compile it.
 SMALL = ["+experiment=own", "+model.eager=true", "validation.repeats=1", "hooks.purge=null"]
@@ -85,7 +85,6 @@ def test_identical_commands_at_once_share_the_work(folder: Path) -> None:
     assert len(killing.entries(root)) == 2
 
 
-@pytest.mark.nightly
 def test_eight_runs_at_once_into_one_root_lose_nothing(folder: Path) -> None:
     """Every entry is there and whole, and no lock is left behind."""
     small = [*SMALL[:3], "tuner.max_trials=1", "fit.epochs=1"]
