@@ -268,8 +268,19 @@ def _work(
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
-    objective, document = plan.pipeline.objective, draft.document
-    document |= {
+    _describe(plan, workers, draft)
+    draft.stage = "search"
+    outcome = _search(plan, workers, experiment, draft)
+    draft.stage = "validation"
+    validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
+    _keep_left(plan, str(outcome.best["trial_id"]), validated, draft)
+    _record_validated(plan, outcome, validated, ranked, draft)
+
+
+def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
+    """Record what is known before the search: the data, the identity and the split."""
+    objective = plan.pipeline.objective
+    draft.document |= {
         "data": plan.data,
         "fingerprint": plan.identity.fingerprint,
         "search": {
@@ -278,10 +289,10 @@ def _work(
             "objective": {"name": objective.name, "direction": objective.sense},
         },
     }
-    draft.keep(
-        "identity", "identity.json", files.to_json(secrets.redact(plan.identity.of_pipeline))
-    )
-    if split := workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result():
+    identity = secrets.redact(plan.identity.of_pipeline)
+    draft.keep("identity", "identity.json", files.to_json(identity))
+    split = workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result()
+    if split:
         draft.keep("split", "split.npz", split)
     shapes = plan.data["shapes"]
     log.info(
@@ -290,20 +301,20 @@ def _work(
         ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items()),
         plan.data.get("inputs") or tuple(shapes["train"][1:]),
     )
-    if read := plan.data.get("read"):
-        log.info("%s: %s", plan.name, read)
+    reading = plan.data.get("read")
+    if reading:
+        log.info("%s: %s", plan.name, reading)
 
-    draft.stage = "search"
+
+def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> loop.Outcome:
+    """Search, and measure the baselines meanwhile."""
+    document = draft.document
     say_what_changed(plan)
     compared = plan.pipeline.baselines == "auto" and workers.submit(
         tasks.baselines, plan.name, plan.pipeline, plan.again(workers)
     )
-    outcome = search_step(
-        plan,
-        plan.place,
-        {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)},
-        workers,
-    )
+    marker = {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)}
+    outcome = search_step(plan, plan.place, marker, workers)
     draft.searched(outcome.record)
     document["search"] |= outcome.said
     if "ended" in outcome.said:
@@ -318,32 +329,41 @@ def _work(
     document["best"] = {
         key: outcome.best[key] for key in ("trial_id", "score", "values", "best_epoch")
     }
+    return outcome
 
-    draft.stage = "validation"
-    validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
-    best = str(outcome.best["trial_id"])
+
+def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> None:
+    """Keep what callbacks have left in the best trial and in the refits."""
     patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # of all its trainings
-    kept = left(patterns, f"trial-{best}", plan.place.trial(best) / schema.CALLBACKS, draft.folder)
-    draft.files |= kept | validated.files
+    around = plan.place.trial(best) / schema.CALLBACKS
+    draft.files |= left(patterns, f"trial-{best}", around, draft.folder)
+    draft.files |= validated.files
     if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
         log.warning("%s: callbacks left no files that match %s", plan.name, plan.pipeline.artefacts)
+
+
+def _record_validated(
+    plan: Plan, outcome: loop.Outcome, validated: Validated, ranked: Ranking, draft: Draft
+) -> None:
+    """Record what the refits reached, and warn where it is less than the search promised."""
+    pipeline, document = plan.pipeline, draft.document
     document |= {part: validated.summary(part) for part in validated.parts}
     document["validation"]["kept"] = validated.kept
-    if plan.pipeline.tuner.folds:
-        document["validation"]["folds"] = plan.pipeline.tuner.folds
-    if own := [
-        name
-        for name in document["validation"]["metrics"]
-        if name not in registry.manager_class(plan.pipeline.task.kind).metrics
-    ]:
-        document["validation"]["own_metrics"] = {n: plan.pipeline.direction_of(n) for n in own}
+    if pipeline.tuner.folds:
+        document["validation"]["folds"] = pipeline.tuner.folds
+    shipped = registry.manager_class(pipeline.task.kind).metrics
+    own = [name for name in document["validation"]["metrics"] if name not in shipped]
+    if own:
+        document["validation"]["own_metrics"] = {n: pipeline.direction_of(n) for n in own}
     if validated.ensemble:
         document["ensemble"] = validated.ensemble
-    if doubt := validated.doubt(objective, outcome.best):
+    doubt = validated.doubt(pipeline.objective, outcome.best)
+    if doubt:
         document["validation"]["warning"] = doubt
         log.warning("%s: %s", plan.name, doubt)
-    if said := not_better(Entry(document, draft.folder), ranked.metric, ranked.direction):
-        log.warning(said)
+    warning = not_better(Entry(document, draft.folder), ranked.metric, ranked.direction)
+    if warning:
+        log.warning(warning)
     document["timings"] = {
         "preparation": plan.given.seconds,
         "search": document["search"]["seconds"],

@@ -38,10 +38,9 @@ def claim(run: Run) -> None:
     Raises:
         InputError: it was taken for others.
     """
-    wanted = (
-        run.backend,
-        *((run.threads, run.deterministic) if run.executor.kind == "inline" else ()),
-    )
+    wanted: tuple[object, ...] = (run.backend,)
+    if run.executor.kind == "inline":
+        wanted = (run.backend, run.threads, run.deterministic)
     if _claimed and wanted not in _claimed:
         raise errors.InputError(
             "one process has one backend and, with executor=inline, one value of threads and of "
@@ -72,45 +71,59 @@ def prepare(run: Run) -> None:
     import_keras()
     match run.backend:
         case "tensorflow":
-            import tensorflow as tf
-
-            with _hushed():
-                tf.config.list_physical_devices()  # its notices come now
-            tf.config.threading.set_intra_op_parallelism_threads(run.threads)
-            if run.deterministic:
-                tf.config.experimental.enable_op_determinism()
+            _prepare_tensorflow(run)
         case "jax":
-            # XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a
-            # CPU; the flags that are said to, `intra_op_parallelism_threads` and
-            # `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10).
-            os.environ["PJRT_NPROC"] = str(run.threads)
-            import jax
-
-            # What XLA compiles is kept for the processes to come, apart for each number of
-            # threads, which JAX leaves out of its keys. An entry that a kill has cut is no
-            # more than a program to compile, each time.
-            if run.mode == "run" and not jax.config.jax_compilation_cache_dir:
-                for key, value in {
-                    "compilation_cache_dir": str(
-                        Path(run.paths.root).resolve() / ".cache" / "jax" / str(run.threads)
-                    ),
-                    "persistent_cache_min_compile_time_secs": 0,
-                    "persistent_cache_min_entry_size_bytes": -1,
-                }.items():
-                    jax.config.update(f"jax_{key}", value)
-                warnings.filterwarnings("ignore", message="Error .* persistent compilation cac")
-            if run.deterministic:
-                os.environ["XLA_FLAGS"] = (
-                    f"{os.environ.get('XLA_FLAGS', '')} --xla_gpu_deterministic_ops=true"
-                )
+            _prepare_jax(run)
         case "torch":
-            import torch
+            _prepare_torch(run)
 
-            torch.set_num_threads(run.threads)
-            if run.deterministic:
-                # without it, CUDA's matrix products refuse
-                os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-                torch.use_deterministic_algorithms(True)
+
+def _prepare_tensorflow(run: Run) -> None:
+    import tensorflow as tf
+
+    with _hushed():
+        tf.config.list_physical_devices()  # its notices come now
+    tf.config.threading.set_intra_op_parallelism_threads(run.threads)
+    if run.deterministic:
+        tf.config.experimental.enable_op_determinism()
+
+
+def _prepare_jax(run: Run) -> None:
+    # XLA reads these when its client starts. PJRT_NPROC sizes its pools of threads on a
+    # CPU; the flags that are said to, `intra_op_parallelism_threads` and
+    # `--xla_cpu_multi_thread_eigen`, change nothing (seen with jax 0.10).
+    os.environ["PJRT_NPROC"] = str(run.threads)
+    import jax
+
+    if run.mode == "run" and not jax.config.jax_compilation_cache_dir:
+        _cache_compilations(run)
+    if run.deterministic:
+        flags = os.environ.get("XLA_FLAGS", "")
+        os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true"
+
+
+def _cache_compilations(run: Run) -> None:
+    """Keep what XLA compiles for the processes to come, apart for each number of threads, which
+    JAX leaves out of its keys. An entry that a kill has cut is no more than a program to compile,
+    each time.
+    """
+    import jax
+
+    folder = Path(run.paths.root).resolve() / ".cache" / "jax" / str(run.threads)
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
+    jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+    warnings.filterwarnings("ignore", message="Error .* persistent compilation cac")
+
+
+def _prepare_torch(run: Run) -> None:
+    import torch
+
+    torch.set_num_threads(run.threads)
+    if run.deterministic:
+        # without it, CUDA's matrix products refuse
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def graphics() -> list[str]:
@@ -175,10 +188,10 @@ def uncommitted(root: Path) -> str | None:
         if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
             with contextlib.suppress(OSError):  # gone by now, or not ours to read
                 size = path.stat().st_size
-                lines.append(
-                    f"untracked: {str(path)!r}, {size} bytes"
-                    f"{f', SHA-256 {files.sha256(path)}' if size <= HASHED else ''}\n"
-                )
+                line = f"untracked: {str(path)!r}, {size} bytes"
+                if size <= HASHED:
+                    line += f", SHA-256 {files.sha256(path)}"
+                lines.append(f"{line}\n")
     return "".join([*lines, git(*DIFF) or ""]) or None
 
 
