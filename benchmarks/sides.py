@@ -32,7 +32,7 @@ from runner.search.loop import Progress, search
 from runner.search.state import Place
 from runner.training import environment
 from runner.training.seeds import derive_seed
-from runner.workers import executors, tasks
+from runner.workers import start, tasks
 
 FIT: dict[str, Any] = {"epochs": 10, "batch_size": 32}
 TUNERS: dict[str, Callable[[int], schema.Tuner]] = {
@@ -68,7 +68,7 @@ def searcher(given: argparse.Namespace, model: str = "build") -> Iterator[Callab
     begun, and have done a trial or two.
     """
     run, pipeline = settings(given, model)
-    with executors.start(run) as workers:
+    with start.start(run) as workers:
         data = workers.data(pipeline).result()
         space = workers.submit(tasks.preflight, pipeline, data).result().space
 

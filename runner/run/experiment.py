@@ -17,7 +17,7 @@ from runner.config import compose, schema
 from runner.errors import ExperimentError
 from runner.report import progress, terminal
 from runner.run import identity, opened, pipeline, plan, starting
-from runner.workers import executors, tasks
+from runner.workers import executors, start, tasks
 
 log = logging.getLogger("runner")
 
@@ -74,7 +74,7 @@ def run(
     path, what = open_file(experiment), f"this run of {experiment.name}"
     with (
         opened.opened(path, what, new_id, fresh=experiment.run.fresh) as (run_id, continued, ended),
-        executors.start(experiment.run) as workers,
+        start.start(experiment.run) as workers,
         progress.shown(
             experiment.run,
             workers,

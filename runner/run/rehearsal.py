@@ -14,7 +14,7 @@ from runner.report.terminal import show
 from runner.run import opened, plan, starting
 from runner.run.experiment import open_file
 from runner.search import state
-from runner.workers import executors
+from runner.workers import start
 
 MOST = 3_000  # trials that are counted; counting so many takes a few seconds
 STORED = 3  # times its weights is a model that is stored with the state of Adam
@@ -44,7 +44,7 @@ def rehearse(experiment: Experiment) -> int:
     rows, verdict, code = [], "no problems found", 0
     going_on = None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"]
     experiment = starting.resolved(experiment, going_on)
-    with executors.start(experiment.run) as workers:
+    with start.start(experiment.run) as workers:
         plans = plan.plan_all(experiment, workers, going_on)
         forecasts = {
             name: workers.submit(

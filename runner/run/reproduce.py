@@ -23,7 +23,7 @@ from runner.report import progress
 from runner.run import pipeline, plan, stored
 from runner.search import loop, state
 from runner.training import environment
-from runner.workers import executors, tasks
+from runner.workers import executors, start, tasks
 
 # Each metric of each repeat may differ by so much and be within tolerance.
 RELATIVE, ABSOLUTE = 1e-2, 1e-6
@@ -76,7 +76,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     own = settings.validation.weights == "trial"
     with (
         tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage,
-        executors.start(experiment.run) as workers,
+        start.start(experiment.run) as workers,
         progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
         place = state.Place(Path(stage, "search"), "", Path(stage))

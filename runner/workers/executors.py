@@ -45,18 +45,6 @@ VISIBLE = "CUDA_VISIBLE_DEVICES"
 FRUGAL = {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
 
 
-def start(run: schema.Run) -> "Workers":
-    """Return what runs the tasks of a run; to be used in a `with`, which ends it."""
-    if isinstance(run.executor, schema.DaskExecutor):
-        from runner.workers.cluster import Dask  # an extra
-
-        return Dask(run)
-    if isinstance(run.executor, schema.ProcessesExecutor):
-        return Processes(run)
-    environment.prepare(run)
-    return Workers(run)
-
-
 class Workers(Executor):
     """What runs tasks; this one in this process, one after the other, as they are submitted."""
 

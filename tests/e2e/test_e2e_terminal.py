@@ -133,7 +133,9 @@ def test_a_terminal_shows_what_a_run_is_at_and_is_left_clean(
     environment: dict[str, Any] = {**os.environ, **own}
     process = Forked(tmp_path, ["+experiment=shown"], environment, terminal=terminal.device)
     wait(
-        lambda: terminal.sees(r"^worker 1  trial 0002  epoch [1-3]/3  \d s  units="), process, terminal
+        lambda: terminal.sees(r"^worker 1  trial 0002  epoch [1-3]/3  \d s  units="),
+        process,
+        terminal,
     )
     shown = [line for line in terminal.lines() if line]
     assert shown[-4] == "shown     first (1 of 2): 2/4 trials"

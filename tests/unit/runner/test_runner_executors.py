@@ -25,7 +25,8 @@ from runner.config.space import declare
 from runner.errors import ConfigError, InputError, WorkerDied
 from runner.search.state import Asked, TrialResult
 from runner.workers import executors, tasks
-from runner.workers.executors import Processes, Workers, start
+from runner.workers.executors import Processes, Workers
+from runner.workers.start import start
 
 
 def run(**own: Any) -> Run:
