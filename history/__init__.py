@@ -3,7 +3,7 @@
 `open(root)` gives the history under a root; `python -m history` shows it. Start reading in `entry`.
 """
 
-from foundation import errors
+from history import errors
 from history.catalogue import History
 from history.entry import Entry
 

@@ -10,8 +10,8 @@ import pytest
 from history_samples import CLASSIFICATION, Add, python
 
 import history
-from foundation.errors import RegistryError
 from history import registry
+from history.errors import RegistryError
 from history.tasks import ClassificationManager
 
 
@@ -111,7 +111,7 @@ MANAGER = '''
 
 import json
 
-from foundation.errors import IntegrityError
+from history.errors import IntegrityError
 from history.manager import HistoryManager, Report
 
 
