@@ -12,13 +12,12 @@ with suppress(ValueError):  # not the main thread's import
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # or each of a hundred runs compiles all anew
 
 LONGEST = (
-    "test_killed.py",
-    "test_e2e_sweep.py",
     "test_e2e_dask.py",
+    "test_killed.py",
     "test_e2e_tables.py",
-    "test_e2e_workers.py",
     "test_e2e_shipped.py",
-    "test_e2e_guides.py",
+    "test_e2e_workers.py",
+    "test_e2e_sweep.py",
 )  # first, so that no process waits for one at the end
 
 
