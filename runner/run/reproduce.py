@@ -18,6 +18,7 @@ import orjson
 from foundation import errors, files, trees
 from foundation.secrets import redact
 from history import Entry, oracle, ranking, registry
+from history.records import Trial
 from runner.errors import short
 from runner.report import progress
 from runner.run import pipeline, plan, stored
@@ -96,7 +97,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             if entry.status == "budget":
                 planned = planned.of(len([key for key in then if key.startswith("trial ")]))
             outcome = pipeline.search_step(planned, place, {"reproduces": entry.id}, workers)
-            now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
+            now |= orjson.loads(files.to_json(_trials(outcome.record.trials)))
         again = pipeline.refit_step(
             planned,
             outcome,
@@ -178,26 +179,29 @@ def _stored(
         IntegrityError: that is not what a run stores.
     """
     try:
-        rows = files.read_json(entry.verified("trials")) if search or own else []
+        trials = entry.trial_records() if search or own else []
+        best = entry.document.get("best") or {}
         outcome = loop.Outcome(
-            oracle.SearchRecord({}, entry.search.space, rows),
-            {"values": {}, **(entry.document.get("best") or {})},
+            oracle.SearchRecord({}, entry.search.space, trials),
+            Trial.read({"trial_id": "", "status": "COMPLETED", "values": {}, **best}),
             {},
         )
         workers.submit(tasks.readable, outcome.hyperparameters).result()
         # checkpoints are then made again
-        for row in [row for row in rows if own and oracle.TRIAL_ID.fullmatch(row["trial_id"])]:
+        for trial in trials:
+            if not own or not oracle.TRIAL_ID.fullmatch(trial.trial_id):
+                continue
             result = state.TrialResult(
-                trial_id=row["trial_id"],
-                asked=row["values"],
-                hyperparameters={"space": outcome.record.space, "values": row["values"]},
-                status=row["status"],
+                trial_id=trial.trial_id,
+                asked=trial.values,
+                hyperparameters={"space": outcome.record.space, "values": trial.values},
+                status="COMPLETED" if trial.status == "COMPLETED" else "FAILED",
                 started="",
                 seconds=0.0,
             )
-            place.write(state.RESULT, vars(result), row["trial_id"])
+            place.write(state.RESULT, vars(result), trial.trial_id)
         return {
-            **_trials(rows if search else []),
+            **_trials(trials if search else []),
             **_refits(entry.refits()),
             "their mean": entry.document.get("ensemble"),
             OF_WEIGHTS: weights(entry.verified("model")),
@@ -252,16 +256,16 @@ def is_near(then: files.Json, now: files.Json) -> bool:
     )
 
 
-def _trials(rows: Sequence[files.JsonObject]) -> files.JsonObject:
+def _trials(trials: Sequence[Trial]) -> files.JsonObject:
     return {
-        f"trial {row['trial_id']}": {
-            "values": row["values"],
-            "status": row["status"],
-            **{f"execution {n}": _by_epoch(each) for n, each in enumerate(row["history"], start=1)},
-            "best_epoch": row["best_epoch"],
-            "score": row["score"],
+        f"trial {trial.trial_id}": {
+            "values": trial.values,
+            "status": trial.status,
+            **{f"execution {n}": _by_epoch(each) for n, each in enumerate(trial.history, start=1)},
+            "best_epoch": trial.best_epoch,
+            "score": trial.score,
         }
-        for row in rows
+        for trial in trials
     }
 
 
@@ -275,7 +279,7 @@ def _refits(rows: Sequence[files.JsonObject]) -> files.JsonObject:
     }
 
 
-def _by_epoch(curves: Mapping[str, Sequence[float]]) -> files.JsonObject:
+def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> files.JsonObject:
     return {
         f"epoch {number}": dict(zip(curves, values, strict=True))
         for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)
