@@ -31,7 +31,7 @@ def identity(
 ) -> Identity:
     """Of a pipeline with these sections, this source of its code and these versions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "versions", lambda run: versions)
+        patch.setattr(environment, "versions", lambda *_: versions)
         patch.setattr(runner.config.code, "modules", lambda paths: {"own": source})
         return identify(run or Run(), pipeline(**sections), {"content": data}, "float32")
 
