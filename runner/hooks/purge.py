@@ -6,7 +6,7 @@ from rich.filesize import decimal
 
 from foundation.errors import HistoryError
 from runner.run import experiment, pipeline
-from runner.search.state import Place, delete_search
+from runner.search.state import SearchFolder, delete_search
 
 log = logging.getLogger("runner")
 
@@ -32,7 +32,9 @@ def purge(run: experiment.RunSummary) -> None:
         )
 
 
-def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary) -> str | None:
+def _why_it_stays(
+    done: pipeline.Done, place: SearchFolder, run: experiment.RunSummary
+) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
     if done.entry.validation.warning:

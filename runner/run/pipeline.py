@@ -128,7 +128,7 @@ def run_pipeline(
 
 
 def search_step(
-    plan: Plan, place: state.Place, marker: Mapping[str, object], workers: executors.Workers
+    plan: Plan, place: state.SearchFolder, marker: Mapping[str, object], workers: executors.Workers
 ) -> loop.Outcome:
     """Run a pipeline's search, or what is left of it, and show its trials.
 
@@ -163,7 +163,7 @@ def search_step(
 def refit_step(
     plan: Plan,
     outcome: loop.Outcome,
-    place: state.Place,
+    place: state.SearchFolder,
     ranked: Ranking,
     folder: Path,
     workers: executors.Workers,

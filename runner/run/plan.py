@@ -42,7 +42,7 @@ class Plan:
     run: schema.Run
     pipeline: schema.Pipeline
     identity: Identity
-    place: state.Place  # of the search
+    place: state.SearchFolder  # of the search
     given: Loaded  # its data
     known: Entry | None = None  # of the history, which makes running it needless
     size: state.Size | None = None  # of the default model, tried unless an entry is known
@@ -288,7 +288,7 @@ def _say_changes(
         log.log(level, "%s:   %s: %s → %s", name, key, short(before), short(now))
 
 
-def _place(experiment: schema.Experiment, name: str, search_fingerprint: str) -> state.Place:
+def _place(experiment: schema.Experiment, name: str, search_fingerprint: str) -> state.SearchFolder:
     """Return the folder of this search alone: the newest there is or, with `fresh=true`, one more
     beside it.
     """
@@ -299,7 +299,7 @@ def _place(experiment: schema.Experiment, name: str, search_fingerprint: str) ->
     folders = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
     used = [index for index, folder in enumerate(folders) if (folder / state.MARKER).exists()]
     index = used[-1] + experiment.run.fresh if used else 0
-    return state.Place(
+    return state.SearchFolder(
         folders[index],
         search_fingerprint,
         locks=(directory if tuner.directory else experiment.root) / ".locks",

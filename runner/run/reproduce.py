@@ -79,7 +79,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         start.start(experiment.run) as workers,
         progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
-        place = state.Place(Path(stage, "search"), "", Path(stage))
+        place = state.SearchFolder(Path(stage, "search"), "", Path(stage))
         then, outcome = _stored(entry, workers, place, search=search, own=own)
         (planned,) = plan.plan_all(experiment, workers).values()
         if isinstance(planned, Exception):
@@ -88,7 +88,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             # Beside all others; an interrupted one continues, and its trial data is deleted at its
             # end.
             fingerprint = planned.identity.search_fingerprint
-            place = state.Place(
+            place = state.SearchFolder(
                 experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16],
                 fingerprint,
                 experiment.root / ".locks",
@@ -162,7 +162,7 @@ def besides(
 
 
 def _stored(
-    entry: Entry, workers: executors.Workers, place: state.Place, *, search: bool, own: bool
+    entry: Entry, workers: executors.Workers, place: state.SearchFolder, *, search: bool, own: bool
 ) -> tuple[files.JsonObject, loop.Outcome]:
     """Return the numbers that an entry holds, and the result of its search. It may be from
     elsewhere.

@@ -66,7 +66,7 @@ class Outcome:
 def search(
     run: Run,
     pipeline: Pipeline,
-    place: state.Place,
+    place: state.SearchFolder,
     marker: Mapping[str, object],
     notify: Callable[[Progress], None],
     workers: executors.Workers,
@@ -116,7 +116,7 @@ def search(
 def _run(
     run: Run,
     pipeline: Pipeline,
-    place: state.Place,
+    place: state.SearchFolder,
     results: Mapping[str, state.TrialResult],
     notify: Callable[[Progress], None],
     workers: executors.Workers,
@@ -138,7 +138,10 @@ def _run(
     # what follows a trial that runs again with another outcome is drawn anew
     recorded = {r.trial_id: r.asked for r in takewhile(lambda r: not r.again, results.values())}
     asking = workers.oracle(run, pipeline, space, recorded)
-    waiting, flying = deque[state.Asked](), deque[tuple[state.Asked, Future[state.TrialResult]]]()
+    waiting, flying = (
+        deque[state.Proposal](),
+        deque[tuple[state.Proposal, Future[state.TrialResult]]](),
+    )
     told, failures, in_vain, idle = list[str](), 0, 0, False
     said, reused = dict[str, object](), 0
     best: tuple[str, float | None] = "", None  # trial and score
@@ -247,7 +250,7 @@ class Disk:
     count by what results state of them, so that a search that goes on comes to the same.
     """
 
-    def __init__(self, place: state.Place) -> None:
+    def __init__(self, place: state.SearchFolder) -> None:
         self.place, self.checkpoints = place, dict[str, int]()  # 0: it is deleted
         self.others, self.peak = 0, 0  # bytes: of all but checkpoints; of all, at most
 
@@ -276,7 +279,7 @@ def seconds(results: Iterable[state.TrialResult]) -> float:
 
 
 def _outcome(
-    asked: state.Asked, future: "Future[state.TrialResult]", place: state.Place
+    asked: state.Proposal, future: "Future[state.TrialResult]", place: state.SearchFolder
 ) -> state.TrialResult:
     """Return the result of a trial; one that ended its workers has failed, and says so itself."""
     try:

@@ -19,7 +19,7 @@ from runner.errors import ConfigError
 from runner.run.identity import BESIDE, Identity, digest, identify, run_key
 from runner.run.plan import Plan, in_history
 from runner.run.starting import resolved
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.training.seeds import derive_seed
 
@@ -273,7 +273,7 @@ def known(
     root: Path, run_id: str | None = None, *, reuse: bool = False, **tuner: object
 ) -> str | None:
     """The entry that makes running the pipeline `mlp` of these parts needless."""
-    place = Place(root / "none", "", root)
+    place = SearchFolder(root / "none", "", root)
     made = pipeline(tuner={"kind": "random", **tuner})
     plan = Plan("mlp", Run(reuse=reuse), made, Identity({}, PARTS), place, Loaded("", {}, 0.0, 0))
     manager = registry.manager("classification", root)
