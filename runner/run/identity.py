@@ -57,8 +57,8 @@ BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
 class Identity:
     """All that decides a pipeline's result, part by part, as plain data."""
 
-    of_search: Mapping[str, object]
-    of_pipeline: Mapping[str, object]  # that, the budget and the validation
+    of_search: Mapping[str, Any]
+    of_pipeline: Mapping[str, Any]  # that, the budget and the validation
 
     @property
     def search_fingerprint(self) -> str:

@@ -9,7 +9,7 @@ import math
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import h5py
@@ -17,7 +17,7 @@ import orjson
 
 from foundation import errors, files, trees
 from foundation.secrets import redact
-from history import Entry, oracle, ranking, registry
+from history import Entry, oracle, ranking
 from runner.errors import short
 from runner.report import progress
 from runner.run import pipeline, plan, stored
@@ -95,15 +95,14 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             )
             if entry.status == "budget":
                 planned = planned.of(len([key for key in then if key.startswith("trial ")]))
-            outcome = pipeline.search_step(planned, place, {"reproduces": entry.id}, workers)
+            planned = replace(planned, place=place)
+            outcome = pipeline.search_step(planned, {"reproduces": entry.id}, workers)
             now |= _trials(orjson.loads(files.to_json(outcome.record.trials)))
         again = pipeline.refit_step(
             planned,
             outcome,
             place,
-            pipeline.ranked_by(
-                planned.pipeline, registry.manager(planned.pipeline.manager_name, experiment.root)
-            ),
+            plan.ranked_by(planned.pipeline),
             Path(stage),
             workers,
         )
