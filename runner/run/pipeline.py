@@ -65,7 +65,7 @@ class Draft:
     def keep_search(self, record: oracle.SearchRecord) -> None:
         """Keep a search's result, or how far it has got."""
         self.document["search"] |= record.summary()
-        self.keep("trials", "trials.json", files.to_json(record.trials))
+        self.keep("trials", "trials.json", files.to_json([trial.row() for trial in record.trials]))
         self.keep("oracle", "oracle.json", files.to_json(record.oracle))
 
 
@@ -182,13 +182,13 @@ def refit_step(
     common, own = (plan.run, plan.pipeline, given), plan.pipeline.validation.weights == "trial"
     folds = plan.pipeline.tuner.folds or 0  # first a refit for each, then those of all rows
     folders = [folder / f"refit-{n}" for n in range(folds + plan.pipeline.validation.repeats)]
-    hyperparameters, best = outcome.hyperparameters, int(str(outcome.best.get("best_epoch") or 0))
+    hyperparameters, best = outcome.hyperparameters, outcome.best.best_epoch or 0
     workers.tell_idle(len(folders), "validation.repeats")
     shown = Display.now
     shown.at(plan.name, "refit", len(folders))
-    shown.say("%s: refits of trial %s, the best, follow", plan.name, outcome.best["trial_id"])
+    shown.say("%s: refits of trial %s, the best, follow", plan.name, outcome.best.trial_id)
     started = [
-        workers.submit(tasks.keep, *common, place, outcome.best["trial_id"], each)
+        workers.submit(tasks.keep, *common, place, outcome.best.trial_id, each)
         if own
         else workers.submit(tasks.refit, *common, hyperparameters, repeat, each, best + 1)
         for repeat, each in enumerate(folders)
@@ -265,7 +265,7 @@ def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft)
     draft.stage = "validation"
     ranked = ranked_by(plan.pipeline)
     validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
-    _keep_left(plan, str(outcome.best["trial_id"]), validated, draft)
+    _keep_left(plan, outcome.best.trial_id, validated, draft)
     _record_validated(plan, outcome, validated, ranked, draft)
 
 
@@ -314,8 +314,12 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
             document["baselines"] = baselines.result()
         except Exception as error:  # they are no reason to lose a search
             log.warning("%s: no baselines: %s", plan.name, message_of(error))
+    best = outcome.best
     document["best"] = {
-        key: outcome.best[key] for key in ("trial_id", "score", "values", "best_epoch")
+        "trial_id": best.trial_id,
+        "score": best.score,
+        "values": best.values,
+        "best_epoch": best.best_epoch,
     }
     return outcome
 
