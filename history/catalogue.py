@@ -23,7 +23,7 @@ class History:
     def _repr_html_(self) -> str:
         from history.report import pages
 
-        return pages.notebook(self.entries())
+        return pages.notebook_list(self.entries())
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return the entries that have every value asked for (as `select` takes them), oldest

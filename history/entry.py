@@ -111,7 +111,7 @@ class Entry:
     def _repr_html_(self) -> str:
         from history.report import pages
 
-        return pages.notebook([self], alone=True)
+        return pages.notebook_entry(self)
 
     @property
     def imported(self) -> bool:

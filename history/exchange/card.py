@@ -3,16 +3,14 @@ the checklists for reproducibility of ACL and NeurIPS ask for.
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import PurePath
 
 import jinja2
 import yaml
 
 from foundation import errors, escape, files
-from history import Entry
+from history import Entry, ranking
 from history.report import pages, study
-from history.view.text import duration
 
 MARKS = re.compile(r"[\\`*\[\]<>|~&#$]|\b_|_\b")  # what Markdown takes for more than text
 # what the Hub calls a task, by the rank of the rows
@@ -27,49 +25,55 @@ def card(entry: Entry) -> bytes:
     """Return the card; raises InputError for an entry without a model."""
     if "model" not in entry.artefacts:
         raise errors.InputError(f"entry {entry.id} has no model to describe")
-    source = _configured(entry.data.source)
-    names = [source[key] for key in ("name", "path", "_target_") if key in source]
-    named = str(names[0]) if names else "unknown"
-    task = TASKS.get((entry.task, len(entry.data.shapes.get("train") or ())))
+    header = yaml.safe_dump(_header(entry), sort_keys=False)
+    refits = entry.refits() if "history" in entry.artefacts else []
+    text = CARD.render(
+        entry=entry,
+        source=_configured(entry.data.source),
+        split=_configured(entry.data.split),
+        space=study.space(entry),
+        trainings=sum(len(trial["history"]) for trial in study.trials(entry)),
+        seeds=[refit["seed"] for refit in refits],
+    )
+    return f"---\n{header}---\n\n{text}".encode()
+
+
+def _header(entry: Entry) -> files.JsonObject:
+    """Return what the Hub reads of a card, without the keys that would be empty."""
+    source = entry.data.source
+    task = TASKS.get((entry.task, len(entry.data.shapes.get("train", ()))))
     if source.get("kind") == "windows":
         task = "time-series-forecasting"
-    measured = {
-        "validation": _finite(entry, "validation", entry.validation.metrics),
-        "test": _finite(entry, "test", entry.test.metrics),
-    }
+    name = str(source.get("name") or source.get("path") or source.get("_target_") or "unknown")
+    results = []
+    for part in ranking.PARTS:
+        metrics = _metrics(entry, part)
+        if metrics:
+            results.append(
+                {
+                    "task": {"type": task or entry.task},
+                    "dataset": {"type": PurePath(name).stem, "name": name, "split": part},
+                    "metrics": metrics,
+                }
+            )
     header = {
         "library_name": "keras",
         "pipeline_tag": task,
         "tags": ["keras", "keras-tuner", entry.task],
-        "metrics": [*measured["validation"]],
-        "model-index": [
-            {
-                "name": entry.id,
-                "results": [
-                    {
-                        "task": {"type": task or entry.task},
-                        "dataset": {"type": PurePath(named).stem, "name": named, "split": part},
-                        "metrics": [{"type": n, "value": m} for n, m in found.items()],
-                    }
-                    for part, found in measured.items()
-                    if found
-                ],
-            }
-        ],
+        "metrics": [metric["type"] for metric in _metrics(entry, "validation")],
+        "model-index": [{"name": entry.id, "results": results}],
     }
-    text = CARD.render(
-        entry=entry,
-        value=entry.value,
-        source=source,
-        split=_configured(entry.data.split),
-        space=study.space(entry),
-        duration=duration,
-        trainings=sum(len(row["history"]) for row in study.trials(entry)),
-        seeds=[refit["seed"] for refit in entry.refits()] if "history" in entry.artefacts else [],
-        **pages.judged(entry),
-    )
-    known = yaml.safe_dump({k: v for k, v in header.items() if v}, sort_keys=False)
-    return f"---\n{known}---\n\n{text}".encode()
+    return _configured(header)
+
+
+def _metrics(entry: Entry, part: str) -> list[files.JsonObject]:
+    """Return the metrics over the rows of a part whose means are finite, as the Hub has them."""
+    metrics = []
+    for name in entry.value(f"{part}.metrics", {}):
+        mean = entry.metric(name, part)
+        if mean is not None:
+            metrics.append({"type": name, "value": mean})
+    return metrics
 
 
 def _configured(section: files.JsonObject) -> files.JsonObject:
@@ -77,20 +81,9 @@ def _configured(section: files.JsonObject) -> files.JsonObject:
     return {key: value for key, value in section.items() if value not in (None, [], {})}
 
 
-def _finite(entry: Entry, part: str, metrics: Iterable[str]) -> dict[str, float]:
-    """Return the means of these metrics over the rows of a part, where they are finite."""
-    means = {}
-    for name in metrics:
-        mean = entry.metric(name, part)
-        if mean is not None:
-            means[name] = mean
-    return means
-
-
-CARD = jinja2.Environment(
+CARD = pages.PAGES.overlay(
     loader=jinja2.PackageLoader("history.exchange"),
+    autoescape=False,
     finalize=lambda value: MARKS.sub(r"\\\g<0>", escape.printable(value)),
     keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-).get_template("card.md", globals=pages.PAGES.globals)
+).get_template("card.md")
