@@ -32,7 +32,7 @@ def card(entry: Entry) -> bytes:
         source=_configured(entry.data.source),
         split=_configured(entry.data.split),
         space=study.space(entry),
-        trainings=sum(len(trial["history"]) for trial in study.trials(entry)),
+        trainings=sum(len(trial.history) for trial in entry.trial_records()),
         seeds=[refit["seed"] for refit in refits],
     )
     return f"---\n{header}---\n\n{text}".encode()

@@ -68,8 +68,7 @@ def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:
     """
     pieces: dict[str, Any] = {}
     problems: list[str] = []
-    for read in PIECES:
-        name = read.__name__
+    for name, read in PIECES.items():
         try:
             pieces[name] = read(entry)
         except (errors.InputError, ImportError):  # no such file, an unknown task, no Optuna
@@ -164,7 +163,7 @@ def report(entry: Entry) -> Section:
 def scores(entry: Entry) -> Figure | None:
     """Return the scores of its trials, with the best so far."""
     objective = entry.search.objective
-    values = [trial["score"] for trial in study.trials(entry)]
+    values = [trial.score for trial in entry.trial_records()]
     return _score_chart(f"{objective.name} of trials", values, objective.direction, "trial")
 
 
@@ -182,17 +181,17 @@ def config(entry: Entry) -> str:
     return entry.verified("config").read_text(encoding="utf-8")
 
 
-# What a page is made of, by the names of these functions.
-PIECES: tuple[Callable[[Entry], Any], ...] = (
-    curves,
-    held,
-    report,
-    scores,
-    config,
-    study.space,
-    study.trials,
-    study.importance,
-)
+# What a page is made of, by the name that its template has for it.
+PIECES: dict[str, Callable[[Entry], Any]] = {
+    "curves": curves,
+    "held": held,
+    "report": report,
+    "scores": scores,
+    "config": config,
+    "space": study.space,
+    "trials": Entry.trial_records,
+    "importance": study.importance,
+}
 PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("history.report"),
     autoescape=True,

@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from history import Entry, ranking
-from history.report import study
 
 
 @dataclass(frozen=True)
@@ -47,21 +46,21 @@ def of(entry: Entry) -> list[Training]:
 
 def _of_trials(entry: Entry) -> list[Training]:
     trainings = []
-    for trial in study.trials(entry):
-        began = seconds(trial["started"] or entry.created)
-        executions = trial["history"] or [{}]
+    for trial in entry.trial_records():
+        began = seconds(trial.started or entry.created)
+        executions = trial.history or [{}]
         for number, history in enumerate(executions, start=1):
-            name = f"trial-{trial['trial_id']}"
+            name = f"trial-{trial.trial_id}"
             if len(executions) > 1:
                 name = f"{name}-execution-{number}"
             training = Training(
                 name=name,
-                values=trial["values"],
-                scores={} if trial["score"] is None else {"score": trial["score"]},
+                values=trial.values,
+                scores={} if trial.score is None else {"score": trial.score},
                 history=history,
                 began=began,
-                ended=began + (trial["seconds"] or 0),
-                failed=trial["status"] != "COMPLETED",
+                ended=began + (trial.seconds or 0),
+                failed=trial.status != "COMPLETED",
             )
             trainings.append(training)
     return trainings
