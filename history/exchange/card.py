@@ -11,6 +11,7 @@ import yaml
 from foundation import errors, escape, files
 from history import Entry, ranking
 from history.report import pages, study
+from history.view.page import Facts
 
 MARKS = re.compile(r"[\\`*\[\]<>|~&#$]|\b_|_\b")  # what Markdown takes for more than text
 # what the Hub calls a task, by the rank of the rows
@@ -26,14 +27,13 @@ def card(entry: Entry) -> bytes:
     if "model" not in entry.artefacts:
         raise errors.InputError(f"entry {entry.id} has no model to describe")
     header = yaml.safe_dump(_header(entry), sort_keys=False)
-    refits = entry.refits() if "history" in entry.artefacts else []
     text = CARD.render(
         entry=entry,
-        source=_configured(entry.data.source),
-        split=_configured(entry.data.split),
+        source=Facts(entry.data.source).known(),
+        split=Facts(entry.data.split).known(),
         space=study.space(entry),
-        trainings=sum(len(trial.history) for trial in entry.trial_records()),
-        seeds=[refit["seed"] for refit in refits],
+        trials=entry.trial_records(),
+        refits=entry.refits() if "history" in entry.artefacts else [],
     )
     return f"---\n{header}---\n\n{text}".encode()
 
@@ -47,23 +47,19 @@ def _header(entry: Entry) -> files.JsonObject:
     name = str(source.get("name") or source.get("path") or source.get("_target_") or "unknown")
     results = []
     for part in ranking.PARTS:
+        dataset = {"type": PurePath(name).stem, "name": name, "split": part}
         metrics = _metrics(entry, part)
         if metrics:
-            results.append(
-                {
-                    "task": {"type": task or entry.task},
-                    "dataset": {"type": PurePath(name).stem, "name": name, "split": part},
-                    "metrics": metrics,
-                }
-            )
-    header = {
+            kind = {"type": task or entry.task}
+            results.append({"task": kind, "dataset": dataset, "metrics": metrics})
+    header: files.JsonObject = {
         "library_name": "keras",
         "pipeline_tag": task,
         "tags": ["keras", "keras-tuner", entry.task],
         "metrics": [metric["type"] for metric in _metrics(entry, "validation")],
         "model-index": [{"name": entry.id, "results": results}],
     }
-    return _configured(header)
+    return Facts(header).known()
 
 
 def _metrics(entry: Entry, part: str) -> list[files.JsonObject]:
@@ -76,14 +72,10 @@ def _metrics(entry: Entry, part: str) -> list[files.JsonObject]:
     return metrics
 
 
-def _configured(section: files.JsonObject) -> files.JsonObject:
-    """Return what a section sets, without the keys that it leaves empty."""
-    return {key: value for key, value in section.items() if value not in (None, [], {})}
-
-
-CARD = pages.PAGES.overlay(
+MARKDOWN = pages.PAGES.overlay(
     loader=jinja2.PackageLoader("history.exchange"),
     autoescape=False,
     finalize=lambda value: MARKS.sub(r"\\\g<0>", escape.printable(value)),
     keep_trailing_newline=True,
-).get_template("card.md")
+)
+CARD = MARKDOWN.get_template("card.md")

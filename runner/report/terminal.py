@@ -168,27 +168,28 @@ def _score(score: Mapping[str, Any] | None) -> str:
 
 def _ended(job: Mapping[str, Any]) -> str:
     if job["status"] == "failed":
-        return f"failed: {job['error'] or 'exit code {exit_code}'.format(**job)}".splitlines()[0]
-    return f"{job['status']}{' (taken over)' if job.get('taken_over') else ''}"
+        error = job["error"] or f"exit code {job['exit_code']}"
+        return f"failed: {error}".splitlines()[0]
+    return f"{job['status']} (taken over)" if job.get("taken_over") else job["status"]
 
 
 def _verdict(best: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> str:
     """Say which configuration is best by a metric, and which cannot be told from it."""
-    named = {
-        " ".join([each["pipeline"], *(f"{key}={value}" for key, value in each["given"].items())]): (
-            each["tied"]
-        )
-        for each in configurations
-        if each["metric"] == best["metric"]
-    }
-    said = f"best by {best['metric']}: {next(iter(named))}, {_score(best)}"
+    rivals = [each for each in configurations if each["metric"] == best["metric"]]
+    verdict = f"best by {best['metric']}: {_name(best)}, {_score(best)}"
     if best["seeds"] > 1:
-        said += f" over {best['seeds']} seeds"
-    if tied := [name for name, is_tied in named.items() if is_tied]:
-        said += f"; within noise of it: {', '.join(tied)}"
-    if None in named.values():
-        said += "; the noise is unknown (seed=1,2,3 or validation.repeats shows it)"
-    return said
+        verdict += f" over {best['seeds']} seeds"
+    tied = [_name(each) for each in rivals if each["tied"]]
+    if tied:
+        verdict += f"; within noise of it: {', '.join(tied)}"
+    if any(each["tied"] is None for each in rivals):
+        verdict += "; the noise is unknown (seed=1,2,3 or validation.repeats shows it)"
+    return verdict
+
+
+def _name(configuration: Mapping[str, Any]) -> str:
+    values = [f"{key}={value}" for key, value in configuration["given"].items()]
+    return " ".join([configuration["pipeline"], *values])
 
 
 def reproduction(verdict: "Verdict") -> Page:
