@@ -98,14 +98,15 @@ def scores(panel: Any, values: Array, direction: str, unit: str) -> None:
     best = np.fmin if direction == "min" else np.fmax
     panel.plot(number, values, "o", **CLOUD, label="score")
     panel.step(number, best.accumulate(values), where="post", color="C1", label="best so far")
-    failed = number[np.isnan(values)]
-    if failed.size:
-        at_bottom = np.full(failed.size, 0.02)
+    failed = np.isnan(values)
+    if failed.any():
         foot = panel.get_xaxis_transform()
-        panel.plot(failed, at_bottom, "x", color=FAINT, transform=foot, label="failed")
+        height = np.full(failed.sum(), 0.02)
+        panel.plot(number[failed], height, "x", color=FAINT, transform=foot, label="failed")
+    panel.set(xlabel=unit)
     panel.locator_params("x", integer=True)
-    spans_orders = 0 < 30 * np.nanmin(values) < np.nanmax(values)
-    panel.set(xlabel=unit, yscale="log" if spans_orders else "linear")
+    if 0 < 30 * np.nanmin(values) < np.nanmax(values):
+        panel.set(yscale="log")
 
 
 def confusion_matrix(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> None:
@@ -117,11 +118,10 @@ def confusion_matrix(panel: Any, truth: Array, predicted: Array, classes: Sequen
     size = len(classes)
     counts = np.zeros((size, size), int)
     np.add.at(counts, (truth, predicted.argmax(axis=1)), 1)
+    rows = counts.sum(axis=1, keepdims=True)
     shade = np.full((size, size, 4), colors.to_rgba("C0"))
-    shade[..., 3] = 0.6 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    width = max(4.6, min(0.38 * size, 18))
-    height = max(4.2, min(0.36 * size, 17))
-    panel.figure.set_size_inches(width, height)
+    shade[..., 3] = 0.6 * counts / np.maximum(rows, 1)
+    panel.figure.set_size_inches(np.clip(0.38 * size, 4.6, 18), np.clip(0.36 * size, 4.2, 17))
     panel.pcolormesh(shade)
     panel.tick_params("x", rotation=90 if max(map(len, classes)) > 3 else 0)
     panel.set(ylim=(size, 0), aspect="equal")
@@ -137,11 +137,11 @@ def roc(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> N
     """Draw how many rows of a class are found, for how many others are taken for it."""
     from sklearn import metrics
 
+    first = 1 if len(classes) == 2 else 0  # of two, one tells all
     panel.plot((0, 1), (0, 1), **GUIDE)
     for number, name in enumerate(classes):
         is_class = truth == number
-        says_nothing = is_class.all() or not is_class.any()
-        if says_nothing or (len(classes) == 2 and number == 0):  # of two, one tells all
+        if number < first or not 0 < is_class.mean() < 1:
             continue
         wrong, right, _ = metrics.roc_curve(is_class, predicted[:, number])
         if len(classes) > COLOURS:

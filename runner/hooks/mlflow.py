@@ -127,24 +127,20 @@ def _log_model(entry: Entry, run_id: str) -> None:
 def _run(experiment: str, training: trainings.Training, tags: dict[str, str]) -> str:
     """Make a training a run of an experiment, and return its id."""
     client = mlflow.MlflowClient()
-    began = _milliseconds(training.began)
-    ended = _milliseconds(training.ended)
-    run_id = str(client.create_run(experiment, began, tags, training.name).info.run_id)
+    ended = int(training.ended * 1000)
+    run = client.create_run(experiment, int(training.began * 1000), tags, training.name)
+    run_id = str(run.info.run_id)
     params = [entities.Param(_name(key), str(value)) for key, value in training.values.items()]
-    points = []
+    metrics = []
     for key, value in training.scores.items():
-        points.append(entities.Metric(_name(key), value, ended, 0))
+        metrics.append(entities.Metric(_name(key), value, ended, 0))
     for key, epoch, value, when in training.points():
-        points.append(entities.Metric(_name(key), value, _milliseconds(when), epoch))
-    for start in range(0, max(len(params), len(points)), BATCH):
+        metrics.append(entities.Metric(_name(key), value, int(when * 1000), epoch))
+    for start in range(0, max(len(params), len(metrics)), BATCH):
         batch = slice(start, start + BATCH)
-        client.log_batch(run_id, points[batch], params[batch])
+        client.log_batch(run_id, metrics[batch], params[batch])
     client.set_terminated(run_id, "FAILED" if training.failed else "FINISHED", ended)
     return run_id
-
-
-def _milliseconds(seconds: float) -> int:
-    return int(seconds * 1000)
 
 
 def _name(key: str) -> str:
