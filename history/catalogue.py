@@ -1,9 +1,9 @@
 """The history under one root: all entries of all tasks, and how to name one."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from foundation import errors, trees
 from history import manager, registry, store
@@ -16,14 +16,11 @@ if TYPE_CHECKING:
 class History:
     """The history under `root`; opening it touches no file."""
 
+    _repr_html_: ClassVar[Callable[..., str]]  # for notebooks; the package sets it
+
     def __init__(self, root: Path | str = "results") -> None:
         self.root = Path(root).resolve()
         self.store = store.Store(self.root)
-
-    def _repr_html_(self) -> str:
-        from history.report import pages
-
-        return pages.notebook(self.entries())
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return the entries that have every value asked for (as `select` takes them), oldest
@@ -87,4 +84,4 @@ class History:
         """Return the history manager that stored the entry; raises RegistryError if it is not
         installed.
         """
-        return registry.manager(entry.manager or entry.task, self.root)
+        return registry.manager(entry.manager, self.root)

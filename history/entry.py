@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
 from history import schema
@@ -59,6 +59,10 @@ def _text(value: files.Json) -> str:
     return value or ""
 
 
+def _texts(value: files.Json) -> list[str]:
+    return list(map(str, value or []))
+
+
 def _mapping(value: files.Json) -> files.JsonObject:
     return value or {}
 
@@ -73,15 +77,16 @@ class Entry:
 
     A failed entry may lack whole sections of the document; every reader here copes with that.
     Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `sweep`, `experiment`,
-    `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
-    stored it; `status`, one of history.schema.STATUSES. Its sections: `origin`, `data`, `search`,
-    `best`, `validation`, `test` and `artefacts`, by name, as history.records has them; as they are
-    in the document, `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, and
-    `environment`.
+    `pipeline` and `task` it is of; `status`, one of history.schema.STATUSES; a user's `tags`; the
+    `notes` that a reader must know. Its sections: `origin`, `data`, `search`, `best`, `validation`,
+    `test` and `artefacts`, by name, as history.records has them; as they are in the document,
+    `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, `environment`, and the
+    `error` of a failed one.
     """
 
     document: files.JsonObject
     root: Path
+    _repr_html_: ClassVar[Callable[..., str]]  # for notebooks; the package sets it
 
     id = _Section(_text)
     created = _Section(_text)
@@ -90,8 +95,9 @@ class Entry:
     experiment = _Section(_text)
     pipeline = _Section(_text)
     task = _Section(_text)
-    manager = _Section(_text)
     status = _Section(_text)
+    tags = _Section(_texts)
+    notes = _Section(_texts)
 
     origin = _Section(Origin.read)
     data = _Section(Data.read)
@@ -104,14 +110,15 @@ class Entry:
     ensemble = _Section(_mapping)
     timings = _Section(_mapping)
     environment = _Section(_mapping)
+    error = _Section(_mapping)
 
     def __repr__(self) -> str:
         return f"<Entry {self.id}: {self.status}>"
 
-    def _repr_html_(self) -> str:
-        from history.report import pages
-
-        return pages.notebook([self], alone=True)
+    @property
+    def manager(self) -> str:
+        """The registered name of the history manager that stored it: by default, the task's."""
+        return self.document.get("manager") or self.task
 
     @property
     def imported(self) -> bool:

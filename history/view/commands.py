@@ -1,6 +1,6 @@
 """The commands of `python -m history`: the arguments of each, and what it does with them.
 
-A command returns what goes to stdout, if anything, so that one that fails writes nothing there.
+A command returns what goes to stdout, a page or data, so that one that fails writes nothing there.
 What only one command or form of output needs is imported there: a list in JSON imports no rich,
 nothing imports pandas or Keras.
 """
@@ -9,15 +9,23 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from inspect import getdoc
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NoReturn
 
 from foundation import errors, escape, files, trees
 from history import Entry, History, doctor, ranking, schema
+from history.view import pages
+from history.view.page import Page
+from history.view.rows import AnyRow, EntryRow, TrialRow, in_order, to_csv
 
-Run = Callable[[History, argparse.Namespace], bytes | None]
-Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes
+Output = Page | bytes | None
+Run = Callable[[History, argparse.Namespace], Output]
+
+# An argument of a command, as argparse has it: called with a parser, it is added to it.
+argument = partial(methodcaller, "add_argument")
 
 
 class Parser(argparse.ArgumentParser):
@@ -33,15 +41,9 @@ def _ids(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     return [str(row["id"]) for row in History(parsed_args.root).store.all()]
 
 
-def argument(*names: str, **options: Any) -> Argument:
-    """Return an argument of a command, as argparse has it."""
-    return names, options
-
-
-def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[Run], Run]:
-    """Return a decorator that makes a function the command of its name, with its docstring as help.
-
-    Arguments: `one_of`, of which exactly one must be given.
+def command(*arguments: Callable[[Any], Any]) -> Callable[[Run], Run]:
+    """Return a decorator that makes a function the command of its name, with its docstring as
+    help.
     """
 
     def add(run: Run) -> Run:
@@ -52,21 +54,13 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
         own.set_defaults(run=run)
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
-        group = own.add_mutually_exclusive_group(required=True) if one_of else own
-        for each in arguments:
-            _add_argument(own, each)
-        for each in one_of:
-            _add_argument(group, each)
+        for add_argument in arguments:
+            action = add_argument(own)
+            if action.help.startswith(REFERENCE):
+                action.completer = _ids
         return run
 
     return add
-
-
-def _add_argument(to: Any, new: Argument) -> None:
-    names, options = new
-    added = to.add_argument(*names, **options)
-    if options.get("help", "").startswith(REFERENCE):
-        added.completer = _ids
 
 
 WHERE = "the history's folder (default: results)"
@@ -144,7 +138,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise errors.InputError(
                 f"{history.root} does not exist or is not a folder; choose another with --root"
             )
-        write(args.run(history, args) or b"")
+        write(_bytes(args.run(history, args)))
     except errors.ExperimentError as error:
         say(f"error: {error}")
         return error.exit_code
@@ -159,7 +153,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @command(*FILTERS, STATUS, *OF_ONE, *TABLE)
-def list_(history: History, args: argparse.Namespace) -> bytes:
+def list_(history: History, args: argparse.Namespace) -> Output:
     """List the entries, oldest first; below them, the runs that are at work.
 
     A KEY is a column; a dotted key of the entries' documents, such as validation.metrics.accuracy
@@ -170,41 +164,37 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
         from history.config import with_config
 
         entries = [*map(with_config, entries)]
-    return _table(
-        args,
-        entries,
-        lambda pages, rows: pages.overview(history.root, rows, args.columns, args.wide),
-    )
+    listed = _listed(args, [EntryRow(entry) for entry in entries], args.reverse)
+    return _data(args, listed) or pages.overview(history.root, listed, args.columns, args.wide)
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), *TABLE)
-def trials(history: History, args: argparse.Namespace) -> bytes:
+def trials(history: History, args: argparse.Namespace) -> Output:
     """List the trials of an entry with their values, best first.
 
     A KEY is one of a trial's, such as score, seconds, status or best_epoch; or a hyperparameter, of
     whose name the end is enough where no other has it: dropout for model.dropout.
     """
-    from history.view import pages
-
     entry = history.get(args.entry)
-    found = [Entry(trial.row(), entry.root) for trial in entry.trial_records()]
-    if not found:
+    trials = entry.trial_records()
+    if not trials:
         raise errors.InputError(f"entry {entry.id} has no trials")
-    direction = entry.value("search.objective.direction", "min")
-    found.sort(key=lambda trial: ranking.merit(trial.value("score"), direction), reverse=True)
+    direction = entry.search.objective.direction
+    trials.sort(key=lambda trial: ranking.merit(trial.score, direction), reverse=True)
     keys = {}
-    for name, end in pages.short_names(found).items():
+    for name, short in pages.short_names(trials).items():
         keys[name] = f"values.{name}"
-        keys[end] = f"values.{name}"
+        keys[short] = f"values.{name}"
     args.sort = keys.get(args.sort, args.sort)
+    best_last = [TrialRow(trial) for trial in reversed(trials)]
     if args.csv and not args.columns:
-        rows = [trees.flat(trial.document) for trial in found]
-        args.columns = list(dict.fromkeys(key for row in rows for key in row))
+        args.columns = list(
+            dict.fromkeys(k for row in best_last[::-1] for k in trees.flat(row.document))
+        )
     if args.columns:
         args.columns = [keys.get(key, key) for key in args.columns]
-    return _table(
-        args, found[::-1], lambda pages, rows: pages.trial_list(rows, args.columns, args.wide)
-    )
+    listed = _listed(args, best_last, not args.reverse)
+    return _data(args, listed) or pages.trial_list(listed, args.columns, args.wide)
 
 
 @command(
@@ -221,7 +211,7 @@ def tag(history: History, args: argparse.Namespace) -> None:
     """
     with history.store.locked():
         entry = history.get(args.entry)
-        tags = dict.fromkeys(map(str, [*entry.value("tags", []), *args.tags]))
+        tags = dict.fromkeys([*entry.tags, *args.tags])
         changes: dict[str, Any] = {"tags": [tag for tag in tags if tag not in args.remove] or None}
         if args.name is not None:
             changes["name"] = args.name or None
@@ -237,10 +227,10 @@ def tag(history: History, args: argparse.Namespace) -> None:
 
 
 @command(argument("entry", metavar="ID", help=REFERENCE), JSON)
-def show(history: History, args: argparse.Namespace) -> bytes:
+def show(history: History, args: argparse.Namespace) -> Output:
     """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
-    return _answer(args, entry.document, lambda pages: pages.entry_page(history, entry))
+    return _json(entry.document) if args.json else pages.entry_page(history, entry)
 
 
 @command(
@@ -249,20 +239,18 @@ def show(history: History, args: argparse.Namespace) -> bytes:
     argument("more", nargs="*", metavar="C", help=f"{REFERENCE}; each is compared with A"),
     JSON,
 )
-def compare(history: History, args: argparse.Namespace) -> bytes:
+def compare(history: History, args: argparse.Namespace) -> Output:
     """Say how entries differ: their metrics, and the config, data and code that led to them.
 
     With --json: one object, or for more than two an array of one for each of the others and A.
     """
     from history.view.compare import compare
 
-    entries = [*map(history.get, [args.one, args.other, *args.more])]
-    found = [compare(history, entries[0], other) for other in entries[1:]]
-    return _answer(
-        args,
-        found if args.more else found[0],
-        lambda pages: pages.comparison_page(entries, found),
-    )
+    entries = [history.get(reference) for reference in (args.one, args.other, *args.more)]
+    comparisons = [compare(history, entries[0], other) for other in entries[1:]]
+    if args.json:
+        return _json(comparisons if args.more else comparisons[0])
+    return pages.comparison_page(entries, comparisons)
 
 
 @command(
@@ -271,7 +259,7 @@ def compare(history: History, args: argparse.Namespace) -> bytes:
     WIDE,
     argument("--metric", metavar="NAME", help="rank by this metric (default: the task's own)"),
 )
-def best(history: History, args: argparse.Namespace) -> bytes:
+def best(history: History, args: argparse.Namespace) -> Output:
     """Show the best complete or budget entry of each task.
 
     With --json: one object, the entry's document; where several tasks are in question, --task must
@@ -300,34 +288,18 @@ def best(history: History, args: argparse.Namespace) -> bytes:
         )
     if args.json and len(best) > 1:
         raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
-    (_, ranked), *_ = best.values()
-    return _answer(args, ranked[0].entry.document, lambda pages: pages.best_list(best, args.wide))
+    if args.json:
+        (_, ranked) = next(iter(best.values()))
+        return _json(ranked[0].entry.document)
+    return pages.best_list(best, args.wide)
 
 
 @command(
     argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; before --csv and --json"),
     *FILTERS[1:],
     STATUS,
-    one_of=(
-        argument("--csv", **FILE, help="one row per entry, one column per key"),
-        argument("--json", **FILE, help="an array of the entries' documents"),
-        argument("--card", **FILE, help="a model card of the one ID, as Markdown"),
-        argument(
-            "--experiment",
-            dest="as_experiment",
-            action="store_true",
-            help="an experiment file that runs the one ID's pipeline",
-        ),
-        argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`"),
-        argument(
-            "--optuna",
-            type=Path,
-            metavar="FILE",
-            help="the one ID's trials as a study, which Optuna and its dashboard open",
-        ),
-    ),
 )
-def export(history: History, args: argparse.Namespace) -> bytes | None:
+def export(history: History, args: argparse.Namespace) -> Output:
     """Write entries for other programs, or for another root.
 
     Those named or, without ID, all as far as they match. Without FILE, to stdout.
@@ -344,10 +316,8 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         return experiment_yaml(entries[0]).encode()
     file = args.archive or args.optuna or args.card or args.json or args.csv
-    data = _exported(args, entries)
-    if file == STDOUT:
-        return _shown(data)
-    _check_target(history, file)
+    if file != STDOUT:
+        _check_target(history, file)
     if args.archive:
         from history.exchange.archive import write_archive
 
@@ -357,22 +327,41 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         write_journal(entries[0], file)
     else:
+        data = _exported(args, entries)
+        if file == STDOUT:
+            return data
         files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
     return None
 
 
+FORMS = subparsers.choices["export"].add_mutually_exclusive_group(required=True)
+FORMS.add_argument("--csv", **FILE, help="one row per entry, one column per key")
+FORMS.add_argument("--json", **FILE, help="an array of the entries' documents")
+FORMS.add_argument("--card", **FILE, help="a model card of the one ID, as Markdown")
+FORMS.add_argument(
+    "--experiment",
+    dest="as_experiment",
+    action="store_true",
+    help="an experiment file that runs the one ID's pipeline",
+)
+FORMS.add_argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`")
+FORMS.add_argument(
+    "--optuna",
+    type=Path,
+    metavar="FILE",
+    help="the one ID's trials as a study, which Optuna and its dashboard open",
+)
+
+
 def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
-    """Return what an export writes; nothing for the forms that only a file can take."""
     if args.card:
         from history.exchange.card import card
 
         return card(entries[0])
     if args.csv:
-        return to_csv(entries)
-    if args.json:
-        return _json([entry.document for entry in entries])
-    return b""
+        return to_csv([EntryRow(entry) for entry in entries])
+    return _json([entry.document for entry in entries])
 
 
 def _check_target(history: History, file: Path) -> None:
@@ -445,7 +434,7 @@ def import_(history: History, args: argparse.Namespace) -> None:
         taken = read_archive(history, args.path)
     for entry in taken:
         say(f"{entry.id}: imported")
-        for note in entry.value("notes", []):
+        for note in entry.notes:
             say(f"note: {note}")
     if not taken:
         say(f"every entry of {args.path} is already in {history.root}; nothing was changed")
@@ -496,14 +485,16 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     for key, noun in ONE.items():
         reference = getattr(args, key, None)
         if reference is not None:
-            ids = [entry.value(key) for entry in history.entries()]
-            wanted[key] = history.one_of(noun, reference, dict.fromkeys(filter(None, ids)))
+            ids = {entry.document.get(key): None for entry in history.entries()}
+            wanted[key] = history.one_of(noun, reference, list(filter(None, ids)))
     entries = history.entries(**wanted)
     named = {history.get(name).id for name in getattr(args, "entries", ())}
     if named:
         entries = [entry for entry in entries if entry.id in named]
     if args.tag is not None:
-        entries = [entry for entry in entries if args.tag in map(str, entry.value("tags", []))]
+        entries = [
+            entry for entry in entries if args.tag in map(str, entry.document.get("tags") or [])
+        ]
     if not entries:
         is_filtered = any([args.tag, *wanted.values()])
         filters = " that match" if is_filtered else ""
@@ -511,66 +502,43 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     return entries
 
 
-def _table(
-    args: argparse.Namespace, entries: list[Entry], page: Callable[[Any, list[Entry]], Any]
-) -> bytes:
-    """Return a table of entries or trials, the newest or best of which is the last, as asked for.
+def _listed(args: argparse.Namespace, rows: list[AnyRow], reverse: bool) -> list[AnyRow]:
+    """Return the rows that are asked for in the order asked for; the last are the first to stay.
 
-    Arguments: `page`, what makes it, given the module `pages` and those that are to be shown.
+    Arguments: `reverse`, whether the last shall be the first, if no other order is asked for.
     """
     if args.limit < 1:
         raise errors.InputError("--limit must be above 0")
-    if args.sort and entries:
-        from history.view.pages import in_order
+    if args.sort and rows:
+        return in_order(rows, args.sort, args.reverse)[: args.limit]
+    kept = rows[-args.limit :]
+    return kept[::-1] if reverse else kept
 
-        entries = in_order(entries, args.sort, args.reverse)[: args.limit]
-    else:
-        entries = entries[-args.limit :]
-        best_first = args.command == "trials"
-        if args.reverse != best_first:
-            entries.reverse()
+
+def _data(args: argparse.Namespace, rows: Sequence[AnyRow]) -> bytes | None:
+    """Return rows as a program reads them, where that is asked for."""
     if args.csv:
-        return _shown(to_csv(entries, args.columns))
-    return _answer(args, [e.document for e in entries], lambda pages: page(pages, entries))
-
-
-def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any]) -> bytes:
-    """Return what was found as JSON, where that is asked for, or the page of it.
-
-    Arguments: `page`, what makes it, given the module `pages`.
-    """
+        return to_csv(rows, args.columns)
     if args.json:
-        return _shown(_json(found))
-    from history.view import pages, text
-
-    return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
+        return _json([row.document for row in rows])
+    return None
 
 
 def _json(content: object) -> bytes:
     return files.to_json(content, indent=True) + b"\n"
 
 
-def to_csv(entries: Sequence[Entry], chosen: Sequence[str] | None = None) -> bytes:
-    """Return the entries as CSV in UTF-8 (RFC 4180) with a header: the chosen columns or, without,
-    all keys; what an entry lacks is empty. A spreadsheet runs nothing of it.
+def _bytes(output: Output) -> bytes:
+    """Return what a command answers as it goes to stdout: a terminal sees only characters to print,
+    and lines.
     """
-    if chosen:
-        from history.view.pages import plain
+    if isinstance(output, Page):
+        from history.view.terminal import render
 
-        rows = plain(entries, chosen)
-    else:
-        rows = [trees.flat(entry.document) for entry in entries]
-    columns = chosen or trees.columns_of(rows)
-    return files.to_csv(
-        [escape.spreadsheet_cell(row.get(column)) for column in columns]
-        for row in [{column: column for column in columns}, *rows]  # the first is the header
-    ).encode()
-
-
-def _shown(data: bytes) -> bytes:
-    """Return data as it goes to stdout: a terminal sees only characters to print, and lines."""
-    text = data.decode().replace("\r\n", "\n") if sys.stdout.isatty() else ""
-    return escape.printable(text, newlines=True).encode() or data
+        return render(output).encode(sys.stdout.encoding or "utf-8", "replace")
+    if not output or not sys.stdout.isatty():
+        return output or b""
+    return escape.printable(output.decode().replace("\r\n", "\n"), newlines=True).encode()
 
 
 def write(data: bytes) -> None:
