@@ -22,7 +22,7 @@ from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
 from runner.search import loop, oracles
 from runner.search.loop import search
-from runner.search.state import Place, Size, TrialResult, read_marker, tried
+from runner.search.state import SearchFolder, Size, TrialResult, read_marker, tried
 from runner.training.validated import Validated
 from runner.workers.executors import Workers
 
@@ -61,7 +61,7 @@ class Trials(Workers):
     def submit(self, _: object, /, *task: Any, **__: Any) -> Any:
         return super().submit(self.trial, *task[3:])
 
-    def trial(self, where: Place, trial_id: str, config: dict[str, Any]) -> TrialResult:
+    def trial(self, where: SearchFolder, trial_id: str, config: dict[str, Any]) -> TrialResult:
         self._perhaps("before", trial_id)
         self.ran.append(trial_id)
         values = config["values"]
@@ -100,8 +100,8 @@ def trials() -> Trials:
     return Trials()
 
 
-def place(folder: Path) -> Place:
-    return Place(folder / "search", "f" * 64, folder / ".locks")
+def place(folder: Path) -> SearchFolder:
+    return SearchFolder(folder / "search", "f" * 64, folder / ".locks")
 
 
 def settings(tuner: str, **own: Any) -> Pipeline:
@@ -418,7 +418,7 @@ def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
     mine = place(tmp_path)
     mine.mark({})
     with pytest.raises(InputError, match="belongs to another search"):
-        Place(mine.folder, "e" * 64, mine.locks).mark({})
+        SearchFolder(mine.folder, "e" * 64, mine.locks).mark({})
     (mine.folder / "search.json").write_bytes(b"")
     mine.mark({})
     assert json.loads((mine.folder / "search.json").read_text())["fingerprint"] == mine.fingerprint

@@ -30,7 +30,7 @@ from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import oracles
 from runner.search.loop import Progress
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import build
 from runner.training.preflight import preflight
 from runner.training.refit import mean
@@ -75,8 +75,8 @@ def even(num_classes: int) -> keras.Model:
     return model
 
 
-def place(folder: Path) -> Place:
-    return Place(folder / "search", "f" * 64, folder / ".locks")
+def place(folder: Path) -> SearchFolder:
+    return SearchFolder(folder / "search", "f" * 64, folder / ".locks")
 
 
 def settings(**own: Any) -> Pipeline:
