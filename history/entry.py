@@ -133,6 +133,10 @@ class Entry:
         number = self.validation.repeats
         return number if isinstance(number, int) else 0
 
+    def part(self, part: str) -> Evaluation:
+        """Return what the refits came to over the rows of a part: validation or test."""
+        return self.test if part == "test" else self.validation
+
     def metric(
         self,
         name: str,

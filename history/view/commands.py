@@ -9,7 +9,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from functools import partial
 from inspect import getdoc
 from operator import methodcaller
 from pathlib import Path
@@ -20,12 +19,12 @@ from history import Entry, History, doctor, ranking, schema
 from history.view import pages
 from history.view.page import Page
 from history.view.rows import AnyRow, EntryRow, TrialRow, in_order, to_csv
+from history.view.text import pairs
 
 Output = Page | bytes | None
 Run = Callable[[History, argparse.Namespace], Output]
 
-# An argument of a command, as argparse has it: called with a parser, it is added to it.
-argument = partial(methodcaller, "add_argument")
+Argument = Callable[[Any], Any]  # adds itself to a parser
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,7 +40,21 @@ def _ids(parsed_args: argparse.Namespace, **_: object) -> list[str]:
     return [str(row["id"]) for row in History(parsed_args.root).store.all()]
 
 
-def command(*arguments: Callable[[Any], Any]) -> Callable[[Run], Run]:
+def argument(usage: str, text: str, **more: Any) -> Argument:
+    """Return an argument of a command.
+
+    Arguments: `usage`, its name and, if it takes a value, what stands for that in the help; `text`,
+    the help; `more`, as argparse has it.
+    """
+    name, _, metavar = usage.partition(" ")
+    if metavar:
+        more["metavar"] = metavar
+    elif "choices" not in more:
+        more["action"] = "store_true"
+    return methodcaller("add_argument", name, help=text, **more)
+
+
+def command(*arguments: Argument) -> Callable[[Run], Run]:
     """Return a decorator that makes a function the command of its name, with its docstring as
     help.
     """
@@ -88,43 +101,40 @@ parser.add_argument("--root", default="results", metavar="DIR", help=WHERE)
 subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
 STDOUT = Path("-")
-FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path, "metavar": "FILE"}
+FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path}
 REFERENCE = "an id, a unique prefix of one, or a position: @-1 the newest, @0 the oldest"
+ENTRY = argument("entry ID", REFERENCE)
 FILTERS = [
-    argument(f"--{key}", metavar="NAME", help=f"only entries of this {key}")
+    argument(f"--{key} NAME", f"only entries of this {key}")
     for key in ("experiment", "pipeline", "task", "tag")
 ]
-STATUS = argument("--status", choices=schema.STATUSES, help="only entries of this status")
+STATUS = argument("--status", "only entries of this status", choices=schema.STATUSES)
 ONE = {"run_id": "run", "sweep": "sweep"}  # what an option names, by the key of documents
 OF_ONE = [
-    argument(
-        f"--{noun}", dest=key, metavar="ID", help=f"only entries of this {noun}; a prefix will do"
-    )
+    argument(f"--{noun} ID", f"only entries of this {noun}; a prefix will do", dest=key)
     for key, noun in ONE.items()
 ]
-JSON = argument("--json", action="store_true", help="print strict JSON and nothing else")
-WIDE = argument("--wide", action="store_true", help="every column, however narrow the terminal")
+JSON = argument("--json", "print strict JSON and nothing else")
+WIDE = argument("--wide", "every column, however narrow the terminal")
 TABLE = [
     JSON,
-    argument("--csv", action="store_true", help="print CSV: the columns or, without, every key"),
-    argument("--sort", metavar="KEY", help="sort by it, smallest first; those without it last"),
-    argument("--reverse", action="store_true", help="reverse the order"),
+    argument("--csv", "print CSV: the columns or, without, every key"),
+    argument("--sort KEY", "sort by it, smallest first; those without it last"),
+    argument("--reverse", "reverse the order"),
     argument(
-        "--columns",
+        "--columns KEY,...",
+        "the columns of the table",
         type=lambda keys: keys.replace(" ", "").split(","),
-        metavar="KEY,...",
-        help="the columns of the table",
     ),
     WIDE,
     argument(
-        "--limit",
+        "--limit N",
+        "N of them: the newest entries, the best trials or, with --sort, the first",
         type=int,
         default=sys.maxsize,
-        metavar="N",
-        help="N of them: the newest entries, the best trials or, with --sort, the first",
     ),
 ]
-YES = argument("--yes", action="store_true", help="do it without asking")
+YES = argument("--yes", "do it without asking")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -168,7 +178,7 @@ def list_(history: History, args: argparse.Namespace) -> Output:
     return _data(args, listed) or pages.overview(history.root, listed, args.columns, args.wide)
 
 
-@command(argument("entry", metavar="ID", help=REFERENCE), *TABLE)
+@command(ENTRY, *TABLE)
 def trials(history: History, args: argparse.Namespace) -> Output:
     """List the trials of an entry with their values, best first.
 
@@ -198,11 +208,11 @@ def trials(history: History, args: argparse.Namespace) -> Output:
 
 
 @command(
-    argument("entry", metavar="ID", help=REFERENCE),
-    argument("tags", nargs="*", metavar="TAG", help="tags to add"),
-    argument("--remove", action="append", default=[], metavar="TAG", help="tags to remove"),
-    argument("--name", metavar="TEXT", help='a name of your own; "" removes it'),
-    argument("--note", metavar="TEXT", help='a note; "" removes it'),
+    ENTRY,
+    argument("tags TAG", "tags to add", nargs="*"),
+    argument("--remove TAG", "tags to remove", action="append", default=[]),
+    argument("--name TEXT", 'a name of your own; "" removes it'),
+    argument("--note TEXT", 'a note; "" removes it'),
 )
 def tag(history: History, args: argparse.Namespace) -> None:
     """Change the tags, the name and the note of an entry.
@@ -213,20 +223,19 @@ def tag(history: History, args: argparse.Namespace) -> None:
         entry = history.get(args.entry)
         tags = dict.fromkeys([*entry.tags, *args.tags])
         changes: dict[str, Any] = {"tags": [tag for tag in tags if tag not in args.remove] or None}
-        if args.name is not None:
-            changes["name"] = args.name or None
-        if args.note is not None:
-            changes["note"] = args.note or None
+        for key in ("name", "note"):
+            text = getattr(args, key)
+            if text is not None:
+                changes[key] = text or None
         history.store.change(entry.id, changes)
     labels = []
     for key, label in (entry.document | changes).items():
         if key in schema.LABELS and label:
-            value = ", ".join(label) if key == "tags" else label
-            labels.append(f"{key} {value}")
+            labels.append(f"{key} {pairs(label)}")
     say(f"{entry.id}: {'; '.join(labels) or 'no labels'}")
 
 
-@command(argument("entry", metavar="ID", help=REFERENCE), JSON)
+@command(ENTRY, JSON)
 def show(history: History, args: argparse.Namespace) -> Output:
     """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
@@ -234,9 +243,9 @@ def show(history: History, args: argparse.Namespace) -> Output:
 
 
 @command(
-    argument("one", metavar="A", help=REFERENCE),
-    argument("other", metavar="B", help=REFERENCE),
-    argument("more", nargs="*", metavar="C", help=f"{REFERENCE}; each is compared with A"),
+    argument("one A", REFERENCE),
+    argument("other B", REFERENCE),
+    argument("more C", f"{REFERENCE}; each is compared with A", nargs="*"),
     JSON,
 )
 def compare(history: History, args: argparse.Namespace) -> Output:
@@ -257,7 +266,7 @@ def compare(history: History, args: argparse.Namespace) -> Output:
     *FILTERS,
     JSON,
     WIDE,
-    argument("--metric", metavar="NAME", help="rank by this metric (default: the task's own)"),
+    argument("--metric NAME", "rank by this metric (default: the task's own)"),
 )
 def best(history: History, args: argparse.Namespace) -> Output:
     """Show the best complete or budget entry of each task.
@@ -271,31 +280,32 @@ def best(history: History, args: argparse.Namespace) -> Output:
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
         manager = history.manager_of(candidates[-1])
-        ranked_by = [name for name, way in manager.directions(candidates).items() if way]
-        known += ranked_by
+        metrics = [name for name, way in manager.directions(candidates).items() if way]
         metric = args.metric or manager.ranking
-        if metric in ranked_by:
-            places = manager.rank(candidates, metric)
-            if places[0].mean is None:
-                say(f"no entry of task {task} has the metric {metric!r}")
-            else:
-                best[task] = (metric, places)
+        known += metrics
+        if metric not in metrics:
+            continue
+        ranked = manager.rank(candidates, metric)
+        if ranked[0].mean is None:
+            say(f"no entry of task {task} has the metric {metric!r}")
+        else:
+            best[task] = (metric, ranked)
     if not best:
         raise errors.InputError(
             f"no complete entry in {history.root} matches and has this "
             f"metric{errors.suggest(args.metric or '', known)} (known: "
             f"{', '.join(known) or 'none'})"
         )
-    if args.json and len(best) > 1:
+    if not args.json:
+        return pages.best_list(best, args.wide)
+    if len(best) > 1:
         raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
-    if args.json:
-        (_, ranked) = next(iter(best.values()))
-        return _json(ranked[0].entry.document)
-    return pages.best_list(best, args.wide)
+    [(_, ranked)] = best.values()
+    return _json(ranked[0].entry.document)
 
 
 @command(
-    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; before --csv and --json"),
+    argument("entries ID", f"{REFERENCE}; before --csv and --json", nargs="*"),
     *FILTERS[1:],
     STATUS,
 )
@@ -335,23 +345,24 @@ def export(history: History, args: argparse.Namespace) -> Output:
     return None
 
 
-FORMS = subparsers.choices["export"].add_mutually_exclusive_group(required=True)
-FORMS.add_argument("--csv", **FILE, help="one row per entry, one column per key")
-FORMS.add_argument("--json", **FILE, help="an array of the entries' documents")
-FORMS.add_argument("--card", **FILE, help="a model card of the one ID, as Markdown")
-FORMS.add_argument(
-    "--experiment",
-    dest="as_experiment",
-    action="store_true",
-    help="an experiment file that runs the one ID's pipeline",
-)
-FORMS.add_argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`")
-FORMS.add_argument(
-    "--optuna",
-    type=Path,
-    metavar="FILE",
-    help="the one ID's trials as a study, which Optuna and its dashboard open",
-)
+_forms = subparsers.choices["export"].add_mutually_exclusive_group(required=True)
+for _form in (
+    argument("--csv FILE", "one row per entry, one column per key", **FILE),
+    argument("--json FILE", "an array of the entries' documents", **FILE),
+    argument("--card FILE", "a model card of the one ID, as Markdown", **FILE),
+    argument(
+        "--experiment",
+        "an experiment file that runs the one ID's pipeline",
+        dest="as_experiment",
+    ),
+    argument("--archive FILE", "whole entries, for `import`", type=Path),
+    argument(
+        "--optuna FILE",
+        "the one ID's trials as a study, which Optuna and its dashboard open",
+        type=Path,
+    ),
+):
+    _form(_forms)
 
 
 def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
@@ -378,11 +389,11 @@ def _check_target(history: History, file: Path) -> None:
 
 
 @command(
-    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; without one, all that match"),
+    argument("entries ID", f"{REFERENCE}; without one, all that match", nargs="*"),
     *FILTERS,
     STATUS,
     *OF_ONE,
-    argument("--output", type=Path, required=True, metavar="DIR", help="the folder for its pages"),
+    argument("--output DIR", "the folder for its pages", type=Path, required=True),
 )
 def report(history: History, args: argparse.Namespace) -> None:
     """Write a report for a browser: an index of entries, and a page of each.
@@ -397,18 +408,13 @@ def report(history: History, args: argparse.Namespace) -> None:
 
 
 @command(
-    argument("path", type=Path, metavar="PATH", help="the file or folder"),
+    argument("path PATH", "the file or folder", type=Path),
     argument(
-        "--task",
-        metavar="NAME",
-        help="the task, if a Keras Tuner folder does not show it: classification, ...",
+        "--task NAME",
+        "the task, if a Keras Tuner folder does not show it: classification, ...",
     ),
-    argument(
-        "--objective", metavar="NAME", help="likewise, the metric by which its trials were scored"
-    ),
-    argument(
-        "--direction", choices=("min", "max"), help="likewise, the direction of the objective"
-    ),
+    argument("--objective NAME", "likewise, the metric by which its trials were scored"),
+    argument("--direction", "likewise, the direction of the objective", choices=("min", "max")),
 )
 def import_(history: History, args: argparse.Namespace) -> None:
     """Take in what was exported, or made elsewhere.
@@ -440,7 +446,7 @@ def import_(history: History, args: argparse.Namespace) -> None:
         say(f"every entry of {args.path} is already in {history.root}; nothing was changed")
 
 
-@command(argument("entries", nargs="+", metavar="ID", help=REFERENCE), YES)
+@command(argument("entries ID", REFERENCE, nargs="+"), YES)
 def remove(history: History, args: argparse.Namespace) -> None:
     """Remove entries with their folders."""
     entries = {entry.id: entry for entry in map(history.get, args.entries)}

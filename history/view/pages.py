@@ -7,7 +7,7 @@ from itertools import accumulate
 from pathlib import Path
 
 from foundation import errors, files
-from history import Entry, History, ranking, registry, running, schema
+from history import Entry, History, ranking, registry, schema
 from history.records import Trial
 from history.view.page import Facts, Page, Section, Table, Text
 from history.view.rows import COLUMNS, EntryRow, Row, TrialRow, check_columns
@@ -75,8 +75,10 @@ def _table(rows: Sequence[Row], columns: Sequence[str], spare: Sequence[str] | N
 
 
 def _running(root: Path) -> Table:
+    from history.running import running  # with YAML, which only this needs
+
     rows = []
-    for row in running.running(root):
+    for row in running(root):
         trials = "-"
         if "trials" in row:
             trials = f"{row['trials']}/{row['limit'] or '?'}"
@@ -262,10 +264,9 @@ def _metrics(entry: Entry) -> Table:
 
 def _baselines(entry: Entry) -> Table:
     names = list(entry.baselines)
-    metrics = {"validation": entry.validation.metrics, "test": entry.test.metrics}
     rows = []
     for part in ranking.PARTS if names else ():
-        for metric in metrics[part]:
+        for metric in entry.part(part).metrics:
             scores = [number(entry.metric(metric, f"baselines.{name}", part)) for name in names]
             rows.append([part, metric, *scores])
     return Table(["part", "metric", *names], rows)
