@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -35,10 +36,9 @@ class History:
         match.
         """
         entries = self.entries()
-        if re.fullmatch(r"@-?[0-9]{1,9}", reference) and (
-            -len(entries) <= int(reference[1:]) < len(entries)
-        ):
-            return entries[int(reference[1:])]
+        if re.fullmatch(r"@-?[0-9]{1,9}", reference):
+            with suppress(IndexError):
+                return entries[int(reference[1:])]
         ids = {entry.id: entry for entry in entries}
         return ids[self.one_of("entry", reference, ids)]
 
@@ -46,10 +46,12 @@ class History:
         """Return the one of these names that is meant, by itself, a unique prefix of it, or its two
         ends as a narrow table has them, `…` between; raises UnknownEntry where none or several are.
         """
+        if reference in names:
+            return reference
         head, _, tail = reference.partition("…")
         matches = [name for name in names if head and name.startswith(head) and name.endswith(tail)]
-        if reference in names or len(matches) == 1:
-            return reference if reference in names else matches[0]
+        if len(matches) == 1:
+            return matches[0]
         if matches:
             raise errors.UnknownEntry(f"{reference!r} matches several: {', '.join(matches)}")
         raise errors.UnknownEntry(

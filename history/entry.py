@@ -130,8 +130,7 @@ class Entry:
     @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
-        number = self.validation.repeats
-        return number if isinstance(number, int) else 0
+        return self.validation.repeats or 0
 
     def part(self, part: str) -> Evaluation:
         """Return what the refits came to over the rows of a part: validation or test."""

@@ -8,6 +8,7 @@ nothing imports pandas or Keras.
 import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from inspect import getdoc
 from operator import methodcaller
@@ -22,7 +23,7 @@ from history.view.rows import AnyRow, EntryRow, TrialRow, in_order, to_csv
 from history.view.text import pairs
 
 Output = Page | bytes | None
-Run = Callable[[History, argparse.Namespace], Output]
+Run = Callable[[History, Namespace], Output]
 
 Argument = Callable[[Any], Any]  # adds itself to a parser
 
@@ -35,7 +36,7 @@ class Parser(argparse.ArgumentParser):
         raise errors.InputError(f"{message}; see `{self.prog} --help`")
 
 
-def _ids(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+def _ids(parsed_args: Namespace, **_: object) -> list[str]:
     """Return what a shell completes: the ids, without a look at what else the documents say."""
     return [str(row["id"]) for row in History(parsed_args.root).store.all()]
 
@@ -98,6 +99,7 @@ parser = Parser(
     formatter_class=argparse.RawDescriptionHelpFormatter,
 )
 parser.add_argument("--root", default="results", metavar="DIR", help=WHERE)
+parser.set_defaults(wide=False)
 subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
 STDOUT = Path("-")
@@ -148,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise errors.InputError(
                 f"{history.root} does not exist or is not a folder; choose another with --root"
             )
-        write(_bytes(args.run(history, args)))
+        write(_bytes(args.run(history, args), args.wide))
     except errors.ExperimentError as error:
         say(f"error: {error}")
         return error.exit_code
@@ -163,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @command(*FILTERS, STATUS, *OF_ONE, *TABLE)
-def list_(history: History, args: argparse.Namespace) -> Output:
+def list_(history: History, args: Namespace) -> Output:
     """List the entries, oldest first; below them, the runs that are at work.
 
     A KEY is a column; a dotted key of the entries' documents, such as validation.metrics.accuracy
@@ -175,11 +177,11 @@ def list_(history: History, args: argparse.Namespace) -> Output:
 
         entries = [*map(with_config, entries)]
     listed = _listed(args, [EntryRow(entry) for entry in entries], args.reverse)
-    return _data(args, listed) or pages.overview(history.root, listed, args.columns, args.wide)
+    return _data(args, listed) or pages.overview(history.root, listed, args.columns)
 
 
 @command(ENTRY, *TABLE)
-def trials(history: History, args: argparse.Namespace) -> Output:
+def trials(history: History, args: Namespace) -> Output:
     """List the trials of an entry with their values, best first.
 
     A KEY is one of a trial's, such as score, seconds, status or best_epoch; or a hyperparameter, of
@@ -204,7 +206,7 @@ def trials(history: History, args: argparse.Namespace) -> Output:
     if args.columns:
         args.columns = [keys.get(key, key) for key in args.columns]
     listed = _listed(args, best_last, not args.reverse)
-    return _data(args, listed) or pages.trial_list(listed, args.columns, args.wide)
+    return _data(args, listed) or pages.trial_list(listed, args.columns)
 
 
 @command(
@@ -214,7 +216,7 @@ def trials(history: History, args: argparse.Namespace) -> Output:
     argument("--name TEXT", 'a name of your own; "" removes it'),
     argument("--note TEXT", 'a note; "" removes it'),
 )
-def tag(history: History, args: argparse.Namespace) -> None:
+def tag(history: History, args: Namespace) -> None:
     """Change the tags, the name and the note of an entry.
 
     `list --tag` finds entries by a tag. Labels decide nothing: the entry is the same result.
@@ -236,7 +238,7 @@ def tag(history: History, args: argparse.Namespace) -> None:
 
 
 @command(ENTRY, JSON)
-def show(history: History, args: argparse.Namespace) -> Output:
+def show(history: History, args: Namespace) -> Output:
     """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
     return _json(entry.document) if args.json else pages.entry_page(history, entry)
@@ -248,7 +250,7 @@ def show(history: History, args: argparse.Namespace) -> Output:
     argument("more C", f"{REFERENCE}; each is compared with A", nargs="*"),
     JSON,
 )
-def compare(history: History, args: argparse.Namespace) -> Output:
+def compare(history: History, args: Namespace) -> Output:
     """Say how entries differ: their metrics, and the config, data and code that led to them.
 
     With --json: one object, or for more than two an array of one for each of the others and A.
@@ -268,7 +270,7 @@ def compare(history: History, args: argparse.Namespace) -> Output:
     WIDE,
     argument("--metric NAME", "rank by this metric (default: the task's own)"),
 )
-def best(history: History, args: argparse.Namespace) -> Output:
+def best(history: History, args: Namespace) -> Output:
     """Show the best complete or budget entry of each task.
 
     With --json: one object, the entry's document; where several tasks are in question, --task must
@@ -297,7 +299,7 @@ def best(history: History, args: argparse.Namespace) -> Output:
             f"{', '.join(known) or 'none'})"
         )
     if not args.json:
-        return pages.best_list(best, args.wide)
+        return pages.best_list(best)
     if len(best) > 1:
         raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
     [(_, ranked)] = best.values()
@@ -309,7 +311,7 @@ def best(history: History, args: argparse.Namespace) -> Output:
     *FILTERS[1:],
     STATUS,
 )
-def export(history: History, args: argparse.Namespace) -> Output:
+def export(history: History, args: Namespace) -> Output:
     """Write entries for other programs, or for another root.
 
     Those named or, without ID, all as far as they match. Without FILE, to stdout.
@@ -365,7 +367,7 @@ for _form in (
     _form(_forms)
 
 
-def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
+def _exported(args: Namespace, entries: Sequence[Entry]) -> bytes:
     if args.card:
         from history.exchange.card import card
 
@@ -395,7 +397,7 @@ def _check_target(history: History, file: Path) -> None:
     *OF_ONE,
     argument("--output DIR", "the folder for its pages", type=Path, required=True),
 )
-def report(history: History, args: argparse.Namespace) -> None:
+def report(history: History, args: Namespace) -> None:
     """Write a report for a browser: an index of entries, and a page of each.
 
     The folder needs neither network nor server. A report that is there is brought up to date.
@@ -416,7 +418,7 @@ def report(history: History, args: argparse.Namespace) -> None:
     argument("--objective NAME", "likewise, the metric by which its trials were scored"),
     argument("--direction", "likewise, the direction of the objective", choices=("min", "max")),
 )
-def import_(history: History, args: argparse.Namespace) -> None:
+def import_(history: History, args: Namespace) -> None:
     """Take in what was exported, or made elsewhere.
 
     An archive made by `export --archive`, or a Keras Tuner project folder (it holds oracle.json).
@@ -447,7 +449,7 @@ def import_(history: History, args: argparse.Namespace) -> None:
 
 
 @command(argument("entries ID", REFERENCE, nargs="+"), YES)
-def remove(history: History, args: argparse.Namespace) -> None:
+def remove(history: History, args: Namespace) -> None:
     """Remove entries with their folders."""
     entries = {entry.id: entry for entry in map(history.get, args.entries)}
     for id, entry in entries.items():
@@ -465,7 +467,7 @@ def remove(history: History, args: argparse.Namespace) -> None:
 
 
 @command(YES)
-def doctor_(history: History, args: argparse.Namespace) -> None:
+def doctor_(history: History, args: Namespace) -> None:
     """Check the database, documents, artefacts and folders; --yes repairs what can be repaired."""
     repaired, left = doctor.mend(history) if args.yes else ([], doctor.examine(history))
     for finding in repaired:
@@ -485,7 +487,7 @@ def _remedy(finding: doctor.Finding) -> str:
     return "cannot be repaired" if finding.is_fault else "left as it is"
 
 
-def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
+def _matching(history: History, args: Namespace) -> list[Entry]:
     """Return the entries that are named, if any are, as far as they match."""
     wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     for key, noun in ONE.items():
@@ -508,7 +510,7 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     return entries
 
 
-def _listed(args: argparse.Namespace, rows: list[AnyRow], reverse: bool) -> list[AnyRow]:
+def _listed(args: Namespace, rows: list[AnyRow], reverse: bool) -> list[AnyRow]:
     """Return the rows that are asked for in the order asked for; the last are the first to stay.
 
     Arguments: `reverse`, whether the last shall be the first, if no other order is asked for.
@@ -521,7 +523,7 @@ def _listed(args: argparse.Namespace, rows: list[AnyRow], reverse: bool) -> list
     return kept[::-1] if reverse else kept
 
 
-def _data(args: argparse.Namespace, rows: Sequence[AnyRow]) -> bytes | None:
+def _data(args: Namespace, rows: Sequence[AnyRow]) -> bytes | None:
     """Return rows as a program reads them, where that is asked for."""
     if args.csv:
         return to_csv(rows, args.columns)
@@ -534,14 +536,14 @@ def _json(content: object) -> bytes:
     return files.to_json(content, indent=True) + b"\n"
 
 
-def _bytes(output: Output) -> bytes:
+def _bytes(output: Output, wide: bool) -> bytes:
     """Return what a command answers as it goes to stdout: a terminal sees only characters to print,
     and lines.
     """
     if isinstance(output, Page):
         from history.view.terminal import render
 
-        return render(output).encode(sys.stdout.encoding or "utf-8", "replace")
+        return render(output, wide).encode(sys.stdout.encoding or "utf-8", "replace")
     if not output or not sys.stdout.isatty():
         return output or b""
     return escape.printable(output.decode().replace("\r\n", "\n"), newlines=True).encode()

@@ -3,7 +3,6 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from itertools import accumulate
 from pathlib import Path
 
 from foundation import errors, files
@@ -51,27 +50,23 @@ LETTERS = [chr(code) for code in range(ord("A"), 0x1000)]  # of entries that are
 VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 
 
-def overview(
-    root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None, wide: bool
-) -> Page:
+def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None) -> Page:
     """Return the list of entries, if there are some, and below it what runs are at.
 
     Arguments: `columns`, of the list. None: COLUMNS, and names and tags where there are some, as
-    far as there is room, unless it is to be `wide`. Raises InputError for a column that no entry
-    has.
+    far as there is room. Raises InputError for a column that no entry has.
     """
-    chosen = columns
-    if chosen is None:
+    if columns:
+        table = _table(rows, columns)
+    else:
         labels = [key for key in ("name", "tags") if any(row.value(key) for row in rows)]
-        chosen = [*COLUMNS, *labels]
-    spare = SPARE if columns is None else ()
-    entries = Section("", [_table(rows, chosen, None if wide else spare)] if rows else [])
-    return Page([entries, Section("", [_running(root)])])
+        table = _table(rows, [*COLUMNS, *labels], spare=SPARE)
+    return Page([Section("", [table]), Section("", [_running(root)])])
 
 
-def _table(rows: Sequence[Row], columns: Sequence[str], spare: Sequence[str] | None) -> Table:
+def _table(rows: Sequence[Row], columns: Sequence[str], spare: Sequence[str] = ()) -> Table:
     check_columns(rows, columns)
-    return Table(columns, [[row.cell(column) for column in columns] for row in rows], spare)
+    return Table(columns, [[*map(row.cell, columns)] for row in rows], spare)
 
 
 def _running(root: Path) -> Table:
@@ -79,40 +74,35 @@ def _running(root: Path) -> Table:
 
     rows = []
     for row in running(root):
-        trials = "-"
-        if "trials" in row:
-            trials = f"{row['trials']}/{row['limit'] or '?'}"
-        best = f"{number(row.get('best'))} {row.get('objective', '')}"
-        pipeline = row.get("pipeline", "-")
-        experiment = row.get("experiment", "-")
-        rows.append([pipeline, experiment, row["doing"], trials, best, row["by"]])
+        trials = "-" if row.trials is None else f"{row.trials}/{row.limit or '?'}"
+        best = f"{number(row.best)} {row.objective}"
+        rows.append([row.pipeline, row.experiment, row.doing, trials, best, row.by])
     return Table(("running", "experiment", "at", "trials", "best so far", "by"), rows)
 
 
-def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None, wide: bool) -> Page:
+def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None) -> Page:
     """Return a row per trial: its score and the values in which trials differ, or the columns
     named; then the other values, and why trials have failed.
 
     Raises InputError for a column that no trial has.
     """
-    names = short_names([row.trial for row in rows])
+    titles = {}
     varied = []
     common = {}
-    for name, short in names.items():
-        values = [row.trial.values.get(name) for row in rows]
-        if len(rows) == 1 or len(set(map(str, values))) > 1:
-            varied.append(f"values.{name}")
+    for name, short in short_names([row.trial for row in rows]).items():
+        column = f"values.{name}"
+        titles[column] = short
+        cells = [str(row.value(column)) for row in rows]
+        if len(rows) == 1 or len(set(cells)) > 1:
+            varied.append(column)
         else:
-            common[short] = values[0]
-    chosen = columns or ["trial_id", "score", *varied, "best_epoch", "seconds"]
-    table = _table(rows, chosen, None if wide else ())
-    titles = {f"values.{name}": short for name, short in names.items()}
-    headed = Table([titles.get(column, column) for column in chosen], table.rows, table.spare)
-    failures = {
-        row.trial.trial_id: row.trial.message.strip().splitlines()[-1]
-        for row in rows
-        if row.trial.message
-    }
+            common[short] = rows[0].value(column)
+    table = _table(rows, columns or ["trial_id", "score", *varied, "best_epoch", "seconds"])
+    headed = Table([titles.get(column, column) for column in table.columns], table.rows)
+    failures = {}
+    for row in rows:
+        if row.trial.message:
+            failures[row.trial.trial_id] = row.trial.message.strip().splitlines()[-1]
     return Page(
         [
             Section("", [headed]),
@@ -124,26 +114,25 @@ def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None, wide: bo
 
 def short_names(trials: Sequence[Trial]) -> dict[str, str]:
     """Return the hyperparameters of trials, each with the least of its end that only it has."""
-    endings = {}
-    for name in dict.fromkeys(name for trial in trials for name in trial.values):
-        words = name.split(".")[::-1]
-        endings[name] = list(accumulate(words, lambda end, word: f"{word}.{end}"))
+    endings: dict[str, list[str]] = {}
     uses = Counter(TrialRow.columns)
-    for ends in endings.values():
-        uses.update(ends)
-    return {
-        name: next((end for end in ends if uses[end] == 1), name) for name, ends in endings.items()
-    }
+    for name in dict.fromkeys(name for trial in trials for name in trial.values):
+        words = name.split(".")
+        endings[name] = [".".join(words[-count:]) for count in range(1, len(words) + 1)]
+        uses.update(endings[name])
+    short = {}
+    for name, ends in endings.items():
+        short[name] = next((end for end in ends if uses[end] == 1), name)
+    return short
 
 
-def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]], wide: bool) -> Page:
-    """Return the first of each task's ranked entries, then those tied with it, and its values.
-
-    Arguments: `best` maps task to (metric, ranked); `wide`, whether the table has every column.
+def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Page:
+    """Return the first of each task's ranked entries, then those tied with it, and its values;
+    `best` maps task to (metric, ranked).
     """
     rows = []
-    ties: dict[str, files.Json] = {}
-    values: dict[str, files.Json] = {}
+    ties = {}
+    values = {}
     for metric, ranked in best.values():
         entry = ranked[0].entry
         row = EntryRow(entry)
@@ -151,10 +140,9 @@ def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]], wide: bool) 
         rows.append([*map(row.cell, COLUMNS), _baseline(entry, metric)])
         ties[entry.id] = _tied(ranked)
         values[entry.id] = entry.best.values
-    table = Table((*COLUMNS, "best baseline"), rows, None if wide else SPARE)
     return Page(
         [
-            Section("", [table]),
+            Section("", [Table((*COLUMNS, "best baseline"), rows, SPARE)]),
             Section("Tied with", [Facts(ties)]),
             Section("Best values", [Facts(values)]),
         ]

@@ -14,10 +14,11 @@ from history.view.text import pairs
 NAMES = ("id", "entry", "pipeline", "experiment", "name")  # columns of names, which may be long
 
 
-def render(content: Page) -> str:
+def render(content: Page, wide: bool = False) -> str:
     """Return the page as it looks in this terminal or, without one, as wide as it needs to be.
 
-    Sections that have nothing to show are left out.
+    Sections that have nothing to show are left out. Arguments: `wide`, whether the lines of tables
+    may be longer than the terminal is wide.
     """
     terminal = console.Console(
         # Where nobody looks, a row is one line, to be searched and cut.
@@ -33,19 +34,20 @@ def render(content: Page) -> str:
                 if section.title:
                     terminal.print(text.Text(escape.printable(section.title), "bold"), crop=False)
                 for part in section.parts:
-                    terminal.print(_part(part, terminal), crop=False, end="")
+                    terminal.print(_part(part, terminal, wide), crop=False, end="")
                 terminal.print()
     return "".join(f"{line.rstrip()}\n" for line in captured.get().rstrip().splitlines())
 
 
-def _part(part: Part, terminal: console.Console) -> console.RenderableType:
+def _part(part: Part, terminal: console.Console, wide: bool) -> console.RenderableType:
     if isinstance(part, Facts):
         return _fact_list(part)
     if isinstance(part, Text):
         return _paragraphs(part)
     if part.folds:
         return _folded(part)
-    return console.Group(*_lines(part, terminal.width, terminal.options.ascii_only))
+    room = sys.maxsize if wide else terminal.width
+    return console.Group(*_lines(part, room, terminal.options.ascii_only))
 
 
 def _paragraphs(part: Text) -> console.RenderableType:
@@ -84,21 +86,20 @@ def _column(column: Sequence[str]) -> _Column:
     return _Column([*column], max(map(cells.cell_len, column)))
 
 
-def _lines(content: Table, width: int, is_ascii: bool) -> Iterator[console.RenderableType]:
+def _lines(content: Table, room: int, is_ascii: bool) -> Iterator[console.RenderableType]:
     """Yield a table of one line per row, with the header and a rule. Where there is no room for it,
     long names lose their middle; then the spare columns are left out, as is said below; others
     follow in blocks that begin with the first column again.
 
     It is written in plain code, since rich's own table takes a millisecond a row.
     """
-    room = sys.maxsize if content.spare is None else width
     columns = [
         _column([*map(escape.printable, column)])
         for column in zip(content.columns, *content.rows, strict=True)
     ]
     if not _fit(columns, room):
         columns = [_shortened(column) for column in columns]
-    for name in content.spare or ():
+    for name in content.spare:
         if not _fit(columns, room):
             columns = [column for column in columns if column.cells[0] != name]
     for number, block in enumerate(_blocks(columns, room)):
