@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from foundation import errors, trees
 from history import manager, registry, store
-from history.entry import Entry, select
+from history.entry import Entry, frame, select
 
 if TYPE_CHECKING:
     import pandas
@@ -72,15 +72,8 @@ class History:
         """Return the entries as a table, a row each; nested keys are joined by dots, as in the CSV,
         and `created` is a time in UTC.
         """
-        import pandas
-
         rows = [trees.flat(entry.document) for entry in self.entries(**wanted)]
-        frame = pandas.DataFrame(rows, columns=trees.columns_of(rows))
-        return frame.assign(
-            created=pandas.to_datetime(
-                frame["created"], format="ISO8601", utc=True, errors="coerce"
-            )
-        )
+        return frame(rows, "created", trees.columns_of(rows))
 
     def manager_of(self, entry: Entry) -> manager.HistoryManager:
         """Return the history manager that stored the entry; raises RegistryError if it is not

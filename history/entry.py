@@ -248,15 +248,9 @@ class Entry:
 
         Raises IntegrityError when they are not what was stored.
         """
-        import pandas
-
-        # without the histories, which `flat` leaves out
-        frame = pandas.DataFrame([trees.flat(trial.row()) for trial in self.trial_records()])
-        return frame.assign(
-            started=pandas.to_datetime(
-                frame.get("started", []), format="ISO8601", utc=True, errors="coerce"
-            )
-        )
+        # `flat` leaves the histories out
+        rows = [trees.flat(trial.row()) for trial in self.trial_records()]
+        return frame(rows, "started")
 
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored keras.Model; the one place of this package that imports keras.
@@ -268,6 +262,17 @@ class Entry:
         from history.model_file import load_model
 
         return load_model(self.verified("model"), trust=trust)
+
+
+def frame(
+    rows: list[files.JsonObject], time: str, columns: list[str] | None = None
+) -> "pandas.DataFrame":
+    """Return rows as a table, in which the column `time` holds times in UTC."""
+    import pandas
+
+    table = pandas.DataFrame(rows, columns=columns)
+    times = pandas.to_datetime(table.get(time, []), format="ISO8601", utc=True, errors="coerce")
+    return table.assign(**{time: times})
 
 
 def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
