@@ -102,13 +102,12 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
             replaced[line] = f"{line.removesuffix(bare)}{GIVEN}.{bare}"
         elif kind == "root" and values and root_key not in schema.Run.known():
             replaced[line] = f"+{bare}"
-    bare_choices = {
-        line: group for group, line in chosen.items() if line in lines and group not in LISTED
-    }
-    if bare_choices and not any(line.startswith(OTHER_CONFIG) for line in lines):
-        named = _named_groups(line for line in settings if line not in bare_choices)
-        for line, group in bare_choices.items():
-            if group not in named:
+    without_plus = {chosen[group] for group in chosen if group not in LISTED}.intersection(lines)
+    # With another config than ours, Hydra's own rules for the `+` of a choice hold.
+    if without_plus and not any(line.startswith(OTHER_CONFIG) for line in lines):
+        named = _named_groups(line for line in settings if line not in without_plus)
+        for group, line in chosen.items():
+            if line in without_plus and group not in named:
                 replaced[line] = f"+{line}"
     return [replaced.get(line, line) for line in lines]
 

@@ -14,8 +14,6 @@ from omegaconf import DictConfig
 from foundation import secrets
 from runner.config import arguments, bounds, choices, schema
 
-CALLBACK = "runner.cli.Check"
-
 
 class UserConf(SearchPathPlugin):
     """Finds the user's own ./conf before ours, so that it adds to ours and shadows it."""
@@ -45,7 +43,7 @@ def register(*, values: bool = True) -> None:
         keys.append(arguments.GIVEN)
     node: dict[str, object] = {key: DictConfig({}, flags={"struct": False}) for key in keys}
     node["artefacts"] = []  # a list replaces no mapping
-    node["hydra"] = {"callbacks": {"check": {"_target_": CALLBACK}}}
+    node["hydra"] = {"callbacks": {"check": {"_target_": "runner.cli.Check"}}}
     config_store.ConfigStore.instance().store(name="sections", node=DictConfig(node))
     secrets.guard()
     plugins.Plugins.instance().register(UserConf)
