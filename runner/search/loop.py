@@ -21,6 +21,7 @@ from dataclasses import dataclass
 
 from foundation import files
 from history import oracle, ranking
+from history.records import Trial
 from runner import Interrupted, errors
 from runner.config.schema import HyperbandTuner, Pipeline, Run
 from runner.data.shared import Loaded
@@ -49,7 +50,7 @@ class Outcome:
     """A finished search, as it stands on disk."""
 
     record: oracle.SearchRecord
-    best: Mapping[str, object]  # the best trial's row
+    best: Trial
     # what else an entry says of it: `reused`, how many of its trials ran in earlier starts, and how
     # it `ended` before its trials were at an end
     said: Mapping[str, object]
@@ -57,7 +58,7 @@ class Outcome:
     @property
     def hyperparameters(self) -> dict[str, object]:
         """The best trial's, as Keras Tuner's config."""
-        return {"space": self.record.space, "values": self.best["values"]}
+        return {"space": self.record.space, "values": self.best.values}
 
 
 def search(

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_samples import pipeline, stored
+from runner_samples import stored
 
 from foundation.files import held
 from history import registry
@@ -16,13 +16,10 @@ from history.entry import Entry
 from history.manager import HistoryManager
 from history.store import Store
 from runner.config.schema import Run
-from runner.data.shared import Loaded
 from runner.hooks.purge import purge
 from runner.hooks.report import write as write_report
 from runner.run.experiment import RunSummary, run_hooks
-from runner.run.identity import Identity
 from runner.run.pipeline import Done
-from runner.run.plan import Plan
 from runner.search.state import CHECKPOINT, SearchFolder, delete_search
 from runner.workers.executors import Workers
 
@@ -47,8 +44,7 @@ def search(root: Path, name: str = "mlp", fingerprint: str = FINGERPRINT) -> Sea
 def done(root: Path, place: SearchFolder, name: str = "mlp", **document: Any) -> Done:
     """A pipeline that has ended, its entry stored."""
     entry = stored(root, **{"pipeline": name, **document})
-    plan = Plan(name, Run(), pipeline(), Identity({}, {}), place, Loaded("", {}, 0.0, 0))
-    return Done(name, registry.manager("classification", root), entry, plan)
+    return Done(name, registry.manager("classification", root), entry, place)
 
 
 def purged(root: Path, *pipelines: Done) -> RunSummary:
