@@ -65,7 +65,7 @@ def _header(entry: Entry) -> files.JsonObject:
 def _metrics(entry: Entry, part: str) -> list[files.JsonObject]:
     """Return the metrics over the rows of a part whose means are finite, as the Hub has them."""
     metrics = []
-    for name in entry.value(f"{part}.metrics", {}):
+    for name in entry.part(part).metrics:
         mean = entry.metric(name, part)
         if mean is not None:
             metrics.append({"type": name, "value": mean})

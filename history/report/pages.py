@@ -98,7 +98,7 @@ def index_page(entries: Sequence[Entry]) -> str:
 
 def _ranked(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what the index says of the entries of one experiment and task."""
-    metric, direction = text.ranked_by(entries[-1])
+    metric, direction = registry.ranked_by(entries[-1])
     means = [ranking.measurement(entry, "validation", metric).mean for entry in entries]
     overrides = [{str(each) for each in entry.value("overrides", [])} for entry in entries]
     return {
@@ -146,7 +146,7 @@ def held(entry: Entry) -> list[Figure]:
         if name in entry.artefacts:
             predictions[part] = np.load(entry.verified(name))
     pictures = []
-    for name in registry.manager_class(entry.manager or entry.task).figures:
+    for name in registry.manager_class(entry.manager).figures:
         if name == "stretch" and entry.data.source.get("kind") != "windows":
             continue
         for part, rows in predictions.items():
@@ -203,6 +203,7 @@ PAGES.globals |= {
     "can_explore": explore.library,
     "log": math.log,
     "ranking": ranking,
+    "registry": registry,
     "text": text,
 }
 
