@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -30,8 +31,8 @@ TASKS = {
 TUNERS = {"brackets": "hyperband", "alpha": "bayesian"}  # a key of oracle.json → whose it is
 ARTEFACTS = {"weights": "checkpoint.weights.h5", "build_config": "build_config.json"}  # of a trial
 
-Metrics = dict[str, tuple[ranking.Direction, float]]  # direction and best value, by name
-Tracked = list[tuple[float, Metrics]]  # of each trial that has a score, that and its metrics
+Directions = dict[str, ranking.Direction]  # of metrics, by name
+Tracked = list[tuple[float, dict[str, float]]]  # of each trial with a score, that and its metrics
 
 
 @dataclass(frozen=True)
@@ -80,11 +81,13 @@ def read_project(
     """
     folder = path.resolve()
     tracked: Tracked = []
+    directions: Directions = {}
     try:
         record = oracle.read_search(folder, _json)
         for trial in record.trials:
             if trial.final_score is not None:
-                tracked.append((trial.final_score, _metrics(folder, trial.trial_id)))
+                bests = _metrics(folder, trial.trial_id, directions)
+                tracked.append((trial.final_score, bests))
     except errors.HistoryError as error:
         raise errors.InputError(
             f"{path} cannot be imported: {error}, or remove its trial from start_order in "
@@ -95,8 +98,8 @@ def read_project(
             f"nothing to import: none of the {len(record.trials)} trials in {folder} is COMPLETED "
             f"with a score"
         )
-    name, known_direction = _objective(folder, tracked, objective)
-    chosen_direction = direction or known_direction
+    name = _objective(folder, tracked, directions, objective)
+    chosen_direction = direction or directions[name]
     best = oracle.best_trial(record.trials, chosen_direction)
     assert best is not None  # as there are scores
     notes = ["Imported without a model file or validation: nothing was refitted."]
@@ -107,7 +110,7 @@ def read_project(
     document = {
         "experiment": folder.parent.name,
         "pipeline": folder.name,
-        "task": task or _inferred_task(folder, tracked),
+        "task": task or _inferred_task(folder, directions),
         "status": "complete",
         "search": {
             "tuner": next((TUNERS[key] for key in TUNERS if key in record.oracle), None),
@@ -141,25 +144,25 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and path.resolve() == path
 
 
-def _metrics(folder: Path, trial_id: str) -> Metrics:
-    """Return the metrics of a trial that has ended; the best value of each is, as for Keras Tuner,
-    that of the means which the executions have at each step.
+def _metrics(folder: Path, trial_id: str, directions: Directions) -> dict[str, float]:
+    """Return the metrics of a trial that has ended, and put their directions down; the best value
+    of each is, as for Keras Tuner, that of the means which the executions have at each step.
     """
-    metrics: Metrics = {}
+    metrics = {}
     with oracle.as_written(folder / f"trial_{trial_id}" / "trial.json", _json) as trial:
         for name, metric in trial["metrics"]["metrics"].items():
+            directions[name] = metric["direction"]
             better = {"min": min, "max": max}[metric["direction"]]
             means = [fmean(step["value"]) for step in metric["observations"]]
             numbers = [mean for mean in means if not math.isnan(mean)]
-            metrics[name] = (metric["direction"], better(numbers, default=math.nan))
+            metrics[name] = better(numbers, default=math.nan)
     return metrics
 
 
-def _objective(folder: Path, tracked: Tracked, name: str | None) -> tuple[str, ranking.Direction]:
-    """Return the objective and its direction: the one that was named or, without a name, the one
-    metric whose best value is each trial's score.
+def _objective(folder: Path, tracked: Tracked, directions: Directions, name: str | None) -> str:
+    """Return the objective: the one that was named or, without a name, the one metric whose best
+    value is each trial's score.
     """
-    directions = _directions(tracked)
     if name is None:
         followed = [metric for metric in directions if _is_score(metric, tracked)]
         if len(followed) != 1:
@@ -169,32 +172,21 @@ def _objective(folder: Path, tracked: Tracked, name: str | None) -> tuple[str, r
                 "its trials; pass --objective NAME --direction min|max (candidates: "
                 f"{', '.join(candidates) or 'none'})"
             )
-        name = followed[0]
+        return followed[0]
     if name not in directions:
         raise errors.InputError(
             f"{folder}: {errors.unknown('metric', name, directions)}; pass another --objective"
         )
-    return name, directions[name]
-
-
-def _directions(tracked: Tracked) -> dict[str, ranking.Direction]:
-    directions = {}
-    for _, metrics in tracked:
-        for name, (direction, _) in metrics.items():
-            directions[name] = direction
-    return directions
+    return name
 
 
 def _is_score(name: str, tracked: Tracked) -> bool:
     """Say whether the best value of a metric is the score of each trial."""
-    for score, metrics in tracked:
-        if name not in metrics or not math.isclose(score, metrics[name][1]):
-            return False
-    return True
+    return all(math.isclose(score, metrics.get(name, math.nan)) for score, metrics in tracked)
 
 
-def _inferred_task(folder: Path, tracked: Tracked) -> str:
-    names = sorted({name.lower() for name in _directions(tracked)})
+def _inferred_task(folder: Path, metrics: Iterable[str]) -> str:
+    names = sorted({name.lower() for name in metrics})
     tasks = [task for task, pattern in TASKS.items() if any(map(pattern.search, names))]
     if len(tasks) != 1:
         raise errors.InputError(

@@ -80,16 +80,12 @@ def _coarsen(plot: Any) -> None:
     """Leave a contour plot at most CELLS values along each number's axis: means of its trials."""
     ground, layout = plot.data[0], plot.layout
     table = pd.DataFrame(ground.z, index=ground.y, columns=ground.x)
-    table = _coarser_rows(table, layout.yaxis.type)
-    table = _coarser_rows(table.T, layout.xaxis.type).T
+    for axis in (layout.yaxis, layout.xaxis):
+        if len(table) > CELLS and axis.type != "category":
+            scale = np.geomspace if axis.type == "log" else np.linspace
+            edges = scale(table.index[0], table.index[-1], CELLS + 1)
+            middles = (edges[1:] + edges[:-1]) / 2
+            cells = np.digitize(table.index, edges[1:-1])
+            table = table.groupby(middles[cells]).mean()
+        table = table.T  # the other axis next, and both as they were in the end
     ground.update(x=list(table.columns), y=list(table.index), z=table.to_numpy())
-
-
-def _coarser_rows(table: pd.DataFrame, axis: str | None) -> pd.DataFrame:
-    if len(table) <= CELLS or axis == "category":
-        return table
-    scale = np.geomspace if axis == "log" else np.linspace
-    edges = scale(table.index[0], table.index[-1], CELLS + 1)
-    middles = (edges[1:] + edges[:-1]) / 2
-    cells = np.digitize(table.index, edges[1:-1])
-    return table.groupby(middles[cells]).mean()
