@@ -121,7 +121,7 @@ def _merged(root: Tree, overrides: Sequence[str], faults: Faults) -> Pipelines:
         faults: takes up what cannot be laid anywhere.
     """
     declared = _declared(root, overrides)
-    pipelines: Pipelines = {}
+    pipelines = {}
     for name, own in declared.items():
         if isinstance(own, dict):
             pipelines[name] = _from_files(root, own)
