@@ -68,7 +68,7 @@ def composed(command: str) -> None:
         ]
     )
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
-        tree = compose.said(hydra.compose("config", given))
+        tree = compose.plain(hydra.compose("config", given))
     if tree["reproduce"] or tree["predict"]:
         compose.run_settings(tree)
     else:
