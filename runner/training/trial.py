@@ -37,7 +37,7 @@ def run_trial(
     run: Run,
     pipeline: Pipeline,
     given: Loaded,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     hyperparameters: Mapping[str, object],
 ) -> state.TrialResult:
@@ -84,7 +84,7 @@ def run_trial(
 def _train(
     run: Run,
     ready: build.Bench,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
@@ -143,7 +143,9 @@ def _train(
     )
 
 
-def ended(run: Run, ready: build.Bench, place: state.Place, trial_id: str) -> state.TrialResult:
+def ended(
+    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+) -> state.TrialResult:
     """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
@@ -170,7 +172,7 @@ def keep(
     run: Run,
     pipeline: Pipeline,
     given: Loaded,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     folder: Path,
 ) -> validated.Refit:

@@ -12,6 +12,7 @@ import numpy as np
 
 from foundation import files
 from history import ranking
+from history.records import Trial
 from runner.config.schema import Objective
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies
@@ -111,13 +112,13 @@ class Validated:
             "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},
         }
 
-    def doubt(self, objective: Objective, best: Mapping[str, Any]) -> str | None:
+    def doubt(self, objective: Objective, best: Trial) -> str | None:
         """Say what no noise explains: refits that are far worse than the trial that they repeat, or
         than their own training reported. None where there is nothing to say.
 
         Args:
             objective: of the search.
-            best: the trial's row.
+            best: the trial.
         """
         name, sense = objective.name, objective.sense
         reached = [value for value in self.reached if value is not None]
@@ -125,8 +126,8 @@ class Validated:
             return None
         noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
         # After its best epoch the trial may have become worse, as refits may that train for all.
-        late = [v for told in best["history"] for v in told.get(name, [])[best["best_epoch"] :]]
-        worst = min(late or [best["score"]], key=lambda value: ranking.merit(value, sense))
+        late = [v for told in best.history for v in told.get(name, [])[best.best_epoch :]]
+        worst = min(late or [best.score], key=lambda value: ranking.merit(value, sense))
         pairs = [
             ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise),
             *(

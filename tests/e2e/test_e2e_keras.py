@@ -90,7 +90,7 @@ def test_a_project_is_read_as_keras_tuner_itself_tells_it(tmp_path: Path) -> Non
         assert (search["objective"], search["space"]) == (expected["objective"], expected["space"])
         assert search["tuner"] == ("hyperband" if name == "bands" else None)
         assert search["trials"] == {"total": count, "completed": count, "failed": 0}
-        assert [row["trial_id"] for row in project.trials] == expected["trials"]
+        assert [trial.trial_id for trial in project.trials] == expected["trials"]
         names = document["experiment"], document["pipeline"], document["task"]
         assert names == ("projects", name, "classification")
         best = folder / f"trial_{expected['best']['trial_id']}"
