@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from e2e_samples import refused, run_inline, write
 
-pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
+pytestmark = pytest.mark.e2e
 
 HEAD = (
     "# @package _global_\ndefaults: [/task: classification, /tuner: grid, _self_]\n"
@@ -72,6 +72,7 @@ def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
         assert row[-1] == "new"
 
 
+@pytest.mark.nightly
 def test_a_search_that_cannot_fit_the_disk_is_refused(folder: Path) -> None:
     """Before it starts, by a check or a run."""
     for mode in ("check", "run"):
@@ -80,6 +81,7 @@ def test_a_search_that_cannot_fit_the_disk_is_refused(folder: Path) -> None:
         assert "tuner.directory: the search needs 500000000" in message
 
 
+@pytest.mark.nightly
 def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> None:
     """With file and line, and exit code 2."""
     lines = refused(folder, "+experiment=wrong", "mode=check").splitlines()
@@ -92,6 +94,7 @@ def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> Non
     ]
 
 
+@pytest.mark.nightly
 def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
     """Nothing was started: exit code 2; the other pipelines are shown, and that of one the budget
     is so small that its tuner decides nothing.
