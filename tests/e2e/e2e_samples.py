@@ -22,7 +22,6 @@ import runner
 REPOSITORY = Path(runner.__file__).parents[1]
 LIMIT = 600  # seconds that nothing here should ever take, on a machine that is busy either
 
-Document = dict[str, Any]
 Rows = list[dict[str, Any]]
 Process = subprocess.Popen[str] | Forked
 
@@ -107,12 +106,39 @@ def history(folder: Path, *arguments: object) -> Any:
     return json.loads(done.out, parse_constant=pytest.fail)
 
 
+class Document(dict[str, Any]):
+    """An entry's document, and the files that it names, below a root."""
+
+    root: Path
+
+    def path(self, artefact: str) -> Path:
+        path: str = self["artefacts"][artefact]["path"]
+        return self.root / path
+
+    def trials(self) -> Rows:
+        rows: Rows = _read(self.path("trials"))
+        return rows
+
+    def refits(self) -> Rows:
+        rows: Rows = _read(self.path("history"))
+        return rows
+
+    def model(self) -> Any:
+        """By Keras alone."""
+        import keras
+
+        return keras.models.load_model(self.path("model"), safe_mode=True)
+
+
 def documents(folder: Path, root: str = "results") -> list[Document]:
     """What the history in a folder holds, oldest first."""
     path = folder / root / "history.json"
     if not path.exists():
         return []
-    return [*_read(path)["entries"].values()]
+    stored = [Document(each) for each in _read(path)["entries"].values()]
+    for document in stored:
+        document.root = path.parent
+    return stored
 
 
 def entries(folder: Path, root: str = "results") -> dict[str, Document]:
@@ -123,31 +149,9 @@ def entries(folder: Path, root: str = "results") -> dict[str, Document]:
     return by_pipeline
 
 
-def artefact(folder: Path, document: Document, name: str, root: str = "results") -> Path:
-    path: str = document["artefacts"][name]["path"]
-    return folder / root / path
-
-
-def trials(folder: Path, document: Document, root: str = "results") -> Rows:
-    rows: Rows = _read(artefact(folder, document, "trials", root))
-    return rows
-
-
-def refits(folder: Path, document: Document, root: str = "results") -> Rows:
-    rows: Rows = _read(artefact(folder, document, "history", root))
-    return rows
-
-
 def _read(path: Path) -> Any:
     """Strict JSON."""
     return json.loads(path.read_bytes(), parse_constant=pytest.fail)
-
-
-def load_model(folder: Path, document: Document) -> Any:
-    """A stored model, by Keras alone."""
-    import keras
-
-    return keras.models.load_model(artefact(folder, document, "model"), safe_mode=True)
 
 
 def outcome(rows: Rows) -> Rows:

@@ -16,7 +16,7 @@ from typing import Any
 import e2e_samples
 import h5py
 import numpy as np
-from e2e_samples import REPOSITORY, Done, Process, finish, outcome, refits, trials
+from e2e_samples import REPOSITORY, Done, Process, finish, outcome
 
 # A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
 # conditional scopes, a tuned number of layers, and a fit of its own with a tuned batch size that
@@ -266,10 +266,10 @@ def picture(folder: Path, root: str = "results") -> dict[str, Any]:
     return {
         pipeline: {
             "status": entry["status"],
-            "trials": outcome(trials(folder, entry, root)),
+            "trials": outcome(entry.trials()),
             "best": entry["best"],
-            "refits": outcome(refits(folder, entry, root)),
-            "weights": weights(e2e_samples.artefact(folder, entry, "model", root)),
+            "refits": outcome(entry.refits()),
+            "weights": weights(entry.path("model")),
         }
         for pipeline, entry in e2e_samples.entries(folder, root).items()
     }

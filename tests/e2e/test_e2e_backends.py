@@ -21,7 +21,6 @@ from e2e_samples import (
     outcome,
     run,
     start,
-    trials,
 )
 
 import history
@@ -93,7 +92,7 @@ def test_an_experiment_runs_under_the_backend(ran: dict[str, Path], backend: str
         assert entry["environment"]["backend"] == backend
         assert backend in entry["environment"]["packages"]
         assert "tensorflow" not in entry["environment"]["packages"]
-    values = [row["values"] for row in trials(ran[backend], stored["cnn"])]
+    values = [row["values"] for row in stored["cnn"].trials()]
     assert any("tuner/trial_id" in each for each in values) == (MAX_EPOCHS[backend] > 2)
 
 
@@ -160,7 +159,7 @@ def test_what_jax_compiled_is_found_again_and_changes_nothing(tmp_path: Path) ->
 
     def found(done: Done, folder: Path) -> Rows:
         assert "cache" not in done.err
-        return outcome(trials(folder, documents(folder)[-1]))
+        return outcome(documents(folder)[-1].trials())
 
     on, off = tmp_path / "on", tmp_path / "off"
     without = start(off, *small, JAX_ENABLE_COMPILATION_CACHE="0")

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import killing
 import pytest
-from e2e_samples import artefact, documents, entries, outcome, refused, run_inline, trials, write
+from e2e_samples import documents, entries, outcome, refused, run_inline, write
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
@@ -30,7 +30,7 @@ def test_a_search_that_a_clock_ends_is_repeated_and_goes_on(tmp_path: Path) -> N
     write(tmp_path, conf__experiment__small_yaml=SMALL)
     done = run_inline(tmp_path, "+experiment=small", "tuner.max_seconds=1")
     [entry] = documents(tmp_path)
-    rows, count = trials(tmp_path, entry), entry["search"]["trials"]["total"]
+    rows, count = entry.trials(), entry["search"]["trials"]["total"]
     assert 0 < count < 60
     said = f"tuner.max_seconds=1 ended it after {count} trials; tuner.max_trials={count} repeats it"
     assert (entry["status"], entry["search"]["ended"]) == ("budget", said)
@@ -45,7 +45,7 @@ def test_a_search_that_a_clock_ends_is_repeated_and_goes_on(tmp_path: Path) -> N
     assert not list(tmp_path.glob("results/trials/*"))
     last = documents(tmp_path)[-1]
     assert last["status"] == "complete"
-    assert outcome(trials(tmp_path, last))[:count] == outcome(rows)
+    assert outcome(last.trials())[:count] == outcome(rows)
 
 
 def test_a_search_that_is_stopped_by_hand_goes_on_to_its_refits(tmp_path: Path) -> None:
@@ -61,7 +61,7 @@ def test_a_search_that_is_stopped_by_hand_goes_on_to_its_refits(tmp_path: Path) 
     assert stored["one"]["run_id"] == stored["two"]["run_id"]
     status = {name: entry["status"] for name, entry in stored.items()}
     assert status == {"one": "complete", "two": "budget"}
-    rows = trials(folder, stored["two"], "r")
+    rows = stored["two"].trials()
     assert [row["trial_id"] for row in rows] == ["0000", "0001"]
 
 
@@ -87,9 +87,9 @@ def test_what_callbacks_leave_goes_into_the_entry_or_away(tmp_path: Path) -> Non
     of_trial = [f"trial-{best}-0-log.csv", f"trial-{best}-1-log.csv"]
     names = {name for name in entry["artefacts"] if name.endswith(".csv")}
     assert names == {*of_trial, "refit-0-log.csv"}
-    [curves] = [row["history"] for row in trials(tmp_path, entry) if row["trial_id"] == best]
+    [curves] = [row["history"] for row in entry.trials() if row["trial_id"] == best]
     for name, curve in zip(of_trial, curves, strict=True):
-        with artefact(tmp_path, entry, name).open() as file:
+        with entry.path(name).open() as file:
             [row] = csv.DictReader(file)
         assert float(row["val_loss"]) == pytest.approx(curve["val_loss"][0])
     assert not list(tmp_path.glob("results/trials/*"))

@@ -19,10 +19,11 @@ import pytest
 from distributed import Client, LocalCluster
 from e2e_samples import REPOSITORY, finish, run, run_inline, start, wait_until, write
 from killing import picture
+from runner_samples import pipeline
 
-from runner.config.schema import DaskExecutor, Pipeline, Run
+from runner.config.schema import DaskExecutor, Run
 from runner.data.shared import Loaded
-from runner.errors import DataError, ExperimentError, InputError
+from runner.errors import DataError, ExperimentError
 from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.workers import tasks
@@ -202,40 +203,31 @@ def test_a_lost_scheduler_is_told_at_once_and_the_same_command_resumes(cluster: 
     assert picture(folder) == picture(folder, "alone")
 
 
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "empty.json"])
 @pytest.mark.nightly
 def test_a_scheduler_that_does_not_answer_is_told_in_seconds_and_nothing_starts(
-    tmp_path: Path,
+    tmp_path: Path, address: str
 ) -> None:
-    address = "executor.address=tcp://127.0.0.1:9"
+    (tmp_path / "empty.json").touch()
+    command = ["+experiment=digits", "executor=dask", f"executor.address={address}"]
     clock = time.monotonic()
-    done = run(tmp_path, "+experiment=digits", "executor=dask", address, exit_code=2)
+    done = run(tmp_path, *command, exit_code=2)
     assert time.monotonic() - clock < 60
-    assert "executor.address: no Dask scheduler answers at tcp://127.0.0.1:9" in done.err
+    assert f"executor.address: no Dask scheduler answers at {address}: " in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "results" / "runs").exists()
 
 
 @pytest.mark.nightly
-def test_a_scheduler_without_the_package_is_told(tmp_path: Path) -> None:
+def test_a_scheduler_without_the_package_is_told(cluster: Cluster) -> None:
     """Not waited for: it cannot read a task."""
-    write(tmp_path, sitecustomize_py=WITHOUT)
-    cluster = Cluster(tmp_path, path=str(tmp_path))
+    write(cluster.folder, without__sitecustomize_py=WITHOUT)
+    cluster.path = str(cluster.folder / "without")
     cluster.scheduler()
-    run = Run(executor=DaskExecutor(address=str(tmp_path / "scheduler.json")))
+    run = Run(executor=DaskExecutor(address=str(cluster.folder / "scheduler.json")))
     words = "No module named 'runner.*the same packages"
-    try:
-        with Dask(run) as workers, pytest.raises(ExperimentError, match=words):
-            workers.submit(environment.devices, run).result(timeout=60)
-    finally:
-        lose(cluster.started[0])
-
-
-@pytest.mark.nightly
-def test_a_file_that_is_no_schedulers_is_told(tmp_path: Path) -> None:
-    (tmp_path / "empty.json").touch()
-    run = Run(executor=DaskExecutor(address=str(tmp_path / "empty.json")))
-    with pytest.raises(InputError, match=r"no Dask scheduler answers at .*empty.json: Expecting"):
-        Dask(run)
+    with Dask(run) as workers, pytest.raises(ExperimentError, match=words):
+        workers.submit(environment.devices, run).result(timeout=60)
 
 
 @pytest.fixture
@@ -249,9 +241,8 @@ def executor() -> Iterator[Any]:
 @pytest.mark.nightly
 def test_a_machine_with_other_packages_is_refused_by_name(executor: Any) -> None:
     expected = {**versions("tensorflow"), "keras": "3.0.0"}
-    with pytest.raises(
-        ExperimentError, match=rf"on {platform.node()} has keras 3\.\d+\.\d+, not 3"
-    ):
+    words = rf"on {platform.node()} has keras 3\.\d+\.\d+, not 3"
+    with pytest.raises(ExperimentError, match=words):
         executor.submit(on_worker, b"", "tensorflow", expected, b"", b"").result()
 
 
@@ -265,18 +256,8 @@ def test_a_machine_without_the_folder_of_the_run_is_refused_by_name(executor: An
 
 @pytest.mark.nightly
 def test_a_machine_with_other_data_is_refused_by_name(tmp_path: Path) -> None:
-    pipeline = Pipeline.model_validate(
-        {
-            "task": {"kind": "classification"},
-            "data": {"kind": "sklearn", "name": "iris"},
-            "model": {"_target_": "runner.models.linear"},
-            "tuner": {"kind": "random"},
-        }
-    )
     run = Run(executor=DaskExecutor(address="tcp://host:1"))
-    place, planned = SearchFolder(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
-    with (
-        Local(run, 1) as local,
-        pytest.raises(DataError, match=rf"has changed.*{platform.node()}"),
-    ):
-        local.answer(tasks.trial, (run, pipeline, planned, place, "0", {}))
+    folder, planned = SearchFolder(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
+    words = rf"has changed.*{platform.node()}"
+    with Local(run, 1) as local, pytest.raises(DataError, match=words):
+        local.answer(tasks.trial, (run, pipeline(), planned, folder, "0", {}))

@@ -5,7 +5,7 @@ import statistics
 from pathlib import Path
 
 import pytest
-from e2e_samples import artefact, refits, refused, trials, write
+from e2e_samples import refused, write
 from world import SCORES, World
 
 pytestmark = pytest.mark.e2e
@@ -18,12 +18,12 @@ def test_a_score_is_the_mean_over_folds_and_the_refits_are_of_all_rows_but_test(
     what is stored, test rows alone can tell.
     """
     entry = world.entries["scores", "folds"]
-    for row in trials(world.folder, entry):
+    for row in entry.trials():
         best = [min(curves["val_loss"]) for curves in row["history"]]
         assert [fold["val_loss"] for fold in row["folds"]] == best
         assert row["score"] == pytest.approx(statistics.fmean(best))
         assert len(best) == 3
-    rows = refits(world.folder, entry)
+    rows = entry.refits()
     epochs = entry["best"]["best_epoch"] + 1
     assert [[*row["history"]] for row in rows] == [["accuracy", "loss"]] * 5
     assert [row["epochs"] for row in rows] == [epochs] * 5
@@ -36,7 +36,7 @@ def test_a_score_is_the_mean_over_folds_and_the_refits_are_of_all_rows_but_test(
     assert validation["metrics"]["accuracy"] == pytest.approx(statistics.fmean(accuracies))
     assert validation["deviation"]["accuracy"] == pytest.approx(statistics.stdev(accuracies))
     assert test["repeats"] == 2
-    report = artefact(world.folder, entry, "classification_report").read_text()
+    report = entry.path("classification_report").read_text()
     assert report.splitlines()[-1].endswith(",72")  # all rows but the 18 of the test
     assert entry["baselines"].keys() == {"majority", "logistic", "hgb"}
     for parts in entry["baselines"].values():
@@ -50,8 +50,8 @@ def test_the_best_trials_own_weights_are_the_model(world: World) -> None:
     entry, err = world.entries["scores", "kept"], world.done["scores"].err
     assert "conditioned on metric" not in err
     assert "Skipping variable loading" not in err
-    [refit] = refits(world.folder, entry)
-    rows = {row["trial_id"]: row for row in trials(world.folder, entry)}
+    [refit] = entry.refits()
+    rows = {row["trial_id"]: row for row in entry.trials()}
     best = entry["best"]["trial_id"]
     assert refit["history"] == rows[best]["history"][0]
     assert refit["validation"]["log_loss"] == pytest.approx(entry["best"]["score"], rel=1e-4)

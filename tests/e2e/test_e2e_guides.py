@@ -6,18 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_samples import (
-    Document,
-    Done,
-    entries,
-    load_model,
-    refits,
-    refused,
-    run,
-    run_inline,
-    trials,
-    write,
-)
+from e2e_samples import Document, Done, entries, refused, run, run_inline, write
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
@@ -198,14 +187,14 @@ def test_the_guides_run_to_their_end(folder: Path, ran: dict[str, Document]) -> 
     for entry in ran.values():
         assert entry["status"] == "complete"
         assert 0 <= entry["validation"]["metrics"]["accuracy"] <= 1
-        predicted = load_model(folder, entry).predict(np.ones((1, 3)), verbose=0)
+        predicted = entry.model().predict(np.ones((1, 3)), verbose=0)
         assert predicted.shape == (1, 3)
     loop = ran["loop"]
-    rows = trials(folder, loop)
+    rows = loop.trials()
     assert {row["status"] for row in rows} == {"COMPLETED"}
     assert loop["best"]["values"].keys() == {"units", "batch_size", "rate"}
     assert loop["best"]["score"] == min(row["score"] for row in rows)
-    assert refits(folder, loop)[0]["history"] == {}
+    assert loop.refits()[0]["history"] == {}
 
 
 def test_what_fit_alone_does_to_the_rows_is_said_and_the_trial_data_stays(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from e2e_samples import LIMIT, REPOSITORY, artefact, documents, refits, sha256, write
+from e2e_samples import LIMIT, REPOSITORY, documents, sha256, write
 
 pytestmark = pytest.mark.e2e
 
@@ -107,8 +107,8 @@ def test_an_experiment_of_ones_own_runs_by_both_doors(project: Project) -> None:
         [entry] = documents(project.folder, root)
         assert (entry["status"], entry["search"]["trials"]["total"]) == ("complete", count)
         for name, facts in entry["artefacts"].items():
-            assert sha256(artefact(project.folder, entry, name, root)) == facts["sha256"]
-        [refit] = refits(project.folder, entry, root)
+            assert sha256(entry.path(name)) == facts["sha256"]
+        [refit] = entry.refits()
         assert refit["epochs"] == epochs
 
 

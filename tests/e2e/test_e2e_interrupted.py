@@ -8,17 +8,7 @@ import signal
 from pathlib import Path
 
 import pytest
-from e2e_samples import (
-    REPOSITORY,
-    documents,
-    finish,
-    run,
-    run_inline,
-    start,
-    trials,
-    wait_until,
-    write,
-)
+from e2e_samples import REPOSITORY, documents, finish, run, run_inline, start, wait_until, write
 
 pytestmark = pytest.mark.e2e
 
@@ -116,7 +106,7 @@ def test_a_signal_ends_a_search_at_once_and_the_same_command_finishes_it(tmp_pat
     [entry] = documents(tmp_path)
     assert entry["status"] == "complete"
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}
-    rows = {row["trial_id"]: row["started"] for row in trials(tmp_path, entry)}
+    rows = {row["trial_id"]: row["started"] for row in entry.trials()}
     assert before.items() <= rows.items()
     assert not (tmp_path / "results" / "trials").exists()
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_samples import LIMIT, REPOSITORY, entries, run_inline, trials, write
+from e2e_samples import LIMIT, REPOSITORY, entries, run_inline, write
 
 from history.exchange.keras_tuner import read_project
 
@@ -201,7 +201,7 @@ def test_scores_are_those_of_keras_tuner_itself_under_the_same_seeds(tmp_path: P
     for name, entry in entries(tmp_path).items():
         ours[name] = [
             [row["values"]["units"], row["values"]["dropout"], row["score"], row["best_epoch"]]
-            for row in trials(tmp_path, entry)
+            for row in entry.trials()
         ]
     assert ours == json.loads(python(tmp_path, PLAIN, json.dumps(TUNERS))[-1])
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import entries, load_model, run_inline, write
+from e2e_samples import entries, run_inline, write
 from matplotlib.image import imsave
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
@@ -115,7 +115,7 @@ def test_what_was_streamed_is_evaluated_row_by_row(folder: Path) -> None:
     """The stored accuracy is that of the stored model on the validation rows."""
     entry = entries(folder)["stream"]
     x = np.random.default_rng(0).normal(size=(100, 3)).astype("float32")[:20]
-    predicted = load_model(folder, entry).predict(x, verbose=0)
+    predicted = entry.model().predict(x, verbose=0)
     right = predicted.argmax(axis=1) == (x.sum(axis=1) > 0)
     assert entry["validation"]["metrics"]["accuracy"] == pytest.approx(right.mean())
 

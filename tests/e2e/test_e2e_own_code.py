@@ -8,17 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_samples import (
-    artefact,
-    documents,
-    entries,
-    history,
-    load_model,
-    refits,
-    run_inline,
-    trials,
-    write,
-)
+from e2e_samples import documents, entries, history, run_inline, write
 from world import World
 
 pytestmark = pytest.mark.e2e
@@ -42,10 +32,10 @@ def test_a_failed_entry_says_what_failed_and_where(world: World) -> None:
     """With the trace, for whoever has to mend it; the log names the cause too."""
     entry, done = world.entries["failing", "bad"], world.done["failing"]
     assert entry["error"]["stage"] == "search"
-    trace = artefact(world.folder, entry, "trace").read_text()
+    trace = entry.path("trace").read_text()
     for text in (entry["error"]["message"], trace, done.err):
         assert "units today" in text
-    messages = [row["message"] for row in trials(world.folder, entry)]
+    messages = [row["message"] for row in entry.trials()]
     assert all("my_searches.py" in message for message in messages if message)
     assert "bad failed in search" in done.err
     [row] = [line for line in done.out.splitlines() if f" {entry['id']} " in line]
@@ -55,7 +45,7 @@ def test_a_failed_entry_says_what_failed_and_where(world: World) -> None:
 def test_trials_that_diverge_are_failures_and_counted(world: World) -> None:
     """An infinite objective is no excellent one: the best is among the others."""
     entry = world.entries["failing", "wild"]
-    rows = trials(world.folder, entry)
+    rows = entry.trials()
     failed = [row for row in rows if row["values"]["model.loss"] == "inf"]
     others = [row for row in rows if row not in failed]
     assert failed
@@ -81,8 +71,7 @@ def test_on_failure_stop_runs_no_further_pipeline(world: World, tmp_path: Path) 
 
 def test_conditional_scopes_hold(world: World) -> None:
     """A value stands in a trial exactly where its condition holds."""
-    assert world.done["searched"].exit_code == 0
-    values = [row["values"] for row in trials(world.folder, world.entries["searched", "scopes"])]
+    values = [row["values"] for row in world.entries["searched", "scopes"].trials()]
     assert {each["deep"] for each in values} == {True, False}
     for each in values:
         assert ("second" in each) == each["deep"], each
@@ -94,14 +83,14 @@ def test_a_hypermodels_own_fit_is_used_and_its_batch_size_searched(world: World)
     epochs; that of the refit, what the best trial's makes.
     """
     entry = world.entries["searched", "maker"]
-    rows = trials(world.folder, entry)
+    rows = entry.trials()
     updates = {row["values"]["batch_size"]: row["history"][0]["updates"] for row in rows}
     assert len(updates) > 1
     for size, numbers in updates.items():
         assert numbers == [2 * math.ceil(120 / size)] * 2
     names = {space["config"]["name"] for space in entry["search"]["space"]}
     assert names == {"rate", "batch_size"}
-    [refit] = refits(world.folder, entry)
+    [refit] = entry.refits()
     assert refit["history"]["updates"] == updates[entry["best"]["values"]["batch_size"]]
 
 
@@ -115,7 +104,7 @@ def test_without_the_purge_the_trial_data_stays_with_the_best_checkpoint(
     assert len([*data.glob("*/trial_*/trial.json")]) == entry["search"]["trials"]["total"]
     [checkpoint] = data.glob("*/*/checkpoint.weights.h5")
     assert checkpoint.parent.name == f"trial_{entry['best']['trial_id']}"
-    model = load_model(world.folder, entry)
+    model = entry.model()
     before = [np.array(weights) for weights in model.get_weights()]
     model.optimizer = None
     model.load_weights(checkpoint)

@@ -5,18 +5,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from e2e_samples import (
-    artefact,
-    documents,
-    entries,
-    finish,
-    refused,
-    run,
-    run_inline,
-    start_inline,
-    trials,
-    write,
-)
+from e2e_samples import documents, entries, finish, refused, run, run_inline, start_inline, write
 from world import EXPERIMENTS, World, make_rows
 
 pytestmark = pytest.mark.e2e
@@ -148,10 +137,8 @@ def test_what_the_history_holds_is_reused_and_the_rest_runs(world: World, tmp_pa
     new, last = documents(folder)[len(world.entries) :]
     assert [new["pipeline"], last["pipeline"]] == ["own", "third"]
     best = old["best"]["values"]
-    assert trials(folder, new)[0]["values"] == best
-    assert trials(folder, shipped)[0]["values"]["model.hidden.h1"] == 9
+    assert new.trials()[0]["values"] == best
+    assert shipped.trials()[0]["values"]["model.hidden.h1"] == 9
     for entry, started_from in ((new, best), (shipped, {"model.hidden.h1": 9})):
-        [sections] = yaml.safe_load(artefact(folder, entry, "config").read_text())[
-            "pipelines"
-        ].values()
+        [sections] = yaml.safe_load(entry.path("config").read_text())["pipelines"].values()
         assert sections["tuner"]["start_from"] == [started_from]

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from e2e_samples import entries, run, run_inline, trials, write
+from e2e_samples import entries, run, run_inline, write
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
 
@@ -75,6 +75,6 @@ def test_no_secret_is_written_anywhere(tmp_path: Path, sweep: list[str]) -> None
     assert "'${oc.env:A_TOKEN}' is no token of https://me:***@host" in done.err
     found = entries(tmp_path)
     assert found["late"]["error"]["message"].startswith("'${oc.env:A_TOKEN}' is no token")
-    for row in trials(tmp_path, found["good"]):
+    for row in found["good"].trials():
         assert row["values"]["model.activation"] == "softplus"
     assert found["good"]["best"]["values"]["model.activation"] == "softplus"

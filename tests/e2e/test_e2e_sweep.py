@@ -4,6 +4,7 @@ import json
 import signal
 import statistics
 from pathlib import Path
+from typing import Any
 
 import pytest
 from e2e_samples import Document, Done, documents, finish, history, run, run_inline, start, write
@@ -73,10 +74,10 @@ def rows(done: Done) -> list[list[str]]:
     return [row for row in lines if row and row[0].isdecimal()]
 
 
-def came_to(folder: Path) -> Document:
+def came_to(folder: Path) -> dict[str, Any]:
     """The result.json of the one sweep."""
     [path] = folder.glob("results/sweeps/*/result.json")
-    result: Document = json.loads(path.read_bytes())
+    result: dict[str, Any] = json.loads(path.read_bytes())
     return result
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import load_model, refused, run, run_inline
+from e2e_samples import refused, run, run_inline
 from world import World, flowers
 
 pytestmark = pytest.mark.e2e
@@ -30,7 +30,7 @@ def test_a_table_gives_a_model_that_takes_raw_rows(world: World, tmp_path: Path)
         "rooms": np.array([3.0, 3.0, np.nan, 2.0]),
         "area": np.array([75.0, 75.0, 50.0, np.nan]),
     }
-    expected = load_model(world.folder, entry).predict(x, verbose=0)[:, 0]
+    expected = entry.model().predict(x, verbose=0)[:, 0]
     assert len({*expected.tolist()}) == 4
     folder = world.copy(tmp_path / "again")
     pd.DataFrame(x)[["area", "city", "rooms"]].to_csv(folder / "new.csv", index=False, na_rep="NA")
@@ -46,7 +46,7 @@ def test_the_stored_model_is_the_mean_of_the_refits(world: World) -> None:
     assert (entry["validation"]["repeats"], entry["validation"]["kept"]) == (2, None)
     for part, metrics in entry["ensemble"].items():
         assert metrics.keys() == entry[part]["metrics"].keys()
-    layers = {layer.name for layer in load_model(world.folder, entry).layers}
+    layers = {layer.name for layer in entry.model().layers}
     assert {name for name in layers if name.startswith("refit_")} == {"refit_1", "refit_2"}
     page = run(world.folder, "show", entry["id"], module="history").out
     [row] = [line for line in page.splitlines() if re.match(r"rmse .* ± ", line)]
@@ -76,7 +76,7 @@ def test_a_classifiers_output_is_what_its_model_predicts(world: World, tmp_path:
     names = ["setosa", "versicolor", "virginica"]
     assert [*written] == ["class", *(f"probability_{name}" for name in names)]
     x = table.drop(columns="species").to_numpy("float32")
-    expected = load_model(world.folder, entry).predict(x, verbose=0)
+    expected = entry.model().predict(x, verbose=0)
     assert np.allclose(written.iloc[:, 1:], expected, rtol=1e-4, atol=1e-6)
     assert [*written["class"]] == [names[index] for index in expected.argmax(axis=1)]
 

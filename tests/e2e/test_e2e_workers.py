@@ -19,7 +19,6 @@ from e2e_samples import (
     run,
     run_inline,
     start,
-    trials,
     wait_until,
     write,
 )
@@ -227,7 +226,7 @@ def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Pat
         assert f"a worker died: {words}" in done.err
     assert "Traceback" not in done.err
     [first] = documents(tmp_path)
-    rows = {row["values"]["how"]: row for row in trials(tmp_path, first)}
+    rows = {row["values"]["how"]: row for row in first.trials()}
     failed = {how: row["message"] for how, row in rows.items() if row["status"] == "FAILED"}
     assert failed.keys() == {"always", "raises"}
     assert failed["always"].startswith("3 workers died of it, most recently: ")
@@ -241,6 +240,6 @@ def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Pat
     assert {*log.read_text().split()} <= {"always", best, "fine"}
     run_inline(tmp_path, "+experiment=deadly", "fresh=true")
     last = documents(tmp_path)[-1]
-    for row in trials(tmp_path, last):
+    for row in last.trials():
         how = row["values"]["how"]
         assert how in failed or outcome([row]) == outcome([rows[how]])

@@ -9,7 +9,7 @@ from typing import Any
 
 import killing
 import pytest
-from e2e_samples import documents, trials, wait_until
+from e2e_samples import documents, wait_until
 
 import history
 from history.doctor import mend
@@ -106,7 +106,7 @@ def test_a_run_killed_in_every_phase_ends_as_one_that_nobody_killed(
     assert [what for what in findings if "left over from an interrupted write" not in what] == []
     rows = 0
     for entry in documents(folder, "killed"):
-        for row in trials(folder, entry, "killed"):
+        for row in entry.trials():
             name = rf"-{entry['pipeline']}/\w+/{row['trial_id']}$"
             starts = [seen[trial] for trial in seen if re.search(name, trial)]
             assert starts in ([], [(row["started"], row["seconds"])])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import killing
 import pytest
-from e2e_samples import documents, finish, trials, wait_until, write
+from e2e_samples import documents, finish, wait_until, write
 
 import history
 from history.doctor import examine
@@ -40,7 +40,7 @@ def test_a_raised_budget_continues_a_search_and_other_settings_start_one_beside_
     assert "main: resuming after trial 3, from" in done.err
     [entry] = documents(folder, "r")
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}
-    scores = [row["score"] for row in trials(folder, entry, "r")]
+    scores = [row["score"] for row in entry.trials()]
     for trial in (4, 5, 6):  # the best so far is that of all starts
         best = f"{max(scores[:trial]):.4g}"
         assert re.search(rf"trial {trial - 1:04} \({trial}/6\) .* \(best {best}\)", done.err)

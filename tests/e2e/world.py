@@ -269,6 +269,8 @@ def made(folder: Path) -> World:
         if not ended.exists():
             ended.write_text(json.dumps(_make(folder)))
     done = {name: Done(**each) for name, each in json.loads(ended.read_bytes()).items()}
+    for name, each in done.items():
+        assert each.exit_code == (1 if name == "failing" else 0), f"{name}: {each.err}"
     return World(folder, done)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import killing  # the path is set above: the tests share it
-from e2e_samples import documents, trials
+from e2e_samples import documents
 
 
 def soak(
@@ -46,7 +46,7 @@ def soak(
         if any(word in output for word in ("Traceback", "ERROR", "error:", "cannot be used")):
             differences.append(f"{root}: its output has an error: {output[-2000:]}")
         for entry in documents(folder, root):
-            for row in trials(folder, entry, root):
+            for row in entry.trials():
                 starts = [seen[trial] for trial in seen if trial.endswith(f"/{row['trial_id']}")]
                 if starts not in ([], [(row["started"], row["seconds"])]):
                     differences.append(f"{root}: trial {row['trial_id']} has another start")

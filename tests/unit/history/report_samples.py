@@ -17,24 +17,30 @@ from history.tasks import ClassificationResult, RegressionResult
 SCRIPT = "<script>alert('x')</script>"
 
 
-def hp(kind: str, name: str, **config: object) -> dict[str, object]:
-    return {"class_name": kind, "config": {"name": name, "conditions": [], **config}}
-
-
-def under(parent: str, *values: object) -> dict[str, object]:
-    found = {"class_name": "Parent", "config": {"name": parent, "values": [*values]}}
-    return {"conditions": [found]}
-
-
-SPACE = [
-    hp("Choice", "optimizer", values=["sgd", "adam"], ordered=False),
-    hp("Float", "momentum", min_value=0.0, max_value=0.9, step=0.1, **under("optimizer", "sgd")),
-    hp("Float", "rate", min_value=1e-4, max_value=1e-2, sampling="log", step=None),
-    hp("Int", "width", min_value=16, max_value=128, step=16, sampling="linear"),
-    hp("Boolean", "bias"),
-    hp("Choice", "kind", values=["plain", SCRIPT], ordered=False),
-    hp("Fixed", "seed", value=3),
-]
+# As Keras Tuner writes it.
+SPACE: list[dict[str, Any]] = yaml.safe_load(
+    """
+- class_name: Choice
+  config: {name: optimizer, conditions: [], values: [sgd, adam], ordered: false}
+- class_name: Float
+  config:
+    name: momentum
+    conditions: [{class_name: Parent, config: {name: optimizer, values: [sgd]}}]
+    min_value: 0.0
+    max_value: 0.9
+    step: 0.1
+- class_name: Float
+  config: {name: rate, conditions: [], min_value: 1.0e-4, max_value: 0.01, sampling: log, step: }
+- class_name: Int
+  config: {name: width, conditions: [], min_value: 16, max_value: 128, step: 16, sampling: linear}
+- class_name: Boolean
+  config: {name: bias, conditions: []}
+- class_name: Choice
+  config: {name: kind, conditions: [], values: [plain, "SCRIPT"], ordered: false}
+- class_name: Fixed
+  config: {name: seed, conditions: [], value: 3}
+""".replace("SCRIPT", SCRIPT)
+)
 
 
 def trials(count: int, objective: str, epochs: int = 6) -> list[dict[str, Any]]:
