@@ -141,6 +141,10 @@ def documents(folder: Path, root: str = "results") -> list[Document]:
     return stored
 
 
+def complete(folder: Path, root: str = "results") -> list[Document]:
+    return [entry for entry in documents(folder, root) if entry["status"] == "complete"]
+
+
 def entries(folder: Path, root: str = "results") -> dict[str, Document]:
     """The same by pipeline, each of which must have but one."""
     stored = documents(folder, root)

@@ -16,7 +16,7 @@ from typing import Any
 import e2e_samples
 import h5py
 import numpy as np
-from e2e_samples import REPOSITORY, Done, Process, finish, outcome
+from e2e_samples import REPOSITORY, Done, Process, complete, finish, outcome
 
 # A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
 # conditional scopes, a tuned number of layers, and a fit of its own with a tuned batch size that
@@ -262,17 +262,18 @@ def weights(path: Path) -> dict[str, Any]:
 
 
 def picture(folder: Path, root: str = "results") -> dict[str, Any]:
-    """All that a run decided, by pipeline, without what may differ: ids, times, durations."""
-    return {
-        pipeline: {
-            "status": entry["status"],
+    """All that complete pipelines decided, without what may differ: ids, times, durations."""
+    entries = complete(folder, root)
+    pictures = {}
+    for entry in entries:
+        pictures[entry["pipeline"]] = {
             "trials": outcome(entry.trials()),
             "best": entry["best"],
             "refits": outcome(entry.refits()),
             "weights": weights(entry.path("model")),
         }
-        for pipeline, entry in e2e_samples.entries(folder, root).items()
-    }
+    assert len(pictures) == len(entries)
+    return pictures
 
 
 def has_ended(root: Path) -> bool:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_samples import Document, Done, documents, finish, history, run, run_inline, start, write
+from e2e_samples import Done, complete, documents, finish, history, run, run_inline, start, write
 
 pytestmark = pytest.mark.e2e
 
@@ -79,10 +79,6 @@ def came_to(folder: Path) -> dict[str, Any]:
     [path] = folder.glob("results/sweeps/*/result.json")
     result: dict[str, Any] = json.loads(path.read_bytes())
     return result
-
-
-def complete(folder: Path) -> list[Document]:
-    return [entry for entry in documents(folder) if entry["status"] == "complete"]
 
 
 def test_a_sweep_that_is_killed_or_fails_does_not_repeat_what_has_ended(folder: Path) -> None:

@@ -109,8 +109,7 @@ def held(folder: Path, place: str, process: "subprocess.Popen[str]") -> None:
     wait_until((folder / f"at-{place}").exists, process)
 
 
-# One handler takes all of them; in a search, SIGTERM and SIGINT to the run alone are in
-# test_e2e_interrupted.py too.
+# One handler takes all of them; SIGINT to a search alone is in test_e2e_interrupted.py.
 SENT = [
     ("plan", signal.SIGINT, True),
     ("search", signal.SIGTERM, True),
