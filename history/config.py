@@ -64,7 +64,7 @@ def with_config(entry: Entry) -> Entry:
     """
     with suppress(errors.ExperimentError):
         root, _, sections = stored_config(entry)
-        return replace(entry, document={**entry.document, "config": root | sections})
+        return replace(entry, document=entry.document | {"config": root | sections})
     return entry
 
 
@@ -113,7 +113,7 @@ def experiment_yaml(entry: Entry) -> str:
         if names:
             head.append(f"{what}: {', '.join(names)}")
     comments = "".join(f"# {escape.printable(line)}\n" for line in head)
-    return comments + literal_yaml({**root, "pipelines": {name: sections}})
+    return comments + literal_yaml(root | {"pipelines": {name: sections}})
 
 
 def literal_yaml(content: Mapping[str, files.Json]) -> str:

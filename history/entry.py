@@ -223,7 +223,7 @@ class Entry:
             rows = list(files.read_json(path))
             # Older entries have all but `history` in their document.
             older = self.value("validation.runs", [{}] * len(rows))
-            return [{**old, **row} for old, row in zip(older, rows, strict=True)]
+            return [old | row for old, row in zip(older, rows, strict=True)]
         except (TypeError, ValueError) as error:
             raise errors.IntegrityError(f"{path} is not a list of refits: {error}") from error
 

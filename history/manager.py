@@ -91,7 +91,7 @@ class HistoryManager:
                 "artefacts": {name: store.facts(path, id) for name, path in files.items()},
             }
             # What is given stands first, and wins.
-            stored = {**given, "origin": {"kind": "run"}, **plain, **given}
+            stored = given | {"origin": {"kind": "run"}} | plain | given
             entry = Entry(schema.read_document(stored, "it"), self.root)
             self._check(entry)
             if len({store.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
@@ -111,7 +111,7 @@ class HistoryManager:
         """Return this task's entries that have the values asked for (as `select` takes them),
         oldest first.
         """
-        return select(self.store.all(), self.root, **{"task": self.task, **wanted})
+        return select(self.store.all(), self.root, **{"task": self.task} | wanted)
 
     def verify(self, entry: Entry) -> None:
         """Compare what the database says of the entry now with every artefact on disk.

@@ -92,9 +92,10 @@ def upgrade_config(sections: files.JsonObject) -> files.JsonObject:
 
 def _to_2(document: files.JsonObject) -> files.JsonObject:
     data = document.get("data")
-    upgraded = {**document, "schema_version": 2, "origin": {"kind": "run"}}
+    upgraded = document | {"schema_version": 2, "origin": {"kind": "run"}}
     if isinstance(data, dict) and isinstance(data.get("columns"), list):
-        upgraded["data"] = {**data, "columns": {str(name): "number" for name in data["columns"]}}
+        columns = {str(name): "number" for name in data["columns"]}
+        upgraded["data"] = data | {"columns": columns}
     return upgraded
 
 

@@ -122,11 +122,12 @@ WIDE = argument("--wide", "every column, however narrow the terminal")
 TABLE = [
     JSON,
     argument("--csv", "print CSV: the columns or, without, every key"),
-    argument("--sort KEY", "sort by it, smallest first; those without it last"),
+    argument("--sort KEY", "sort by it, smallest first; those without it last", default=""),
     argument("--reverse", "reverse the order"),
     argument(
         "--columns KEY,...",
         "the columns of the table",
+        default=[],
         type=lambda keys: keys.replace(" ", "").split(","),
     ),
     WIDE,
@@ -171,10 +172,10 @@ def list_(history: History, args: Namespace) -> Output:
     or best.values.model.dropout; or one of their configs: config.fit.batch_size.
     """
     entries = _matching(history, args)
-    if any(key.startswith("config.") for key in [args.sort or "", *(args.columns or ())]):
+    if any(key.startswith("config.") for key in [args.sort, *args.columns]):
         from history.config import with_config
 
-        entries = [*map(with_config, entries)]
+        entries = list(map(with_config, entries))
     listed = _listed(args, [EntryRow(entry) for entry in entries], args.reverse)
     return _data(args, listed) or pages.overview(history.root, listed, args.columns)
 

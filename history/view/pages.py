@@ -3,6 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
 from foundation import errors, files
@@ -50,11 +51,11 @@ LETTERS = [chr(code) for code in range(ord("A"), 0x1000)]  # of entries that are
 VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 
 
-def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None) -> Page:
+def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str]) -> Page:
     """Return the list of entries, if there are some, and below it what runs are at.
 
-    Arguments: `columns`, of the list. None: COLUMNS, and names and tags where there are some, as
-    far as there is room. Raises InputError for a column that no entry has.
+    Arguments: `columns`, of the list. Without any: COLUMNS, and names and tags where there are
+    some, as far as there is room. Raises InputError for a column that no entry has.
     """
     if columns:
         table = _table(rows, columns)
@@ -80,7 +81,7 @@ def _running(root: Path) -> Table:
     return Table(("running", "experiment", "at", "trials", "best so far", "by"), rows)
 
 
-def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None) -> Page:
+def trial_list(rows: Sequence[TrialRow], columns: Sequence[str]) -> Page:
     """Return a row per trial: its score and the values in which trials differ, or the columns
     named; then the other values, and why trials have failed.
 
@@ -241,13 +242,11 @@ def _metrics(entry: Entry) -> Table:
     averaged = [part for part in ranking.PARTS if entry.ensemble.get(part)]
     columns = ["metric", _validation(entry), "test"]
     columns += [f"{part}, their mean" for part in averaged]
-    rows = []
+    rows = {}
     for name in entry.validation.metrics | entry.test.metrics:
-        row = [name]
-        row += [measured(entry, part, name) for part in ranking.PARTS]
-        row += [number(entry.metric(name, "ensemble", part)) for part in averaged]
-        rows.append(row)
-    return Table(columns, rows)
+        own = [measured(entry, part, name) for part in ranking.PARTS]
+        rows[name] = own + [number(entry.metric(name, "ensemble", part)) for part in averaged]
+    return _by_name(columns, rows)
 
 
 def _baselines(entry: Entry) -> Table:
@@ -274,12 +273,12 @@ def _curves(entry: Entry) -> Section:
     except (errors.ExperimentError, AttributeError, LookupError, TypeError):
         return Section("", [])  # failed, imported or damaged
     epochs = max(map(len, curves.values()), default=0)
-    rows = []
+    rows = {}
     for name, values in curves.items():
         if len(values) > 1:
-            rows.append([name, number(values[0]), bars(values), number(values[-1])])
+            rows[name] = [number(values[0]), bars(values), number(values[-1])]
     title = f"Learning curves of refit {kept + 1} of {len(refits)}, {epochs} epochs"
-    return Section(title, [Table(("metric", "first", "", "last"), rows)])
+    return Section(title, [_by_name(("metric", "first", "", "last"), rows)])
 
 
 def _finite(values: Iterable[object]) -> list[float]:
@@ -319,12 +318,14 @@ def comparison_page(
     for part in ranking.PARTS:
         verdicts = [comparison["metrics"][part] for comparison in comparisons]
         sections.append(_compared(entries, verdicts, part))
-    names = list(dict.fromkeys(n for each in comparisons for n in each["metrics"]["validation"]))
-    means = {
-        f"{part} {name}": [number(entry.metric(name, "ensemble", part)) for entry in entries]
-        for part in ranking.PARTS
-        for name in names
-    }
+    names: dict[str, files.Json] = {}
+    for comparison in comparisons:
+        names |= comparison["metrics"]["validation"]
+    means = {}
+    for part in ranking.PARTS:
+        for name in names:
+            row = [number(entry.metric(name, "ensemble", part)) for entry in entries]
+            means[f"{part} {name}"] = row
     baselines = {name: [_baseline(entry, name) for entry in entries] for name in names}
     sections.append(Section("Mean of the refits", [_beside("metric", means)]))
     sections.append(Section("Best baselines", [_beside("validation", baselines)]))
@@ -336,11 +337,15 @@ def comparison_page(
     return Page(sections)
 
 
-def _beside(corner: str, cells: Mapping[str, Sequence[str]]) -> Table:
-    """Return the rows that have anything, by name, with a column for each entry."""
-    rows = [[name, *row] for name, row in cells.items() if set(row) != {"-"}]
-    count = len(rows[0]) - 1 if rows else 0
-    return Table([corner, *LETTERS[:count]], rows)
+def _beside(corner: str, rows: Mapping[str, list[str]]) -> Table:
+    """Return the rows that have anything, with a column for each entry."""
+    known = {name: row for name, row in rows.items() if set(row) != {"-"}}
+    count = max(map(len, known.values()), default=0)
+    return _by_name([corner, *LETTERS[:count]], known)
+
+
+def _by_name(columns: Sequence[str], rows: Mapping[str, list[str]]) -> Table:
+    return Table(columns, [[name, *row] for name, row in rows.items()])
 
 
 def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
@@ -350,8 +355,10 @@ def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
         first |= {key: values[0] for key, values in differences.items()}
     rows = []
     for key, value in first.items():
-        others = [differences.get(key, (value, value))[1] for differences in every]
-        rows.append([key, *map(pairs, [value, *others])])
+        row = [key, pairs(value)]
+        for differences in every:
+            row.append(pairs(differences[key][1] if key in differences else value))
+        rows.append(row)
     return Table(["key", *LETTERS[: len(every) + 1]], rows, folds=True)
 
 
@@ -361,19 +368,20 @@ def _compared(
     """Return the metrics that `compare` has of a part: of two entries a row each, with the
     difference; of several a column each.
     """
-    names = list(dict.fromkeys(name for verdicts in every for name in verdicts))
-    rows = []
+    names = list(dict.fromkeys(chain.from_iterable(every)))
+    rows = {}
     if len(entries) == 2:
         for name in names:
             means = [measured(entry, part, name) for entry in entries]
-            rows.append([name, *means, *_verdict(every[0][name])])
+            rows[name] = means + _verdict(every[0][name])
         columns = ["metric", "A", "B", "verdict", "B - A ± error"]
-        return Section(part.capitalize(), [Table(columns, rows)])
+        return Section(part.capitalize(), [_by_name(columns, rows)])
     for letter, entry, verdicts in zip(LETTERS, entries, [{}, *every], strict=False):
-        cells = [measured(entry, part, name) + _sign(verdicts.get(name)) for name in names]
-        rows.append([letter, *cells])
+        if names:
+            cells = [measured(entry, part, name) + _sign(verdicts.get(name)) for name in names]
+            rows[letter] = cells
     title = f"{part.capitalize()}: ▲ better and ▼ worse than A, beyond noise"
-    return Section(title, [Table(["", *names], rows if names else [])])
+    return Section(title, [_by_name(["", *names], rows)])
 
 
 def _sign(verdict: Mapping[str, files.Json] | None) -> str:
@@ -383,11 +391,11 @@ def _sign(verdict: Mapping[str, files.Json] | None) -> str:
     return " ▲" if verdict["better"] == "b" else " ▼"
 
 
-def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:
+def _verdict(facts: Mapping[str, files.Json]) -> list[str]:
     """Return what `compare` says of a metric in words, and the difference with its error."""
     difference = facts["difference"]
     if difference is None:
-        return "-", "-"
+        return ["-", "-"]
     verdict = VERDICTS[facts["within_noise"]]
     if facts["better"]:
         verdict = f"{facts['better'].upper()} better, {verdict}"
@@ -396,4 +404,4 @@ def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:
         change = f"+{change}"
     if facts["error"] is not None:
         change += f" ± {number(facts['error'])}"
-    return verdict, change
+    return [verdict, change]

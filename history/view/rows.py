@@ -148,13 +148,13 @@ def _sort_key(value: files.Json) -> tuple[bool, files.Json]:
     return is_text, pairs(value) if is_text else value
 
 
-def to_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> bytes:
+def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
     """Return rows as CSV in UTF-8 (RFC 4180) with a header: the columns named or, without, all keys
     of their documents; what a row lacks is empty. A spreadsheet runs nothing of it.
 
     Raises InputError for a column that none of the rows has.
     """
-    check_columns(rows, columns or ())
+    check_columns(rows, columns)
     table = []
     for row in rows:
         if columns:

@@ -83,7 +83,7 @@ class _Column(NamedTuple):
 
 
 def _column(column: Sequence[str]) -> _Column:
-    return _Column([*column], max(map(cells.cell_len, column)))
+    return _Column(list(column), max(map(cells.cell_len, column)))
 
 
 def _lines(content: Table, room: int, is_ascii: bool) -> Iterator[console.RenderableType]:
@@ -94,7 +94,7 @@ def _lines(content: Table, room: int, is_ascii: bool) -> Iterator[console.Render
     It is written in plain code, since rich's own table takes a millisecond a row.
     """
     columns = [
-        _column([*map(escape.printable, column)])
+        _column(list(map(escape.printable, column)))
         for column in zip(content.columns, *content.rows, strict=True)
     ]
     if not _fit(columns, room):
