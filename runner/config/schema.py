@@ -521,10 +521,8 @@ def initial(points: int | None, dimensions: int) -> int:
 
 
 class BayesianTuner(GuidedTuner):
-    """Its `parallel` weighs quality against workers that wait. With 2, 4 and 8, the regret after 30
-    trials is 1.4, 1.7 and 2.0 times that with 1, give or take 40 % (two standard errors; 4
-    functions, 20 seeds). With 1, 2 workers are busy half of their time; with 2, 87 %, and 4 workers
-    43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 % (`python -m benchmarks.parallel`).
+    """Its `parallel` weighs quality against workers that wait: a larger number keeps more of them
+    busy, and finds values that are less good. See docs/search.md.
     """
 
     kind: Literal["bayesian"] = "bayesian"
@@ -554,9 +552,7 @@ class TpeTuner(GuidedTuner):
 
 class HyperbandTuner(_Drawn):
     """Its `parallel` costs nothing in quality: of each round the same trials go on, whatever it is.
-    The larger, the less workers wait for each other: with 4, 2 workers are busy 92 % of their time,
-    4 workers 65 % and 8 workers 33 %; with 8, 95 %, 82 % and 50 %; with 16, no more than that
-    (`python -m benchmarks.parallel`, max_epochs=9).
+    The larger, the less workers wait for each other. See docs/search.md.
     """
 
     kind: Literal["hyperband"] = "hyperband"
@@ -806,10 +802,10 @@ class Run(Section):
     """Use deterministic kernels on a GPU, which are slower."""
     threads: Count = 1
     """Intra-op threads of one training. They are part of the result, so they do not depend on the
-    machine. The default is 1, as two threads share the same processor time and save none (MLPs and
-    CNNs from 6 to 22 s of it, within 8 %), while Python's part of a training stays on one core: a
-    trial for each core does most. More are worth it for large models of which fewer than one per
-    core can run at once; see `python -m benchmarks.threads`."""
+    machine. The default is 1, as two threads share the same processor time and save none, while
+    Python's part of a training stays on one core: a trial for each core does most. More are worth
+    it for large models of which fewer than one per core can run at once; see
+    `python -m benchmarks.threads`."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The backend of Keras; jax and torch are extras of the project."""
     mode: Literal["run", "check"] = "run"
