@@ -10,13 +10,13 @@ from foundation import files
 class Table:
     """Rows of cells under named columns.
 
-    Without room for it, the columns in `spare` are left out in that order (None: its lines are
-    longer than the terminal is wide), unless its cells are folded.
+    Without room for it, the columns in `spare` are left out in that order, unless its cells are
+    folded.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    spare: Sequence[str] | None = ()
+    spare: Sequence[str] = ()
     folds: bool = False
 
     def is_empty(self) -> bool:
@@ -51,6 +51,14 @@ class Text:
     def is_empty(self) -> bool:
         """Say whether there is no text."""
         return not self.lines
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture: its title, and SVG that stands alone."""
+
+    title: str
+    svg: str
 
 
 Part = Table | Facts | Text
