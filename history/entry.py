@@ -281,7 +281,7 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
     named in the log, once, and left out, so that the others can be. `wanted`, by keys of documents,
     such as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
-    asked = {key: value for key, value in wanted.items() if value is not None}
+    filters = {key: value for key, value in wanted.items() if value is not None}
     entries: list[Entry] = []
     left_out: dict[str, errors.IntegrityError] = {}
     for row in rows:
@@ -290,7 +290,7 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
         except errors.IntegrityError as error:
             left_out[repr(row["id"])] = error
             continue
-        if asked.items() <= document.items():
+        if filters.items() <= document.items():
             entries.append(Entry(document, root))
     if left_out:
         first = next(iter(left_out.values()))

@@ -59,11 +59,13 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     Raises HistoryError naming the file that cannot be read.
     """
     with as_written(folder / "oracle.json", read) as oracle:
-        space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
+        space = oracle["hyperparameters"]["space"]
+        order = oracle["start_order"]
         ids = [name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)]
         if order != list(dict.fromkeys(ids)) or not isinstance(space, list):
             raise ValueError("start_order must name each trial once, by a plain id")
-    return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
+    trials = [_trial(folder / f"trial_{id}", id, read) for id in order]
+    return SearchRecord(oracle, space, trials)
 
 
 def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> Trial:

@@ -22,7 +22,8 @@ LABELS = ("name", "tags", "note")  # a user's words for an entry, which decide n
 STATUSES = ("complete", "failed", "budget")
 
 # Tuples, as unions of types take isinstance several times as long.
-_TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
+_TEXT = (str, NoneType)
+_MAPPING = (dict, NoneType)
 
 _MAPPINGS = (
     "origin",

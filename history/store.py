@@ -53,10 +53,10 @@ class Store(Storage):
         Arguments: `fill` puts the artefacts of a document into a folder. Raises OSError or
         HistoryError, and what `fill` raises; nothing is stored then.
         """
-        made = [self.entries / document["id"] for document in documents]
+        folders = [self.entries / document["id"] for document in documents]
         with self.locked(), ExitStack() as parts:
             files.make_folder(self.entries)
-            for document, folder in zip(documents, made, strict=True):
+            for document, folder in zip(documents, folders, strict=True):
                 part = _part(folder)
                 _discard(folder)  # what a kill left
                 parts.callback(delete, part)
@@ -65,13 +65,13 @@ class Store(Storage):
                 (part / DOCUMENT).write_bytes(files.to_json(document, indent=True))
                 for path in (*part.iterdir(), part):
                     files.sync(path)
-            for folder in made:
+            for folder in folders:
                 _part(folder).rename(folder)
             files.sync(self.entries)
             try:
                 self.insert(*documents)
             except errors.HistoryError:
-                for folder in made:
+                for folder in folders:
                     _discard(folder)
                 raise
 
@@ -99,7 +99,8 @@ class Store(Storage):
             with self.changing() as table:
                 table.update(keys, where("id") == id)
                 document = table.get(where("id") == id)
-            if (path := self.entries / id / DOCUMENT).is_file():
+            path = self.entries / id / DOCUMENT
+            if path.is_file():
                 files.write_atomic(path, files.to_json(document, indent=True))
 
     def insert(self, *documents: Mapping[str, object]) -> None:
@@ -112,10 +113,9 @@ class Store(Storage):
 
         Rows that somebody else wrote without an id are left out.
         """
-        rows = (self.read() or {}).get(TABLE, {})
-        return [
-            row for key in sorted(rows, key=int) if isinstance((row := rows[key]).get("id"), str)
-        ]
+        numbered = (self.read() or {}).get(TABLE, {})
+        rows = [numbered[number] for number in sorted(numbered, key=int)]
+        return [row for row in rows if isinstance(row.get("id"), str)]
 
     def read(self) -> Tables | None:
         """Return the tables, or None without a file; raises HistoryError when they cannot be
@@ -136,9 +136,9 @@ class Store(Storage):
                 temporary.write_bytes(files.to_json(data, cleaned=True))
                 with (
                     suppress(FileNotFoundError),
-                    files.atomic(self.previous, keep_mode=False) as kept,
+                    files.atomic(self.previous, keep_mode=False) as previous,
                 ):
-                    files.link(self.path, kept)
+                    files.link(self.path, previous)
         except OSError as error:
             raise errors.HistoryError(
                 f"cannot write {self.path}: {error.strerror or error}; its old content is intact: "

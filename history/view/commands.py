@@ -280,14 +280,14 @@ def best(history: History, args: Namespace) -> Output:
     """
     entries = [entry for entry in _matching(history, args) if entry.status != "failed"]
     best: dict[str, tuple[str, list[ranking.Ranked]]] = {}
-    known: list[str] = []
+    metrics: list[str] = []
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
         manager = history.manager_of(candidates[-1])
-        metrics = [name for name, way in manager.directions(candidates).items() if way]
+        ranked_by = [name for name, way in manager.directions(candidates).items() if way]
+        metrics += ranked_by
         metric = args.metric or manager.ranking
-        known += metrics
-        if metric not in metrics:
+        if metric not in ranked_by:
             continue
         ranked = manager.rank(candidates, metric)
         if ranked[0].mean is None:
@@ -297,8 +297,8 @@ def best(history: History, args: Namespace) -> Output:
     if not best:
         raise errors.InputError(
             f"no complete entry in {history.root} matches and has this "
-            f"metric{errors.suggest(args.metric or '', known)} (known: "
-            f"{', '.join(known) or 'none'})"
+            f"metric{errors.suggest(args.metric or '', metrics)} (known: "
+            f"{', '.join(metrics) or 'none'})"
         )
     if not args.json:
         return pages.best_list(best)
