@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from foundation import errors, escape, files, trees
+from foundation.files import Json, JsonObject
 from history import Entry, schema
 
 DECIDING = ("seed", "deterministic", "threads", "backend")  # root keys that results depend on
@@ -37,7 +38,7 @@ SHIPPED = frozenset(
 LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 
-def stored_config(entry: Entry) -> tuple[files.JsonObject, str, files.JsonObject]:
+def stored_config(entry: Entry) -> tuple[JsonObject, str, JsonObject]:
     """Return the root keys that decide results, the pipeline's name and its sections, as plain
     data.
 
@@ -116,7 +117,7 @@ def experiment_yaml(entry: Entry) -> str:
     return comments + literal_yaml(root | {"pipelines": {name: sections}})
 
 
-def literal_yaml(content: Mapping[str, files.Json]) -> str:
+def literal_yaml(content: Mapping[str, Json]) -> str:
     """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an
     interpolation.
     """

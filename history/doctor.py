@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from foundation import errors, files
+from foundation.files import JsonObject
 from history import Entry, History, schema, store
 
 # What a kill leaves of a folder; earlier releases called it .removed on its way out.
@@ -85,7 +86,7 @@ def _restore(database: store.Store) -> None:
     files.write_atomic(database.path, files.to_json(before))
 
 
-def _repeated(database: store.Store, documents: list[files.JsonObject]) -> Iterator[Finding]:
+def _repeated(database: store.Store, documents: list[JsonObject]) -> Iterator[Finding]:
     """Find rows of one id."""
     distinct = {files.to_json(document): document for document in documents}.values()
     copies = len(documents) - len(distinct)
@@ -97,13 +98,13 @@ def _repeated(database: store.Store, documents: list[files.JsonObject]) -> Itera
             yield Finding(f"{id} is in the database {times} times, with different contents")
 
 
-def _take_out_copies(database: store.Store, distinct: Iterable[files.JsonObject]) -> None:
+def _take_out_copies(database: store.Store, distinct: Iterable[JsonObject]) -> None:
     with database.changing() as table:
         table.remove(lambda row: isinstance(row.get("id"), str))
         table.insert_multiple(distinct)
 
 
-def _entry(history: History, document: files.JsonObject) -> Iterator[Finding]:
+def _entry(history: History, document: JsonObject) -> Iterator[Finding]:
     """Find what is wrong with an entry and its folder."""
     try:
         Entry(schema.read_document(document, f"entry {document['id']!r}"), history.root).verify()
@@ -149,11 +150,11 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
         yield Finding(what, "put back", partial(history.store.insert, *whole))
 
 
-def _whole(folder: Path) -> files.JsonObject:
+def _whole(folder: Path) -> JsonObject:
     """Return the document in an entry's folder as it was written; raises HistoryError or OSError
     unless it is that entry's and all its artefacts are as stored.
     """
-    document: files.JsonObject = files.read_json(folder / store.DOCUMENT)
+    document: JsonObject = files.read_json(folder / store.DOCUMENT)
     Entry(schema.read_document(document, "its document"), folder.parent.parent).verify()
     if document["id"] != folder.name:
         raise errors.IntegrityError(f"its document is that of {document['id']!r}")

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation import errors, escape, files
+from foundation import errors, escape
+from foundation.files import JsonObject
 
 LIMIT = 64 * 2**20  # bytes of config.json; those of large models have a few MB
 REASON = 1000  # letters that are kept of what Keras says, the last ones
@@ -116,7 +117,7 @@ def reason(error: Exception) -> str:
     return " ".join(text.split())[-REASON:]
 
 
-def _foreign(node: files.JsonObject) -> Iterator[str]:
+def _foreign(node: JsonObject) -> Iterator[str]:
     """Yield what one mapping names itself, not what is within it."""
     kind = node.get("class_name")
     if kind is None or kind in _VALUES:

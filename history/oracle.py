@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation import errors, files
+from foundation.files import Json, JsonObject
 from history import ranking
 from history.records import Trial
 
@@ -28,11 +29,11 @@ _PARAMETERS = (
 class SearchRecord:
     """One search: the whole `oracle`, its `space`, and its trials as they were started."""
 
-    oracle: dict[str, files.Json]
-    space: list[files.Json]
+    oracle: JsonObject
+    space: list[Json]
     trials: list[Trial]
 
-    def summary(self) -> dict[str, files.Json]:
+    def summary(self) -> JsonObject:
         """Return what an entry's section `search` says of it: space, oracle, trials, the seconds,
         None if none has any, and the bytes that its files took at most, None if that is not known.
         """
@@ -51,7 +52,7 @@ class SearchRecord:
         }
 
 
-def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_json) -> SearchRecord:
+def read_search(folder: Path, read: Callable[[Path], Json] = files.read_json) -> SearchRecord:
     """Read the search in `folder` (`directory/project_name`), its trials in the order they were
     started.
 
@@ -68,7 +69,7 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     return SearchRecord(oracle, space, trials)
 
 
-def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> Trial:
+def _trial(folder: Path, trial_id: str, read: Callable[[Path], Json]) -> Trial:
     path = folder / "result.json"
     result = read(path) if os.path.lexists(path) else {}
     with as_written(folder / "trial.json", read) as written:
@@ -93,7 +94,7 @@ def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> T
 
 
 @contextmanager
-def as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
+def as_written(path: Path, read: Callable[[Path], Json]) -> Iterator[Json]:
     """Give what the file holds; what goes wrong with that is the file's fault."""
     try:
         yield read(path)

@@ -13,9 +13,10 @@ from tinydb import Storage, TinyDB, middlewares, where
 from tinydb.table import Table
 
 from foundation import errors, files
+from foundation.files import JsonObject
 from history import schema
 
-Tables = dict[str, dict[str, files.JsonObject]]  # a table's name → a row's number → the row
+Tables = dict[str, dict[str, JsonObject]]  # a table's name → a row's number → the row
 
 TABLE = "entries"
 DOCUMENT = "entry.json"
@@ -45,8 +46,8 @@ class Store(Storage):
 
     def add(
         self,
-        documents: Collection[files.JsonObject],
-        fill: Callable[[files.JsonObject, Path], None],
+        documents: Collection[JsonObject],
+        fill: Callable[[JsonObject, Path], None],
     ) -> None:
         """Make the folders of entries, put them on disk, then insert the documents in one step.
 
@@ -108,7 +109,7 @@ class Store(Storage):
         with self.changing() as table:
             table.insert_multiple(documents)
 
-    def all(self) -> list[files.JsonObject]:
+    def all(self) -> list[JsonObject]:
         """Return every document, oldest first; makes no file. Raises HistoryError.
 
         Rows that somebody else wrote without an id are left out.
@@ -205,7 +206,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def facts(file: Path, id: str) -> files.JsonObject:
+def facts(file: Path, id: str) -> JsonObject:
     """Return what the entry of that id records of an artefact: path below the root, bytes and
     sha256.
     """

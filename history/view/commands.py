@@ -430,9 +430,8 @@ def import_(history: History, args: Namespace) -> None:
     if args.path.is_dir():
         from history.exchange.keras_tuner import import_project, read_project
 
-        taken = import_project(
-            history, read_project(args.path, args.task, args.objective, args.direction)
-        )
+        project = read_project(args.path, args.task, args.objective, args.direction)
+        taken = import_project(history, project)
     else:
         from history.exchange.archive import read_archive
 
@@ -502,9 +501,7 @@ def _matching(history: History, args: Namespace) -> list[Entry]:
         named = [history.get(reference).id for reference in args.entries]
         entries = [entry for entry in entries if entry.id in named]
     if args.tag is not None:
-        entries = [
-            entry for entry in entries if args.tag in map(str, entry.document.get("tags") or [])
-        ]
+        entries = [entry for entry in entries if args.tag in entry.tags]
     if not entries:
         filters = " that match" if args.tag or wanted else ""
         say(f"no entries in {history.root}{filters}")

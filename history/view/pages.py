@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 
-from foundation import errors, files
+from foundation import errors
+from foundation.files import Json, JsonObject
 from history import Entry, History, ranking, registry, schema
 from history.records import Trial
 from history.view.page import Facts, Page, Section, Table, Text
@@ -190,7 +191,7 @@ def _result(entry: Entry) -> Facts:
     """Return what is asked first of an entry: what it came to, and from what."""
     row = EntryRow(entry)
     metric = row.metric
-    facts: dict[str, files.Json] = {"status": row.cell("status")}
+    facts: JsonObject = {"status": row.cell("status")}
     results = {
         _validation(entry): measured(entry, "validation", metric),
         "their mean": number(entry.metric(metric, "ensemble")),
@@ -301,9 +302,7 @@ def report(history: History, entry: Entry) -> Section:
     return Section(report.title.capitalize(), [Table(report.columns, rows)])
 
 
-def comparison_page(
-    entries: Sequence[Entry], comparisons: Sequence[Mapping[str, files.Json]]
-) -> Page:
+def comparison_page(entries: Sequence[Entry], comparisons: Sequence[JsonObject]) -> Page:
     """Return what `compare` says of an entry, A, and each of the others, in sections."""
     notes: dict[str, str] = {}
     for comparison in comparisons:
@@ -318,7 +317,7 @@ def comparison_page(
     for part in ranking.PARTS:
         verdicts = [comparison["metrics"][part] for comparison in comparisons]
         sections.append(_compared(entries, verdicts, part))
-    names: dict[str, files.Json] = {}
+    names: JsonObject = {}
     for comparison in comparisons:
         names |= comparison["metrics"]["validation"]
     means = {}
@@ -348,9 +347,9 @@ def _by_name(columns: Sequence[str], rows: Mapping[str, list[str]]) -> Table:
     return Table(columns, [[name, *row] for name, row in rows.items()])
 
 
-def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
+def _differing(every: Sequence[Mapping[str, Sequence[Json]]]) -> Table:
     """Return the keys in which entries differ, with the values of each."""
-    first: dict[str, files.Json] = {}
+    first: JsonObject = {}
     for differences in reversed(every):
         first |= {key: values[0] for key, values in differences.items()}
     rows = []
@@ -362,9 +361,7 @@ def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
     return Table(["key", *LETTERS[: len(every) + 1]], rows, folds=True)
 
 
-def _compared(
-    entries: Sequence[Entry], every: Sequence[Mapping[str, files.Json]], part: str
-) -> Section:
+def _compared(entries: Sequence[Entry], every: Sequence[JsonObject], part: str) -> Section:
     """Return the metrics that `compare` has of a part: of two entries a row each, with the
     difference; of several a column each.
     """
@@ -384,14 +381,14 @@ def _compared(
     return Section(title, [_by_name(["", *names], rows)])
 
 
-def _sign(verdict: Mapping[str, files.Json] | None) -> str:
+def _sign(verdict: JsonObject | None) -> str:
     """Return whether an entry, B, is better or worse than A beyond noise, as a sign."""
     if not verdict or verdict["within_noise"] is not False or verdict["better"] is None:
         return ""
     return " ▲" if verdict["better"] == "b" else " ▼"
 
 
-def _verdict(facts: Mapping[str, files.Json]) -> list[str]:
+def _verdict(facts: JsonObject) -> list[str]:
     """Return what `compare` says of a metric in words, and the difference with its error."""
     difference = facts["difference"]
     if difference is None:

@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import ClassVar, TypeVar
 
 from foundation import errors, escape, files, trees
+from foundation.files import Json, JsonObject
 from history import Entry, registry, schema
 from history.records import Trial
 from history.view.text import brief, duration, local_time, measured, number, pairs
@@ -33,10 +34,10 @@ class Row:
     columns: ClassVar[Sequence[str]]
     others: ClassVar[str]
 
-    def __init__(self, document: files.JsonObject) -> None:
+    def __init__(self, document: JsonObject) -> None:
         self.document = document
 
-    def value(self, column: str) -> files.Json:
+    def value(self, column: str) -> Json:
         """Return what the row has in a column, as a program reads it and rows are sorted; None for
         nothing.
         """
@@ -67,7 +68,7 @@ class EntryRow(Row):
         """The metric that entries like this one are ranked by, unless another was set."""
         return registry.ranked_by(self.entry)[0]
 
-    def value(self, column: str) -> files.Json:
+    def value(self, column: str) -> Json:
         """Return what the entry has in a column."""
         search = self.entry.search
         match column:
@@ -143,7 +144,7 @@ def in_order(rows: Sequence[AnyRow], column: str, reverse: bool) -> list[AnyRow]
     return with_value + without
 
 
-def _sort_key(value: files.Json) -> tuple[bool, files.Json]:
+def _sort_key(value: Json) -> tuple[bool, Json]:
     is_text = not isinstance(value, int | float)
     return is_text, pairs(value) if is_text else value
 
@@ -166,6 +167,6 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
     return files.to_csv(map(escape.spreadsheet_cell, line) for line in lines).encode()
 
 
-def _plain(value: files.Json) -> files.Json:
+def _plain(value: Json) -> Json:
     """Return a value as one number or text."""
     return value if value is None or isinstance(value, int | float) else pairs(value)

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from foundation import files
+from foundation.files import Json
 from history import Entry, ranking
 
 
@@ -78,12 +78,12 @@ def local_time(created: str) -> str:
     return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def brief(value: files.Json) -> str:
+def brief(value: Json) -> str:
     """Return a value of a hyperparameter, or another fact, as it is read."""
     return f"{value:.5g}" if isinstance(value, float) else pairs(value)
 
 
-def pairs(values: files.Json) -> str:
+def pairs(values: Json) -> str:
     """Return nested values on one line: `a=1, b=2`."""
     if isinstance(values, Mapping):
         return ", ".join(f"{key}={pairs(value)}" for key, value in values.items()) or "{}"
