@@ -129,7 +129,11 @@ def literal_yaml(content: Mapping[str, Json]) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", text)
+    def half(match: re.Match[str]) -> str:
+        backslashes = match[1]
+        return backslashes[: len(backslashes) // 2] + "${"
+
+    return re.sub(r"(\\+)\$\{", half, text)
 
 
 def foreign_code(sections: Mapping[str, object]) -> list[str]:

@@ -120,5 +120,10 @@ def _misfit(document: JsonObject) -> str | None:
 
 
 def _is_artefact(facts: Json) -> bool:
-    kinds = {"path": str, "bytes": int, "sha256": str}
-    return isinstance(facts, dict) and all(type(facts.get(key)) is kinds[key] for key in kinds)
+    # Spelt out, since a long history has many.
+    return (
+        isinstance(facts, dict)
+        and type(facts.get("path")) is str
+        and type(facts.get("bytes")) is int
+        and type(facts.get("sha256")) is str
+    )

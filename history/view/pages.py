@@ -356,7 +356,8 @@ def _differing(every: Sequence[Mapping[str, Sequence[Json]]]) -> Table:
     for key, value in first.items():
         row = [key, pairs(value)]
         for differences in every:
-            row.append(pairs(differences[key][1] if key in differences else value))
+            _, other = differences.get(key, (value, value))
+            row.append(pairs(other))
         rows.append(row)
     return Table(["key", *LETTERS[: len(every) + 1]], rows, folds=True)
 

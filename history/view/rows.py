@@ -70,27 +70,27 @@ class EntryRow(Row):
 
     def value(self, column: str) -> Json:
         """Return what the entry has in a column."""
-        search = self.entry.search
         match column:
             case "metric":
                 return self.entry.metric(self.metric)
             case "trials":
-                return None if search.trials.total is None else search.trials.completed
+                trials = self.entry.search.trials
+                return None if trials.total is None else trials.completed
             case "search":
-                return search.seconds
+                return self.entry.search.seconds
         return super().value(column)
 
     def cell(self, column: str) -> str:
         """Return what a person reads in a column: a time as local time, a metric with its name."""
+        if column == "metric":
+            text = measured(self.entry, "validation", self.metric)
+            return text if text == "-" else f"{text} {self.metric}"
         value = self.value(column)
         match column:
             case "created":
                 return local_time(value)
             case "status" if self.entry.imported:
                 return f"{value} (imported)"
-            case "metric":
-                text = measured(self.entry, "validation", self.metric)
-                return text if text == "-" else f"{text} {self.metric}"
             case "trials" if value is not None:
                 return f"{value}/{self.entry.search.trials.total}"
             case "search" if value is not None:
@@ -138,10 +138,16 @@ def in_order(rows: Sequence[AnyRow], column: str, reverse: bool) -> list[AnyRow]
     Raises InputError for a column that none of them has.
     """
     check_columns(rows, [column])
-    with_value = [row for row in rows if row.value(column) is not None]
-    without = [row for row in rows if row.value(column) is None]
-    with_value.sort(key=lambda row: _sort_key(row.value(column)), reverse=reverse)
-    return with_value + without
+    with_value = []
+    without = []
+    for row in rows:
+        value = row.value(column)
+        if value is None:
+            without.append(row)
+        else:
+            with_value.append((_sort_key(value), row))
+    with_value.sort(key=lambda keyed: keyed[0], reverse=reverse)
+    return [row for _, row in with_value] + without
 
 
 def _sort_key(value: Json) -> tuple[bool, Json]:

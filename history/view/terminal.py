@@ -137,4 +137,8 @@ def _fit(columns: Sequence[_Column], room: int, gap: int = 2) -> bool:
 def _shortened(column: _Column) -> _Column:
     if column.cells[0] not in NAMES:
         return column
-    return _column([f"{c[:7]}…{c[-8:]}" if len(c) > 16 else c for c in column.cells])
+    return _column([_without_middle(cell) for cell in column.cells])
+
+
+def _without_middle(cell: str) -> str:
+    return f"{cell[:7]}…{cell[-8:]}" if len(cell) > 16 else cell

@@ -70,7 +70,8 @@ def bars(values: Sequence[float], width: int = 40) -> str:
     newest_first = values[::-step]
     low = min(newest_first)
     span = max(newest_first) - low or 1
-    return "".join("▁▂▃▄▅▆▇█"[int((value - low) / span * 7.99)] for value in newest_first[::-1])
+    heights = [int((value - low) / span * 7.99) for value in reversed(newest_first)]
+    return "".join("▁▂▃▄▅▆▇█"[height] for height in heights)
 
 
 def local_time(created: str) -> str:
