@@ -29,10 +29,11 @@ def comparison(
     of: manager.HistoryManager, entries: Sequence[Entry], metric: str, run_id: str
 ) -> Page:
     """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
-    the validation rows, and the ranking metric on the test rows too, beside the best baseline;
-    below one whose stored model is the mean of its refits, what that comes to; below them which are
-    doubted, and which do not beat a baseline. What none has is left out. An entry of another run
-    than `run_id` was reused.
+    the validation rows, the ranking metric on the test rows, and the best baseline. Below a
+    pipeline whose stored model is the mean of its refits are that model's metrics; below the table,
+    warnings and pipelines that do not beat a baseline. Empty columns are left out.
+
+    Arguments: `run_id`, of this run; an entry of another one was reused.
     """
     directions = of.directions(entries)
     direction = directions.get(metric) or "max"  # unknown where all have failed
@@ -114,9 +115,8 @@ def _doubts(entries: Sequence[Entry], metric: str, direction: ranking.Direction)
 
 
 def sweep(outcome: JsonObject) -> Page:
-    """Return a row for each job of a sweep: what tells it from the others, the score of each
-    pipeline, how it ended; then the configurations over their seeds, if they have several; then
-    which is best.
+    """Return a row for each job of a sweep: what it varies, the score of each pipeline, and how it
+    ended; then the configurations over their seeds, if they have several; then which is best.
     """
     configurations = outcome["configurations"]
     jobs = _jobs(outcome["jobs"], configurations)
