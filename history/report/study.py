@@ -103,21 +103,19 @@ def _distribution(
 
     kinds = {variant["class_name"] for variant in variants}
     configs = [variant["config"] for variant in variants]
-    if kinds == {"Boolean"}:
-        return distributions.CategoricalDistribution([False, True])
-    choices: list[files.Json] = []
     if not kinds <= {"Int", "Float"}:
+        choices: list[files.Json] = []
         for config in configs:
-            choices += config.get("values", [config.get("value")])
+            fixed = [config["value"]] if "value" in config else [False, True]
+            choices += config.get("values", fixed)
         return distributions.CategoricalDistribution(list(dict.fromkeys([*choices, *tried])))
     ends = list(tried)
     for config in configs:
         ends += [config["min_value"], config["max_value"]]
-    low, high = min(ends), max(ends)
-    log = configs[0].get("sampling") == "log" and low > 0
+    log = configs[0].get("sampling") == "log" and min(ends) > 0
     if kinds == {"Int"}:
-        return distributions.IntDistribution(low, high, log=log)
-    return distributions.FloatDistribution(low, high, log=log)
+        return distributions.IntDistribution(min(ends), max(ends), log=log)
+    return distributions.FloatDistribution(min(ends), max(ends), log=log)
 
 
 def importance(entry: Entry) -> dict[str, float]:

@@ -9,6 +9,7 @@ from history import Entry, manager, ranking
 from history.view.page import Page, Part, Section, Table, Text
 from history.view.terminal import render
 from history.view.text import (
+    best_baseline,
     duration,
     measured,
     not_better,
@@ -45,7 +46,7 @@ def comparison(
         result = [
             *_headline(position, ranked, metric),
             number(entry.metric(metric, "test")),
-            _baseline(entry, metric, direction),
+            best_baseline(entry, metric, direction),
             _time(entry, run_id),
             entry.id,
         ]
@@ -71,11 +72,6 @@ def _headline(position: int, ranked: ranking.Ranked, metric: str) -> tuple[str, 
         return f"- {entry.pipeline}", entry.status
     tie = "=" if ranked.tied else ""
     return f"{position}{tie} {entry.pipeline}", measured(entry, "validation", metric)
-
-
-def _baseline(entry: Entry, metric: str, direction: ranking.Direction) -> str:
-    best = ranking.baseline(entry, metric, direction)
-    return f"{number(best[1])} {best[0]}" if best else "-"
 
 
 def _time(entry: Entry, run_id: str) -> str:
