@@ -75,7 +75,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
     """
     for argument in typed:
         option = argument.lstrip("-").partition("=")[0]
-        if argument.startswith("-") and option in schema.Run.known():
+        if argument.startswith("-") and option in schema.Run.config_keys():
             # Hydra would take it for an abbreviation of one of its own.
             raise InputError(f"--{option}{TYPED}: keys have no dashes; write {option}=VALUE")
     lines = [
@@ -100,7 +100,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
                 )
         elif kind == "section" and values:
             replaced[line] = f"{line.removesuffix(bare)}{GIVEN}.{bare}"
-        elif kind == "root" and values and root_key not in schema.Run.known():
+        elif kind == "root" and values and root_key not in schema.Run.config_keys():
             replaced[line] = f"+{bare}"
     without_plus = {chosen[group] for group in chosen if group not in LISTED}.intersection(lines)
     # With another config than ours, Hydra's own rules for the `+` of a choice hold.
