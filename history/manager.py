@@ -82,7 +82,7 @@ class HistoryManager:
                 link(path, folder / path.name)
 
         try:
-            given: JsonObject = {
+            own: JsonObject = {
                 "id": id,
                 "schema_version": schema.SCHEMA_VERSION,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,8 +90,8 @@ class HistoryManager:
                 "manager": self.name,
                 "artefacts": {name: store.facts(path, id) for name, path in files.items()},
             }
-            # What is given stands first, and wins.
-            stored = {**given, "origin": {"kind": "run"}, **plain, **given}
+            # Our own keys stand first, and win.
+            stored = own | {"origin": {"kind": "run"}} | plain | own
             entry = Entry(schema.read_document(stored, "it"), self.root)
             self._check(entry)
             if len({store.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
@@ -111,20 +111,20 @@ class HistoryManager:
         """Return this task's entries that have the values asked for (as `select` takes them),
         oldest first.
         """
-        return select(self.store.all(), self.root, **{"task": self.task, **wanted})
+        return select(self.store.all(), self.root, **{"task": self.task} | wanted)
 
     def verify(self, entry: Entry) -> None:
         """Compare what the database says of the entry now with every artefact on disk.
 
         Raises IntegrityError naming the first artefact that is missing or differs in size or hash.
         """
-        stored = next((kept for kept in self.entries() if kept.id == entry.id), None)
-        if stored is None:
+        stored = self.entries(id=entry.id)
+        if not stored:
             raise errors.IntegrityError(
                 f"the history in {self.root} does not hold the entry {entry.id}"
             )
-        self._check(stored)
-        stored.verify()
+        self._check(stored[0])
+        stored[0].verify()
 
     def directions(self, entries: Iterable[Entry]) -> dict[str, Direction | None]:
         """Return which way each metric is better: the task's, then those of the entries' models,
