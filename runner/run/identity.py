@@ -21,7 +21,7 @@ from typing import Any
 from foundation import files
 from history import config
 from runner.config import code, schema
-from runner.training import environment
+from runner.training import environment, regimes
 
 BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
 ENDS = ("hyperband_trials", "stop_when_no_improvement")  # likewise; they count where they are set
@@ -82,8 +82,7 @@ def identify(
         "fit": {
             key: value
             for key, value in plain["fit"].items()
-            if key != "epochs"
-            or not isinstance(pipeline.tuner, schema.HyperbandTuner)  # which sets them
+            if key != "epochs" or not regimes.of(pipeline).continues  # its tuner sets them
         },
         "callbacks": plain["callbacks"],
         "code": code.code_of(pipeline),

@@ -19,6 +19,7 @@ from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
 from runner.search import state
+from runner.training import regimes
 from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
@@ -141,7 +142,7 @@ def _steps(
         {
             "source": given.record["source"],
             "content": given.content,
-            **({"by": given.by} if tuner.folds else {}),
+            **({"by": given.by} if regimes.of(pipeline).folds else {}),
         },
         surveyed.result(),
     )
@@ -230,7 +231,7 @@ def in_history(
 
 def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
     """Say which of Keras' callbacks write to one place whatever trial they are of."""
-    several = (pipeline.tuner.folds or pipeline.tuner.executions_per_trial) > 1
+    several = regimes.of(pipeline).executions > 1
     for where, section in (
         ("callbacks", pipeline.callbacks),
         ("validation.callbacks", pipeline.validation.callbacks or {}),

@@ -26,9 +26,10 @@ from itertools import takewhile
 from foundation import files
 from history import oracle, ranking
 from runner import Interrupted, errors
-from runner.config.schema import HyperbandTuner, Pipeline, Run
+from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import state
+from runner.training import regimes
 from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
@@ -139,6 +140,7 @@ def _run(
     recorded = {r.trial_id: r.asked for r in takewhile(lambda r: not r.again, results.values())}
     asking = workers.oracle(run, pipeline, space, recorded)
     waiting, flying = deque[state.Asked](), deque[tuple[state.Asked, Future[state.TrialResult]]]()
+    continues = regimes.of(pipeline).continues
     told, failures, in_vain, idle = list[str](), 0, 0, False
     said, reused = dict[str, object](), 0
     best: tuple[str, float | None] = "", None  # trial and score
@@ -160,7 +162,7 @@ def _run(
                 [
                     *needed,
                     *(asked.parent or "" for asked in (*waiting, *(each for each, _ in flying))),
-                    *(each.trial_id for each in ready if isinstance(tuner, HyperbandTuner)),
+                    *(each.trial_id for each in ready if continues),
                     # of those that are not told yet, only one can become the best
                     best[0],
                     max(

@@ -24,7 +24,7 @@ from runner.data.shared import Loaded
 from runner.errors import ConfigError, Faults, ModelError, Problem
 from runner.search.places import place_of, value_at
 from runner.search.state import Asked, Size, Told, TrialResult, Values
-from runner.training import build, evaluate, preflight, seeds
+from runner.training import build, evaluate, preflight, regimes, seeds
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
@@ -489,7 +489,7 @@ def _ways(hp: "keras_tuner.engine.hyperparameters.HyperParameter") -> list[Any]:
 def tried(pipeline: schema.Pipeline, given: Loaded) -> Size:
     """Try a pipeline's default model, and find its space, in which its first trials must lie."""
     ready = build.bench(pipeline, given)
-    divided = [ready.fold(number) for number in range(pipeline.tuner.folds or 0)]  # if it can be
+    divided = [ready.fold(number) for number in range(regimes.of(pipeline).folds)]  # if it can be
     parameters, size, asked = preflight.preflight(ready)
     space = populate(ready, asked)
     first(pipeline, build.values_of(space))

@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from runner.config import schema
 from runner.data import dataset, shared
 from runner.errors import message_of
-from runner.training import build, evaluate
+from runner.training import build, evaluate, regimes
 
 log = logging.getLogger("runner")
 
@@ -47,8 +47,8 @@ def baselines(
         name: of the pipeline.
         pipeline, given: as in the search.
     """
-    ready, folds = build.bench(pipeline, given), pipeline.tuner.folds
-    divided = (ready.fold(n) for n in (*range(folds), None)) if folds else [ready]
+    ready = build.bench(pipeline, given)
+    divided = [ready.fold(number) for number in (*range(regimes.of(pipeline).folds), None)]
     # one thread, so that the machine decides nothing
     with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
         every = [_measured(name, each.dataset) for each in divided]

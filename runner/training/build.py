@@ -78,19 +78,20 @@ class Bench:
 
     def fold(self, number: int | None) -> "Bench":
         """Return what models of a fold are built from and trained on or, without a number, those
-        of all rows but test.
+        of all rows but test; itself where there are no folds.
 
         Raises:
             ConfigError: the data, or a `fit` of the user's own, cannot be so.
         """
+        folds = self.pipeline.tuner.folds
+        if not folds:
+            return self
         if self.has_own_fit:
             raise ConfigError(
                 "a `fit` of your own may need validation rows, but the refit on all rows has none",
                 "tuner.folds",
             )
-        data = split.folded(
-            self.dataset, self.pipeline.data, self.pipeline.tuner.folds or 0, number
-        )
+        data = split.folded(self.dataset, self.pipeline.data, folds, number)
         return Bench(self.pipeline, data, *new_hypermodel(self.pipeline, data))
 
     def build(

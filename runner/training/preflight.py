@@ -18,7 +18,7 @@ from history import registry
 from runner.config import check, schema
 from runner.data.dataset import Dataset, Stream
 from runner.errors import ConfigError, ModelError
-from runner.training import build, evaluate, refit
+from runner.training import build, evaluate, refit, regimes
 
 # That the default model is tried on, up to twice as many: by Keras' own fit, and by another, which
 # may count whole steps of rows; of none, Keras trains without end.
@@ -111,8 +111,9 @@ def _train(
     """Train a model as trials do it, but for the epochs, and look at what that reports."""
     dataset, sought = bench.dataset, bench.pipeline.objective.name
     before = dataset.fingerprint
-    told = bench.pipeline.tuner.kind == "hyperband" or "epochs" in bench.fit_arguments(hp)
-    overrides, returned = {"epochs": 1} if told else {}, NOTHING
+    has_epochs = regimes.of(bench.pipeline).continues or "epochs" in bench.fit_arguments(hp)
+    overrides = {"epochs": 1} if has_epochs else {}
+    returned = NOTHING
     with suppress(Exception):  # a fit of one's own may need more rows: for whole steps, say
         returned = bench.train(model, hp, [], overrides)
     if dataset.fingerprint != before:

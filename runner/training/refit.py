@@ -13,7 +13,7 @@ from history import model_file
 from runner.config import check, schema
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
-from runner.training import build, evaluate, memory, seeds, validated
+from runner.training import build, evaluate, memory, regimes, seeds, trial, validated
 
 PROBE = 8  # rows on which a saved model must predict what the trained one does
 
@@ -22,112 +22,98 @@ def refit(
     run: schema.Run,
     pipeline: schema.Pipeline,
     given: shared.Loaded,
-    hyperparameters: Mapping[str, object],
+    best: validated.Best,
     repeat: int,
     folder: Path,
-    epochs: int | None = None,
 ) -> validated.Refit:
-    """Refit and evaluate once. With folds, no validation rows are looked at while it trains: the
-    first refits are of a fold each, and measured on its rows; the others of all rows but test.
+    """Refit and evaluate once, or keep the best trial's own model.
 
     Args:
         run, pipeline, given: as in the search.
-        hyperparameters: Keras Tuner's config of the best trial's.
+        best: the best trial.
         repeat: the number of the refit, from 0.
         folder: where the artefacts go: model.keras, the reports and plots, and what callbacks
             write; its name is the refit's id.
-        epochs: of a refit with folds, unless the config says it.
 
     Raises:
         ModelError: a model predicts something else than the task, or does not load back as it was
             saved.
     """
-    clock, bench = time.perf_counter(), build.bench(pipeline, given)
-    settings, hp = pipeline.validation, build.values_of(hyperparameters)
-    seed = seeds.derive_seed(run.seed, "validation", repeat)
-    overrides = settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
+    clock = time.perf_counter()
+    regime = regimes.of(pipeline)
+    fold = regime.fold_of(repeat)
+    bench = build.bench(pipeline, given).fold(fold)
+    if regime.keeps_trial:
+        model, seed, curves = trial.own_model(run, bench, best.place, best.trial_id)
+    else:
+        seed = seeds.derive_seed(run.seed, "validation", repeat)
+        model, curves = _refitted(bench, best, seed, folder)
+    metrics, artefacts = _stored(bench, model, folder, is_of_fold=fold is not None)
+    row = {
+        "seed": seed,
+        **metrics,
+        "epochs": max(map(len, curves.values()), default=0),
+        "seconds": time.perf_counter() - clock,
+        "history": curves,
+    }
+    reached = _objective(bench, model, curves, metrics.get("validation", {}))
+    return validated.Refit(row, reached, artefacts)
+
+
+def _refitted(
+    bench: build.Bench, best: validated.Best, seed: int, folder: Path
+) -> tuple["keras.Model", build.Curves]:
+    """Train a model with the best hyperparameters; return it and its curves."""
+    pipeline, settings = bench.pipeline, bench.pipeline.validation
+    hp = build.values_of(best.hyperparameters)
     callbacks = build.new_callbacks(
         pipeline.callbacks if settings.callbacks is None else settings.callbacks,
         "callbacks",
         folder.name,
         folder / schema.CALLBACKS,
     )
-    if folds := pipeline.tuner.folds:
-        bench = bench.fold(repeat if repeat < folds else None)
-        overrides = {"epochs": epochs, **overrides, "validation_data": None}
+    callbacks.append(build.Epochs(folder))
+    overrides = regimes.of(pipeline).fit_arguments(best.epochs)
+    overrides |= settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
     model = bench.build(hp, seed, overrides)
-    told = build.curves(bench.train(model, hp, [*callbacks, build.Epochs(folder)], overrides))
-    return stored(bench, model, seed, told, clock, folder)
+    return model, build.curves(bench.train(model, hp, callbacks, overrides))
 
 
-def stored(
-    bench: build.Bench,
-    model: "keras.Model",
-    seed: int,
-    told: build.Curves,
-    clock: float,
+def combine(
+    pipeline: schema.Pipeline,
+    given: shared.Loaded,
+    refits: Sequence[validated.Refit],
     folder: Path,
-) -> validated.Refit:
-    """Evaluate and store a trained model.
-
-    Args:
-        bench: what it was trained on.
-        model: the model.
-        seed: of its training.
-        told: by its training.
-        clock: when that began, as time.perf_counter has it.
-        folder: where the artefacts go.
-    """
-    metrics, made = _stored(bench, model, folder)
-    row = {
-        "seed": seed,
-        **metrics,
-        "epochs": max(map(len, told.values()), default=0),
-        "seconds": time.perf_counter() - clock,
-        "history": told,
-    }
-    return validated.Refit(row, _objective(bench, model, told, metrics.get("validation", {})), made)
-
-
-def join(
-    pipeline: schema.Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
-) -> validated.Refit:
-    """Join refits to one model, their mean, evaluate and store it. Of its row there are the metrics
-    alone.
+) -> tuple[dict[str, Path], validated.Refit | None]:
+    """Return what refits come to together: the artefacts of a report on the rows of all folds, if
+    there are any; and their mean, one model that is evaluated and stored, if it is wanted, of whose
+    row there are the metrics alone.
 
     Args:
         pipeline, given: as in the search.
-        stored: the files of the refits' models.
+        refits: all of them.
         folder: where the artefacts go.
 
     Raises:
-        ModelError: they cannot be joined.
+        ModelError: they have no mean.
     """
-    bench = build.bench(pipeline, given)
-    if pipeline.tuner.folds:
-        bench = bench.fold(None)
+    bench = build.bench(pipeline, given).fold(None)
+    classes = bench.dataset.classes
+    pooled = dict[str, Path]()
+    predictions = [np.load(refit.files["predicted"]) for refit in refits if refit.is_of_fold]
+    if predictions:
+        truth, predicted = (
+            np.concatenate([each[name] for each in predictions]) for name in ("truth", "predicted")
+        )
+        folder.mkdir(parents=True)
+        result = evaluate.evaluate(truth, predicted, classes)
+        pooled = evaluate.artefacts(result, truth, predicted, folder)
+    if not pipeline.is_ensemble:
+        return pooled, None
     keras.backend.clear_session(free_memory=False)
-    model = mean(stored, is_classification=bench.dataset.classes is not None)
-    metrics, made = _stored(bench, model, folder)
-    return validated.Refit(metrics, None, made)
-
-
-def pool(
-    pipeline: schema.Pipeline, given: shared.Loaded, stored: Sequence[Path], folder: Path
-) -> dict[str, Path]:
-    """Report on the rows of all folds together, and return the artefacts.
-
-    Args:
-        pipeline, given: as in the search.
-        stored: the files of what the model of each fold predicts of its rows.
-        folder: where the artefacts go.
-    """
-    found = [np.load(path) for path in stored]
-    truth, predicted = (np.concatenate([f[name] for f in found]) for name in found[0])
-    classes = build.bench(pipeline, given).dataset.classes
-    return evaluate.artefacts(
-        evaluate.evaluate(truth, predicted, classes), truth, predicted, folder
-    )
+    models = [refit.files["model"] for refit in refits if not refit.is_of_fold]
+    metrics, artefacts = _stored(bench, mean(models, is_classification=classes is not None), folder)
+    return pooled, validated.Refit(metrics, None, artefacts)
 
 
 def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
@@ -160,61 +146,60 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
 
 
 def _stored(
-    bench: build.Bench, model: "keras.Model", folder: Path
+    bench: build.Bench, model: "keras.Model", folder: Path, *, is_of_fold: bool = False
 ) -> tuple[dict[str, dict[str, float]], dict[str, Path]]:
     """Evaluate a model on the parts that are held out, store it, and return its metrics by part and
     its artefacts; of a fold, store what it predicts.
     """
-    held_out = {name: part for name, part in bench.dataset.parts.items() if name != "train"}
-    predicted = {
-        name: np.asarray(model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0))
-        for name, part in held_out.items()
-    }
-    classes, logits = bench.dataset.classes, evaluate.gives_logits(model)
-    results = {
-        name: evaluate.evaluate(
-            part.y,
-            predicted[name],
-            classes,
-            logits=logits,
-            naive_error=bench.dataset.naive_error,
+    data = bench.dataset
+    held_out = {name: part for name, part in data.parts.items() if name != "train"}
+    logits = evaluate.gives_logits(model)
+    predictions = {}
+    results = {}
+    for name, part in held_out.items():
+        rows = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
+        predictions[name] = np.asarray(rows)
+        results[name] = evaluate.evaluate(
+            part.y, predictions[name], data.classes, logits=logits, naive_error=data.naive_error
         )
-        for name, part in held_out.items()
-    }
     folder.mkdir(parents=True, exist_ok=True)
-    if bench.pipeline.tuner.folds and "validation" in held_out:
-        made, rows = {"predicted": folder / "predicted.npz"}, predicted["validation"]
-        if classes is not None:
-            rows = evaluate.probabilities(rows, len(classes), logits=logits)
-        np.savez(made["predicted"], truth=held_out["validation"].y, predicted=rows)
+    artefacts = {}
+    if is_of_fold:
+        predicted = predictions["validation"]
+        if data.classes is not None:
+            predicted = evaluate.probabilities(predicted, len(data.classes), logits=logits)
+        artefacts["predicted"] = folder / "predicted.npz"
+        np.savez(artefacts["predicted"], truth=data.validation.y, predicted=predicted)
     else:
-        probe = held_out.get("validation", bench.dataset.train)
-        made = {"model": store(model, folder / "model.keras", probe)}
+        probe = held_out.get("validation", data.train)
+        artefacts["model"] = store(model, folder / "model.keras", probe)
         for name, part in held_out.items():
-            made |= evaluate.artefacts(
-                results[name], part.y, predicted[name], folder, name, logits=logits
+            artefacts |= evaluate.artefacts(
+                results[name], part.y, predictions[name], folder, name, logits=logits
             )
-    return {
-        name: result.metrics | own_metrics(bench, model, held_out[name], result.metrics)
-        for name, result in results.items()
-    }, made
+    metrics = {}
+    for name, result in results.items():
+        own = own_metrics(bench, model, held_out[name], result.metrics)
+        metrics[name] = result.metrics | own
+    return metrics, artefacts
 
 
 def _objective(
-    bench: build.Bench, model: "keras.Model", told: build.Curves, metrics: Mapping[str, float]
+    bench: build.Bench, model: "keras.Model", curves: build.Curves, metrics: Mapping[str, float]
 ) -> float | None:
     """Return a trained model's objective on the validation rows as the data has them, which its
     training may not have seen so; None where nothing tells it.
     """
-    objective, settings = bench.pipeline.objective.name, bench.pipeline.validation
+    objective = bench.pipeline.objective.name
     name = objective.removeprefix("val_")
-    with suppress(Exception):  # it is not compiled, or for targets of another form
-        if objective in told and settings.weights == "refit" and not bench.has_own_fit:
-            return told[objective][-1]
-        if name not in metrics:
-            rows = bench.dataset.validation.given()
-            metrics = model.evaluate(*rows, verbose=0, return_dict=True)
+    is_refit = not regimes.of(bench.pipeline).keeps_trial
+    if objective in curves and is_refit and not bench.has_own_fit:
+        return curves[objective][-1]
+    if name in metrics:
         return float(metrics[name])
+    with suppress(Exception):  # it is not compiled, or for targets of another form
+        rows = bench.dataset.validation.given()
+        return float(model.evaluate(*rows, verbose=0, return_dict=True)[name])
     return None
 
 

@@ -20,7 +20,7 @@ from runner.config.schema import CALLBACKS, EPOCH, Objective, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
 from runner.search import oracles, state
-from runner.training import build, memory, refit, seeds, validated
+from runner.training import build, memory, regimes, seeds
 
 log = logging.getLogger("runner")
 
@@ -88,59 +88,73 @@ def _train(
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
-    pipeline, objective = ready.pipeline, ready.pipeline.objective
-    tuner, asked, best = pipeline.tuner, dict(hp.values), BestEpoch(objective)
-    overrides = (
-        {"initial_epoch": hp.values["tuner/initial_epoch"]}
-        if "tuner/initial_epoch" in hp.values
-        else {}
-    )
-    begun = {
-        n: ended(run, ready, place, n).checkpoints[n]
-        for name, n in hp.values.items()
-        if name == "tuner/trial_id"
-    }
-    returned, executions = list[Any](), list[dict[str, Any]]()
-    for n in range(tuner.folds or tuner.executions_per_trial):
-        known: dict[str, Any] = {"seed": seeds.derive_seed(run.seed, trial_id, n), "asked": asked}
-        if tuner.folds and (fold := place.fold(trial_id, n, known)):
-            returned.append(keras.callbacks.History())
-            returned[-1].history = fold["history"]
+    """Train a trial's executions; a fold that ended in an earlier start is not trained again."""
+    objective, regime = ready.pipeline.objective, regimes.of(ready.pipeline)
+    asked = dict(hp.values)
+    checkpoints: dict[str, state.Stated] = {}
+    parent = hp.values.get("tuner/trial_id")
+    if parent is not None:
+        checkpoints[parent] = ended(run, ready, place, parent).checkpoints[parent]
+    best = BestEpoch(objective)
+    returned: list[Any] = []
+    executions: list[dict[str, Any]] = []
+    for number in range(regime.executions):
+        seed = seeds.derive_seed(run.seed, trial_id, number)
+        known = {"seed": seed, "asked": asked}
+        fold = place.fold(trial_id, number, known)
+        if fold:
+            answer = keras.callbacks.History()
+            answer.history = fold["history"]
         else:
-            bench = ready.fold(n) if tuner.folds else ready
-            model = bench.build(hp, known["seed"], overrides)
-            for parent in begun:
-                _load(model, place.checkpoint(parent))
-            callbacks = build.new_callbacks(
-                pipeline.callbacks,
-                "callbacks",
-                trial_id,
-                place.trial(trial_id) / CALLBACKS / str(n),
-                n,
-            )
-            callbacks += [best, build.Epochs(place.trial(trial_id), n)]
-            returned.append(bench.train(model, hp, callbacks, overrides))
-        executions.append({"seed": known["seed"], "history": build.curves(returned[-1])})
-        if tuner.folds:
-            executions[-1]["metrics"] = oracles.measured(returned[-1:], objective)[0]
-            place.write(state.FOLD.format(n), known | executions[-1], trial_id)
+            bench = ready.fold(number)
+            model, answer = _execute(bench, place, trial_id, hp, number, seed, best)
+        returned.append(answer)
+        execution = {"seed": seed, "history": build.curves(answer)}
+        if regime.folds:
+            execution["metrics"] = oracles.measured([answer], objective)[0]
+            place.write(state.FOLD.format(number), known | execution, trial_id)
+        executions.append(execution)
     metrics, best_step = oracles.measured(returned, objective)
-    if not np.isfinite(metrics[objective.name]):
-        return state.Trained(
-            status="FAILED",
-            message=f"the objective {objective.name} is {metrics[objective.name]}",
-            executions=executions,
-        )
-    if not tuner.folds:
+    value = metrics[objective.name]
+    if not np.isfinite(value):
+        message = f"the objective {objective.name} is {value}"
+        return state.Trained(status="FAILED", message=message, executions=executions)
+    if not regime.folds:
         place.write(state.CHECKPOINT, best.saved(model), trial_id)
-        begun[trial_id] = place.stated(trial_id)
+        checkpoints[trial_id] = place.stated(trial_id)
     return state.Trained(
         status="COMPLETED",
         metrics=metrics,
         best_step=best_step,
         executions=executions,
-        checkpoints=begun,
+        checkpoints=checkpoints,
     )
+
+
+def _execute(
+    bench: build.Bench,
+    place: state.Place,
+    trial_id: str,
+    hp: "keras_tuner.HyperParameters",
+    number: int,
+    seed: int,
+    best: "BestEpoch",
+) -> tuple["keras.Model", object]:
+    """Train one execution, from its parent's checkpoint if it has one, and return the model and
+    what its training returned.
+    """
+    overrides = {}
+    if "tuner/initial_epoch" in hp.values:
+        overrides["initial_epoch"] = hp.values["tuner/initial_epoch"]
+    model = bench.build(hp, seed, overrides)
+    if "tuner/trial_id" in hp.values:
+        _load(model, place.checkpoint(hp.values["tuner/trial_id"]))
+    folder = place.trial(trial_id)
+    callbacks = build.new_callbacks(
+        bench.pipeline.callbacks, "callbacks", trial_id, folder / CALLBACKS / str(number), number
+    )
+    callbacks += [best, build.Epochs(folder, number)]
+    return model, bench.train(model, hp, callbacks, overrides)
 
 
 def ended(run: Run, ready: build.Bench, place: state.Place, trial_id: str) -> state.TrialResult:
@@ -153,8 +167,9 @@ def ended(run: Run, ready: build.Bench, place: state.Place, trial_id: str) -> st
         log.warning(
             "%s has changed since it was written; it is made again", place.checkpoint(trial_id)
         )
-        made = _train(run, ready, place, trial_id, build.values_of(result.hyperparameters))
-        result = replace(result, executions=made.executions, checkpoints=made.checkpoints)
+        hp = build.values_of(result.hyperparameters)
+        trained = _train(run, ready, place, trial_id, hp)
+        result = replace(result, executions=trained.executions, checkpoints=trained.checkpoints)
         place.write(state.RESULT, vars(result), trial_id)
     return result
 
@@ -166,36 +181,25 @@ def _load(model: "keras.Model", path: Path) -> None:
         model.load_weights(path)
 
 
-def keep(
-    run: Run,
-    pipeline: Pipeline,
-    given: Loaded,
-    place: state.Place,
-    trial_id: str,
-    folder: Path,
-) -> validated.Refit:
-    """Evaluate and store a trial's own model, as its best epoch left it, in place of a refit.
-
-    Args:
-        run, pipeline, given: as in the search.
-        place: of the search.
-        trial_id: of the trial.
-        folder: where the artefacts go.
+def own_model(
+    run: Run, ready: build.Bench, place: state.Place, trial_id: str
+) -> tuple["keras.Model", int, build.Curves]:
+    """Return a trial's own model, as its best epoch left it, and the seed and curves of the
+    execution that this was in.
     """
-    clock, ready, objective = time.perf_counter(), build.bench(pipeline, given), pipeline.objective
     result = ended(run, ready, place, trial_id)
-    best = max(  # the first of equals, as BestEpoch takes it
-        result.executions,
-        key=lambda each: max(
-            (merit(value, objective.sense) for value in each["history"].get(objective.name, [])),
-            default=-np.inf,
-        ),
-    )
+    objective = ready.pipeline.objective
+
+    def highest(execution: dict[str, Any]) -> float:
+        values = execution["history"].get(objective.name, [])
+        return max((merit(value, objective.sense) for value in values), default=-np.inf)
+
+    best = max(result.executions, key=highest)  # the first of equals, as BestEpoch takes it
     model = ready.build(build.values_of(result.hyperparameters), best["seed"])
     _load(model, place.checkpoint(trial_id))
     if model.optimizer is not None:  # or Keras, which builds it when it loads the file, would warn
         model.optimizer.build(model.trainable_variables)
-    return refit.stored(ready, model, best["seed"], best["history"], clock, folder)
+    return model, best["seed"], best["history"]
 
 
 class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types

@@ -13,6 +13,7 @@ import numpy as np
 from foundation import files
 from history import ranking
 from runner.config.schema import Objective
+from runner.search.state import Place
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies
 # more than an accuracy does. By how many deviations, where there are several. And by how much it
@@ -31,6 +32,16 @@ class Ranking:
 
 
 @dataclass(frozen=True)
+class Best:
+    """The best trial, as its refits need it."""
+
+    place: Place  # of its search
+    trial_id: str
+    hyperparameters: Mapping[str, object]  # Keras Tuner's config of them
+    epochs: int  # up to its best one
+
+
+@dataclass(frozen=True)
 class Refit:
     """One refit: its row, as Entry.refits gives it, of its seed, its metrics by the parts that are
     held out, and its curves as `history`; and its artefacts.
@@ -39,6 +50,11 @@ class Refit:
     row: files.JsonObject
     reached: float | None  # of the search's objective, on validation rows as they are
     files: dict[str, Path]
+
+    @property
+    def is_of_fold(self) -> bool:
+        """Whether it measured a fold: there is what it predicts, and no model."""
+        return "predicted" in self.files
 
 
 @dataclass(frozen=True)
