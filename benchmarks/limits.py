@@ -32,7 +32,7 @@ from threadpoolctl import threadpool_limits
 from runner.config import schema
 from runner.data.shared import Loaded
 from runner.search.loop import search
-from runner.search.state import ORACLE, RESULT, Place, TrialResult
+from runner.search.state import ORACLE, RESULT, SearchFolder, TrialResult
 from runner.training import environment
 from runner.workers.executors import Workers
 
@@ -105,7 +105,7 @@ class Instant(Workers):
 
 def told(kind: str, trials: int, folder: Path) -> tuple[list[float], float]:
     """Return the parent's seconds for each trial, and those of going on after all of them."""
-    place, clocks = Place(folder / kind / "0", "0", folder), [time.process_time()]
+    place, clocks = SearchFolder(folder / kind / "0", "0", folder), [time.process_time()]
 
     def stop(_: object) -> None:
         clocks.append(time.process_time())

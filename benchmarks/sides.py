@@ -29,7 +29,7 @@ from typing import Any
 from benchmarks import limits
 from runner.config import schema
 from runner.search.loop import Progress, search
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.training.seeds import derive_seed
 from runner.workers import start, tasks
@@ -75,7 +75,7 @@ def searcher(given: argparse.Namespace, model: str = "build") -> Iterator[Callab
         def go(told: Callable[[Any], None], name: str, trials: int) -> None:
             tuner = TUNERS[given.tuner if name == "second" else "random"](trials)
             of = pipeline.model_copy(update={"tuner": tuner})
-            place = Place(given.folder / "search" / name, name, given.folder)
+            place = SearchFolder(given.folder / "search" / name, name, given.folder)
             search(run, of, place, {"pipeline": name}, told, workers, data, space)
 
         go(lambda _: None, "first", 2 * workers.slots)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
 from history import schema
-from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Validation
+from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Trial, Validation
 
 if TYPE_CHECKING:
     import pandas
@@ -218,6 +218,20 @@ class Entry:
         except (TypeError, ValueError) as error:
             raise errors.IntegrityError(f"{path} is not a list of refits: {error}") from error
 
+    def trial_records(self) -> list[Trial]:
+        """Return the trials of its search, in the order they were started; none of an entry that
+        has none stored. Raises IntegrityError when they are not what was stored.
+        """
+        if "trials" not in self.artefacts:
+            return []
+        path = self.verified("trials")
+        try:
+            return [Trial.read(row) for row in files.read_json(path)]
+        except (AttributeError, TypeError) as error:
+            raise errors.IntegrityError(
+                f"{path} does not contain the trials of a search: {error}"
+            ) from error
+
     def trials(self) -> "pandas.DataFrame":
         """Return the trials of its search as a table, a row each: what trials.json says of it but
         its history, a column `values.NAME` for each hyperparameter, `started` as a time in UTC.
@@ -226,10 +240,8 @@ class Entry:
         """
         import pandas
 
-        from history.report import study
-
         # without the histories, which `flat` leaves out
-        frame = pandas.DataFrame(map(trees.flat, study.trials(self)))
+        frame = pandas.DataFrame([trees.flat(trial.row()) for trial in self.trial_records()])
         return frame.assign(
             started=pandas.to_datetime(
                 frame.get("started", []), format="ISO8601", utc=True, errors="coerce"

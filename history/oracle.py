@@ -3,13 +3,14 @@
 import math
 import os
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from foundation import errors, files
 from history import ranking
+from history.records import Trial
 
 TRIAL_ID = re.compile("[A-Za-z0-9_-]{1,64}")
 _PARAMETERS = (
@@ -25,24 +26,18 @@ _PARAMETERS = (
 
 @dataclass(frozen=True)
 class SearchRecord:
-    """One search: the whole `oracle`, its `space`, and a row per trial.
-
-    A trial has trial_id, status, score (None unless finite), values, best_epoch (0-based; within
-    `tuner/initial_epoch` for Hyperband), started (ISO 8601), seconds, history (for each execution:
-    metric to its value per epoch) and message; where it trained on folds, `folds`: the metrics of
-    the best epoch of each.
-    """
+    """One search: the whole `oracle`, its `space`, and its trials as they were started."""
 
     oracle: dict[str, files.Json]
     space: list[files.Json]
-    trials: list[dict[str, files.Json]]
+    trials: list[Trial]
 
     def summary(self) -> dict[str, files.Json]:
         """Return what an entry's section `search` says of it: space, oracle, trials, the seconds,
         None if none has any, and the bytes that its files took at most, None if that is not known.
         """
-        statuses = [row["status"] for row in self.trials]
-        seconds = [row["seconds"] for row in self.trials if isinstance(row["seconds"], int | float)]
+        statuses = [trial.status for trial in self.trials]
+        seconds = [t.seconds for t in self.trials if isinstance(t.seconds, int | float)]
         return {
             "space": self.space,
             "oracle": {key: self.oracle[key] for key in _PARAMETERS if key in self.oracle},
@@ -71,30 +66,28 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
 
 
-def _trial(
-    folder: Path, trial_id: str, read: Callable[[Path], files.Json]
-) -> dict[str, files.Json]:
+def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> Trial:
     path = folder / "result.json"
     result = read(path) if os.path.lexists(path) else {}
-    with as_written(folder / "trial.json", read) as trial:
+    with as_written(folder / "trial.json", read) as written:
         executions = result.get("executions") or []
-        row = {
-            "trial_id": trial["trial_id"],
-            "status": trial["status"],
-            "score": _score(trial),
-            "values": trial["hyperparameters"]["values"],
-            "best_epoch": trial.get("best_step"),
-            "started": result.get("started"),
-            "seconds": result.get("seconds"),
-            "history": [execution.get("history", {}) for execution in executions],
-            "message": trial.get("message"),
-        }
         folds = [execution["metrics"] for execution in executions if "metrics" in execution]
-        if folds:
-            row["folds"] = folds
-        if (row["trial_id"], type(row["status"]), type(row["values"])) != (trial_id, str, dict):
+        score = written.get("score")
+        trial = Trial(
+            trial_id=written["trial_id"],
+            status=written["status"],
+            values=written["hyperparameters"]["values"],
+            score=float(score) if score is not None and math.isfinite(score) else None,
+            best_epoch=written.get("best_step"),
+            started=result.get("started"),
+            seconds=result.get("seconds"),
+            history=[execution.get("history", {}) for execution in executions],
+            message=written.get("message"),
+            folds=folds or None,
+        )
+        if (trial.trial_id, type(trial.status), type(trial.values)) != (trial_id, str, dict):
             raise ValueError("its id, status or values do not match")
-    return row
+    return trial
 
 
 @contextmanager
@@ -109,20 +102,10 @@ def as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files
         ) from error
 
 
-def best_trial(
-    trials: Iterable[Mapping[str, files.Json]], direction: ranking.Direction
-) -> dict[str, files.Json] | None:
+def best_trial(trials: Iterable[Trial], direction: ranking.Direction) -> Trial | None:
     """Return the best of the COMPLETED trials with a finite score, the earlier of equals, or None.
 
     The hyperparameter values in oracle.json are never asked: they are the defaults of the space.
     """
-    completed = []
-    for trial in trials:
-        if trial["status"] == "COMPLETED" and _score(trial) is not None:
-            completed.append(dict(trial))
-    return max(completed, key=lambda trial: ranking.merit(trial["score"], direction), default=None)
-
-
-def _score(trial: Mapping[str, files.Json]) -> float | None:
-    score = trial.get("score")
-    return float(score) if score is not None and math.isfinite(score) else None
+    scored = [trial for trial in trials if trial.final_score is not None]
+    return max(scored, key=lambda trial: ranking.merit(trial.score, direction), default=None)

@@ -5,6 +5,7 @@ entry lacks reads as the default here. Keys without an attribute stay in the doc
 what is stored and printed.
 """
 
+import math
 from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Self
 
@@ -100,6 +101,52 @@ class Best(Record):
     trial_id: str = ""
     score: float | None = None
     values: JsonObject = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Trial(Record):
+    """One trial of a search: a row of trials.json.
+
+    `status` is Keras Tuner's word. `score` is None unless it is finite. `best_epoch` counts from 0;
+    with Hyperband, from `tuner/initial_epoch`. `started` is ISO 8601, `history` maps each metric to
+    its value per epoch, for each execution, and `message` says why the trial failed. `folds` holds
+    the metrics of the best epoch of each fold; None where the trial was not trained on folds.
+    """
+
+    trial_id: str
+    status: str
+    values: JsonObject
+    score: float | None = None
+    best_epoch: int | None = None
+    started: str | None = None
+    seconds: float | None = None
+    history: list[dict[str, list[float | None]]] = field(default_factory=list)
+    message: str | None = None
+    folds: list[JsonObject] | None = None
+
+    @property
+    def final_score(self) -> float | None:
+        """The score of a trial that completed with a finite one; None for all others."""
+        if self.status != "COMPLETED" or self.score is None or not math.isfinite(self.score):
+            return None
+        return self.score
+
+    def row(self) -> JsonObject:
+        """Return the trial as trials.json has it."""
+        row = {
+            "trial_id": self.trial_id,
+            "status": self.status,
+            "score": self.score,
+            "values": self.values,
+            "best_epoch": self.best_epoch,
+            "started": self.started,
+            "seconds": self.seconds,
+            "history": self.history,
+            "message": self.message,
+        }
+        if self.folds is not None:
+            row["folds"] = self.folds
+        return row
 
 
 @dataclass(frozen=True)

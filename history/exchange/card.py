@@ -64,7 +64,7 @@ def card(entry: Entry) -> bytes:
         split=_configured(entry.data.split),
         space=study.space(entry),
         duration=duration,
-        trainings=sum(len(row["history"]) for row in study.trials(entry)),
+        trainings=sum(len(trial.history) for trial in study.trials(entry)),
         seeds=[refit["seed"] for refit in entry.refits()] if "history" in entry.artefacts else [],
         **pages.judged(entry),
     )

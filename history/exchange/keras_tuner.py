@@ -16,6 +16,7 @@ import orjson
 
 from foundation import errors, files
 from history import Entry, History, oracle, ranking, registry
+from history.records import Trial
 
 LARGEST = 256 * 2**20  # bytes of a JSON file
 TASKS = {
@@ -37,11 +38,11 @@ class Project:
     """A search as a history manager's `add` takes it.
 
     `document`: the keys of an entry but those that `add` gives; its `notes` say what a reader must
-    know, a sentence each. `trials`: a row each. `files`: artefact name → file.
+    know, a sentence each. `trials`: those of the search. `files`: artefact name → file.
     """
 
     document: files.JsonObject
-    trials: list[files.JsonObject]
+    trials: list[Trial]
     files: dict[str, Path]
 
 
@@ -61,7 +62,7 @@ def import_project(history: History, project: Project) -> list[Entry]:
             for name, source in project.files.items()
         }
         copies["trials"] = Path(stage, "trials.json")
-        copies["trials"].write_bytes(files.to_json(project.trials))
+        copies["trials"].write_bytes(files.to_json([trial.row() for trial in project.trials]))
         return [registry.manager(says["task"], history.root).add(project.document, copies)]
 
 
@@ -79,8 +80,13 @@ def read_project(
     folder = path.resolve()
     try:
         record = oracle.read_search(folder, _json)
-        scored = [trial for trial in record.trials if oracle.best_trial([trial], "max")]
-        tracked = [(trial["score"], _metrics(folder, trial["trial_id"])) for trial in scored]
+        scored = []
+        tracked = []
+        for trial in record.trials:
+            score = trial.final_score
+            if score is not None:
+                scored.append(trial)
+                tracked.append((score, _metrics(folder, trial.trial_id)))
     except errors.HistoryError as error:
         raise errors.InputError(
             f"{path} cannot be imported: {error}, or remove its trial from start_order in "
@@ -96,8 +102,8 @@ def read_project(
     given = {"task": task, "objective": objective, "direction": direction}
     if inferred := [word for word in given if not given[word]]:
         notes.append(f"Inferred from the metrics of its trials: {', '.join(inferred)}.")
-    best = oracle.best_trial(scored, sense) or {}
-    place = folder / f"trial_{best['trial_id']}"
+    best = oracle.best_trial(scored, sense) or scored[0]
+    place = folder / f"trial_{best.trial_id}"
     return Project(
         document={
             "experiment": folder.parent.name,
@@ -109,7 +115,7 @@ def read_project(
                 "objective": {"name": name, "direction": sense},
                 **record.summary(),
             },
-            "best": {key: best[key] for key in ("trial_id", "score", "values")},
+            "best": {"trial_id": best.trial_id, "score": best.score, "values": best.values},
             "origin": {"kind": "keras-tuner", "path": str(folder)},
             "notes": notes,
         },

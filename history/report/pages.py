@@ -182,9 +182,7 @@ def report(entry: Entry) -> manager.Report:
 def scores(entry: Entry) -> str | None:
     """Return the scores of its trials, with the best so far."""
     name, direction = (entry.value(f"search.objective.{key}") for key in ("name", "direction"))
-    return _scores(
-        f"{name} of trials", [t["score"] for t in study.trials(entry)], direction, "trial"
-    )
+    return _scores(f"{name} of trials", [t.score for t in study.trials(entry)], direction, "trial")
 
 
 def _scores(title: str, found: Sequence[float | None], direction: str, of: str) -> str | None:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from foundation import files
 from history import Entry
+from history.records import Trial
 
 if TYPE_CHECKING:
     import optuna
@@ -14,14 +15,11 @@ if TYPE_CHECKING:
 ENOUGH = 10  # completed trials, to tell which hyperparameters are important
 
 
-def trials(entry: Entry) -> list[files.JsonObject]:
-    """Return a row per trial, as history.oracle.SearchRecord describes it; none of an entry that
-    has none. Raises IntegrityError when they are not what was stored.
+def trials(entry: Entry) -> list[Trial]:
+    """Return the trials of an entry's search; raises IntegrityError when they are not what was
+    stored.
     """
-    if "trials" not in entry.value("artefacts", {}):
-        return []
-    rows: list[files.JsonObject] = files.read_json(entry.verified("trials"))
-    return rows
+    return entry.trial_records()
 
 
 def space(entry: Entry) -> dict[str, list[files.JsonObject]]:
@@ -50,7 +48,7 @@ def study(entry: Entry) -> "optuna.Study":
     known = space(entry)
     objective = entry.value("search.objective", {})
     ranges = {
-        name: _distribution(each, [row["values"][name] for row in rows if name in row["values"]])
+        name: _distribution(each, [row.values[name] for row in rows if name in row.values])
         for name, each in known.items()
     }
     made = optuna.create_study(
@@ -58,10 +56,10 @@ def study(entry: Entry) -> "optuna.Study":
         direction="maximize" if objective.get("direction") == "max" else "minimize",
     )
     for number, row in enumerate(rows):
-        values = row["values"]
-        score = row["score"] if row["status"] == "COMPLETED" else None
-        started = datetime.fromisoformat(row.get("started") or entry.created)
-        first, *_ = row.get("history") or [{}]
+        values = row.values
+        score = row.score if row.status == "COMPLETED" else None
+        started = datetime.fromisoformat(row.started or entry.created)
+        first = row.history[0] if row.history else {}
         varied = {
             name: ranges[name]
             for name, each in known.items()
@@ -73,10 +71,10 @@ def study(entry: Entry) -> "optuna.Study":
                 optuna.trial.TrialState["FAIL" if score is None else "COMPLETE"],
                 score,
                 started,
-                started + timedelta(seconds=row.get("seconds") or 0),
+                started + timedelta(seconds=row.seconds or 0),
                 {name: values[name] for name in varied},
                 varied,
-                {"trial_id": row["trial_id"], **{n: values[n] for n in values if n not in known}},
+                {"trial_id": row.trial_id, **{n: values[n] for n in values if n not in known}},
                 {},
                 {
                     epoch: value

@@ -184,11 +184,10 @@ def trials(history: History, args: argparse.Namespace) -> bytes:
     A KEY is one of a trial's, such as score, seconds, status or best_epoch; or a hyperparameter, of
     whose name the end is enough where no other has it: dropout for model.dropout.
     """
-    from history.report import study
     from history.view import pages
 
     entry = history.get(args.entry)
-    found = [Entry(row, entry.root) for row in study.trials(entry)]
+    found = [Entry(trial.row(), entry.root) for trial in entry.trial_records()]
     if not found:
         raise errors.InputError(f"entry {entry.id} has no trials")
     direction = entry.value("search.objective.direction", "min")

@@ -10,7 +10,7 @@ from typing import Any, TypeVar, get_args
 from pydantic import ValidationError
 
 from foundation import errors, trees
-from history import registry
+from history import manager, registry
 from runner.config import schema, space, targets
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
 from runner.errors import ConfigError, Faults, Problem
@@ -41,18 +41,12 @@ def read_experiment(
     Raises:
         ConfigError: with every error in every section.
     """
-    faults, pipelines = Faults(), dict[str, schema.Pipeline]()
+    faults = Faults()
+    inherited = schema.File.model_fields.keys() - schema.Run.model_fields.keys()
     with faults:
-        run = _read(
-            schema.Run,
-            {
-                key: value
-                for key, value in tree.items()
-                if key in schema.Run.model_fields or key not in schema.File.model_fields
-            },
-            "",
-        )
+        run = _read(schema.Run, {key: tree[key] for key in tree if key not in inherited}, where="")
     declared = tree.get("pipelines") or {}
+    pipelines: dict[str, schema.Pipeline] = {}
     for key, content in declared.items():
         where = f"pipelines.{key}"
         if not re.fullmatch(schema.NAME, key):
@@ -64,18 +58,16 @@ def read_experiment(
                 )
             )
         with faults:
-            pipelines[key] = made = _read(schema.Pipeline, space.settled(content), where)
-            faults += [Problem(f"{where}.{at}", what) for wrong, at, what in _rules(made) if wrong]
+            pipelines[key] = _read(schema.Pipeline, space.settled(content), where)
+            for at, what in _rules(pipelines[key]):
+                faults.append(Problem(f"{where}.{at}", what))
     only = tree.get("only")
-    faults += [
-        Problem("only", errors.unknown("pipeline", str(key), declared))
-        for key in (only if isinstance(only, list) else ())
-        if str(key) not in declared
-    ]
+    for key in only if isinstance(only, list) else []:
+        if str(key) not in declared:
+            faults.append(Problem("only", errors.unknown("pipeline", str(key), declared)))
     faults.tell(ConfigError)
-    return schema.Experiment(
-        name, run, {key: pipelines[key] for key in run.only or pipelines}, tuple(overrides)
-    )
+    chosen = {key: pipelines[key] for key in run.only or pipelines}
+    return schema.Experiment(name, run, chosen, tuple(overrides))
 
 
 def known_keys(section: str, content: object = None) -> set[str]:
@@ -86,9 +78,10 @@ def known_keys(section: str, content: object = None) -> set[str]:
         content: the section; its `kind` or `_target_` decides which keys it takes. Without one: all
             that any kind takes.
     """
-    return {key for kind in schemas(section, content) for key in kind.known()}.union(
-        map(str, content) if isinstance(content, Mapping) else ()
-    )
+    keys = set(map(str, content)) if isinstance(content, Mapping) else set()
+    for kind in schemas(section, content):
+        keys.update(kind.known())
+    return keys
 
 
 def elsewhere(key: str, section: str) -> str:
@@ -98,12 +91,11 @@ def elsewhere(key: str, section: str) -> str:
         key: one that is not taken where it stands.
         section: where it stands; empty: at the root.
     """
-    homes = [
-        *["the root"] * (key in schema.Run.known()),
-        *(other for other in schema.SECTIONS if key in known_keys(other)),
-    ]
+    homes = [other for other in schema.SECTIONS if key in known_keys(other)]
     if any(section.endswith(home) for home in homes):
         return "; it is a key of another kind"
+    if key in schema.Run.known():
+        homes.insert(0, "the root")
     return f"; it is a key of {' and of '.join(homes)}" if homes else ""
 
 
@@ -115,7 +107,9 @@ def schemas(section: str, content: object = None) -> list[type[Section]]:
         for member in get_args(annotation) or [annotation]
         if isinstance(member, type) and issubclass(member, Section)
     ]
-    return [m for m in members if isinstance(content, Mapping) and is_meant(m, content)] or members
+    if not isinstance(content, Mapping):
+        return members
+    return [member for member in members if is_meant(member, content)] or members
 
 
 def key_text(key: object) -> str:
@@ -125,177 +119,163 @@ def key_text(key: object) -> str:
 
 def _read(kind: type[S], content: object, where: str) -> S:
     """Return a section; raises ConfigError with all that is wrong with it."""
-    gone = Faults()
+    problems = Faults()
+    usable = _usable(content, where, problems)
+    reported = {problem.where for problem in problems}
     try:
-        made = kind.model_validate(_usable(content, where, gone))
+        section = kind.model_validate(usable)
     except ValidationError as error:
-        lost = {problem.where for problem in gone}
-        gone += [
-            Problem(
-                place,
-                fault["msg"] + elsewhere(str(fault["loc"][-1]), place.rpartition(".")[0])
-                if fault["type"] == UNKNOWN_KEY
-                else fault["msg"],
-            )
-            for fault in error.errors(include_url=False)
-            if (place := dotted(where, fault["loc"])) not in lost
-        ]
-    gone.tell(ConfigError)
-    return made
+        for fault in error.errors(include_url=False):
+            key, what = dotted(where, fault["loc"]), fault["msg"]
+            if fault["type"] == UNKNOWN_KEY:
+                what += elsewhere(str(fault["loc"][-1]), key.rpartition(".")[0])
+            if key not in reported:
+                problems.append(Problem(key, what))
+    problems.tell(ConfigError)
+    return section
 
 
-def _usable(content: object, where: str, gone: list[Problem]) -> object:
+def _usable(content: object, where: str, problems: list[Problem]) -> object:
     """Return plain data with text for keys. A key that is none, and a value that cannot be had,
     becomes a problem.
     """
     if isinstance(content, list):
-        return [_usable(item, f"{where}[{index}]", gone) for index, item in enumerate(content)]
+        return [_usable(item, f"{where}[{index}]", problems) for index, item in enumerate(content)]
     if isinstance(content, Mapping):
-        told = {key_text(key): value for key, value in content.items()}
-        gone += [
-            Problem(dotted(where, [key]), f"YAML reads this key as {key}, not as text: quote it")
-            for key in told
-            if key not in content
-        ]
-        return {key: _usable(told[key], dotted(where, [key]), gone) for key in told}
+        usable = {}
+        for key, value in content.items():
+            text = key_text(key)
+            place = dotted(where, [text])
+            if text != key:
+                what = f"YAML reads this key as {text}, not as text: quote it"
+                problems.append(Problem(place, what))
+            usable[text] = _usable(value, place, problems)
+        return usable
     if content == "???":
         content = Unresolved("a value is missing; give one in the config or on the command line")
     if isinstance(content, Unresolved):
-        gone.append(Problem(where, str(content)))
+        problems.append(Problem(where, str(content)))
     return content
 
 
+def _is_ours(pipeline: schema.Pipeline) -> bool:
+    return pipeline.model.target.rpartition(".")[0] == OURS
+
+
 def _rules(pipeline: schema.Pipeline) -> Iterator[Rule]:
-    """Yield the rules between the sections of a pipeline: combinations that cannot work, found
+    """Yield what is wrong between the sections of a pipeline: combinations that cannot work, found
     without data and without Keras.
     """
     task, data = pipeline.task.kind, pipeline.data
     specs = space.hyperparameters({"fit": pipeline.fit.model_dump(), "model": pipeline.model.args})
-    ours = pipeline.model.target.rpartition(".")[0] == OURS
     if isinstance(pipeline.tuner, schema.HyperbandTuner):
+        if isinstance(pipeline.fit.epochs, schema.HYPERPARAMETERS):
+            yield (
+                "fit.epochs",
+                "searching it has no effect: Hyperband sets the epochs itself, up to "
+                "tuner.max_epochs",
+            )
+        if _is_ours(pipeline) and not specs:
+            yield (
+                "model",
+                "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
+            )
+    if pipeline.tuner.folds and pipeline.validation.weights == "trial":
         yield (
-            isinstance(pipeline.fit.epochs, schema.HYPERPARAMETERS),
-            "fit.epochs",
-            "searching it has no effect: Hyperband sets the epochs itself, up to tuner.max_epochs",
+            "validation.weights",
+            "with folds a trial has a model for each of them; remove one of the two",
         )
-        yield (
-            ours and not specs,
-            "model",
-            "Hyperband has nothing to search: neither model nor fit has a hyperparameter (hp)",
-        )
-    yield (
-        pipeline.tuner.folds and pipeline.validation.weights == "trial",
-        "validation.weights",
-        "with folds a trial has a model for each of them; remove one of the two",
-    )
     if isinstance(data, schema.SklearnData):
         fits = "regression" if data.name == "diabetes" else "classification"
-        yield (
-            fits != task,
-            "data.name",
-            f"the table '{data.name}' is for {fits}, but the task of this pipeline is {task}",
-        )
+        if fits != task:
+            yield (
+                "data.name",
+                f"the table '{data.name}' is for {fits}, but the task of this pipeline is {task}",
+            )
     yield from _space(specs)
     yield from _manager(pipeline)
     yield from _of_trials(pipeline)
-    if ours:
+    if _is_ours(pipeline):
         yield from _our_model(pipeline)
 
 
-def _space(specs: list[tuple[str, Mapping[str, object]]]) -> Iterator[Rule]:
-    """Yield the rules of names and conditions of hyperparameters, given as (path, spec)."""
+def _space(specs: list[tuple[str, space.Spec]]) -> Iterator[Rule]:
+    """Yield what is wrong with names and conditions of hyperparameters, given as (path, spec)."""
     paths = {str(spec.get("name") or path): path for path, spec in specs}
     conditional = {path for path, spec in specs if spec.get("parent_name") is not None}
     for path, spec in specs:
         name, parent = str(spec.get("name") or path), str(spec.get("parent_name"))
-        yield (
-            paths[name] != path,
-            path,
-            f"two hyperparameters are called '{name}'; give each its own name",
-        )
-        yield (
-            paths.get(parent) in conditional,
-            f"{path}.parent_name",
-            f"'{parent}' is conditional itself; Keras Tuner does not support chains of "
-            "parent_name (a build(hp) function can nest)",
-        )
-        yield (
-            path in conditional and parent not in paths,
-            f"{path}.parent_name",
-            errors.unknown("hyperparameter", parent, paths),
-        )
+        if paths[name] != path:
+            yield path, f"two hyperparameters are called '{name}'; give each its own name"
+        if paths.get(parent) in conditional:
+            yield (
+                f"{path}.parent_name",
+                f"'{parent}' is conditional itself; Keras Tuner does not support chains of "
+                "parent_name (a build(hp) function can nest)",
+            )
+        if path in conditional and parent not in paths:
+            yield f"{path}.parent_name", errors.unknown("hyperparameter", parent, paths)
 
 
 def _manager(pipeline: schema.Pipeline) -> Iterator[Rule]:
-    """Yield whether the history manager keeps what a run of this task makes."""
-    name, task, metric = pipeline.manager_name, pipeline.task.kind, pipeline.task.rank_by
+    """Yield why the history manager cannot keep what a run of this task makes."""
+    name, task = pipeline.manager_name, pipeline.task.kind
     if name not in registry.names():
-        yield True, "manager", errors.unknown("history manager", name, registry.names())
+        yield "manager", errors.unknown("history manager", name, registry.names())
         return
-    manager = registry.manager_class(name)
-    yield (
-        manager.task != task,
-        "manager",
-        f"'{name}' keeps entries of the task {manager.task}, but the task of this pipeline is "
-        f"{task}",
-    )
-    lacking = sorted(
-        {*manager.artefacts} - {*registry.manager_class(task).artefacts, "history", "identity"}
-    )
-    yield (
-        manager.task == task and bool(lacking),
-        "manager",
-        f"'{name}' expects entries to have {', '.join(lacking)}, which a run does not produce",
-    )
-    is_own = metric not in (None, *manager.metrics)
-    yield (
-        is_own and pipeline.model.target.rpartition(".")[0] == OURS,
-        "task.rank_by",
-        errors.unknown("metric", str(metric), manager.metrics),
-    )
-    yield (
-        metric == "mase" and not isinstance(pipeline.data, schema.WindowData),
-        "task.rank_by",
-        "only windows of a series have a mase",
-    )
-    yield (
-        is_own and not pipeline.direction_of(str(metric)),
-        "task.direction",
-        f"state whether {metric} is better when lower or higher (min or max), if the model reports "
-        f"it; {manager.task} has {', '.join(manager.metrics)}",
-    )
-    sense = manager.metrics.get(metric or manager.ranking) or schema.KNOWN.get(str(metric))
-    yield (
-        None not in (sense, pipeline.task.direction) and sense != pipeline.task.direction,
-        "task.direction",
-        f"{metric or manager.ranking} is better when {'lower' if sense == 'min' else 'higher'}: "
-        f"{sense}",
-    )
+    keeper = registry.manager_class(name)
+    produced = {*registry.manager_class(task).artefacts, "history", "identity"}
+    lacking = sorted({*keeper.artefacts} - produced)
+    if keeper.task != task:
+        yield (
+            "manager",
+            f"'{name}' keeps entries of the task {keeper.task}, but the task of this pipeline is "
+            f"{task}",
+        )
+    elif lacking:
+        yield (
+            "manager",
+            f"'{name}' expects entries to have {', '.join(lacking)}, which a run does not produce",
+        )
+    yield from _ranking(pipeline, keeper)
+
+
+def _ranking(pipeline: schema.Pipeline, keeper: type[manager.HistoryManager]) -> Iterator[Rule]:
+    """Yield what is wrong with the metric that ranks pipelines, and with its direction."""
+    metric, stated = pipeline.task.rank_by, pipeline.task.direction
+    if metric is not None and metric not in keeper.metrics:
+        if _is_ours(pipeline):
+            yield "task.rank_by", errors.unknown("metric", metric, keeper.metrics)
+        if not pipeline.direction_of(metric):
+            yield (
+                "task.direction",
+                f"state whether {metric} is better when lower or higher (min or max), if the model "
+                f"reports it; {keeper.task} has {', '.join(keeper.metrics)}",
+            )
+    if metric == "mase" and not isinstance(pipeline.data, schema.WindowData):
+        yield "task.rank_by", "only windows of a series have a mase"
+    ranked_by = metric or keeper.ranking
+    direction = keeper.metrics.get(ranked_by) or schema.KNOWN.get(ranked_by)
+    if direction and stated and stated != direction:
+        better = schema.BETTER[direction]
+        yield "task.direction", f"{ranked_by} is better when {better}: {direction}"
 
 
 def _of_trials(pipeline: schema.Pipeline) -> Iterator[Rule]:
     """Yield what is wrong with what the config says of single trials."""
-    said = [
-        (key, name)
-        for key, value in trees.flat(pipeline.model_dump()).items()
-        for name in schema.SAID.findall(str(value))
-    ]
-    for key, name in said:
+    names = set()
+    for key, value in trees.flat(pipeline.model_dump()).items():
+        for name in schema.SAID.findall(str(value)):
+            names.add(name)
+            if not key.startswith(("callbacks.", "validation.callbacks.")):
+                yield key, f"only arguments of callbacks can use ${{trial.{name}}}"
+            if name not in schema.OF_A_TRIAL:
+                yield key, errors.unknown("value of a trial", name, schema.OF_A_TRIAL)
+    if pipeline.artefacts and "folder" not in names:
         yield (
-            not key.startswith(("callbacks.", "validation.callbacks.")),
-            key,
-            f"only arguments of callbacks can use ${{trial.{name}}}",
+            "artefacts",
+            "no callback writes to ${trial.folder}, where these files are looked for",
         )
-        yield (
-            name not in schema.OF_A_TRIAL,
-            key,
-            errors.unknown("value of a trial", name, schema.OF_A_TRIAL),
-        )
-    yield (
-        bool(pipeline.artefacts) and all(name != "folder" for _, name in said),
-        "artefacts",
-        "no callback writes to ${trial.folder}, where these files are looked for",
-    )
 
 
 def _our_model(pipeline: schema.Pipeline) -> Iterator[Rule]:
@@ -303,31 +283,28 @@ def _our_model(pipeline: schema.Pipeline) -> Iterator[Rule]:
     code is imported only when the run is planned.
     """
     try:
-        targets.check_arguments(
-            targets.locate(pipeline.model.target, "model._target_"),
-            pipeline.model.args,
-            "model",
-            filled=["facts"],
-        )
+        model = targets.locate(pipeline.model.target, "model._target_")
+        targets.check_arguments(model, pipeline.model.args, "model", filled=["facts"])
     except ConfigError as error:
-        yield from ((True, problem.where, problem.what) for problem in error.problems)
-    reported = ("loss", *METRICS[pipeline.task.kind])
-    known = [*reported, *(f"val_{name}" for name in reported)]
+        for problem in error.problems:
+            yield problem.where, problem.what
+    of_training = ["loss", *METRICS[pipeline.task.kind]]
+    of_validation = [f"val_{name}" for name in of_training]
     objective = pipeline.objective.name
-    yield objective in reported, "objective.name", OF_TRAINING.format(objective)
-    named = [("objective.name", objective, known[len(reported) :])] + [
-        (f"{section}.{name}.monitor", callback.args.get("monitor", "loss"), known)
-        for section, callbacks in (
-            ("callbacks", pipeline.callbacks),
-            ("validation.callbacks", pipeline.validation.callbacks or {}),
-        )
-        for name, callback in callbacks.items()
-        if callback
-    ]
-    for key, metric, offered in named:
-        yield (
-            metric not in known,
-            key,
-            f"{errors.unknown('metric', str(metric), offered)}; for this task the model reports "
-            "no other",
-        )
+    if objective in of_training:
+        yield "objective.name", OF_TRAINING.format(objective)
+    elif objective not in of_validation:
+        yield "objective.name", _unknown_metric(objective, of_validation)
+    metrics = of_training + of_validation
+    for section, callbacks in {
+        "callbacks": pipeline.callbacks,
+        "validation.callbacks": pipeline.validation.callbacks or {},
+    }.items():
+        for name, callback in callbacks.items():
+            monitor = callback.args.get("monitor", "loss") if callback else "loss"
+            if monitor not in metrics:
+                yield f"{section}.{name}.monitor", _unknown_metric(str(monitor), metrics)
+
+
+def _unknown_metric(name: str, metrics: list[str]) -> str:
+    return f"{errors.unknown('metric', name, metrics)}; for this task the model reports no other"

@@ -1,8 +1,8 @@
 """The schema of the config: what a key is called, what it takes and what it defaults to, and below
 each key what it means, from which REFERENCE.md and the editors' JSON Schema are written.
 
-check.py reads a config into it. `rules()` of a section are a table: what is wrong between its keys,
-at which of them, and what is said then.
+check.py reads a config into it. `rules()` of a section yield what is wrong between its keys: at
+which of them, and the message.
 Nothing here imports Keras: a config is checked before anything heavy is loaded.
 """
 
@@ -79,13 +79,8 @@ class _Hyperparameter(Section):
     """The values of that other hyperparameter for which this one exists."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (
-                (self.parent_name is None) != (self.parent_values is None),
-                "parent_name",
-                "parent_name and parent_values go together",
-            )
-        ]
+        if (self.parent_name is None) != (self.parent_values is None):
+            yield "parent_name", "parent_name and parent_values go together"
 
 
 N = TypeVar("N", bound=float)
@@ -104,23 +99,17 @@ class _Range(_Hyperparameter, Generic[N]):
     """How values are spread over the range."""
 
     def rules(self) -> Iterable[Rule]:
-        low, high, step, first = self.min_value, self.max_value, self.step, self.default
+        low, high = self.min_value, self.max_value
         least = 0 if self.sampling == "linear" else 1  # a factor of 1 leads nowhere
-        return [
-            *super().rules(),
-            (low > high, "max_value", f"{high} is below min_value, {low}"),
-            (
-                least and low <= 0,
-                "min_value",
-                f"{self.sampling} sampling needs a min_value above 0, not {low}",
-            ),
-            (step is not None and step <= least, "step", f"must be above {least}, not {step}"),
-            (
-                first is not None and not low <= first <= high,
-                "default",
-                f"{first} is outside {low} to {high}",
-            ),
-        ]
+        yield from super().rules()
+        if low > high:
+            yield "max_value", f"{high} is below min_value, {low}"
+        if least and low <= 0:
+            yield "min_value", f"{self.sampling} sampling needs a min_value above 0, not {low}"
+        if self.step is not None and self.step <= least:
+            yield "step", f"must be above {least}, not {self.step}"
+        if self.default is not None and not low <= self.default <= high:
+            yield "default", f"{self.default} is outside {low} to {high}"
 
 
 class Int(_Range[int]):
@@ -145,24 +134,16 @@ class Choice(_Hyperparameter):
     list."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            *super().rules(),
-            (
-                len({*map(type, self.values)}) > 1,
+        yield from super().rules()
+        if len(set(map(type, self.values))) > 1:
+            yield (
                 "values",
                 "must all be of one type (write 1.0 next to 0.5; quote numbers next to text)",
-            ),
-            (
-                self.ordered and isinstance(self.values[0], str),
-                "ordered",
-                "Keras Tuner orders only numbers; remove it",
-            ),
-            (
-                self.default not in (None, *self.values),
-                "default",
-                f"{self.default!r} is not among the values",
-            ),
-        ]
+            )
+        if self.ordered and isinstance(self.values[0], str):
+            yield "ordered", "Keras Tuner orders only numbers; remove it"
+        if self.default is not None and self.default not in self.values:
+            yield "default", f"{self.default!r} is not among the values"
 
 
 class Boolean(_Hyperparameter):
@@ -198,17 +179,14 @@ class Target(Section, extra="allow"):
         return self.model_extra or {}
 
     def rules(self) -> Iterable[Rule]:
-        yield (
-            not config.DOTTED.fullmatch(self.target),
-            "_target_",
-            f"'{self.target}' is not a dotted path such as my_module.name",
-        )
+        if not config.DOTTED.fullmatch(self.target):
+            yield "_target_", f"'{self.target}' is not a dotted path such as my_module.name"
         for path, spec in hyperparameters(self.args):
             yield from self.rules_of_space(path, spec)
 
     def rules_of_space(self, path: str, spec: object) -> Iterable[Rule]:
-        """Return what is wrong with a hyperparameter among the arguments."""
-        yield True, path, "a hyperparameter (`hp`) is only allowed in the sections model and fit"
+        """Yield what is wrong with a hyperparameter among the arguments."""
+        yield path, "a hyperparameter (`hp`) is only allowed in the sections model and fit"
 
 
 class Model(Target):
@@ -218,7 +196,7 @@ class Model(Target):
         try:
             OneOf(HYPERPARAMETERS).read(spec)
         except ValidationError as error:
-            yield from ((True, *fault) for fault in faults(error, path))
+            yield from faults(error, path)
 
 
 class Task(Section):
@@ -251,19 +229,15 @@ class Split(Section):
     of the part."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (self.validation + self.test >= 1, "", "validation and test leave no training rows"),
-            (
-                self.kind in ("grouped", "given") and not self.column,
+        if self.validation + self.test >= 1:
+            yield "", "validation and test leave no training rows"
+        if self.kind in ("grouped", "given") and not self.column:
+            yield (
                 "column",
                 f"a {self.kind} split needs the column that says the group or part of each row",
-            ),
-            (
-                self.kind in (None, "random", "stratified") and self.column,
-                "column",
-                "only a grouped, chronological or given split uses a column",
-            ),
-        ]
+            )
+        if self.kind in (None, "random", "stratified") and self.column:
+            yield "column", "only a grouped, chronological or given split uses a column"
 
 
 class _Source(Section):
@@ -271,14 +245,9 @@ class _Source(Section):
     """Which rows are held out."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (
-                self.split.column or self.split.kind in ("grouped", "given"),
-                "split",
-                "needs a column, which only a table or an .npz file has",
-            ),
-            *super().rules(),
-        ]
+        if self.split.column or self.split.kind in ("grouped", "given"):
+            yield "split", "needs a column, which only a table or an .npz file has"
+        yield from super().rules()
 
 
 class _Files(_Source):
@@ -291,15 +260,16 @@ class _Files(_Source):
         return self.path if isinstance(self.path, dict) else {"": self.path}
 
     def rules(self) -> Iterable[Rule]:
-        if isinstance(self.path, dict):
-            yield self.split.kind, "split.kind", "path already names the parts; remove it"
-            for name in dict.fromkeys((*PARTS[:2], *self.path)):
-                yield (
-                    name not in self.path,
-                    f"path.{name}",
-                    "is required along with the other parts",
-                )
-                yield name not in PARTS, f"path.{name}", errors.unknown("part", name, PARTS)
+        if not isinstance(self.path, dict):
+            return
+        if self.split.kind:
+            yield "split.kind", "path already names the parts; remove it"
+        for name in ("train", "validation"):
+            if name not in self.path:
+                yield f"path.{name}", "is required along with the other parts"
+        for name in self.path:
+            if name not in PARTS:
+                yield f"path.{name}", errors.unknown("part", name, PARTS)
 
 
 def _codec(name: str) -> str:
@@ -356,14 +326,12 @@ class TableData(_Files, Dialect):
     """What to do with rows that have empty cells."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            *super().rules(),
-            (
-                self.target in self.columns,
+        yield from super().rules()
+        if self.target in self.columns:
+            yield (
                 f"columns.{self.target}",
                 "is the target, whose kind follows from the task; remove it",
-            ),
-        ]
+            )
 
 
 class NpzData(_Files):
@@ -404,7 +372,8 @@ class ImageData(_Files):
     """Pad images that do not fit the size, instead of distorting them."""
 
     def rules(self) -> Iterable[Rule]:
-        return [*_Files.rules(self), *_Source.rules(self)]
+        yield from _Files.rules(self)
+        yield from _Source.rules(self)
 
 
 class WindowData(_Source, Dialect):
@@ -443,23 +412,18 @@ class WindowData(_Source, Dialect):
         return (self.sequence_length - 1) * self.sampling_rate + self.horizon
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (
-                self.split.column or self.split.kind not in (None, "chronological"),
+        if self.split.column or self.split.kind not in (None, "chronological"):
+            yield (
                 "split",
                 "is always by time, in the order of the rows; set only validation and test",
-            ),
-            (
-                self.horizon == 0 and self.target in (self.features or ()),
+            )
+        if self.horizon == 0 and self.features and self.target in self.features:
+            yield (
                 "features",
                 f"at horizon 0 a window would contain its own target; remove {self.target}",
-            ),
-            (
-                self.limit and self.missing == "error",
-                "limit",
-                "nothing is filled; set missing: forward or interpolate",
-            ),
-        ]
+            )
+        if self.limit and self.missing == "error":
+            yield "limit", "nothing is filled; set missing: forward or interpolate"
 
 
 SOURCES = SklearnData | TableData | NpzData | ImageData | WindowData | FunctionData
@@ -479,11 +443,7 @@ class _Tuner(Section):
     """Where trial data goes; null: trials/ below paths.root."""
     project_name: str | None = None
     """The name of its folder there; null: <experiment>-<pipeline>."""
-
-    @property
-    def limit(self) -> str:
-        """The key of its number of trials."""
-        return "hyperband_trials" if isinstance(self, HyperbandTuner) else "max_trials"
+    limit: ClassVar[str] = "max_trials"  # the key of its number of trials
 
 
 class _EvenTuner(_Tuner):
@@ -497,11 +457,11 @@ class _EvenTuner(_Tuner):
     docs/search.md."""
 
     def rules(self) -> Iterable[Rule]:
-        yield (
-            self.folds and self.executions_per_trial > 1,
-            "executions_per_trial",
-            "with folds a trial trains once for each of them; remove one of the two",
-        )
+        if self.folds and self.executions_per_trial > 1:
+            yield (
+                "executions_per_trial",
+                "with folds a trial trains once for each of them; remove one of the two",
+            )
 
 
 class _Drawn(_Tuner):
@@ -575,14 +535,12 @@ class TpeTuner(GuidedTuner):
     """Values that are likely among the best trials and not among the others."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            *super().rules(),
-            (
-                find_spec("optuna") is None,
+        yield from super().rules()
+        if find_spec("optuna") is None:
+            yield (
                 "kind",
                 "Optuna is not installed; in the project's clone: pip install '.[optuna]'",
-            ),
-        ]
+            )
 
 
 class HyperbandTuner(_Drawn):
@@ -606,6 +564,7 @@ class HyperbandTuner(_Drawn):
     """How many trials can run at once: trial n is chosen when those up to n - `parallel` have
     finished."""
     folds: ClassVar[None] = None  # it goes on from the checkpoint of one training
+    limit: ClassVar[str] = "hyperband_trials"
 
 
 TUNERS = RandomTuner | GridTuner | BayesianTuner | TpeTuner | HyperbandTuner
@@ -624,6 +583,7 @@ DIRECTIONS: dict[Direction, str] = {
         pearson_correlation concordance_correlation""",
 }
 KNOWN = {name: direction for direction, names in DIRECTIONS.items() for name in names.split()}
+BETTER = {"min": "lower", "max": "higher"}
 
 
 class Objective(Section):
@@ -635,18 +595,13 @@ class Objective(Section):
 
     def rules(self) -> Iterable[Rule]:
         known = KNOWN.get(self.name.removeprefix("val_"))
-        return [
-            (
-                not (known or self.direction),
+        if not known and not self.direction:
+            yield (
                 "direction",
                 f"state whether {self.name} is to be minimised or maximised (min or max)",
-            ),
-            (
-                known and self.direction not in (None, known),
-                "direction",
-                f"{self.name} is better when {'lower' if known == 'min' else 'higher'}: {known}",
-            ),
-        ]
+            )
+        if known and self.direction and self.direction != known:
+            yield "direction", f"{self.name} is better when {BETTER[known]}: {known}"
 
     @property
     def sense(self) -> Direction:
@@ -688,20 +643,15 @@ class Validation(Section):
     `tabular` and `series`, with several refits."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (
-                self.ensemble and self.repeats == 1,
-                "ensemble",
-                "is the mean of several refits; set validation.repeats to 2 or more",
-            ),
-            (
-                self.weights == "trial"
-                and (self.repeats > 1 or self.ensemble or self.epochs or self.batch_size),
+        if self.ensemble and self.repeats == 1:
+            yield "ensemble", "is the mean of several refits; set validation.repeats to 2 or more"
+        of_refits = self.repeats > 1 or self.ensemble or self.epochs or self.batch_size
+        if self.weights == "trial" and of_refits:
+            yield (
                 "weights",
                 "the trial's own weights are kept, not refitted: remove the settings of refits, "
                 "or set them to null, and set validation.repeats to 1",
-            ),
-        ]
+            )
 
 
 class Fingerprint(Section):
@@ -712,11 +662,8 @@ class Fingerprint(Section):
 
     def rules(self) -> Iterable[Rule]:
         for index, path in enumerate(self.files):
-            yield (
-                not Path(path).is_file(),
-                f"files[{index}]",
-                (f"{path} is not a file; list only files"),
-            )
+            if not Path(path).is_file():
+                yield f"files[{index}]", f"{path} is not a file; list only files"
 
 
 class Pipeline(Section):
@@ -754,8 +701,11 @@ class Pipeline(Section):
     @property
     def is_ensemble(self) -> bool:
         """Whether the model that is stored is the mean of the refits."""
-        asked, several = self.validation.ensemble, self.validation.repeats > 1
-        return several and (self.model.target in JOINED if asked is None else asked)
+        if self.validation.repeats == 1:
+            return False
+        if self.validation.ensemble is None:
+            return self.model.target in JOINED
+        return self.validation.ensemble
 
     @property
     def manager_name(self) -> str:
@@ -765,7 +715,9 @@ class Pipeline(Section):
         """Return which way a metric of the model is better; None where nothing says so."""
         if self.task.direction and metric == self.task.rank_by:
             return self.task.direction
-        return {**KNOWN, self.objective.name.removeprefix("val_"): self.objective.sense}.get(metric)
+        if metric == self.objective.name.removeprefix("val_"):
+            return self.objective.sense
+        return KNOWN.get(metric)
 
 
 SECTIONS = tuple(Pipeline.model_fields)
@@ -816,18 +768,13 @@ class DaskExecutor(_Workers):
     for --scheduler-file."""
 
     def rules(self) -> Iterable[Rule]:
-        return [
-            (
-                find_spec("distributed") is None,
-                "kind",
-                "Dask is not installed; in the project's clone: pip install '.[dask]'",
-            ),
-            (
-                "://" not in self.address and not Path(self.address).is_file(),
+        if find_spec("distributed") is None:
+            yield "kind", "Dask is not installed; in the project's clone: pip install '.[dask]'"
+        if "://" not in self.address and not Path(self.address).is_file():
+            yield (
                 "address",
                 f"{self.address} is neither an address such as tcp://HOST:8786 nor a file",
-            ),
-        ]
+            )
 
 
 class InlineExecutor(Section):
@@ -901,41 +848,32 @@ class Run(Section):
         return [*File.model_fields]
 
     def rules(self) -> Iterable[Rule]:
-        given = {key for key, value in self if value}
-        return [
-            (
-                find_spec(self.backend) is None,
+        if find_spec(self.backend) is None:
+            yield (
                 "backend",
                 f"{self.backend} is not installed; in the project's clone: "
                 f"pip install '.[{self.backend}]'",
-            ),
-            (
-                {"reproduce", "predict"} <= given,
-                "predict",
-                "cannot be combined with reproduce; run one after the other",
-            ),
-            (
-                self.mode == "check" and given & {"reproduce", "predict"},
+            )
+        if self.reproduce and self.predict:
+            yield "predict", "cannot be combined with reproduce; run one after the other"
+        if self.mode == "check" and (self.reproduce or self.predict):
+            yield (
                 "mode",
                 "mode=check is for experiments; reproduce and predict check what they need "
                 "themselves",
-            ),
-            (
-                {"fresh", "reuse"} <= given,
-                "reuse",
-                "contradicts fresh=true, which starts the searches anew; choose one",
-            ),
-            *(
-                ({key, other} & given == {key}, key, f"needs {other}=ENTRY")
-                for key, other in (
-                    ("reproduce_search", "reproduce"),
-                    ("input", "predict"),
-                    ("output", "predict"),
-                )
-            ),
-            ("predict" in given and not self.input, "predict", "also needs input=FILE"),
-            ("predict" in given and not self.output, "predict", "also needs output=FILE"),
-        ]
+            )
+        if self.fresh and self.reuse:
+            yield "reuse", "contradicts fresh=true, which starts the searches anew; choose one"
+        if self.reproduce_search and not self.reproduce:
+            yield "reproduce_search", "needs reproduce=ENTRY"
+        if self.input and not self.predict:
+            yield "input", "needs predict=ENTRY"
+        if self.output and not self.predict:
+            yield "output", "needs predict=ENTRY"
+        if self.predict and not self.input:
+            yield "predict", "also needs input=FILE"
+        if self.predict and not self.output:
+            yield "predict", "also needs output=FILE"
 
 
 class File(Run, Pipeline):

@@ -11,8 +11,7 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError, c
 
 from foundation.errors import unknown
 
-# Whether it is broken, at which key ("": the section itself), and what is said then.
-Rule = tuple[object, str, str]
+Rule = tuple[str, str]  # a key ("": the section itself), and what is wrong with it
 Steps = tuple[int | str, ...]  # pydantic's path to a value
 TAGS = ("kind", "hp")  # the keys that tell the members of a union of sections apart
 UNKNOWN_KEY = "extra_forbidden"  # pydantic's name for it
@@ -55,21 +54,23 @@ class Section(pydantic.BaseModel):
         return [field.alias or name for name, field in cls.model_fields.items()]
 
     def rules(self) -> Iterable[Rule]:
-        """Return the rules between keys that are right in themselves."""
+        """Yield what is wrong between keys that are right in themselves."""
         return ()
 
     @pydantic.model_validator(mode="wrap")
     @classmethod
     def _read(cls, content: object, handler: pydantic.ModelWrapValidatorHandler[Self]) -> Self:
         try:
-            made = handler(content)
+            section = handler(content)
         except pydantic.ValidationError as error:
+            keys = cls.known()
             raise refused(
-                (d["loc"], _in_words(d, cls.known()), d["type"]) for d in error.errors()
+                (fault["loc"], _in_words(fault, keys), fault["type"]) for fault in error.errors()
             ) from None
-        if broken := [(key, what) for wrong, key, what in made.rules() if wrong]:
+        broken = list(section.rules())
+        if broken:
             raise refused(((key,) if key else (), what, "rule") for key, what in broken)
-        return made
+        return section
 
 
 def tag_of(schema: type[Section]) -> tuple[str, str | None]:
@@ -102,16 +103,16 @@ class OneOf:
             return content
         if not isinstance(content, Mapping):
             raise fault(WORDS["dict_type"].format(given=repr(content)))
-        if meant := [member for member in self.members if is_meant(member, content)]:
-            return meant[-1].model_validate(content)  # `_target_` wins
-        key, _ = tag_of(self.members[0])
-        known = [value or "or the key _target_" for _, value in map(tag_of, self.members)]
-        what = (
-            unknown(key, str(content[key]), known)
-            if key in content
-            else f"is required ({', '.join(known)})"
-        )
-        raise refused([((key,), what, key)])
+        for member in reversed(self.members):  # `_target_` is last, and wins
+            if is_meant(member, content):
+                return member.model_validate(content)
+        key = tag_of(self.members[0])[0]
+        values = [tag_of(member)[1] or "or the key _target_" for member in self.members]
+        if key in content:
+            what = unknown(key, str(content[key]), values)
+        else:
+            what = f"is required ({', '.join(values)})"
+        raise refused([((key,), what, "tag")])
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: pydantic.GetCoreSchemaHandler
@@ -158,20 +159,18 @@ def refused(found: Iterable[tuple[Steps, str, str]]) -> pydantic.ValidationError
     """Return the error of a section with its faults: the path within it, what is wrong there, and
     the type of error.
     """
-    return pydantic.ValidationError.from_exception_data(
-        "section",
-        [
-            InitErrorDetails(type=fault(what, kind), loc=path, input=None)
-            for path, what, kind in found
-        ],
-    )
+    details: list[InitErrorDetails] = [
+        {"type": fault(what, kind), "loc": path, "input": None} for path, what, kind in found
+    ]
+    return pydantic.ValidationError.from_exception_data("section", details)
 
 
-def faults(error: pydantic.ValidationError, where: str) -> Iterator[tuple[str, str]]:
-    """Return (dotted key, what is wrong with it) of each fault of a section; its own path begins
+def faults(error: pydantic.ValidationError, where: str) -> Iterator[Rule]:
+    """Yield (dotted key, what is wrong with it) of each fault of a section; its own path begins
     the keys.
     """
-    return ((dotted(where, each["loc"]), each["msg"]) for each in error.errors(include_url=False))
+    for fault in error.errors(include_url=False):
+        yield dotted(where, fault["loc"]), fault["msg"]
 
 
 def dotted(where: str, steps: Iterable[int | str]) -> str:

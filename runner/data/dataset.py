@@ -8,7 +8,6 @@ import io
 import itertools
 import math
 import string
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -294,24 +293,9 @@ class Facts:
         return len(self.train)
 
     @property
-    def eighths(self) -> Array:
-        """The least of the numbers of each column, the values below which one eighth of the rows
-        lies, two eighths and so on, and the greatest: of shape (9, columns).
-        """
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", RuntimeWarning)  # a column that is all missing
-            found = np.nanquantile(self.train.numbers, np.arange(9) / 8, axis=0)
-        return np.asarray(np.nan_to_num(found))
-
-    @property
-    def changes(self) -> Array:
-        """How far each feature of a window is usually from what it was one row before, and the
-        target from its last value there; 1 for what never changes.
-        """
-        last = self.train.numbers[:, -1].astype("float64")
-        of_features = (last - self.train.numbers[:, -2:][:, 0]).std(axis=0)
-        found = (*of_features, (self.train.y - last[:, self.past]).std())
-        return np.array([value or 1.0 for value in found])
+    def task(self) -> str:
+        """Classification or regression."""
+        return "classification" if self.num_classes else "regression"
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from rich.filesize import decimal
 
 from foundation.errors import HistoryError
 from runner.run import experiment, pipeline
-from runner.search.state import Place, delete_search
+from runner.search.state import SearchFolder, delete_search
 
 log = logging.getLogger("runner")
 
@@ -16,9 +16,9 @@ def purge(run: experiment.RunSummary) -> None:
     verified: all of them, before the first is deleted. A failed pipeline keeps its trial data.
     """
     found = [
-        (done.name, done.plan.place, _why_it_stays(done, done.plan.place, run))
+        (done.name, done.trials, _why_it_stays(done, done.trials, run))
         for done in run.pipelines
-        if done.plan is not None and done.plan.place.folder.is_dir()
+        if done.trials is not None and done.trials.folder.is_dir()
     ]
     for name, place, why in found:
         if why is not None:
@@ -32,7 +32,9 @@ def purge(run: experiment.RunSummary) -> None:
         )
 
 
-def _why_it_stays(done: pipeline.Done, place: Place, run: experiment.RunSummary) -> str | None:
+def _why_it_stays(
+    done: pipeline.Done, place: SearchFolder, run: experiment.RunSummary
+) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
     if done.entry.validation.warning:

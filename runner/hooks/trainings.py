@@ -7,7 +7,6 @@ from typing import Any
 
 from foundation import files
 from history import Entry
-from history.report import study
 
 
 @dataclass(frozen=True)
@@ -48,16 +47,16 @@ def of(entry: Entry) -> list[Training]:
     ended = seconds(entry.created)
     return [
         Training(
-            f"trial-{row['trial_id']}" + f"-execution-{number}" * (len(row["history"]) > 1),
-            row["values"],
-            {} if row["score"] is None else {"score": row["score"]},
+            f"trial-{trial.trial_id}" + f"-execution-{number}" * (len(trial.history) > 1),
+            trial.values,
+            {} if trial.score is None else {"score": trial.score},
             history,
-            seconds(row["started"] or entry.created),
-            seconds(row["started"] or entry.created) + (row["seconds"] or 0),
-            row["status"] != "COMPLETED",
+            seconds(trial.started or entry.created),
+            seconds(trial.started or entry.created) + (trial.seconds or 0),
+            trial.status != "COMPLETED",
         )
-        for row in study.trials(entry)
-        for number, history in enumerate(row["history"] or [{}], start=1)
+        for trial in entry.trial_records()
+        for number, history in enumerate(trial.history or [{}], start=1)
     ] + [
         Training(
             f"refit-{number}",

@@ -6,8 +6,8 @@ its ended pipelines are taken over from the history, and the interrupted search 
 
 import logging
 import os
-from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -71,32 +71,32 @@ def run(
         HistoryError: the history cannot be read.
     """
     store.Store(experiment.root).all()  # one that cannot be read is reported before the search
-    path, what = open_file(experiment), f"this run of {experiment.name}"
+    path, title = open_file(experiment), experiment.name
+    if sweep:
+        title += f", job {new_id.rpartition('-')[2]}"
     with (
-        opened.opened(path, what, new_id, fresh=experiment.run.fresh) as (run_id, continued, ended),
+        opened.opened(
+            path, f"this run of {experiment.name}", new_id, fresh=experiment.run.fresh
+        ) as (run_id, continued, ended),
         start.start(experiment.run) as workers,
-        progress.shown(
-            experiment.run,
-            workers,
-            experiment.name + f", job {new_id.rpartition('-')[2]}" * bool(sweep),
-            experiment.pipelines,
-        ),
+        progress.shown(experiment.run, workers, title, experiment.pipelines),
     ):
         experiment = starting.resolved(experiment, continued, sweep)
         effective.write_text(compose.effective(experiment), encoding="utf-8")
         plans = plan.plan_all(experiment, workers, continued)
         taken_over = ended and all(
-            isinstance(each, plan.Plan) and each.known for each in plans.values()
+            isinstance(planned, plan.Plan) and planned.known for planned in plans.values()
         )
         summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
         opened.write(path, run_id, taken_over)
         _run_pipelines(experiment, plans, continued, summary, workers)
-        if not summary.taken_over:
+        if not taken_over:
             run_hooks(experiment.run, summary, workers)
-        if sweep and not summary.failures:
-            opened.write(path, run_id, ended=True)
-        elif not summary.failures:
-            path.unlink(missing_ok=True)
+        if not summary.failures:
+            if sweep:
+                opened.write(path, run_id, ended=True)
+            else:
+                path.unlink(missing_ok=True)
     _rank(experiment, summary)
     return summary
 
@@ -108,21 +108,18 @@ def _run_pipelines(
     summary: RunSummary,
     workers: executors.Workers,
 ) -> None:
-    siblings = None if experiment.run.fresh else summary.sweep
-    ids = {"run_id": summary.run_id} | ({"sweep": summary.sweep} if summary.sweep else {})
+    """Run the pipelines that no entry makes needless, and add all of them to the summary."""
+    ids = {"run_id": summary.run_id}
+    if summary.sweep:
+        ids["sweep"] = summary.sweep
     stage = summary.root / "runs" / summary.run_id / "stage"
-    for name, planned in plans.items():
+    for name, earlier in plans.items():
         manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
-        with ExitStack() as alone:
-            if siblings and isinstance(planned, plan.Plan) and not planned.known:
-                # another job may be at the same pipeline, or have ended it by now
-                lock = f".locks/pipeline-{planned.identity.fingerprint[:16]}.lock"
-                alone.enter_context(files.held(summary.root / lock, f"{name} of the sweep"))
-                planned = replace(planned, known=plan.in_history(planned, manager, None, siblings))
-            if isinstance(planned, plan.Plan) and (known := planned.known):
-                done = pipeline.Done(
-                    name, manager, known, planned if known.run_id == continued else None
-                )
+        with _alone_in_sweep(earlier, summary) as planned:
+            if isinstance(planned, plan.Plan) and planned.known:
+                done = pipeline.Done(name, manager, planned.known)
+                if planned.known.run_id == continued:
+                    done.trials = planned.place
             else:
                 done = pipeline.run_pipeline(
                     experiment, name, planned, ids, stage / name, manager, workers
@@ -132,14 +129,32 @@ def _run_pipelines(
             continue
         summary.failures.append(f"{name}: {done.error}")
         if experiment.run.on_failure == "stop":
-            log.error(
-                "stopping (on_failure: stop); not run: %s",
-                ", ".join([*plans][len(summary.pipelines) :]) or "none",
-            )
+            not_run = list(plans)[len(summary.pipelines) :]
+            log.error("stopping (on_failure: stop); not run: %s", ", ".join(not_run) or "none")
             break
     for folder in stage.glob("*"):
         with suppress(OSError):  # what was not taken from it stays
             os.removedirs(folder)
+
+
+@contextmanager
+def _alone_in_sweep(
+    planned: plan.Plan | Exception, summary: RunSummary
+) -> Iterator[plan.Plan | Exception]:
+    """Hold a pipeline that other jobs of the sweep may be at too; one of them may have ended it by
+    now, which the plan that is given then says.
+    """
+    if (
+        summary.sweep is None
+        or isinstance(planned, Exception)
+        or planned.known
+        or planned.run.fresh
+    ):
+        yield planned
+        return
+    lock = summary.root / f".locks/pipeline-{planned.identity.fingerprint[:16]}.lock"
+    with files.held(lock, f"{planned.name} of the sweep"):
+        yield replace(planned, known=plan.in_history(planned, None, summary.sweep))
 
 
 def run_hooks(run: schema.Run, summary: RunSummary, workers: executors.Workers) -> None:
@@ -160,19 +175,18 @@ def _rank(experiment: schema.Experiment, summary: RunSummary) -> None:
     """Note the scores, and print a table for each task and ranking metric."""
     tables: dict[tuple[str, str], list[Entry]] = {}
     for done in summary.pipelines:
-        if done.entry is not None:
-            ranked = pipeline.ranked_by(experiment.pipelines[done.name], done.manager)
-            tables.setdefault((done.manager.name, ranked.metric), []).append(done.entry)
-            score = ranking.measurement(done.entry, "validation", ranked.metric)
-            if score.mean is not None:
-                summary.scores[done.name] = {
-                    **vars(ranked),
-                    "validation": vars(score),
-                    "status": done.entry.status,
-                }
+        if done.entry is None:
+            continue
+        ranked = plan.ranked_by(experiment.pipelines[done.name])
+        tables.setdefault((done.manager.name, ranked.metric), []).append(done.entry)
+        score = ranking.measurement(done.entry, "validation", ranked.metric)
+        if score.mean is not None:
+            summary.scores[done.name] = {
+                "metric": ranked.metric,
+                "direction": ranked.direction,
+                "validation": vars(score),
+                "status": done.entry.status,
+            }
     for (name, metric), entries in tables.items():
-        terminal.show(
-            terminal.comparison(
-                registry.manager(name, summary.root), entries, metric, summary.run_id
-            )
-        )
+        manager = registry.manager(name, summary.root)
+        terminal.show(terminal.comparison(manager, entries, metric, summary.run_id))

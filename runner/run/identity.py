@@ -23,25 +23,42 @@ from history import config
 from runner.config import code, schema
 from runner.training import environment, regimes
 
-BUDGETS = ("max_trials", "hyperband_iterations")  # raising one continues a search
-ENDS = ("hyperband_trials", "stop_when_no_improvement")  # likewise; they count where they are set
-NOT_OF_A_SEARCH = (
-    *(*BUDGETS, *ENDS, "max_seconds"),
-    *("max_consecutive_failed_trials", "directory", "project_name"),
-)
-# Of a pipeline's settings, those that decide no result. What a clock decides is no result of its
-# own, but as many trials as it came to.
-BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
-
 SEARCH_FORMAT = 5  # of how trials are drawn and kept: a search of another one is not continued
+# What says how many trials there are: changing it continues a search.
+BUDGETS = (
+    "max_trials",
+    "hyperband_iterations",
+    "hyperband_trials",
+    "stop_when_no_improvement",
+)
+NOT_OF_A_SEARCH = {
+    *BUDGETS,
+    "max_seconds",
+    "max_consecutive_failed_trials",
+    "directory",
+    "project_name",
+}
+# Settings that are newer than the first fingerprints: left out at their default, so that older
+# entries and searches still match.
+NEWER: dict[str, object] = {
+    "start_from": [],
+    "folds": None,
+    "weights": "refit",
+    "direction": None,
+    "hyperband_trials": None,
+    "stop_when_no_improvement": None,
+}
+# Of a pipeline's settings, those that decide no result. A clock decides none by itself: as many
+# trials come to the same.
+BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
 
 
 @dataclass(frozen=True)
 class Identity:
     """All that decides a pipeline's result, part by part, as plain data."""
 
-    of_search: Mapping[str, object]
-    of_pipeline: Mapping[str, object]  # that, the budget and the validation
+    of_search: Mapping[str, Any]
+    of_pipeline: Mapping[str, Any]  # that, the budget and the validation
 
     @property
     def search_fingerprint(self) -> str:
@@ -66,71 +83,58 @@ def identify(
             fingerprint of what they are drawn by.
         dtype: the policy that importing the model's module left behind.
     """
-    plain = pipeline.model_dump()
-    validated = {"validation": plain.pop("validation")}
-    of_search = {
+    settings = pipeline.model_dump(exclude={"tuner": NOT_OF_A_SEARCH})
+    packages: tuple[str, ...] = environment.COMPUTE
+    if isinstance(pipeline.tuner, schema.TpeTuner):
+        packages += ("optuna",)
+    if regimes.of(pipeline).continues:
+        del settings["fit"]["epochs"]  # the tuner sets them
+    of_search = {  # the order is part of the fingerprint
         "format": SEARCH_FORMAT,
         "task": pipeline.task.kind,
-        "data": dict(data),
-        "model": plain["model"],
-        "tuner": {
-            key: value
-            for key, value in plain["tuner"].items()
-            if key not in NOT_OF_A_SEARCH and value != [] and (key, value) != ("folds", None)
-        },
+        "data": data,
+        "model": settings["model"],
+        "tuner": _without_defaults(settings["tuner"]),
         "objective": {"name": pipeline.objective.name, "direction": pipeline.objective.sense},
-        "fit": {
-            key: value
-            for key, value in plain["fit"].items()
-            if key != "epochs" or not regimes.of(pipeline).continues  # its tuner sets them
-        },
-        "callbacks": plain["callbacks"],
+        "fit": settings["fit"],
+        "callbacks": settings["callbacks"],
         "code": code.code_of(pipeline),
         "files": {path: files.sha256(Path(path)) for path in pipeline.fingerprint.files},
-        **{key: getattr(run, key) for key in config.DECIDING},
-        "versions": environment.versions(
-            run.backend,
-            *[(*environment.COMPUTE, "optuna")] * isinstance(pipeline.tuner, schema.TpeTuner),
-        ),
-        "dtype": dtype,
     }
+    of_search |= {key: getattr(run, key) for key in config.DECIDING}
+    of_search["versions"] = environment.versions(run.backend, packages)
+    of_search["dtype"] = dtype
+    validation = {
+        "settings": _without_defaults(settings["validation"]),
+        "code": code.modules(config.foreign_code({"validation": settings["validation"]})),
+        "manager": pipeline.manager_name,
+        "rank_by": pipeline.task.rank_by,
+        "direction": pipeline.task.direction,
+    }
+    budget = {key: getattr(pipeline.tuner, key, None) for key in BUDGETS}
     return Identity(
         of_search,
         {
             **of_search,
-            "budget": {
-                **{key: plain["tuner"].get(key) for key in BUDGETS},
-                **{key: n for key in ENDS if (n := plain["tuner"].get(key))},
-            },
-            "validation": {
-                "settings": {
-                    key: value
-                    for key, value in validated["validation"].items()
-                    if (key, value) != ("weights", "refit")  # as it was before there was a choice
-                },
-                "code": code.modules(config.foreign_code(validated)),
-                "manager": pipeline.manager_name,
-                "rank_by": pipeline.task.rank_by,
-                **({"direction": way} if (way := pipeline.task.direction) else {}),
-            },
+            "budget": _without_defaults(budget),
+            "validation": _without_defaults(validation),
         },
     )
+
+
+def _without_defaults(settings: Mapping[str, object]) -> dict[str, object]:
+    return {key: value for key, value in settings.items() if NEWER.get(key, ...) != value}
 
 
 def run_key(experiment: schema.Experiment) -> str:
     """Return what makes two commands the same run: the pipelines with their budgets, and what the
     run adds to a result.
     """
-    return digest(
-        [
-            experiment.name,
-            [getattr(experiment.run, key) for key in config.DECIDING],
-            {
-                name: pipeline.model_dump(exclude=BESIDE)
-                for name, pipeline in experiment.pipelines.items()
-            },
-        ]
-    )
+    pipelines = {
+        name: pipeline.model_dump(exclude=BESIDE) for name, pipeline in experiment.pipelines.items()
+    }
+    deciding = [getattr(experiment.run, key) for key in config.DECIDING]
+    return digest([experiment.name, deciding, pipelines])
 
 
 def digest(content: object) -> str:

@@ -14,7 +14,6 @@ from pathlib import Path
 from foundation import errors, files, secrets
 from history import Entry, oracle, registry
 from history.manager import HistoryManager
-from history.ranking import PARTS
 from history.schema import LABELS
 from history.view.text import not_better
 from runner import Interrupted
@@ -22,7 +21,7 @@ from runner.config import compose, schema
 from runner.errors import machine_is_at_fault, message_of
 from runner.report.progress import Display
 from runner.run.identity import BESIDE, digest
-from runner.run.plan import Plan, say_what_changed
+from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
 from runner.training import environment, regimes
 from runner.training.validated import Best, Ranking, Refit, Validated
@@ -34,20 +33,20 @@ log = logging.getLogger("runner")
 @dataclass
 class Done:
     """A pipeline that has ended, well or not. `entry` is None where not even the failure could be
-    stored.
+    stored; `trials` where there are none, or those of an earlier run.
     """
 
     name: str
     manager: HistoryManager
     entry: Entry | None = None
-    plan: Plan | None = None  # None: it could not even be planned, or is an earlier run's
+    trials: state.SearchFolder | None = None
     error: str | None = None
 
 
 @dataclass
 class Draft:
-    """A pipeline in the making: the stage that it is in, what it has reached by then, and the
-    artefacts that wait for the history to take them. A failure keeps all of it.
+    """An entry in the making: the stage that its pipeline is in, what the document holds by then,
+    and the artefacts that wait for the history to take them. A failure keeps all of it.
     """
 
     folder: Path  # of the artefacts
@@ -63,10 +62,10 @@ class Draft:
         self.files[name] = self.folder / file
         self.files[name].write_bytes(content)
 
-    def searched(self, record: oracle.SearchRecord) -> None:
-        """Take a search's result, or how far it has got."""
+    def keep_search(self, record: oracle.SearchRecord) -> None:
+        """Keep a search's result, or how far it has got."""
         self.document["search"] |= record.summary()
-        self.keep("trials", "trials.json", files.to_json(record.trials))
+        self.keep("trials", "trials.json", files.to_json([trial.row() for trial in record.trials]))
         self.keep("oracle", "oracle.json", files.to_json(record.oracle))
 
 
@@ -90,31 +89,18 @@ def run_pipeline(
         manager: that stores the entry.
         workers: that train.
     """
-    done, pipeline = Done(name, manager), experiment.pipelines[name]
-    draft = Draft(
-        folder,
-        {
-            **ids,
-            "experiment": experiment.name,
-            "pipeline": name,
-            "task": pipeline.task.kind,
-            "seed": experiment.run.seed,
-            "environment": environment.describe(
-                experiment.run, workers.submit(environment.devices, experiment.run).result()
-            ),
-            "overrides": list(experiment.overrides),
-            **{key: said for key in LABELS if (said := getattr(experiment.run, key))},
-            "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
-        },
-    )
+    done = Done(name, manager)
+    devices = workers.submit(environment.devices, experiment.run).result()
+    draft = Draft(folder, {**ids, **_origin(experiment, name, devices)})
     try:
         draft.keep("config", "config.yaml", compose.effective(experiment, only=[name]))
-        if changes := environment.uncommitted(experiment.root):
+        changes = environment.uncommitted(experiment.root)
+        if changes:
             draft.keep("changes", "changes.diff", changes)
         if isinstance(planned, Exception):
             raise planned
-        done.plan = planned
-        _work(planned, workers, ranked_by(pipeline, manager), experiment.name, draft)
+        done.trials = planned.place
+        _work(planned, workers, experiment.name, draft)
         draft.stage = "history"
         done.entry = manager.add({"status": "complete", **draft.document}, draft.files)
     except Exception as error:
@@ -127,35 +113,49 @@ def run_pipeline(
     return done
 
 
+def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.JsonObject:
+    """Return what an entry says of where it comes from, however its pipeline ends."""
+    run, pipeline = experiment.run, experiment.pipelines[name]
+    origin = {
+        "experiment": experiment.name,
+        "pipeline": name,
+        "task": pipeline.task.kind,
+        "seed": run.seed,
+        "environment": environment.describe(run, devices),
+        "overrides": list(experiment.overrides),
+        "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
+    }
+    for label in LABELS:
+        if getattr(run, label):
+            origin[label] = getattr(run, label)
+    return origin
+
+
 def search_step(
-    plan: Plan, place: state.Place, marker: Mapping[str, object], workers: executors.Workers
+    plan: Plan, marker: Mapping[str, object], workers: executors.Workers
 ) -> loop.Outcome:
     """Run a pipeline's search, or what is left of it, and show its trials.
 
     Args:
         plan: the pipeline.
-        place: of the search.
         marker: what the folder's marker says beside the fingerprint.
         workers: that run the trials.
     """
-    workers.tell_idle(getattr(plan.pipeline.tuner, "parallel", None), "tuner.parallel")
-    given, size = plan.again(workers), plan.size
+    tuner, size = plan.pipeline.tuner, plan.size
     assert size is not None  # a pipeline that is searched was tried
-    limit = getattr(plan.pipeline.tuner, plan.pipeline.tuner.limit)
-    total = min(filter(None, (limit, size.trials)), default=None)
+    workers.tell_idle(getattr(tuner, "parallel", None), "tuner.parallel")
+    limits = (getattr(tuner, tuner.limit), size.trials)
+    total = min(filter(None, limits), default=None)
     Display.now.at(plan.name, "trial", total, size.epochs if total == size.trials else None)
+    tried = {"fingerprint": plan.identity.fingerprint, "size": vars(size)}
     return loop.search(
         plan.run,
         plan.pipeline,
-        place,
-        {
-            "pipeline": plan.name,
-            "tried": {"fingerprint": plan.identity.fingerprint, "size": vars(size)},
-            **marker,
-        },
+        plan.place,
+        {"pipeline": plan.name, "tried": tried, **marker},
         functools.partial(Display.now.trial, plan.pipeline.objective.name),
         workers,
-        given,
+        plan.again(workers),
         size.space,
     )
 
@@ -163,7 +163,7 @@ def search_step(
 def refit_step(
     plan: Plan,
     outcome: loop.Outcome,
-    place: state.Place,
+    place: state.SearchFolder,
     ranked: Ranking,
     folder: Path,
     workers: executors.Workers,
@@ -184,9 +184,9 @@ def refit_step(
     together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
     Display.now.at(plan.name, "refit", len(folders))
-    trial_id = str(outcome.best["trial_id"])
+    trial_id = outcome.best.trial_id
     Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
-    epochs = int(str(outcome.best.get("best_epoch") or 0)) + 1
+    epochs = (outcome.best.best_epoch or 0) + 1
     best = Best(place, trial_id, outcome.hyperparameters, epochs)
     started = [
         workers.submit(tasks.refit, plan.run, plan.pipeline, given, best, number, each)
@@ -233,36 +233,27 @@ def _refits(
 
 def _shown(row: files.JsonObject, metric: str) -> str:
     """Return what a refit reached, by the metric that pipelines are ranked by."""
-    return ", ".join(
-        f"{'test ' * (part == 'test')}{metric} {row[part].get(metric, math.nan):.5g}"
-        for part in [name for name in PARTS if name in row][:1]
-    )
+    part = "validation" if "validation" in row else "test"
+    if part not in row:
+        return ""
+    label = f"test {metric}" if part == "test" else metric
+    return f"{label} {row[part].get(metric, math.nan):.5g}"
 
 
 def left(patterns: Sequence[str], of: str, around: Path, folder: Path) -> dict[str, Path]:
     """Copy what callbacks have left around there into a folder, as far as patterns say; return it
     by the name of its training and its own.
     """
-    found = {
-        "-".join([of, *path.relative_to(around).parts]): path
-        for pattern in patterns
-        for path in around.glob(pattern)
-        if path.is_file() and not path.is_symlink()
-    }
-    return {name: Path(shutil.copyfile(found[name], folder / name)) for name in sorted(found)}
+    copies = {}
+    for pattern in patterns:
+        for path in around.glob(pattern):
+            if path.is_file() and not path.is_symlink():
+                name = "-".join([of, *path.relative_to(around).parts])
+                copies[name] = Path(shutil.copyfile(path, folder / name))
+    return dict(sorted(copies.items()))
 
 
-def ranked_by(pipeline: schema.Pipeline, manager: HistoryManager) -> Ranking:
-    """Return what a pipeline's entries and refits are ranked by."""
-    metric = pipeline.task.rank_by or manager.ranking
-    direction = manager.metrics.get(metric) or pipeline.direction_of(metric)
-    assert direction is not None  # it was checked
-    return Ranking(metric, direction)
-
-
-def _work(
-    plan: Plan, workers: executors.Workers, ranked: Ranking, experiment: str, draft: Draft
-) -> None:
+def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> None:
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
@@ -270,22 +261,21 @@ def _work(
     draft.stage = "search"
     outcome = _search(plan, workers, experiment, draft)
     draft.stage = "validation"
+    ranked = ranked_by(plan.pipeline)
     validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
-    _keep_left(plan, str(outcome.best["trial_id"]), validated, draft)
+    _keep_left(plan, outcome.best.trial_id, validated, draft)
     _record_validated(plan, outcome, validated, ranked, draft)
 
 
 def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
     """Record what is known before the search: the data, the identity and the split."""
     objective = plan.pipeline.objective
-    draft.document |= {
-        "data": plan.data,
-        "fingerprint": plan.identity.fingerprint,
-        "search": {
-            "tuner": plan.pipeline.tuner.kind,
-            "fingerprint": plan.identity.search_fingerprint,
-            "objective": {"name": objective.name, "direction": objective.sense},
-        },
+    draft.document["data"] = plan.data
+    draft.document["fingerprint"] = plan.identity.fingerprint
+    draft.document["search"] = {
+        "tuner": plan.pipeline.tuner.kind,
+        "fingerprint": plan.identity.search_fingerprint,
+        "objective": {"name": objective.name, "direction": objective.sense},
     }
     identity = secrets.redact(plan.identity.of_pipeline)
     draft.keep("identity", "identity.json", files.to_json(identity))
@@ -293,12 +283,9 @@ def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
     if split:
         draft.keep("split", "split.npz", split)
     shapes = plan.data["shapes"]
-    log.info(
-        "%s: %s rows of shape %s",
-        plan.name,
-        ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items()),
-        plan.data.get("inputs") or tuple(shapes["train"][1:]),
-    )
+    rows = ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items())
+    inputs = plan.data.get("inputs") or tuple(shapes["train"][1:])
+    log.info("%s: %s rows of shape %s", plan.name, rows, inputs)
     reading = plan.data.get("read")
     if reading:
         log.info("%s: %s", plan.name, reading)
@@ -308,24 +295,29 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
     """Search, and measure the baselines meanwhile."""
     document = draft.document
     say_what_changed(plan)
-    compared = plan.pipeline.baselines == "auto" and workers.submit(
-        tasks.baselines, plan.name, plan.pipeline, plan.again(workers)
-    )
-    marker = {"experiment": experiment, "parts": secrets.redact(plan.identity.of_search)}
-    outcome = search_step(plan, plan.place, marker, workers)
-    draft.searched(outcome.record)
+    baselines = None
+    if plan.pipeline.baselines == "auto":
+        given = plan.again(workers)
+        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, given)
+    parts = secrets.redact(plan.identity.of_search)
+    outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
+    draft.keep_search(outcome.record)
     document["search"] |= outcome.said
     if "ended" in outcome.said:
         log.info("%s: %s", plan.name, outcome.said["ended"])
     if "max_seconds" in outcome.said:
         document["status"] = "budget"
-    if compared:
+    if baselines is not None:
         try:
-            document["baselines"] = compared.result()
+            document["baselines"] = baselines.result()
         except Exception as error:  # they are no reason to lose a search
             log.warning("%s: no baselines: %s", plan.name, message_of(error))
+    best = outcome.best
     document["best"] = {
-        key: outcome.best[key] for key in ("trial_id", "score", "values", "best_epoch")
+        "trial_id": best.trial_id,
+        "score": best.score,
+        "values": best.values,
+        "best_epoch": best.best_epoch,
     }
     return outcome
 
@@ -345,20 +337,22 @@ def _record_validated(
 ) -> None:
     """Record what the refits reached, and warn where it is less than the search promised."""
     pipeline, document = plan.pipeline, draft.document
-    document |= {part: validated.summary(part) for part in validated.parts}
-    document["validation"]["kept"] = validated.kept
+    for part in validated.parts:
+        document[part] = validated.summary(part)
+    section = document["validation"]
+    section["kept"] = validated.kept
     folds = regimes.of(pipeline).folds
     if folds:
-        document["validation"]["folds"] = folds
+        section["folds"] = folds
     shipped = registry.manager_class(pipeline.task.kind).metrics
-    own = [name for name in document["validation"]["metrics"] if name not in shipped]
+    own = [name for name in section["metrics"] if name not in shipped]
     if own:
-        document["validation"]["own_metrics"] = {n: pipeline.direction_of(n) for n in own}
+        section["own_metrics"] = {name: pipeline.direction_of(name) for name in own}
     if validated.ensemble:
         document["ensemble"] = validated.ensemble
     doubt = validated.doubt(pipeline.objective, outcome.best)
     if doubt:
-        document["validation"]["warning"] = doubt
+        section["warning"] = doubt
         log.warning("%s: %s", plan.name, doubt)
     warning = not_better(Entry(document, draft.folder), ranked.metric, ranked.direction)
     if warning:
@@ -371,15 +365,17 @@ def _record_validated(
 
 
 def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
-    draft.document |= {
-        "status": "failed",
-        "error": {"type": type(error).__name__, "message": done.error, "stage": draft.stage},
+    draft.document["status"] = "failed"
+    draft.document["error"] = {
+        "type": type(error).__name__,
+        "message": done.error,
+        "stage": draft.stage,
     }
     try:
         trace = "".join(traceback.format_exception(error))  # with what the user put into it
         draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
-        if done.plan is not None and (done.plan.place.folder / "oracle.json").is_file():
-            draft.searched(oracle.read_search(done.plan.place.folder))
+        if done.trials is not None and (done.trials.folder / state.ORACLE).is_file():
+            draft.keep_search(oracle.read_search(done.trials.folder))
         done.entry = done.manager.add(draft.document, draft.files)
     except (errors.HistoryError, OSError) as unstored:
         log.error("%s: the failure cannot be recorded: %s", done.name, unstored)

@@ -13,13 +13,13 @@ from typing import Any
 
 from foundation import errors, secrets, trees
 from history import Entry, registry
-from history.manager import HistoryManager
-from runner.config import code, schema
+from runner.config import schema
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
 from runner.search import state
 from runner.training import regimes
+from runner.training.validated import Ranking
 from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
@@ -43,7 +43,7 @@ class Plan:
     run: schema.Run
     pipeline: schema.Pipeline
     identity: Identity
-    place: state.Place  # of the search
+    place: state.SearchFolder  # of the search
     given: Loaded  # its data
     known: Entry | None = None  # of the history, which makes running it needless
     size: state.Size | None = None  # of the default model, tried unless an entry is known
@@ -88,22 +88,23 @@ def plan_all(
     """
     hooks = workers.submit(tasks.check_hooks, experiment.run)
     # Each step is taken for all pipelines before the next one, so that workers do them together.
-    steps = {name: _steps(experiment, name, workers, continued) for name in experiment.pipelines}
-    plans: dict[str, Any] = dict.fromkeys(steps)
-    problems = [*hooks.result()]
-    while waiting := [name for name in steps if not isinstance(plans[name], Plan | Exception)]:
-        for name in waiting:
+    waiting = {name: _steps(experiment, name, workers, continued) for name in experiment.pipelines}
+    plans: dict[str, Any] = dict.fromkeys(waiting)
+    problems = list(hooks.result())
+    while waiting:
+        for name in list(waiting):
             try:
-                plans[name] = next(steps[name])
+                plans[name] = next(waiting[name])
             except ConfigError as error:
                 plans[name] = error
-                problems += [
-                    Problem(f"pipelines.{name}.{each.where or 'data'}", each.what)
-                    for each in error.problems
-                ]
+                for problem in error.problems:
+                    where = f"pipelines.{name}.{problem.where or 'data'}"
+                    problems.append(Problem(where, problem.what))
             except Exception as error:
                 log.error("%s cannot run: %s: %s", name, type(error).__name__, message_of(error))
                 plans[name] = error
+            if plans[name] is not None:
+                del waiting[name]
     if problems:
         raise ConfigError(problems)
     return plans
@@ -120,65 +121,79 @@ def _steps(
         Exception: whatever the user's own data and model functions raise.
     """
     run, pipeline = experiment.run, experiment.pipelines[name]
-    tuner, loading = pipeline.tuner, workers.data(pipeline)
+    loading = workers.data(pipeline)
     yield None
     given = loading.result()
     surveyed = workers.submit(tasks.survey, pipeline, given)
     yield None
-    if isinstance(tuner, schema.HyperbandTuner) and pipeline.fit.epochs not in (
-        None,
-        tuner.max_epochs,
-    ):
+    tuner, epochs = pipeline.tuner, pipeline.fit.epochs
+    if isinstance(tuner, schema.HyperbandTuner) and epochs not in (None, tuner.max_epochs):
         log.info(
             "%s: Hyperband sets the epochs, up to %s; fit.epochs has no effect",
             name,
             tuner.max_epochs,
         )
-    for said in overwritten(pipeline):
-        log.warning("%s: %s", name, said)
-    identity = identify(
-        run,
-        pipeline,
-        {
-            "source": given.record["source"],
-            "content": given.content,
-            **({"by": given.by} if regimes.of(pipeline).folds else {}),
-        },
-        surveyed.result(),
-    )
-    given = replace(given, code=code.code_of(pipeline))
-    place = _place(experiment, name, identity.search_fingerprint)
-    planned = Plan(name, run, pipeline, identity, place, given)
-    if run.reproduce is None and (
-        known := in_history(
-            planned, registry.manager(pipeline.manager_name, experiment.root), continued
-        )
-    ):
-        yield replace(planned, known=known)
+    for warning in overwritten(pipeline):
+        log.warning("%s: %s", name, warning)
+    data = {"source": given.record["source"], "content": given.content}
+    if regimes.of(pipeline).folds:
+        data["by"] = given.by
+    identity = identify(run, pipeline, data, surveyed.result())
+    given = replace(given, code=identity.of_search["code"])
+    place = _search_folder(experiment, name, identity.search_fingerprint)
+    plan = Plan(name, run, pipeline, identity, place, given)
+    if run.reproduce is None:
+        entry = in_history(plan, continued)
+        if entry is not None:
+            yield replace(plan, known=entry)
     size = state.tried(place.folder, identity.fingerprint)
     if size is None:
-        sized = workers.submit(tasks.preflight, pipeline, given)
+        tried = workers.submit(tasks.preflight, pipeline, given)
         yield None
-        size = sized.result()
-    needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, workers.slots)
-    free = shutil.disk_usage(next(each for each in place.folder.parents if each.is_dir())).free
-    if needed > free and run.reproduce is None and not place.folder.is_dir():  # of another run
+        size = tried.result()
+    if run.reproduce is None and not place.folder.is_dir():  # one that begins
+        _check_space(plan, size, workers.slots)
+    _warn_of_blind_search(plan, size)
+    yield replace(plan, size=size)
+
+
+def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
+    """Raise ConfigError where the disk is too full for a search."""
+    folder, tuner = plan.place.folder, plan.pipeline.tuner
+    needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, slots)
+    existing = next(parent for parent in folder.parents if parent.is_dir())
+    free = shutil.disk_usage(existing).free
+    if needed > free:
         raise ConfigError(
             f"the search needs {needed / 1e9:.1f} GB of disk, but only {free / 1e9:.1f} GB are "
-            f"free for {place.folder}; free some space, or choose another folder",
+            f"free for {folder}; free some space, or choose another folder",
             "tuner.directory",
         )
-    if isinstance(tuner, schema.GuidedTuner) and tuner.max_trials <= (
-        blind := tuner.unguided(len(size.space["space"]))
-    ):
+
+
+def _warn_of_blind_search(plan: Plan, size: state.Size) -> None:
+    """Log it where a tuner that learns from scores has no trial left to use them for."""
+    tuner = plan.pipeline.tuner
+    if not isinstance(tuner, schema.GuidedTuner):
+        return
+    blind = tuner.unguided(len(size.space["space"]))
+    if tuner.max_trials <= blind:
         log.warning(
             "%s: with tuner.max_trials=%d, every trial is drawn at random: the first %d are "
             "(tuner.num_initial_points, and tuner.parallel - 1 that run meanwhile)",
-            name,
+            plan.name,
             tuner.max_trials,
             blind,
         )
-    yield replace(planned, size=size)
+
+
+def ranked_by(pipeline: schema.Pipeline) -> Ranking:
+    """Return what a pipeline's entries and refits are ranked by."""
+    manager = registry.manager_class(pipeline.manager_name)
+    metric = pipeline.task.rank_by or manager.ranking
+    direction = manager.metrics.get(metric) or pipeline.direction_of(metric)
+    assert direction is not None  # it was checked
+    return Ranking(metric, direction)
 
 
 def bytes_of(size: state.Size, trials: int, slots: int) -> int:
@@ -188,60 +203,61 @@ def bytes_of(size: state.Size, trials: int, slots: int) -> int:
     return (size.kept + slots * min(size.kept, 2)) * size.bytes + trials * RECORD
 
 
-def in_history(
-    plan: Plan, manager: HistoryManager, run_id: str | None, sweep: str | None = None
-) -> Entry | None:
+def in_history(plan: Plan, run_id: str | None, sweep: str | None = None) -> Entry | None:
     """Return the newest entry that makes running a pipeline needless: with the pipeline's
     fingerprint, its artefacts whole, and its search complete or given no less time. With
     `reuse=true` it may be of any run; where there is none, it is logged which keys differ.
 
     Args:
         plan: the pipeline.
-        manager: of its entries.
         run_id: of the run that is continued, if one is: its own entries are taken over.
         sweep: that the run belongs to: so are those of its other jobs.
     """
+    root = Path(plan.run.paths.root).resolve()
+    manager = registry.manager(plan.pipeline.manager_name, root)
     limit = plan.pipeline.tuner.max_seconds
     needed_seconds = math.inf if limit is None else limit
     for entry in reversed(manager.entries(fingerprint=plan.identity.fingerprint)):
         stored_limit = entry.search.max_seconds
         is_shorter = stored_limit is not None and stored_limit < needed_seconds
-        if entry.status == "failed" or is_shorter:
+        of_run = entry.run_id == run_id and entry.pipeline == plan.name
+        is_own = of_run or entry.sweep == sweep
+        if entry.status == "failed" or is_shorter or not (is_own or plan.run.reuse):
             continue
-        own = (sweep is not None and entry.sweep == sweep) or (
-            entry.run_id == run_id and entry.pipeline == plan.name
-        )
         try:
-            if own or plan.run.reuse:
-                manager.verify(entry)
-                log.info(
-                    "%s: %s from the history: %s, stored %s",
-                    plan.name,
-                    "taken over" if own else "reused",
-                    entry.id,
-                    entry.created,
-                )
-                return entry
+            manager.verify(entry)
         except errors.HistoryError as error:
             log.warning("%s: %s is not taken from the history: %s", plan.name, entry.id, error)
+            continue
+        log.info(
+            "%s: %s from the history: %s, stored %s",
+            plan.name,
+            "taken over" if is_own else "reused",
+            entry.id,
+            entry.created,
+        )
+        return entry
     if plan.run.reuse and sweep is None:  # once
-        say_why_not(plan, manager.entries(status="complete", pipeline=plan.name))
+        _say_why_not(plan, manager.entries(status="complete", pipeline=plan.name))
     return None
 
 
 def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
     """Say which of Keras' callbacks write to one place whatever trial they are of."""
-    several = regimes.of(pipeline).executions > 1
+    needed = {"id"}
+    if regimes.of(pipeline).executions > 1:
+        needed.add("execution")
     for where, section in (
         ("callbacks", pipeline.callbacks),
         ("validation.callbacks", pipeline.validation.callbacks or {}),
     ):
         for name, callback in section.items():
-            key = callback and WRITERS.get(callback.target.removeprefix("keras.callbacks."))
-            if not callback or not key:
+            target = callback.target.removeprefix("keras.callbacks.") if callback else ""
+            if callback is None or target not in WRITERS:
                 continue
-            said = {*schema.SAID.findall(str(callback.args.get(key)))}
-            if "folder" not in said and not {"id", *["execution"] * several} <= said:
+            key = WRITERS[target]
+            used = set(schema.SAID.findall(str(callback.args.get(key))))
+            if "folder" not in used and not needed <= used:
                 yield (
                     f"{where}.{name}.{key} is a single place, where each training overwrites the "
                     f"files of the one before; begin it with ${{trial.folder}}/"
@@ -252,32 +268,32 @@ def say_what_changed(plan: Plan) -> None:
     """Log, where a search starts beside older ones of the same pipeline, which keys differ from
     the newest of them.
     """
-    folder, now = plan.place.folder, secrets.redact(plan.identity.of_search)
-    newest = max(
-        folder.parent.glob(f"*/{state.MARKER}"), key=lambda path: path.stat().st_mtime, default=None
-    )
-    if newest is not None and not (folder / state.MARKER).exists():
-        _say_changes(
-            logging.WARNING,
-            plan.name,
-            f"a new search beside {newest.parent}, whose trials stay there, unused; changed since",
-            trees.differences(state.read_marker(newest.parent).get("parts"), now),
+    if (plan.place.folder / state.MARKER).exists():
+        return
+    markers = plan.place.folder.parent.glob(f"*/{state.MARKER}")
+    newest = max(markers, key=lambda path: path.stat().st_mtime, default=None)
+    if newest is not None:
+        parts = state.read_marker(newest.parent).get("parts")
+        changed = trees.differences(parts, secrets.redact(plan.identity.of_search))
+        head = (
+            f"a new search beside {newest.parent}, whose trials stay there, unused; changed since"
         )
+        _say_changes(logging.WARNING, plan.name, head, changed)
 
 
-def say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
+def _say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
     """Log, where no entry can be reused, which keys differ from the one that is nearest."""
-    now, found = secrets.redact(plan.identity.of_pipeline), []
+    now = secrets.redact(plan.identity.of_pipeline)
+    candidates = []
     for entry in reversed(entries[-RECENT:]):
         with suppress(errors.HistoryError):  # damaged: `doctor` says so
-            found.append((trees.differences(entry.identity(), now), entry.id))
-    if not found:
+            candidates.append((trees.differences(entry.identity(), now), entry.id))
+    if not candidates:
         log.info("%s: nothing to reuse: no complete entry has that name", plan.name)
         return
-    changed, nearest = min(found, key=lambda item: len(item[0]))
-    _say_changes(
-        logging.INFO, plan.name, f"not reused; from {nearest}, the closest entry, differs", changed
-    )
+    changed, nearest = min(candidates, key=lambda candidate: len(candidate[0]))
+    head = f"not reused; from {nearest}, the closest entry, differs"
+    _say_changes(logging.INFO, plan.name, head, changed)
 
 
 def _say_changes(
@@ -289,19 +305,18 @@ def _say_changes(
         log.log(level, "%s:   %s: %s → %s", name, key, short(before), short(now))
 
 
-def _place(experiment: schema.Experiment, name: str, search_fingerprint: str) -> state.Place:
+def _search_folder(
+    experiment: schema.Experiment, name: str, search_fingerprint: str
+) -> state.SearchFolder:
     """Return the folder of this search alone: the newest there is or, with `fresh=true`, one more
     beside it.
     """
     tuner = experiment.pipelines[name].tuner
     directory = Path(tuner.directory or experiment.root / "trials").resolve()
+    locks = (directory if tuner.directory else experiment.root) / ".locks"
     project = tuner.project_name or f"{experiment.name}-{name}".replace("/", "-")
-    base = directory / project / search_fingerprint[:16]
-    folders = [base, *(base.with_name(f"{base.name}-{count}") for count in range(2, 1000))]
+    first = directory / project / search_fingerprint[:16]
+    folders = [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, 1000))]
     used = [index for index, folder in enumerate(folders) if (folder / state.MARKER).exists()]
     index = used[-1] + experiment.run.fresh if used else 0
-    return state.Place(
-        folders[index],
-        search_fingerprint,
-        locks=(directory if tuner.directory else experiment.root) / ".locks",
-    )
+    return state.SearchFolder(folders[index], search_fingerprint, locks)

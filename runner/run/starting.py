@@ -5,11 +5,10 @@ planned, so that these decide, and whoever repeats it needs no other entry.
 import logging
 from dataclasses import replace
 
-from foundation import errors
 from history import Entry, catalogue, ranking, registry
 from runner.config import schema
-from runner.errors import ConfigError, Faults
-from runner.run.pipeline import ranked_by
+from runner.errors import ConfigError, InputError, Problem
+from runner.run.plan import ranked_by
 
 log = logging.getLogger("runner")
 
@@ -30,53 +29,55 @@ def resolved(
     Raises:
         ConfigError: an entry is not there, or holds no best trial.
     """
-    made, faults = dict(experiment.pipelines), Faults()
+    pipelines = dict(experiment.pipelines)
+    problems = []
     for name, pipeline in experiment.pipelines.items():
-        starts = [*getattr(pipeline.tuner, "start_from", ())]
-        for number, named in enumerate(starts):
-            with faults:
-                if isinstance(named, str):
-                    where = f"pipelines.{name}.tuner.start_from[{number}]"
-                    entry = _entry(experiment, name, named, where, run_id, sweep)
-                    starts[number] = entry and _values(entry, where)
-                    log.info("%s: starts from %s: %s", name, named, entry.id if entry else "none")
+        starts = getattr(pipeline.tuner, "start_from", [])
+        resolved_starts = []
+        for number, start in enumerate(starts):
+            try:
+                if isinstance(start, str):
+                    entry = _entry(experiment, name, start, run_id, sweep)
+                    start = entry and _values(entry)
+            except InputError as error:
+                where = f"pipelines.{name}.tuner.start_from[{number}]"
+                problems.append(Problem(where, str(error)))
+            if start is not None:
+                resolved_starts.append(start)
         if starts:
-            tuner = pipeline.tuner.model_copy(
-                update={"start_from": [values for values in starts if values is not None]}
-            )
-            made[name] = pipeline.model_copy(update={"tuner": tuner})
-    faults.tell(ConfigError)
-    return replace(experiment, pipelines=made)
+            tuner = pipeline.tuner.model_copy(update={"start_from": resolved_starts})
+            pipelines[name] = pipeline.model_copy(update={"tuner": tuner})
+    if problems:
+        raise ConfigError(problems)
+    return replace(experiment, pipelines=pipelines)
 
 
 def _entry(
     experiment: schema.Experiment,
     name: str,
-    named: str,
-    where: str,
+    reference: str,
     run_id: str | None,
     sweep: str | None,
 ) -> Entry | None:
-    """Return the entry that is named; None for the best where there is none."""
-    if named != BEST:
-        try:
-            return catalogue.History(experiment.root).get(named)
-        except errors.UnknownEntry as error:
-            raise ConfigError(str(error), where) from error
-    pipeline = experiment.pipelines[name]
-    manager = registry.manager(pipeline.manager_name, experiment.root)
-    ranked = ranked_by(pipeline, manager)
-    others = [
-        entry
-        for entry in manager.entries(status="complete", experiment=experiment.name, pipeline=name)
-        if entry.run_id != run_id and (sweep is None or entry.sweep != sweep)
-    ]
-    places = ranking.rank(others, ranked.metric, ranked.direction)
-    return next((place.entry for place in places if place.mean is not None), None)
+    """Return the entry that is named; for the best one, which is of this pipeline, perhaps none."""
+    entry = None
+    if reference != BEST:
+        entry = catalogue.History(experiment.root).get(reference)
+    else:
+        pipeline = experiment.pipelines[name]
+        manager = registry.manager(pipeline.manager_name, experiment.root)
+        stored = manager.entries(status="complete", experiment=experiment.name, pipeline=name)
+        earlier = [entry for entry in stored if entry.run_id != run_id and entry.sweep != sweep]
+        by = ranked_by(pipeline)
+        best_first = ranking.rank(earlier, by.metric, by.direction)
+        if best_first and best_first[0].mean is not None:
+            entry = best_first[0].entry
+    log.info("%s: starts from %s: %s", name, reference, entry.id if entry else "none")
+    return entry
 
 
-def _values(entry: Entry, where: str) -> dict[str, bool | int | float | str]:
+def _values(entry: Entry) -> dict[str, bool | int | float | str]:
     """Return the values of an entry's best trial, without those of Keras Tuner's own."""
     if not entry.best.trial_id:
-        raise ConfigError(f"entry {entry.id} has no best trial; choose another", where)
+        raise InputError(f"entry {entry.id} has no best trial; choose another")
     return {key: value for key, value in entry.best.values.items() if not key.startswith("tuner/")}

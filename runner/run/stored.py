@@ -20,6 +20,12 @@ class Reproduction:
     entry: Entry
     experiment: schema.Experiment
 
+    @property
+    def keeps_trial(self) -> bool:
+        """Whether its model is that of the best trial, and no refit."""
+        (pipeline,) = self.experiment.pipelines.values()
+        return pipeline.validation.weights == "trial"
+
 
 def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     """Return what `reproduce=ENTRY` asks for.
@@ -43,25 +49,20 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
             f"entry {entry.id} cannot be reproduced: it was imported without its config or model"
         )
     keys, name, sections = config.stored_config(entry)
-    own = {key: value for key, value in run.model_dump().items() if key not in config.DECIDING}
-    given = [(each, arguments.effect(each) == "section") for each in arguments.parse(overrides)]
-    if problems := [
-        Problem(
-            each.key_or_group,
-            "comes from the history; only keys of sections (data.path=...) can be overridden",
-        )
-        for each, of_section in given
-        if not of_section and each.key_or_group.split(".")[0] not in own
-    ]:
+    own = run.model_dump(exclude=set(config.DECIDING))
+    of_sections, problems = [], []
+    for override in arguments.parse(overrides):
+        key = override.key_or_group
+        if arguments.effect(override) == "section":
+            of_sections.append(str(override.input_line))
+        elif key.split(".")[0] not in own:
+            what = "comes from the history; only keys of sections (data.path=...) can be overridden"
+            problems.append(Problem(key, what))
+    if problems:
         raise ConfigError(problems)
-    if (foreign := config.foreign_code(sections)) and not run.trust:
+    foreign = config.foreign_code(sections)
+    if foreign and not run.trust:
         raise errors.UntrustedCode(f"reproducing {entry.id}", foreign)
-    return Reproduction(
-        entry,
-        compose.experiment(
-            entry.experiment,
-            {**keys, **own, "pipelines": {name: sections}},
-            [str(each.input_line) for each, of_section in given if of_section],
-            stored=True,
-        ),
-    )
+    content = {**keys, **own, "pipelines": {name: sections}}
+    experiment = compose.experiment(entry.experiment, content, of_sections, stored=True)
+    return Reproduction(entry, experiment)

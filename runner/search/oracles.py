@@ -23,7 +23,7 @@ from runner.config import check, schema, space
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, Faults, ModelError, Problem
 from runner.search.places import place_of, value_at
-from runner.search.state import Asked, Size, Told, TrialResult, Values
+from runner.search.state import Proposal, Scored, Size, TrialResult, Values
 from runner.training import build, evaluate, preflight, regimes, seeds
 
 if TYPE_CHECKING:
@@ -67,16 +67,16 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
         _complete(trial.hyperparameters)  # Keras Tuner would draw by chance what has come up since
         super()._record_values(trial)
 
-    def ask(self) -> Asked | None:
+    def ask(self) -> Proposal | None:
         """Return the next trial; None: there is none before more is told, or at all."""
         trial = self.create_trial(f"{len(self.trials)}")  # one tuner of Keras Tuner's has one trial
         return (
-            Asked(trial.trial_id, trial.hyperparameters.get_config())
+            Proposal(trial.trial_id, trial.hyperparameters.get_config())
             if trial.status == "RUNNING"
             else None
         )
 
-    def tell(self, result: TrialResult) -> Told:
+    def tell(self, result: TrialResult) -> Scored:
         """End a trial that was asked for with what it returned."""
         trial = self.trials[result.trial_id]
         trial.hyperparameters = build.values_of(result.hyperparameters)
@@ -90,7 +90,7 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
         self.end_trial(trial)
         if trial.status == "COMPLETED":
             trial.score = float(trial.score)
-        return Told(trial.get_state(), trial.score)
+        return Scored(trial.get_state(), trial.score)
 
     def state(self) -> dict[str, Any]:
         """Return the oracle as Keras Tuner has it, as far as it was told: how many trials it was
@@ -181,7 +181,7 @@ class HyperbandOracle(Oracle, keras_tuner.oracles.HyperbandOracle):  # type: ign
         self.hyperband_iterations = budget
         return found
 
-    def tell(self, result: TrialResult) -> Told:
+    def tell(self, result: TrialResult) -> Scored:
         """End a trial, and say which may still be gone on from: of each round, as many of the best
         as the next one has room for.
         """

@@ -44,12 +44,12 @@ FOLD = "fold_{}.json"
 
 SHOWN = 20  # of what a purge has kept
 
-Stated = dict[str, int | str]  # of a file: bytes and sha256
+FileStamp = dict[str, int | str]  # of a file: bytes and sha256
 Values = dict[str, int | float | str | bool]  # of hyperparameters, by name
 
 
 @dataclass(frozen=True)
-class Asked:
+class Proposal:
     """A trial that an oracle asks for."""
 
     trial_id: str
@@ -62,7 +62,7 @@ class Asked:
 
 
 @dataclass(frozen=True)
-class Told:
+class Scored:
     """What an oracle made of a trial that it was told."""
 
     trial: dict[str, object]  # as Keras Tuner has it
@@ -99,7 +99,7 @@ class Trained:
     # folds the metrics of its best epoch
     executions: list[dict[str, Any]] = field(default_factory=list)
     # the file that it began from, and its own: size and hash, by the trial's id
-    checkpoints: dict[str, Stated] = field(default_factory=dict)
+    checkpoints: dict[str, FileStamp] = field(default_factory=dict)
 
     @property
     def reason(self) -> str:
@@ -117,7 +117,7 @@ class TrialResult(Trained):
     started: str  # ISO 8601
     seconds: float
 
-    def answers(self, asked: Asked, place: "Place") -> bool:
+    def answers(self, asked: Proposal, place: "SearchFolder") -> bool:
         """Say whether it stands for a trial as it is asked for now, and went on from what its
         parent has left; if not, log why. Its own checkpoint may be gone: see trial.ended.
         """
@@ -153,7 +153,7 @@ def tried(folder: Path, fingerprint: str) -> Size | None:
 
 
 @dataclass(frozen=True)
-class Place:
+class SearchFolder:
     """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock
     stands, which must outlive the folder.
     """
@@ -193,7 +193,7 @@ class Place:
     def checkpoint(self, trial_id: str) -> Path:
         return self.trial(trial_id) / CHECKPOINT
 
-    def stated(self, trial_id: str) -> Stated:
+    def stated(self, trial_id: str) -> FileStamp:
         """Return what a result states of a checkpoint: its size and hash; nothing where there is
         none that can be read.
         """
@@ -232,7 +232,7 @@ class Place:
             files.write_atomic(path, content)
 
 
-def delete_search(place: Place) -> int:
+def delete_search(place: SearchFolder) -> int:
     """Delete what a search wrote: its own files, by their names, and the folders that are then
     empty. Whatever else lies there is kept, and named in the log, as is a folder that cannot be
     deleted: one that is reached through a link or a mount, does not carry this search's marker, or
@@ -276,7 +276,7 @@ def delete_search(place: Place) -> int:
     return freed
 
 
-def _own_files(place: Place) -> Iterator[Path]:
+def _own_files(place: SearchFolder) -> Iterator[Path]:
     """Yield the files that a search writes in the order in which they may go: without its
     checkpoint, a trial has to run again; without its marker, the folder is nobody's.
     """

@@ -37,7 +37,7 @@ def run_trial(
     run: Run,
     pipeline: Pipeline,
     given: Loaded,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     hyperparameters: Mapping[str, object],
 ) -> state.TrialResult:
@@ -84,7 +84,7 @@ def run_trial(
 def _train(
     run: Run,
     ready: build.Bench,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
@@ -133,7 +133,7 @@ def _train(
 
 def _execute(
     bench: build.Bench,
-    place: state.Place,
+    place: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
     number: int,
@@ -157,7 +157,9 @@ def _execute(
     return model, bench.train(model, hp, callbacks, overrides)
 
 
-def ended(run: Run, ready: build.Bench, place: state.Place, trial_id: str) -> state.TrialResult:
+def ended(
+    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+) -> state.TrialResult:
     """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
@@ -182,7 +184,7 @@ def _load(model: "keras.Model", path: Path) -> None:
 
 
 def own_model(
-    run: Run, ready: build.Bench, place: state.Place, trial_id: str
+    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
 ) -> tuple["keras.Model", int, build.Curves]:
     """Return a trial's own model, as its best epoch left it, and the seed and curves of the
     execution that this was in.

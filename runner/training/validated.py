@@ -12,8 +12,9 @@ import numpy as np
 
 from foundation import files
 from history import ranking
+from history.records import Trial
 from runner.config.schema import Objective
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies
 # more than an accuracy does. By how many deviations, where there are several. And by how much it
@@ -35,7 +36,7 @@ class Ranking:
 class Best:
     """The best trial, as its refits need it."""
 
-    place: Place  # of its search
+    place: SearchFolder  # of its search
     trial_id: str
     hyperparameters: Mapping[str, object]  # Keras Tuner's config of them
     epochs: int  # up to its best one
@@ -127,13 +128,13 @@ class Validated:
             "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},
         }
 
-    def doubt(self, objective: Objective, best: Mapping[str, Any]) -> str | None:
+    def doubt(self, objective: Objective, best: Trial) -> str | None:
         """Say what no noise explains: refits that are far worse than the trial that they repeat, or
         than their own training reported. None where there is nothing to say.
 
         Args:
             objective: of the search.
-            best: the trial's row.
+            best: the trial.
         """
         name, sense = objective.name, objective.sense
         reached = [value for value in self.reached if value is not None]
@@ -141,8 +142,8 @@ class Validated:
             return None
         noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
         # After its best epoch the trial may have become worse, as refits may that train for all.
-        late = [v for told in best["history"] for v in told.get(name, [])[best["best_epoch"] :]]
-        worst = min(late or [best["score"]], key=lambda value: ranking.merit(value, sense))
+        late = [v for told in best.history for v in told.get(name, [])[best.best_epoch :]]
+        worst = min(late or [best.score], key=lambda value: ranking.merit(value, sense))
         pairs = [
             ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise),
             *(

@@ -315,6 +315,6 @@ class Consulted:
         anew = self.begun, self.calls
         known = anew if len(self.calls) == 1 else (None, [call])
         answer = self.slot.run(tasks.consult, known, anew).result()
-        if isinstance(answer, state.Asked):  # so that it need not be drawn again
+        if isinstance(answer, state.Proposal):  # so that it need not be drawn again
             self.values[answer.trial_id] = answer.hyperparameters["values"]
         return answer

@@ -23,7 +23,7 @@ from e2e_samples import Done, finish, run, start, start_inline, wait_until, writ
 from runner.config.schema import DaskExecutor, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import DataError, ExperimentError, InputError
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.workers import tasks
 from runner.workers.cluster import Dask, Local, on_worker, versions
@@ -298,7 +298,7 @@ def test_a_machine_with_other_data_is_refused_by_name(tmp_path: Path) -> None:
         }
     )
     run = Run(executor=DaskExecutor(address="tcp://host:1"))
-    place, planned = Place(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
+    place, planned = SearchFolder(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
     with (
         Local(run, 1) as local,
         pytest.raises(DataError, match=rf"has changed.*{platform.node()}"),

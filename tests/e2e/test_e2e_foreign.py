@@ -78,7 +78,7 @@ def test_a_project_is_read_as_keras_tuner_itself_tells_it(tmp_path: Path) -> Non
         assert search["tuner"] == tuner
         count = len(told[name]["trials"])
         assert search["trials"] == {"total": count, "completed": count, "failed": 0}
-        assert [row["trial_id"] for row in found.trials] == told[name]["trials"]
+        assert [trial.trial_id for trial in found.trials] == told[name]["trials"]
         assert found.files == {
             "oracle": folder / "oracle.json",
             "weights": best / "checkpoint.weights.h5",

@@ -134,7 +134,7 @@ def test_a_project_is_read_with_all_that_its_files_tell(folder: Path) -> None:
         "weights": folder / "trial_01" / "checkpoint.weights.h5",
         "build_config": folder / "trial_01" / "build_config.json",
     }
-    assert [(row["trial_id"], row["status"], row["score"]) for row in found.trials] == [
+    assert [(trial.trial_id, trial.status, trial.score) for trial in found.trials] == [
         ("00", "COMPLETED", 0.25),
         ("01", "COMPLETED", 0.75),
         ("02", "FAILED", None),

@@ -8,6 +8,7 @@ import pytest
 
 from foundation.errors import HistoryError
 from history.oracle import best_trial, read_search
+from history.records import Trial
 
 
 @pytest.fixture
@@ -51,15 +52,15 @@ def test_a_search_is_read_in_start_order(folder: Path) -> None:
     curves.
     """
     record = read_search(folder)
-    scores = [(trial["trial_id"], trial["score"]) for trial in record.trials]
+    scores = [(trial.trial_id, trial.score) for trial in record.trials]
     assert scores == [("02", None), ("00", None), ("01", 0.5)]
     summary = record.summary()
     assert summary["oracle"] == {"hyperband_iterations": float("inf"), "max_epochs": 9}
     assert summary["seconds"] == 3.5
     assert (record.space, record.oracle["seed"]) == ([{"class_name": "Int"}], 1)
-    assert record.trials[1]["message"] == "boom"
-    assert (record.trials[0]["history"], record.trials[0]["seconds"]) == ([], None)
-    assert record.trials[2] == {
+    assert record.trials[1].message == "boom"
+    assert (record.trials[0].history, record.trials[0].seconds) == ([], None)
+    assert record.trials[2].row() == {
         "trial_id": "01",
         "status": "COMPLETED",
         "score": 0.5,
@@ -75,7 +76,7 @@ def test_a_search_is_read_in_start_order(folder: Path) -> None:
 def test_the_direction_is_the_stated_one_and_the_earlier_of_equals_wins() -> None:
     """Infinities never win; without a completed trial there is no best."""
     trials = [
-        {"trial_id": id, "status": status, "score": score}
+        Trial(id, status, {}, score)
         for id, status, score in [
             ("a", "COMPLETED", 0.2),
             ("b", "COMPLETED", 0.8),

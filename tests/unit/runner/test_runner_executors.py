@@ -23,7 +23,7 @@ from foundation import secrets
 from runner.config.schema import Run, Target
 from runner.config.space import declare
 from runner.errors import ConfigError, InputError, WorkerDied
-from runner.search.state import Asked, TrialResult
+from runner.search.state import Proposal, TrialResult
 from runner.workers import executors, tasks
 from runner.workers.executors import Processes, Workers
 from runner.workers.start import start
@@ -227,7 +227,7 @@ def test_an_oracle_that_is_killed_is_made_anew_and_asks_for_the_same(workers: Pr
         for number in range(4):
             if kills:
                 os.kill(workers.consulted.process.pid, signal.SIGKILL)
-            one: Asked = asked[number]
+            one: Proposal = asked[number]
             values = one.hyperparameters["values"]
             result = TrialResult(
                 trial_id=one.trial_id,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from runner_samples import pipeline, stored
+from runner_samples import stored
 
 from foundation.files import held
 from history import registry
@@ -16,14 +16,11 @@ from history.entry import Entry
 from history.manager import HistoryManager
 from history.store import Store
 from runner.config.schema import Run
-from runner.data.shared import Loaded
 from runner.hooks.purge import purge
 from runner.hooks.report import write as write_report
 from runner.run.experiment import RunSummary, run_hooks
-from runner.run.identity import Identity
 from runner.run.pipeline import Done
-from runner.run.plan import Plan
-from runner.search.state import CHECKPOINT, Place, delete_search
+from runner.search.state import CHECKPOINT, SearchFolder, delete_search
 from runner.workers.executors import Workers
 
 FINGERPRINT = "f" * 64
@@ -34,21 +31,20 @@ def root(tmp_path: Path) -> Path:
     return tmp_path.resolve() / "results"
 
 
-def search(root: Path, name: str = "mlp", fingerprint: str = FINGERPRINT) -> Place:
+def search(root: Path, name: str = "mlp", fingerprint: str = FINGERPRINT) -> SearchFolder:
     """A finished search: 3 files, 100 bytes beside its marker."""
     folder = root / "trials" / f"digits-{name}" / fingerprint[:16]
     (folder / "trial_0000").mkdir(parents=True)
     (folder / "search.json").write_text(json.dumps({"fingerprint": fingerprint}))
     (folder / "oracle.json").write_text("o" * 60)
     (folder / "trial_0000" / "trial.json").write_text("t" * 40)
-    return Place(folder, FINGERPRINT, root / ".locks")
+    return SearchFolder(folder, FINGERPRINT, root / ".locks")
 
 
-def done(root: Path, place: Place, name: str = "mlp", **document: Any) -> Done:
+def done(root: Path, place: SearchFolder, name: str = "mlp", **document: Any) -> Done:
     """A pipeline that has ended, its entry stored."""
     entry = stored(root, **{"pipeline": name, **document})
-    plan = Plan(name, Run(), pipeline(), Identity({}, {}), place, Loaded("", {}, 0.0, 0))
-    return Done(name, registry.manager("classification", root), entry, plan)
+    return Done(name, registry.manager("classification", root), entry, place)
 
 
 def purged(root: Path, *pipelines: Done) -> RunSummary:
@@ -207,7 +203,7 @@ def test_links_are_never_followed(root: Path) -> None:
     link.symlink_to(outside)
     upper.symlink_to(outside.parent)
     for folder in (link, upper / outside.name):
-        assert delete_search(Place(folder, FINGERPRINT, root / ".locks")) == 0
+        assert delete_search(SearchFolder(folder, FINGERPRINT, root / ".locks")) == 0
     (inner.folder / "trial_0001").symlink_to(outside / "trial_0000")
     (inner.folder / "trial_0000" / "result.json").symlink_to(outside / "oracle.json")
     delete_search(inner)

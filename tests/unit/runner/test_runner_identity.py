@@ -10,16 +10,16 @@ import pytest
 from runner_samples import MLP, SECTIONS, from_files, pipeline, stored
 
 import runner.config.code
-from history import Entry, registry
+from history import Entry
 from runner import __version__
 from runner.config.code import modules
-from runner.config.schema import Experiment, RandomTuner, Run
+from runner.config.schema import Experiment, Paths, RandomTuner, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError
 from runner.run.identity import BESIDE, Identity, digest, identify, run_key
 from runner.run.plan import Plan, in_history
 from runner.run.starting import resolved
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.training.seeds import derive_seed
 
@@ -31,7 +31,7 @@ def identity(
 ) -> Identity:
     """Of a pipeline with these sections, this source of its code and these versions."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(environment, "versions", lambda run: versions)
+        patch.setattr(environment, "versions", lambda *_: versions)
         patch.setattr(runner.config.code, "modules", lambda paths: {"own": source})
         return identify(run or Run(), pipeline(**sections), {"content": data}, "float32")
 
@@ -273,11 +273,11 @@ def known(
     root: Path, run_id: str | None = None, *, reuse: bool = False, **tuner: object
 ) -> str | None:
     """The entry that makes running the pipeline `mlp` of these parts needless."""
-    place = Place(root / "none", "", root)
+    place = SearchFolder(root / "none", "", root)
     made = pipeline(tuner={"kind": "random", **tuner})
-    plan = Plan("mlp", Run(reuse=reuse), made, Identity({}, PARTS), place, Loaded("", {}, 0.0, 0))
-    manager = registry.manager("classification", root)
-    entry = in_history(plan, manager, run_id)
+    run = Run(reuse=reuse, paths=Paths(root=str(root)))
+    plan = Plan("mlp", run, made, Identity({}, PARTS), place, Loaded("", {}, 0.0, 0))
+    entry = in_history(plan, run_id)
     return None if entry is None else entry.id
 
 

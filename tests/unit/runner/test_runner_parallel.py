@@ -19,7 +19,7 @@ from runner.config.space import declare
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, WorkerDied
 from runner.search.loop import Progress, search
-from runner.search.state import Place, TrialResult
+from runner.search.state import SearchFolder, TrialResult
 from runner.workers.executors import Workers
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -67,7 +67,7 @@ class Threads(Workers):
         return self.threads.submit(self.trial, *given)
 
     def trial(
-        self, where: Place, trial_id: str, config: dict[str, Any], seconds: float
+        self, where: SearchFolder, trial_id: str, config: dict[str, Any], seconds: float
     ) -> TrialResult | None:
         with self.lock:
             self.now += 1
@@ -107,7 +107,7 @@ def settings(tuner: str, **own: Any) -> Pipeline:
 def run(workers: Workers, folder: Path, tuner: str, **own: Any) -> list[Progress]:
     space, told = HyperParameters(), list[Progress]()
     declare({"model": SPACE}, space)
-    where = Place(folder / "search", "f" * 64, folder / ".locks")
+    where = SearchFolder(folder / "search", "f" * 64, folder / ".locks")
     made, given, config = settings(tuner, **own), Loaded("", {}, 0.0, 0), space.get_config()
     search(Run(), made, where, {"pipeline": "main"}, told.append, workers, given, config)
     return [progress for progress in told if progress.ran]

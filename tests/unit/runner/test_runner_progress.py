@@ -135,7 +135,7 @@ def test_the_time_left_goes_by_what_this_start_has_done(monkeypatch: pytest.Monk
 
 def test_the_display_has_a_row_for_each_worker_and_fits_the_terminal(tmp_path: Path) -> None:
     """With the epoch that a training writes down in its folder, wherever it runs."""
-    place = state.Place(tmp_path, "f", tmp_path)
+    place = state.SearchFolder(tmp_path, "f", tmp_path)
     place.write("epoch", b"3/10", "0012")
     values = {"model.h1": 64, "model.activation": "[red]" + "x" * 99}
     given = (0, 0, 0, place, "0012", {"values": values})

@@ -25,7 +25,8 @@ from history.view.text import render
 from runner.config.schema import Experiment, Paths, Pipeline, Run
 from runner.errors import ConfigError
 from runner.report.terminal import reproduction as verdict_page
-from runner.run.reproduce import BESIDE, Verdict, besides, compare, reproduce, weights
+from runner.run.comparison import BESIDE, besides, compare, weights
+from runner.run.reproduce import Verdict, reproduce
 from runner.run.stored import reproduction
 
 MLP = SECTIONS["model"]

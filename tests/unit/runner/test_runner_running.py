@@ -24,7 +24,7 @@ def test_a_list_shows_what_runs_are_at_now(
     objective = schema.Objective(name="val_accuracy")
     experiment = schema.Experiment("digits", run, {"mlp": pipeline(objective=objective)})
     stage = root / "runs" / "r1" / "stage" / "mlp"
-    place = state.Place(root / "trials/digits-mlp/abc", "abc", root / ".locks")
+    place = state.SearchFolder(root / "trials/digits-mlp/abc", "abc", root / ".locks")
 
     def shown() -> str:
         assert main(["--root", str(root), "list"]) == 0

@@ -15,13 +15,14 @@ import pytest
 from keras_tuner import HyperParameters
 from runner_samples import pipeline, read
 
+from history.records import Trial
 from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
 from runner.config.space import declare, hyperparameters, sample
 from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
 from runner.search import loop, oracles
 from runner.search.loop import search
-from runner.search.state import Place, Size, TrialResult, read_marker, tried
+from runner.search.state import SearchFolder, Size, TrialResult, read_marker, tried
 from runner.training.validated import Validated
 from runner.workers.executors import Workers
 
@@ -60,7 +61,7 @@ class Trials(Workers):
     def submit(self, _: object, /, *task: Any, **__: Any) -> Any:
         return super().submit(self.trial, *task[3:])
 
-    def trial(self, where: Place, trial_id: str, config: dict[str, Any]) -> TrialResult:
+    def trial(self, where: SearchFolder, trial_id: str, config: dict[str, Any]) -> TrialResult:
         self._perhaps("before", trial_id)
         self.ran.append(trial_id)
         values = config["values"]
@@ -99,8 +100,8 @@ def trials() -> Trials:
     return Trials()
 
 
-def place(folder: Path) -> Place:
-    return Place(folder / "search", "f" * 64, folder / ".locks")
+def place(folder: Path) -> SearchFolder:
+    return SearchFolder(folder / "search", "f" * 64, folder / ".locks")
 
 
 def settings(tuner: str, **own: Any) -> Pipeline:
@@ -155,12 +156,12 @@ def test_the_synthetic_searches_are_worth_comparing(trials: Trials, tmp_path: Pa
     """A failure in each, promotions, a whole grid; at the end the best checkpoint stays alone."""
     rows = {tuner: result(trials, tmp_path / tuner, tuner)[0] for tuner in TUNERS}
     for tuner, found in rows.items():
-        assert [row["status"] for row in found].count("FAILED") == 1
-        best = max((row for row in found if row["score"] is not None), key=lambda row: row["score"])
+        assert [trial.status for trial in found].count("FAILED") == 1
+        best = max((trial for trial in found if trial.score), key=lambda trial: trial.score)
         kept = [name.split("/")[1] for name in files(tmp_path / tuner) if name.endswith(".h5")]
-        assert kept == [f"trial_{best['trial_id']}"]
-    assert len({str(row["values"]) for row in rows["grid"]}) == len(rows["grid"]) == 4 * 3 * 2
-    assert any("tuner/trial_id" in row["values"] for row in rows["hyperband"])
+        assert kept == [f"trial_{best.trial_id}"]
+    assert len({str(trial.values) for trial in rows["grid"]}) == len(rows["grid"]) == 4 * 3 * 2
+    assert any("tuner/trial_id" in trial.values for trial in rows["hyperband"])
 
 
 @pytest.mark.parametrize(("parallel", "most"), [(1, 11), (2, 12), (8, 18)])
@@ -256,7 +257,7 @@ def test_a_trial_that_ran_out_of_memory_counts_as_failed_until_the_next_start(
     expected = result(trials, tmp_path / "whole", tuner)
     trials.starved, first = 1, len(expected[0])
     rows = result(trials, tmp_path / "short", tuner)[0]
-    assert [row["trial_id"] for row in rows if row["status"] == "FAILED"] == ["0001", "0002"]
+    assert [row.trial_id for row in rows if row.status == "FAILED"] == ["0001", "0002"]
     trials.starved = None
     del trials.ran[:]
     assert result(trials, tmp_path / "short", tuner) == expected
@@ -277,7 +278,7 @@ def test_a_budget_is_raised_and_lowered(trials: Trials, tmp_path: Path) -> None:
             result(trials, tmp_path / tuner, tuner, **{key: budgets[n]})[0] for n in (0, 1, 0)
         )
         assert few == many[: len(few)] == again
-        assert trials.ran == [row["trial_id"] for row in many]
+        assert trials.ran == [row.trial_id for row in many]
         trials.ran.clear()
 
 
@@ -289,7 +290,7 @@ def test_a_clock_ends_a_search_and_the_number_of_its_trials_repeats_it(
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=lambda: float(len(trials.ran))))
     most = settings(tuner).tuner.limit
     rows, *_, ended = result(trials, tmp_path / "short", tuner, max_seconds=3)
-    assert [row["trial_id"] for row in rows] == trials.ran == ["0000", "0001", "0002"]
+    assert [row.trial_id for row in rows] == trials.ran == ["0000", "0001", "0002"]
     said = f"tuner.max_seconds=3 ended it after 3 trials; tuner.{most}=3 repeats it"
     assert ended == {"ended": said, "max_seconds": 3.0}
     assert result(trials, tmp_path / "again", tuner, **{most: 3})[0] == rows
@@ -310,7 +311,7 @@ def test_no_time_leaves_what_there_is(trials: Trials, tmp_path: Path) -> None:
     (tmp_path / "search" / "trial_0001" / "result.json").unlink()
     trials.ran.clear()
     rows = result(trials, tmp_path, "random", max_seconds=0)[0]
-    assert [row["trial_id"] for row in rows] == ["0000", "0001", "0002", "0003"]
+    assert [row.trial_id for row in rows] == ["0000", "0001", "0002", "0003"]
     assert trials.ran == ["0001"]
 
 
@@ -364,7 +365,7 @@ def test_a_trial_that_waits_for_a_worker_does_not_begin_when_time_is_over(
     workers.go.clear()
     monkeypatch.setattr(loop, "time", SimpleNamespace(monotonic=clock))
     rows = run(workers, tmp_path, "random", max_seconds=4)[0]
-    assert [row["trial_id"] for row in rows] == workers.ran == ["0000"]
+    assert [row.trial_id for row in rows] == workers.ran == ["0000"]
 
 
 @pytest.mark.parametrize("tuner", [tuner for tuner in TUNERS if tuner != "hyperband"])
@@ -377,7 +378,7 @@ def test_trials_in_vain_end_a_search(tuner: str, trials: Trials, tmp_path: Path)
     patience = 1 if tuner == "bayesian" else 2  # its few trials take half a second each
     while in_vain < patience:
         expected.append(rows[len(expected)])
-        score = expected[-1]["score"]
+        score = expected[-1].score
         better = score is not None and score > best
         in_vain, best = (0, score) if better else (in_vain + 1, best)
     assert len(expected) < len(rows)
@@ -396,7 +397,7 @@ def test_seeds_of_runs_draw_different_trials(trials: Trials, tmp_path: Path) -> 
     """And the same seed the same ones."""
     for tuner in ("random", "bayesian", "tpe"):
         one, same, other = (
-            [row["values"] for row in result(trials, tmp_path / tuner / name, tuner, seed)[0]]
+            [row.values for row in result(trials, tmp_path / tuner / name, tuner, seed)[0]]
             for name, seed in (("a", 1), ("b", 1), ("c", 2))
         )
         assert one == same
@@ -417,7 +418,7 @@ def test_a_folder_of_another_search_is_refused(tmp_path: Path) -> None:
     mine = place(tmp_path)
     mine.mark({})
     with pytest.raises(InputError, match="belongs to another search"):
-        Place(mine.folder, "e" * 64, mine.locks).mark({})
+        SearchFolder(mine.folder, "e" * 64, mine.locks).mark({})
     (mine.folder / "search.json").write_bytes(b"")
     mine.mark({})
     assert json.loads((mine.folder / "search.json").read_text())["fingerprint"] == mine.fingerprint
@@ -626,10 +627,11 @@ def test_refits_are_doubted_where_no_noise_explains_them(
     """Far worse than the trial was from its best epoch on, or than their training reported."""
     sought = Objective(name=objective)
     best = min(trial, default=0.95) if sought.sense == "min" else max(trial, default=0.95)
-    row = {"score": best, "history": [{objective: trial}] if trial else [{}], "best_epoch": 1}
+    history: list[dict[str, Any]] = [{objective: trial}] if trial else [{}]
+    searched = Trial("0", "COMPLETED", {}, best, best_epoch=1, history=history)
     curves = {} if own is None else {objective: [own]}
     refits = [{"validation": {}, "history": curves} for _ in reached]
-    doubt = Validated(refits, reached, 0, {}, 0.0).doubt(sought, row)
+    doubt = Validated(refits, reached, 0, {}, 0.0).doubt(sought, searched)
     assert doubt is None if words is None else words in str(doubt)
 
 

@@ -30,7 +30,7 @@ from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import oracles
 from runner.search.loop import Progress
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import build
 from runner.training.preflight import preflight
 from runner.training.refit import mean
@@ -75,8 +75,8 @@ def even(num_classes: int) -> keras.Model:
     return model
 
 
-def place(folder: Path) -> Place:
-    return Place(folder / "search", "f" * 64, folder / ".locks")
+def place(folder: Path) -> SearchFolder:
+    return SearchFolder(folder / "search", "f" * 64, folder / ".locks")
 
 
 def settings(**own: Any) -> Pipeline:
@@ -97,7 +97,8 @@ def searched(
 ) -> list[dict[str, Any]]:
     """The trials of a search in a folder, as the history keeps them."""
     notify = (told if told is not None else []).append
-    return run_search(Run(seed=seed), settings(**own), place(folder), notify).record.trials
+    outcome = run_search(Run(seed=seed), settings(**own), place(folder), notify)
+    return [trial.row() for trial in outcome.record.trials]
 
 
 def kept(folder: Path) -> list[Path]:
@@ -274,7 +275,7 @@ def test_a_checkpoint_that_is_damaged_while_the_search_runs_is_made_again(tmp_pa
             path.write_bytes(path.read_bytes()[:-100])
 
     found = run_search(Run(), settings(**HALVING), place(tmp_path), damaging).record.trials
-    assert [row["score"] for row in found] == [row["score"] for row in expected]
+    assert [trial.score for trial in found] == [row["score"] for row in expected]
     assert all(progress.result.status == "COMPLETED" for progress in told)
 
 

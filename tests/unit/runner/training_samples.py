@@ -7,7 +7,7 @@ from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import oracles
 from runner.search.loop import Outcome, Progress, search
-from runner.search.state import Place
+from runner.search.state import SearchFolder
 from runner.training import build
 from runner.training.refit import combine, refit
 from runner.training.validated import Best, Ranking, Validated
@@ -30,7 +30,7 @@ def bench(pipeline: Pipeline) -> build.Bench:
 
 
 def run_search(
-    run: Run, pipeline: Pipeline, place: Place, notify: Callable[[Progress], None]
+    run: Run, pipeline: Pipeline, place: SearchFolder, notify: Callable[[Progress], None]
 ) -> Outcome:
     """A search by this process, in a space as it is found by building the model. Of the trials that
     ran in it, it notifies.
@@ -53,7 +53,7 @@ def validated(
     folder: Path,
 ) -> Validated:
     """All refits."""
-    best = Best(Place(folder, "", folder), "0000", hyperparameters, 1)
+    best = Best(SearchFolder(folder, "", folder), "0000", hyperparameters, 1)
     refits = [
         refit(run, pipeline, loaded(pipeline), best, number, folder / f"refit-{number}")
         for number in range(pipeline.validation.repeats)

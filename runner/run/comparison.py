@@ -1,0 +1,199 @@
+"""Compares what two executions of a pipeline came to: their numbers and stored weights, and what
+these were made from.
+"""
+
+import hashlib
+import io
+import itertools
+import math
+import zipfile
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import h5py
+
+from foundation import errors, files, trees
+from history import ranking
+from history.records import Trial
+from runner.errors import short
+
+# Each metric of each repeat may differ by so much and be within tolerance.
+RELATIVE, ABSOLUTE = 1e-2, 1e-6
+WEIGHTS = "model.weights.h5"  # in a .keras file
+DEEPEST = 100  # levels of groups in it
+
+# What is compared beside the numbers, by the key of an identity that stands for it.
+BESIDE = {
+    "model": "the model's settings",
+    "data": "the data's rows",
+    "code": "all modules of the code",
+    "files": "the files of fingerprint.files",
+    "environment": "packages and machine",
+}
+
+
+def of_trials(trials: Sequence[Trial]) -> files.JsonObject:
+    """Return the numbers of a search, in the order of time."""
+    numbers = {}
+    for trial in trials:
+        executions = {
+            f"execution {number}": _by_epoch(curves)
+            for number, curves in enumerate(trial.history, start=1)
+        }
+        numbers[f"trial {trial.trial_id}"] = {
+            "values": trial.values,
+            "status": trial.status,
+            **executions,
+            "best_epoch": trial.best_epoch,
+            "score": trial.score,
+        }
+    return numbers
+
+
+def of_refits(
+    refits: Sequence[files.JsonObject], mean: files.Json, model: Path
+) -> files.JsonObject:
+    """Return the numbers of a validation, in the order of time.
+
+    Args:
+        refits: a row for each, as Entry.refits gives it.
+        mean: the metrics of the refits' mean, by part; None where there is none.
+        model: the file of the stored model.
+
+    Raises:
+        IntegrityError: the model's weights cannot be read.
+    """
+    numbers: files.JsonObject = {}
+    for number, row in enumerate(refits, start=1):
+        metrics = {part: row.get(part) for part in ranking.PARTS}
+        numbers[f"repeat {number}"] = _by_epoch(row["history"]) | metrics
+    numbers["their mean"] = mean
+    numbers["weights of the stored model"] = weights(model)
+    return numbers
+
+
+def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> files.JsonObject:
+    return {
+        f"epoch {number}": dict(zip(curves, values, strict=True))
+        for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)
+    }
+
+
+def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | None, list[str]]:
+    """Say whether two trees of numbers are the same, where they differ first, and which metrics of
+    the repeats only one of them has: these decide nothing, unless none is left.
+
+    Args:
+        then, now: what was computed, in the order of time: the repeats' metrics by part, such as
+            `repeat 1` → `test` → `accuracy`, decide; all else may differ within tolerance.
+    """
+    of_then = {path for path, _, _ in pairs(then, then)}
+    of_now = {path for path, _, _ in pairs(now, now)}
+    compared = {path[:-1] for path in of_then & of_now if path[0].startswith("repeat ")}
+    differences, apart = [], set()
+    for path, old, new in pairs(then, now):
+        is_in_both = path in of_then and path in of_now
+        if not is_in_both and path[:-1] in compared:
+            apart.add(path[-1])
+        elif old != new:
+            differences.append((path, old, new))
+    if not differences:
+        return "identical", None, sorted(apart)
+    path, old, new = differences[0]
+    first = f"{', '.join(path)}: {short(old)} → {short(new)}"
+    for path, old, new in differences:
+        if path[1] in ranking.PARTS and not is_near(old, new):
+            return "diverged", first, sorted(apart)
+    return "within tolerance", first, sorted(apart)
+
+
+def pairs(
+    then: files.Json, now: files.Json, *path: str
+) -> Iterator[tuple[tuple[str, ...], files.Json, files.Json]]:
+    """Yield each path of two trees, and both values there; what is missing on one side is None."""
+    if not isinstance(then, Mapping) and not isinstance(now, Mapping):
+        yield path, then, now
+        return
+    old = then if isinstance(then, Mapping) else {}
+    new = now if isinstance(now, Mapping) else {}
+    for name in dict.fromkeys([*old, *new]):
+        yield from pairs(old.get(name), new.get(name), *path, name)
+
+
+def is_near(then: files.Json, now: files.Json) -> bool:
+    """Say whether a metric that differs is within tolerance of what it was."""
+    return (
+        isinstance(then, float)  # an integer may be too large for it
+        and isinstance(now, float)
+        and math.isclose(then, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
+    )
+
+
+def besides(
+    old: files.JsonObject, new: files.JsonObject
+) -> tuple[list[str], dict[str, tuple[object, object]]]:
+    """Return what is the same of two identities and environments, in words, and what differs.
+
+    Args:
+        old: as stored. Of an older release, it holds less, and other things: what only one of the
+            two has is neither.
+        new: of now.
+    """
+    common_old = {key: value for key, value in old.items() if key in new}
+    common_new = {key: new[key] for key in common_old}
+    same = [word for key, word in BESIDE.items() if old.get(key) and old[key] == new.get(key)]
+    return same, trees.differences(common_old, common_new)
+
+
+def weights(path: Path) -> dict[str, str]:
+    """Return what each array of a .keras file is, its optimizer's included, by its name in the
+    file: the bytes of two files of one model differ. No code of the model is loaded for it.
+
+    Raises:
+        IntegrityError: the file cannot be read, or does not hold its arrays as Keras stores them.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            if archive.getinfo(WEIGHTS).compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"{WEIGHTS} is compressed, which Keras does not do")
+            content = archive.read(WEIGHTS)
+        with h5py.File(io.BytesIO(content), "r") as file:
+            hashes = {}
+            for name, array in _arrays(file, len(content)).items():
+                digest = hashlib.sha256(array[...]).hexdigest()
+                hashes[name] = f"{array.dtype} {array.shape} {digest[:16]}"
+            return hashes
+    except Exception as error:  # a parser of foreign bytes has many
+        raise errors.IntegrityError(
+            f"{path} has no weights that can be compared: {error}"
+        ) from error
+
+
+def _arrays(file: h5py.File, most: int) -> dict[str, h5py.Dataset]:
+    """Return the arrays of a file of weights by name: plain numbers, neither in another file nor
+    said to be more than was written of them, nor the same bytes again and again.
+
+    Args:
+        file: of a model that may be from elsewhere.
+        most: bytes that they may take in all.
+
+    Raises:
+        ValueError: they are something else.
+    """
+    arrays: dict[str, h5py.Dataset] = {}
+
+    def note(name: str, node: h5py.HLObject) -> None:
+        if name.count("/") > DEEPEST:
+            raise ValueError(f"{name[:60]}... is nested too deeply")
+        if isinstance(node, h5py.Dataset):
+            arrays[name] = node
+
+    file.visititems(note)
+    odd = [
+        name
+        for name, array in arrays.items()
+        if array.size != 0 and (array.id.get_offset() is None or array.dtype.hasobject)
+    ]
+    if odd or sum(array.nbytes for array in arrays.values()) > most:
+        raise ValueError(f"{', '.join(odd) or 'it all'} is not stored as Keras stores weights")
+    return arrays
