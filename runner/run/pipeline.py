@@ -24,7 +24,7 @@ from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
 from runner.training import environment, regimes
-from runner.training.validated import Best, Ranking, Refit, Validated
+from runner.training.validated import BestTrial, Ranking, Refit, Validated
 from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
@@ -187,7 +187,7 @@ def refit_step(
     trial_id = outcome.best.trial_id
     Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
     epochs = (outcome.best.best_epoch or 0) + 1
-    best = Best(place, trial_id, outcome.hyperparameters, epochs)
+    best = BestTrial(place, trial_id, outcome.hyperparameters, epochs)
     started = [
         workers.submit(tasks.refit, plan.run, plan.pipeline, given, best, number, each)
         for number, each in enumerate(folders)

@@ -14,6 +14,7 @@ from runner.config import check, schema
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
 from runner.training import build, evaluate, memory, regimes, seeds, trial, validated
+from runner.training.callbacks import Epochs
 
 PROBE = 8  # rows on which a saved model must predict what the trained one does
 
@@ -22,7 +23,7 @@ def refit(
     run: schema.Run,
     pipeline: schema.Pipeline,
     given: shared.Loaded,
-    best: validated.Best,
+    best: validated.BestTrial,
     repeat: int,
     folder: Path,
 ) -> validated.Refit:
@@ -44,7 +45,7 @@ def refit(
     fold = regime.fold_of(repeat)
     bench = build.bench(pipeline, given).fold(fold)
     if regime.keeps_trial:
-        model, seed, curves = trial.own_model(run, bench, best.place, best.trial_id)
+        model, seed, curves = trial.own_model(run, bench, best.folder, best.trial_id)
     else:
         seed = seeds.derive_seed(run.seed, "validation", repeat)
         model, curves = _refitted(bench, best, seed, folder)
@@ -61,7 +62,7 @@ def refit(
 
 
 def _refitted(
-    bench: build.Bench, best: validated.Best, seed: int, folder: Path
+    bench: build.Bench, best: validated.BestTrial, seed: int, folder: Path
 ) -> tuple["keras.Model", build.Curves]:
     """Train a model with the best hyperparameters; return it and its curves."""
     pipeline, settings = bench.pipeline, bench.pipeline.validation
@@ -72,7 +73,7 @@ def _refitted(
         folder.name,
         folder / schema.CALLBACKS,
     )
-    callbacks.append(build.Epochs(folder))
+    callbacks.append(Epochs(folder))
     overrides = regimes.of(pipeline).fit_arguments(best.epochs)
     overrides |= settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
     model = bench.build(hp, seed, overrides)
@@ -102,9 +103,9 @@ def combine(
     pooled = dict[str, Path]()
     predictions = [np.load(refit.files["predicted"]) for refit in refits if refit.is_of_fold]
     if predictions:
-        truth, predicted = (
-            np.concatenate([each[name] for each in predictions]) for name in ("truth", "predicted")
-        )
+        truth = np.concatenate([each["truth"] for each in predictions])
+        predicted = np.concatenate([each["predicted"] for each in predictions])
+        predicted = evaluate.normalised(predicted, len(truth), classes)
         folder.mkdir(parents=True)
         result = evaluate.evaluate(truth, predicted, classes)
         pooled = evaluate.artefacts(result, truth, predicted, folder)
@@ -113,7 +114,7 @@ def combine(
     keras.backend.clear_session(free_memory=False)
     models = [refit.files["model"] for refit in refits if not refit.is_of_fold]
     metrics, artefacts = _stored(bench, mean(models, is_classification=classes is not None), folder)
-    return pooled, validated.Refit(metrics, None, artefacts)
+    return pooled, validated.Refit(metrics, files=artefacts)
 
 
 def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
@@ -124,7 +125,7 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
         ModelError: the models are none of Keras' layers from inputs to outputs.
     """
     models = [keras.models.load_model(path, compile=False) for path in stored]
-    first, flows = models[0], []
+    first = models[0]
     if not getattr(first, "inputs", None):
         raise ModelError(
             "it is not a graph of layers from inputs to outputs, so the mean of the refits "
@@ -134,15 +135,16 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
         lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
         first.inputs[0] if isinstance(first, keras.Sequential) else first.input,
     )
+    outputs = []
     for number, model in enumerate(models, start=1):
         logits = is_classification and evaluate.gives_logits(model)
         model.name = f"refit_{number}"
-        flows.append(model(inputs))
+        output = model(inputs)
         if logits:
-            flows[-1] = keras.layers.Activation(
-                "softmax" if flows[-1].shape[-1] > 1 else "sigmoid"
-            )(flows[-1])
-    return keras.Model(inputs, keras.layers.Average()(flows))
+            kind = "softmax" if output.shape[-1] > 1 else "sigmoid"
+            output = keras.layers.Activation(kind)(output)
+        outputs.append(output)
+    return keras.Model(inputs, keras.layers.Average()(outputs))
 
 
 def _stored(
@@ -158,25 +160,23 @@ def _stored(
     results = {}
     for name, part in held_out.items():
         rows = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
-        predictions[name] = np.asarray(rows)
+        predictions[name] = evaluate.normalised(
+            np.asarray(rows), len(part), data.classes, logits=logits
+        )
         results[name] = evaluate.evaluate(
-            part.y, predictions[name], data.classes, logits=logits, naive_error=data.naive_error
+            part.y, predictions[name], data.classes, naive_error=data.naive_error
         )
     folder.mkdir(parents=True, exist_ok=True)
     artefacts = {}
     if is_of_fold:
-        predicted = predictions["validation"]
-        if data.classes is not None:
-            predicted = evaluate.probabilities(predicted, len(data.classes), logits=logits)
-        artefacts["predicted"] = folder / "predicted.npz"
-        np.savez(artefacts["predicted"], truth=data.validation.y, predicted=predicted)
+        path = folder / "predicted.npz"
+        np.savez(path, truth=data.validation.y, predicted=predictions["validation"])
+        artefacts["predicted"] = path
     else:
         probe = held_out.get("validation", data.train)
         artefacts["model"] = store(model, folder / "model.keras", probe)
         for name, part in held_out.items():
-            artefacts |= evaluate.artefacts(
-                results[name], part.y, predictions[name], folder, name, logits=logits
-            )
+            artefacts |= evaluate.artefacts(results[name], part.y, predictions[name], folder, name)
     metrics = {}
     for name, result in results.items():
         own = own_metrics(bench, model, held_out[name], result.metrics)
@@ -212,14 +212,16 @@ def own_metrics(
     """
     if bench.pipeline.model.target.rpartition(".")[0] == check.OURS:
         return {}  # they report nothing else than every result has
+    reported = {}
     with suppress(Exception):
-        found = model.evaluate(*part.given(), batch_size=dataset.BATCH, verbose=0, return_dict=True)
-        return {
-            name: float(value)
-            for name, value in found.items()
-            if np.size(value) == 1 and name not in (*known, "loss")
-        }
-    return {}
+        reported = model.evaluate(
+            *part.given(), batch_size=dataset.BATCH, verbose=0, return_dict=True
+        )
+    return {
+        name: float(value)
+        for name, value in reported.items()
+        if np.size(value) == 1 and name not in (*known, "loss")
+    }
 
 
 def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
@@ -236,25 +238,25 @@ def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
         public = getattr(keras.optimizers, type(each).__name__, None)
         if public and type(each).__module__.startswith("keras.src.backend."):
             each.__class__ = public
-    wrong = (
+    fault = (
         "does not accept the rows as the data provides them; what `fit` does to them belongs "
         "inside the model"
     )
     try:
         expected = model.predict(rows, verbose=0)
-        wrong = "cannot be stored; a model or layer of your own needs get_config()"
+        fault = "cannot be stored; a model or layer of your own needs get_config()"
         files.write_atomic(path, memory.saved(model.save, path.name))
-        wrong = (
+        fault = (
             f"does not load back from {path.name}; a layer, loss or metric of your own needs "
             "@keras.saving.register_keras_serializable() and get_config()"
         )
-        found = keras.models.load_model(path).predict(rows, verbose=0)
+        predicted = keras.models.load_model(path).predict(rows, verbose=0)
     except Exception as error:
         if machine_is_at_fault(error):
             raise
         raise ModelError(
-            f"the trained model {wrong}. Keras says: {model_file.reason(error)}"
+            f"the trained model {fault}. Keras says: {model_file.reason(error)}"
         ) from error
-    if not np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
+    if not np.allclose(predicted, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise ModelError(f"the model loaded back from {path.name} predicts something different")
     return path

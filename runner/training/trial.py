@@ -16,11 +16,12 @@ import keras_tuner
 import numpy as np
 
 from history.ranking import merit
-from runner.config.schema import CALLBACKS, EPOCH, Objective, Pipeline, Run
+from runner.config.schema import CALLBACKS, EPOCH, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
 from runner.search import oracles, state
-from runner.training import build, memory, regimes, seeds
+from runner.training import build, regimes, seeds
+from runner.training.callbacks import BestEpoch, Epochs
 
 log = logging.getLogger("runner")
 
@@ -39,7 +40,7 @@ def run_trial(
     given: Loaded,
     place: state.SearchFolder,
     trial_id: str,
-    hyperparameters: Mapping[str, object],
+    hyperparameters: Mapping[str, Any],
 ) -> state.TrialResult:
     """Run a trial's executions and write what they returned to its folder.
 
@@ -53,7 +54,8 @@ def run_trial(
         ConfigError, SearchError: the trial cannot run for a reason that no other would escape.
         OSError: the disk is full or read-only; the trial has not ended.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    started = datetime.datetime.now(datetime.UTC)
+    clock = time.perf_counter()
     hp = build.values_of(hyperparameters)
     try:
         trained = _train(run, build.bench(pipeline, given), place, trial_id, hp)
@@ -65,13 +67,12 @@ def run_trial(
         if machine_is_at_fault(error):
             raise
         trace = traceback.format_exc()
-        trained = state.Trained(
-            status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace))
-        )
+        again = bool(OUT_OF_MEMORY.search(trace))
+        trained = state.Trained(status="FAILED", message=trace, again=again)
     (place.trial(trial_id) / EPOCH).unlink(missing_ok=True)
     result = state.TrialResult(
         trial_id=trial_id,
-        asked=dict(build.values_of(hyperparameters).values),
+        asked=dict(hyperparameters["values"]),
         hyperparameters=hp.get_config(),
         started=started.isoformat(timespec="milliseconds"),
         seconds=time.perf_counter() - clock,
@@ -89,9 +90,10 @@ def _train(
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
     """Train a trial's executions; a fold that ended in an earlier start is not trained again."""
-    objective, regime = ready.pipeline.objective, regimes.of(ready.pipeline)
+    objective = ready.pipeline.objective
+    regime = regimes.of(ready.pipeline)
     asked = dict(hp.values)
-    checkpoints: dict[str, state.Stated] = {}
+    checkpoints: dict[str, state.FileStamp] = {}
     parent = hp.values.get("tuner/trial_id")
     if parent is not None:
         checkpoints[parent] = ended(run, ready, place, parent).checkpoints[parent]
@@ -138,7 +140,7 @@ def _execute(
     hp: "keras_tuner.HyperParameters",
     number: int,
     seed: int,
-    best: "BestEpoch",
+    best: BestEpoch,
 ) -> tuple["keras.Model", object]:
     """Train one execution, from its parent's checkpoint if it has one, and return the model and
     what its training returned.
@@ -153,7 +155,7 @@ def _execute(
     callbacks = build.new_callbacks(
         bench.pipeline.callbacks, "callbacks", trial_id, folder / CALLBACKS / str(number), number
     )
-    callbacks += [best, build.Epochs(folder, number)]
+    callbacks += [best, Epochs(folder, number)]
     return model, bench.train(model, hp, callbacks, overrides)
 
 
@@ -202,30 +204,3 @@ def own_model(
     if model.optimizer is not None:  # or Keras, which builds it when it loads the file, would warn
         model.optimizer.build(model.trainable_variables)
     return model, best["seed"], best["history"]
-
-
-class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Keeps the weights of the best epoch over all executions in memory; the last where the
-    objective is not logged, as a HyperModel with its own `fit` may do.
-    """
-
-    def __init__(self, objective: Objective) -> None:
-        super().__init__()
-        self.objective = objective
-        self.highest = -np.inf
-        self.weights: list[np.ndarray] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        value = (logs or {}).get(self.objective.name)
-        found = merit(value, self.objective.sense)
-        if value is None or self.weights is None or found > self.highest:
-            self.highest, self.weights = found, self.model.get_weights()
-
-    def saved(self, model: "keras.Model") -> bytes:
-        """Return a file of the kept weights, without the optimizer's state: three times the size,
-        and never read.
-        """
-        if self.weights is not None:
-            model.set_weights(self.weights)
-        model.optimizer = None
-        return memory.saved(model.save_weights, state.CHECKPOINT)
