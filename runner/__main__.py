@@ -21,7 +21,7 @@ def main() -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         from runner.config import completion
 
-        completion.Finder()(completion.PARSER)
+        completion.answer()
     given = [each.lower().lstrip("+") for each in sys.argv[1:]]  # Hydra gets others
     for number in STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background

@@ -15,7 +15,16 @@ from os.path import expanduser
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    Tag,
+    ValidationError,
+)
 
 from foundation import errors
 from history import config
@@ -395,7 +404,7 @@ class WindowData(_Source, Dialect):
     """The number of rows from one window to the next."""
     sampling_rate: Count = 1
     """The number of rows from one row of a window to the next."""
-    horizon: Annotated[int, Field(ge=0)] = 1
+    horizon: NonNegativeInt = 1
     """The number of rows from the last one of a window to its target."""
     time: str | None = None
     """A column of ISO 8601 times, or numbers, that rise evenly. Not a feature unless `features`
@@ -433,7 +442,7 @@ Data = Annotated[SOURCES, OneOf(SOURCES)]
 class _Tuner(Section):
     executions_per_trial: Count = 1
     """How many times each trial is trained; its score is the mean."""
-    max_seconds: Annotated[float, Field(ge=0)] | None = None
+    max_seconds: NonNegativeFloat | None = None
     """Seconds after which no further trial begins (the first always does); running trials finish
     and count. A resumed search counts the time in which its trials ran. 0: refit with what has been
     found so far."""
@@ -738,10 +747,10 @@ NumberOrAuto = Annotated[
 
 
 class _Workers(Section):
-    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    trial_timeout: PositiveFloat | None = None
     """Seconds after which a trial is stopped and started again; stopped three times, it has
     failed."""
-    max_memory: Annotated[float, Field(gt=0)] | None = None
+    max_memory: PositiveFloat | None = None
     """GB of its own memory at which a worker is replaced between trials; null: 1, or 1.5 times what
     it has after its first task if that is more."""
 

@@ -15,8 +15,7 @@ from documentation import BLOCKS, FILES, PAGES, REPOSITORY, WHOLE, block, comman
 from pydantic import TypeAdapter, ValidationError
 
 from history.view.commands import parser, subparsers
-from runner import cli
-from runner.config import compose
+from runner.config import compose, plugins
 from runner.config.arguments import as_typed, for_hydra
 from runner.config.choices import conf_folder
 from runner.config.schema import SOURCES, Data
@@ -87,7 +86,7 @@ def test_every_command_that_is_shown_passes_the_check(
         experiment.parent.mkdir(parents=True, exist_ok=True)
         experiment.write_text(block(f"# conf/experiment/{name}.yaml"), encoding="utf-8")
     (tmp_path / "scheduler.json").write_text('{"address": "tcp://127.0.0.1:8786"}')
-    cli.register()
+    plugins.register()
     found = {}
     for command in commands("runner"):
         try:

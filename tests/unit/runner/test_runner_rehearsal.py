@@ -10,7 +10,8 @@ from training_samples import bench, loaded
 from runner.config.schema import Run
 from runner.config.space import declare
 from runner.run.rehearsal import forecast
-from runner.search.oracles import Oracle, ask_all, new_oracle, populate
+from runner.search.oracles import Oracle, ask_all, new_oracle
+from runner.search.spaces import populate
 from runner.search.state import Size
 
 SPACES: dict[str, dict[str, Any]] = {

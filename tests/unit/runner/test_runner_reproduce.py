@@ -21,7 +21,7 @@ from foundation.errors import InputError, IntegrityError, UntrustedCode
 from history import registry
 from history.config import experiment_yaml
 from history.entry import Entry
-from history.view.text import render
+from history.view.terminal import render
 from runner.config.schema import Experiment, Paths, Pipeline, Run
 from runner.errors import ConfigError
 from runner.report.terminal import reproduction as verdict_page

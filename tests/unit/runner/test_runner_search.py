@@ -20,7 +20,7 @@ from runner.config.schema import Hyperparameter, Objective, Pipeline, Run
 from runner.config.space import declare, hyperparameters, sample
 from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
-from runner.search import loop, oracles
+from runner.search import bayesian, loop
 from runner.search.loop import search
 from runner.search.state import SearchFolder, Size, TrialResult, read_marker, tried
 from runner.training.validated import Refit, Validated
@@ -238,7 +238,7 @@ def test_a_replay_fits_no_gaussian_process(
 ) -> None:
     """Each fit costs half a second: what has ended is asked for as it was recorded."""
     expected = result(trials, tmp_path, "bayesian")
-    monkeypatch.delattr(oracles.BayesianOracle, "choose")
+    monkeypatch.delattr(bayesian, "candidates")
     assert result(trials, tmp_path, "bayesian") == expected
 
 
@@ -628,7 +628,9 @@ def test_refits_are_doubted_where_no_noise_explains_them(
     sought = Objective(name=objective)
     best = min(trial, default=0.95) if sought.sense == "min" else max(trial, default=0.95)
     history: list[dict[str, Any]] = [{objective: trial}] if trial else [{}]
-    searched = Trial("0", "COMPLETED", {}, best, best_epoch=1, history=history)
+    searched = Trial(
+        trial_id="0", status="COMPLETED", values={}, score=best, best_epoch=1, history=history
+    )
     curves = {} if own is None else {objective: [own]}
     refits = [Refit({"validation": {}, "history": curves}, value) for value in reached]
     doubt = Validated(refits, 0, {}, 0.0).doubt(sought, searched)
