@@ -62,7 +62,7 @@ class Lag:
 
 
 def baselines(
-    name: str, pipeline: schema.Pipeline, given: shared.Loaded
+    name: str, pipeline: schema.Pipeline, data: shared.Loaded
 ) -> dict[str, dict[str, Any]]:
     """Return the metrics of each baseline by the parts that are held out: name → part → metric;
     with folds, of validation rows the mean over them. One that fails is left out, and the log says
@@ -70,9 +70,9 @@ def baselines(
 
     Args:
         name: of the pipeline.
-        pipeline, given: as in the search.
+        pipeline, data: as in the search.
     """
-    ready = build.bench(pipeline, given)
+    ready = build.bench(pipeline, data)
     folds = (*range(regimes.of(pipeline).folds), None)
     # one thread, so that the machine decides nothing
     with threadpool_limits(1), warnings.catch_warnings(action="ignore"):
@@ -117,9 +117,9 @@ def _metrics(baseline: Baseline, data: dataset.Dataset, rows: dataset.Part) -> d
     else:  # of all classes, of which the training rows may lack some
         predicted = np.zeros((len(x), len(data.classes)))
         predicted[:, model.classes_] = np.clip(model.predict_proba(x), 0, 1)
-    predicted = evaluate.normalised(predicted, len(rows), data.classes)
-    result = evaluate.evaluate(rows.y, predicted, data.classes, naive_error=data.naive_error)
-    return result.metrics
+    return evaluate.evaluate(
+        rows.y, predicted, data.classes, naive_error=data.naive_error
+    ).result.metrics
 
 
 def _all(data: dataset.Dataset) -> Iterator[Baseline]:

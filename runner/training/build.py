@@ -258,9 +258,9 @@ def load_data(pipeline: schema.Pipeline, path: Path | None) -> shared.Loaded:
     keras.utils.set_random_seed(1)
     clock = time.perf_counter()
     dataset = sources.load(pipeline.data, pipeline.task.kind)
-    given = shared.loaded(dataset, time.perf_counter() - clock, path)
-    _keep(_source(pipeline, given), dataset if given.path is None else shared.adopted(given))
-    return given
+    data = shared.loaded(dataset, time.perf_counter() - clock, path)
+    _keep(_source(pipeline, data), dataset if data.path is None else shared.adopted(data))
+    return data
 
 
 def _keep(source: str, dataset: Dataset) -> None:
@@ -272,27 +272,27 @@ def _keep(source: str, dataset: Dataset) -> None:
         del _datasets[oldest]
 
 
-def _source(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
-    return repr((pipeline.task.kind, pipeline.data, given.content))
+def _source(pipeline: schema.Pipeline, data: shared.Loaded) -> str:
+    return repr((pipeline.task.kind, pipeline.data, data.content))
 
 
-def bench(pipeline: schema.Pipeline, given: shared.Loaded) -> Bench:
+def bench(pipeline: schema.Pipeline, data: shared.Loaded) -> Bench:
     """Return a pipeline's data and HyperModel, prepared once in each process.
 
     Args:
         pipeline: the settings.
-        given: its data, as it was loaded before, here or in another process.
+        data: its data, as it was loaded before, here or in another process.
 
     Raises:
         ConfigError: the model's target does not exist or does not take its arguments, or a batch
             size is given to data that comes in batches; or its code is not what it was.
         DataError: the data cannot be read, or is not what it was.
     """
-    source = _source(pipeline, given)
+    source = _source(pipeline, data)
     if source not in _datasets:
-        if given.path is not None:
-            _keep(source, shared.adopted(given))
-        elif load_data(pipeline, None).content != given.content:
+        if data.path is not None:
+            _keep(source, shared.adopted(data))
+        elif load_data(pipeline, None).content != data.content:
             raise DataError(
                 f"the data on {platform.node()} has changed since the run was planned; run the "
                 "same command again"
@@ -300,9 +300,9 @@ def bench(pipeline: schema.Pipeline, given: shared.Loaded) -> Bench:
     dataset = _datasets[source]
     if isinstance(dataset.train, Stream):
         _check_batch_sizes(pipeline)
-    key = repr((source, pipeline.model, pipeline.fit, given.code))
+    key = repr((source, pipeline.model, pipeline.fit, data.code))
     if key not in _hypermodels:
-        if given.code is not None and code.code_of(pipeline) != given.code:
+        if data.code is not None and code.code_of(pipeline) != data.code:
             raise ConfigError(
                 "its code has changed since the run began; re-run the same command to search anew",
                 "model._target_",
@@ -408,14 +408,14 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(dict(config)))
 
 
-def dtype_of(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
+def dtype_of(pipeline: schema.Pipeline, data: shared.Loaded) -> str:
     """Return the dtype policy that a pipeline's model is built with."""
-    return bench(pipeline, given).dtype
+    return bench(pipeline, data).dtype
 
 
-def rows_of(pipeline: schema.Pipeline, given: shared.Loaded) -> bytes:
+def rows_of(pipeline: schema.Pipeline, data: shared.Loaded) -> bytes:
     """Return the .npz file of the row numbers of each part, if the data has one source."""
-    return split_file(bench(pipeline, given).dataset.rows)
+    return split_file(bench(pipeline, data).dataset.rows)
 
 
 def readable(config: Mapping[str, object]) -> None:

@@ -6,7 +6,9 @@ Nothing here asks what a model was compiled with. Metrics are in the target's ow
 import math
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -20,24 +22,62 @@ from runner.errors import ModelError
 LARGEST = 2**22  # values that are kept of what a model predicts
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """The result of a task on some rows: `truth` is class numbers or values, of shape (rows,), and
+    `predicted` for the same rows as `normalised` returns it.
+    """
+
+    truth: Array
+    predicted: Array
+    result: ClassificationResult | RegressionResult
+
+    def artefacts(self, folder: Path, part: str = "validation") -> dict[str, Path]:
+        """Write the report (CSV), the plot (SVG) and what was predicted of how many rows, evenly
+        spaced, make it no larger than LARGEST; return their paths by name: those of another part
+        than the validation rows have it for a prefix.
+        """
+        prefix = "" if part == "validation" else f"{part}_"
+        if isinstance(self.result, ClassificationResult):
+            task, plot, classes = "classification", "confusion_matrix", self.result.classes
+        else:
+            task, plot, classes = "regression", "predictions_plot", ()
+        report = folder / f"{prefix}{task}_report.csv"
+        report.write_text(self.result.csv(), encoding="utf-8")
+        picture = folder / f"{prefix}{plot}.svg"
+        svg = figures.held(figures.drawn, plot, part, self.truth, self.predicted, classes)
+        picture.write_text(svg, encoding="utf-8")
+        predictions = folder / f"{prefix}predictions.npz"
+        step = math.ceil(self.predicted.size / LARGEST)
+        predicted = self.predicted[::step].astype("float32")
+        np.savez_compressed(predictions, truth=self.truth[::step], predicted=predicted)
+        return {path.stem: path for path in (report, picture, predictions)}
+
+
 def evaluate(
     truth: Array,
     predicted: Array,
     classes: Sequence[str] | None,
     *,
+    logits: bool = False,
     naive_error: float | None = None,
-) -> ClassificationResult | RegressionResult:
+) -> Evaluation:
     """Return the result of a task.
 
     Args:
         truth: class numbers or values, of shape (rows,).
-        predicted: for the same rows, in the form that `normalised` returns.
-        classes: their names; None for a regression.
+        predicted, classes, logits: as in `normalised`.
         naive_error: of a series; its `mase` is the mean absolute error in units of it.
+
+    Raises:
+        ModelError: the predictions do not have the shape of the task, or are not finite.
     """
+    predicted = normalised(predicted, len(truth), classes, logits=logits)
     if classes is None:
-        return _regression(np.asarray(truth, "float64"), predicted, naive_error)
-    return _classification(truth, predicted, tuple(classes))
+        result: Any = _regression(np.asarray(truth, "float64"), predicted, naive_error)
+    else:
+        result = _classification(truth, predicted, tuple(classes))
+    return Evaluation(truth, predicted, result)
 
 
 def normalised(
@@ -79,35 +119,6 @@ def normalised(
         columns = np.exp(columns - columns.max(axis=1, keepdims=True))
     # also where only float32 rounding is off: scikit-learn wants a sum of one
     return np.asarray(columns / columns.sum(axis=1, keepdims=True))
-
-
-def artefacts(
-    result: ClassificationResult | RegressionResult,
-    truth: Array,
-    predicted: Array,
-    folder: Path,
-    part: str = "validation",
-) -> dict[str, Path]:
-    """Write a result's report (CSV), its plot (SVG) and what was predicted of how many rows, evenly
-    spaced, make it no larger than LARGEST; return their paths by name: those of another part than
-    the validation rows have it for a prefix. Arguments are as in `evaluate`.
-    """
-    prefix = "" if part == "validation" else f"{part}_"
-    if isinstance(result, ClassificationResult):
-        task, plot, classes = "classification", "confusion_matrix", result.classes
-    else:
-        task, plot, classes = "regression", "predictions_plot", ()
-    report = folder / f"{prefix}{task}_report.csv"
-    report.write_text(result.csv(), encoding="utf-8")
-    picture = folder / f"{prefix}{plot}.svg"
-    svg = figures.held(figures.drawn, plot, part, truth, predicted, classes)
-    picture.write_text(svg, encoding="utf-8")
-    predictions = folder / f"{prefix}predictions.npz"
-    step = math.ceil(predicted.size / LARGEST)
-    np.savez_compressed(
-        predictions, truth=truth[::step], predicted=predicted[::step].astype("float32")
-    )
-    return {path.stem: path for path in (report, picture, predictions)}
 
 
 def gives_logits(model: "keras.Model") -> bool:

@@ -22,7 +22,7 @@ PROBE = 8  # rows on which a saved model must predict what the trained one does
 def refit(
     run: schema.Run,
     pipeline: schema.Pipeline,
-    given: shared.Loaded,
+    data: shared.Loaded,
     best: validated.BestTrial,
     repeat: int,
     folder: Path,
@@ -30,7 +30,7 @@ def refit(
     """Refit and evaluate once, or keep the best trial's own model.
 
     Args:
-        run, pipeline, given: as in the search.
+        run, pipeline, data: as in the search.
         best: the best trial.
         repeat: the number of the refit, from 0.
         folder: where the artefacts go: model.keras, the reports and plots, and what callbacks
@@ -43,7 +43,7 @@ def refit(
     clock = time.perf_counter()
     regime = regimes.of(pipeline)
     fold = regime.fold_of(repeat)
-    bench = build.bench(pipeline, given).fold(fold)
+    bench = build.bench(pipeline, data).fold(fold)
     if regime.keeps_trial:
         model, seed, curves = trial.own_model(run, bench, best.folder, best.trial_id)
     else:
@@ -82,7 +82,7 @@ def _refitted(
 
 def combine(
     pipeline: schema.Pipeline,
-    given: shared.Loaded,
+    data: shared.Loaded,
     refits: Sequence[validated.Refit],
     folder: Path,
 ) -> tuple[dict[str, Path], validated.Refit | None]:
@@ -91,24 +91,22 @@ def combine(
     row there are the metrics alone.
 
     Args:
-        pipeline, given: as in the search.
+        pipeline, data: as in the search.
         refits: all of them.
         folder: where the artefacts go.
 
     Raises:
         ModelError: they have no mean.
     """
-    bench = build.bench(pipeline, given).fold(None)
+    bench = build.bench(pipeline, data).fold(None)
     classes = bench.dataset.classes
     pooled = dict[str, Path]()
     predictions = [np.load(refit.files["predicted"]) for refit in refits if refit.is_of_fold]
     if predictions:
         truth = np.concatenate([each["truth"] for each in predictions])
         predicted = np.concatenate([each["predicted"] for each in predictions])
-        predicted = evaluate.normalised(predicted, len(truth), classes)
         folder.mkdir(parents=True)
-        result = evaluate.evaluate(truth, predicted, classes)
-        pooled = evaluate.artefacts(result, truth, predicted, folder)
+        pooled = evaluate.evaluate(truth, predicted, classes).artefacts(folder)
     if not pipeline.is_ensemble:
         return pooled, None
     keras.backend.clear_session(free_memory=False)
@@ -132,7 +130,7 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
             "cannot be stored; set validation.ensemble to false"
         )
     inputs = keras.tree.map_structure(
-        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
         first.inputs[0] if isinstance(first, keras.Sequential) else first.input,
     )
     outputs = []
@@ -156,31 +154,32 @@ def _stored(
     data = bench.dataset
     held_out = {name: part for name, part in data.parts.items() if name != "train"}
     logits = evaluate.gives_logits(model)
-    predictions = {}
-    results = {}
+    evaluations = {}
     for name, part in held_out.items():
-        rows = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
-        predictions[name] = evaluate.normalised(
-            np.asarray(rows), len(part), data.classes, logits=logits
-        )
-        results[name] = evaluate.evaluate(
-            part.y, predictions[name], data.classes, naive_error=data.naive_error
+        predicted = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
+        evaluations[name] = evaluate.evaluate(
+            part.y,
+            np.asarray(predicted),
+            data.classes,
+            logits=logits,
+            naive_error=data.naive_error,
         )
     folder.mkdir(parents=True, exist_ok=True)
     artefacts = {}
     if is_of_fold:
         path = folder / "predicted.npz"
-        np.savez(path, truth=data.validation.y, predicted=predictions["validation"])
+        rows = evaluations["validation"]
+        np.savez(path, truth=rows.truth, predicted=rows.predicted)
         artefacts["predicted"] = path
     else:
         probe = held_out.get("validation", data.train)
         artefacts["model"] = store(model, folder / "model.keras", probe)
-        for name, part in held_out.items():
-            artefacts |= evaluate.artefacts(results[name], part.y, predictions[name], folder, name)
+        for name, evaluation in evaluations.items():
+            artefacts |= evaluation.artefacts(folder, name)
     metrics = {}
-    for name, result in results.items():
-        own = own_metrics(bench, model, held_out[name], result.metrics)
-        metrics[name] = result.metrics | own
+    for name, evaluation in evaluations.items():
+        common = evaluation.result.metrics
+        metrics[name] = common | own_metrics(bench, model, held_out[name], common)
     return metrics, artefacts
 
 
@@ -204,10 +203,10 @@ def _objective(
 
 
 def own_metrics(
-    bench: build.Bench, model: "keras.Model", part: dataset.Part, known: Collection[str]
+    bench: build.Bench, model: "keras.Model", part: dataset.Part, others: Collection[str]
 ) -> dict[str, float]:
     """Return what a model of the user's was compiled to report, over rows as the data has them, but
-    its loss and what is known by that name; nothing where it is not compiled, or for targets of
+    its loss and other metrics by name; nothing where it is not compiled, or for targets of
     another form.
     """
     if bench.pipeline.model.target.rpartition(".")[0] == check.OURS:
@@ -220,7 +219,7 @@ def own_metrics(
     return {
         name: float(value)
         for name, value in reported.items()
-        if np.size(value) == 1 and name not in (*known, "loss")
+        if np.size(value) == 1 and name not in (*others, "loss")
     }
 
 
@@ -234,10 +233,11 @@ def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
     # Keras would store the private class of an optimizer of PyTorch's, which no other backend can
     # load (seen with keras 3.15); it trains no more. With mixed precision, it is within another.
     optimizer = getattr(model, "optimizer", None)  # a model that is not compiled has none
-    for each in (optimizer, getattr(optimizer, "inner_optimizer", None)):
-        public = getattr(keras.optimizers, type(each).__name__, None)
-        if public and type(each).__module__.startswith("keras.src.backend."):
-            each.__class__ = public
+    for part_of_it in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        kind = type(part_of_it)
+        public = getattr(keras.optimizers, kind.__name__, None)
+        if public and kind.__module__.startswith("keras.src.backend."):
+            part_of_it.__class__ = public
     fault = (
         "does not accept the rows as the data provides them; what `fit` does to them belongs "
         "inside the model"

@@ -37,16 +37,16 @@ OUT_OF_MEMORY = re.compile(
 def run_trial(
     run: Run,
     pipeline: Pipeline,
-    given: Loaded,
-    place: state.SearchFolder,
+    data: Loaded,
+    folder: state.SearchFolder,
     trial_id: str,
     hyperparameters: Mapping[str, Any],
 ) -> state.TrialResult:
     """Run a trial's executions and write what they returned to its folder.
 
     Args:
-        run, pipeline, given: the settings, and the data.
-        place: of the search.
+        run, pipeline, data: the settings, and the data.
+        folder: of the search.
         trial_id: of the trial.
         hyperparameters: as Keras Tuner's config.
 
@@ -58,7 +58,7 @@ def run_trial(
     clock = time.perf_counter()
     hp = build.values_of(hyperparameters)
     try:
-        trained = _train(run, build.bench(pipeline, given), place, trial_id, hp)
+        trained = _train(run, build.bench(pipeline, data), folder, trial_id, hp)
     except ConfigError:
         raise
     except keras_tuner.errors.FatalError as error:
@@ -69,7 +69,7 @@ def run_trial(
         trace = traceback.format_exc()
         again = bool(OUT_OF_MEMORY.search(trace))
         trained = state.Trained(status="FAILED", message=trace, again=again)
-    (place.trial(trial_id) / EPOCH).unlink(missing_ok=True)
+    (folder.trial(trial_id) / EPOCH).unlink(missing_ok=True)
     result = state.TrialResult(
         trial_id=trial_id,
         asked=dict(hyperparameters["values"]),
@@ -78,14 +78,14 @@ def run_trial(
         seconds=time.perf_counter() - clock,
         **vars(trained),
     )
-    place.write(state.RESULT, vars(result), trial_id)
+    folder.write(state.RESULT, vars(result), trial_id)
     return result
 
 
 def _train(
     run: Run,
     ready: build.Bench,
-    place: state.SearchFolder,
+    folder: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
@@ -96,25 +96,25 @@ def _train(
     checkpoints: dict[str, state.FileStamp] = {}
     parent = hp.values.get("tuner/trial_id")
     if parent is not None:
-        checkpoints[parent] = ended(run, ready, place, parent).checkpoints[parent]
+        checkpoints[parent] = ended(run, ready, folder, parent).checkpoints[parent]
     best = BestEpoch(objective)
     returned: list[Any] = []
     executions: list[dict[str, Any]] = []
     for number in range(regime.executions):
         seed = seeds.derive_seed(run.seed, trial_id, number)
-        known = {"seed": seed, "asked": asked}
-        fold = place.fold(trial_id, number, known)
+        arguments = {"seed": seed, "asked": asked}
+        fold = folder.fold(trial_id, number, arguments)
         if fold:
             answer = keras.callbacks.History()
             answer.history = fold["history"]
         else:
             bench = ready.fold(number)
-            model, answer = _execute(bench, place, trial_id, hp, number, seed, best)
+            model, answer = _execute(bench, folder, trial_id, hp, number, seed, best)
         returned.append(answer)
         execution = {"seed": seed, "history": build.curves(answer)}
         if regime.folds:
             execution["metrics"] = oracles.measured([answer], objective)[0]
-            place.write(state.FOLD.format(number), known | execution, trial_id)
+            folder.write(state.FOLD.format(number), arguments | execution, trial_id)
         executions.append(execution)
     metrics, best_step = oracles.measured(returned, objective)
     value = metrics[objective.name]
@@ -122,8 +122,8 @@ def _train(
         message = f"the objective {objective.name} is {value}"
         return state.Trained(status="FAILED", message=message, executions=executions)
     if not regime.folds:
-        place.write(state.CHECKPOINT, best.saved(model), trial_id)
-        checkpoints[trial_id] = place.stated(trial_id)
+        folder.write(state.CHECKPOINT, best.saved(model), trial_id)
+        checkpoints[trial_id] = folder.stated(trial_id)
     return state.Trained(
         status="COMPLETED",
         metrics=metrics,
@@ -135,7 +135,7 @@ def _train(
 
 def _execute(
     bench: build.Bench,
-    place: state.SearchFolder,
+    folder: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
     number: int,
@@ -150,31 +150,31 @@ def _execute(
         overrides["initial_epoch"] = hp.values["tuner/initial_epoch"]
     model = bench.build(hp, seed, overrides)
     if "tuner/trial_id" in hp.values:
-        _load(model, place.checkpoint(hp.values["tuner/trial_id"]))
-    folder = place.trial(trial_id)
+        _load(model, folder.checkpoint(hp.values["tuner/trial_id"]))
+    path = folder.trial(trial_id)
     callbacks = build.new_callbacks(
-        bench.pipeline.callbacks, "callbacks", trial_id, folder / CALLBACKS / str(number), number
+        bench.pipeline.callbacks, "callbacks", trial_id, path / CALLBACKS / str(number), number
     )
-    callbacks += [best, Epochs(folder, number)]
+    callbacks += [best, Epochs(path, number)]
     return model, bench.train(model, hp, callbacks, overrides)
 
 
 def ended(
-    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
 ) -> state.TrialResult:
     """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
-    result = place.result(trial_id)
+    result = folder.result(trial_id)
     assert result is not None  # it was told before
-    if place.stated(trial_id) != result.checkpoints.get(trial_id):
+    if folder.stated(trial_id) != result.checkpoints.get(trial_id):
         log.warning(
-            "%s has changed since it was written; it is made again", place.checkpoint(trial_id)
+            "%s has changed since it was written; it is made again", folder.checkpoint(trial_id)
         )
         hp = build.values_of(result.hyperparameters)
-        trained = _train(run, ready, place, trial_id, hp)
+        trained = _train(run, ready, folder, trial_id, hp)
         result = replace(result, executions=trained.executions, checkpoints=trained.checkpoints)
-        place.write(state.RESULT, vars(result), trial_id)
+        folder.write(state.RESULT, vars(result), trial_id)
     return result
 
 
@@ -186,12 +186,12 @@ def _load(model: "keras.Model", path: Path) -> None:
 
 
 def own_model(
-    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
 ) -> tuple["keras.Model", int, build.Curves]:
     """Return a trial's own model, as its best epoch left it, and the seed and curves of the
     execution that this was in.
     """
-    result = ended(run, ready, place, trial_id)
+    result = ended(run, ready, folder, trial_id)
     objective = ready.pipeline.objective
 
     def highest(execution: dict[str, Any]) -> float:
@@ -200,7 +200,7 @@ def own_model(
 
     best = max(result.executions, key=highest)  # the first of equals, as BestEpoch takes it
     model = ready.build(build.values_of(result.hyperparameters), best["seed"])
-    _load(model, place.checkpoint(trial_id))
+    _load(model, folder.checkpoint(trial_id))
     if model.optimizer is not None:  # or Keras, which builds it when it loads the file, would warn
         model.optimizer.build(model.trainable_variables)
     return model, best["seed"], best["history"]
