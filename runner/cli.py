@@ -265,7 +265,7 @@ def _work(config: DictConfig, about: Any, overrides: list[str]) -> Work:
         about: Hydra's own part of it.
         overrides: the arguments of the job, as typed.
     """
-    tree, choice = compose.said(config), about.runtime.choices.get("experiment")
+    tree, choice = compose.plain(config), about.runtime.choices.get("experiment")
     try:
         return _understood(tree, choice, overrides)
     except errors.UntrustedCode as error:

@@ -84,7 +84,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
         if line != "--json" or not values  # cli.py's; where Hydra answers, it refuses that
     ]
     settings = [line for line in lines if re.match("~|[^-].*=", line)]
-    replaced: dict[str, str] = {}
+    replaced = {}
     chosen: dict[str, str] = {}
     for override in parse(settings):
         kind, line = effect(override), str(override.input_line)

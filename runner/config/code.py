@@ -35,7 +35,7 @@ def modules(paths: Collection[str]) -> dict[str, str]:
     not what it imports. A loaded module runs as it was read, whatever became of its file since.
     """
     waiting = set(paths)
-    identities: dict[str, str] = {}
+    identities = {}
     while waiting:
         path = waiting.pop()
         for name, file in _modules(path):

@@ -34,7 +34,7 @@ VALIDATION = {"repeats": 4}
 OF_TRIALS = re.compile(r"(?<!\\)\$\{(?=\s*trial\.)")
 
 
-def said(config: DictConfig) -> Tree:
+def plain(config: DictConfig) -> Tree:
     """Return what Hydra composed as plain data, unresolved, without the command line's sections."""
     tree: Tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
     return {key: value for key, value in tree.items() if key not in ("hydra", arguments.GIVEN)}
@@ -54,7 +54,7 @@ def experiment(
     Raises:
         ConfigError: with every error that was found.
     """
-    if tree.get("experiment") is not None and not stored:
+    if tree.get("experiment") is not None:
         raise ConfigError(
             f"the first line of {name}.yaml must be: # @package _global_", "experiment"
         )
@@ -121,7 +121,7 @@ def _merged(root: Tree, overrides: Sequence[str], faults: Faults) -> Pipelines:
         faults: takes up what cannot be laid anywhere.
     """
     declared = _declared(root, overrides)
-    pipelines: Pipelines = {}
+    pipelines = {}
     for name, own in declared.items():
         if isinstance(own, dict):
             pipelines[name] = _from_files(root, own)

@@ -86,7 +86,7 @@ def _in_files(name: str, typed: Sequence[str]) -> dict[Steps, str]:
     loader = global_hydra.GlobalHydra.instance().config_loader()
     folders = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     composed = loader.compute_defaults_list(name, list(typed), hydra.types.RunMode.RUN)
-    places: dict[Steps, str] = {}
+    places = {}
     for default in composed.defaults:
         paths = [Path(folder, f"{default.config_path}.yaml") for folder in folders]
         file = next(filter(Path.is_file, paths), None)

@@ -34,7 +34,7 @@ def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> A
 
 def hyperparameters(tree: object, path: str = "") -> list[tuple[str, Spec]]:
     """Return (dotted path, spec) of every hyperparameter in a tree of plain data, in order."""
-    specs: list[tuple[str, Spec]] = []
+    specs = []
     replaced(tree, path, lambda where, spec: specs.append((where, spec)))
     return specs
 
@@ -66,7 +66,7 @@ def declare(trees: Mapping[str, object], hp: "keras_tuner.HyperParameters") -> N
         trees: plain data by section; the section is the path that begins the names.
         hp: what they are registered in.
     """
-    specs: list[tuple[str, Spec]] = []
+    specs = []
     for section, tree in trees.items():
         specs += hyperparameters(tree, section)
     # No condition names a hyperparameter that has one itself.

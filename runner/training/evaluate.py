@@ -45,8 +45,8 @@ class Evaluation:
         report = folder / f"{prefix}{task}_report.csv"
         report.write_text(self.result.csv(), encoding="utf-8")
         picture = folder / f"{prefix}{plot}.svg"
-        svg = figures.held(figures.drawn, plot, part, self.truth, self.predicted, classes)
-        picture.write_text(svg, encoding="utf-8")
+        drawing = figures.held(plot, part, self.truth, self.predicted, classes)
+        picture.write_text(drawing.svg, encoding="utf-8")
         predictions = folder / f"{prefix}predictions.npz"
         step = math.ceil(self.predicted.size / LARGEST)
         predicted = self.predicted[::step].astype("float32")

@@ -53,7 +53,7 @@ def from_hydra(*overrides: str) -> Experiment:
 
 def from_files(files: Mapping[str, Any], *overrides: str) -> Experiment:
     """The experiment of a config that is written out here, with command-line values over it."""
-    return compose.experiment("named", compose.said(DictConfig(files)), overrides)
+    return compose.experiment("named", compose.plain(DictConfig(files)), overrides)
 
 
 def problems(compose_it: Callable[[], object]) -> dict[str, str]:
