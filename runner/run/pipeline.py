@@ -179,7 +179,8 @@ def refit_step(
         workers: that refit.
     """
     clock = time.perf_counter()
-    regime, given = regimes.of(plan.pipeline), plan.again(workers)
+    regime = regimes.of(plan.pipeline)
+    data = plan.again(workers)
     folders = [folder / f"refit-{number}" for number in range(regime.refits)]
     together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
@@ -189,27 +190,28 @@ def refit_step(
     epochs = (outcome.best.best_epoch or 0) + 1
     best = BestTrial(place, trial_id, outcome.hyperparameters, epochs)
     started = [
-        workers.submit(tasks.refit, plan.run, plan.pipeline, given, best, number, each)
-        for number, each in enumerate(folders)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, data, best, number, own_folder)
+        for number, own_folder in enumerate(folders)
     ]
     try:
         refits = _refits(plan, regime, started, ranked)
         pooled, mean = dict[str, Path](), None
         if regime.folds or plan.pipeline.is_ensemble:
-            started.append(workers.submit(tasks.combine, plan.pipeline, given, refits, together))
+            started.append(workers.submit(tasks.combine, plan.pipeline, data, refits, together))
             pooled, mean = started[-1].result()
         if mean is not None:
             shown = _shown(mean.row, ranked.metric)
             Display.now.say("%s: their mean  %s", plan.name, shown)
         validated = Validated.of(refits, ranked, folder, time.perf_counter() - clock, mean, pooled)
-        for each in folders:
-            around = each / schema.CALLBACKS
-            validated.files.update(left(plan.pipeline.artefacts, each.name, around, folder))
+        for own_folder in folders:
+            around = own_folder / schema.CALLBACKS
+            kept = left(plan.pipeline.artefacts, own_folder.name, around, folder)
+            validated.files.update(kept)
         return validated
     finally:
         wait([future for future in started if not future.cancel() and not Interrupted.by])
-        for each in (*folders, together):
-            shutil.rmtree(each, ignore_errors=True)
+        for temporary in (*folders, together):
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _refits(
