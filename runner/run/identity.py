@@ -21,7 +21,7 @@ from typing import Any
 from foundation import files
 from history import config
 from runner.config import code, schema
-from runner.training import environment
+from runner.training import environment, regimes
 
 SEARCH_FORMAT = 5  # of how trials are drawn and kept: a search of another one is not continued
 # What says how many trials there are: changing it continues a search.
@@ -87,7 +87,7 @@ def identify(
     packages: tuple[str, ...] = environment.COMPUTE
     if isinstance(pipeline.tuner, schema.TpeTuner):
         packages += ("optuna",)
-    if isinstance(pipeline.tuner, schema.HyperbandTuner):
+    if regimes.of(pipeline).continues:
         del settings["fit"]["epochs"]  # the tuner sets them
     of_search = {  # the order is part of the fingerprint
         "format": SEARCH_FORMAT,

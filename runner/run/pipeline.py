@@ -7,7 +7,7 @@ import shutil
 import time
 import traceback
 from collections.abc import Mapping, Sequence
-from concurrent.futures import wait
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from runner.report.progress import Display
 from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
-from runner.training import environment
-from runner.training.validated import Ranking, Refit, Validated
+from runner.training import environment, regimes
+from runner.training.validated import BestTrial, Ranking, Refit, Validated
 from runner.workers import executors, tasks
 
 log = logging.getLogger("runner")
@@ -178,59 +178,59 @@ def refit_step(
         folder: of the artefacts.
         workers: that refit.
     """
-    clock, given, made = time.perf_counter(), plan.again(workers), list[Refit]()
-    common, own = (plan.run, plan.pipeline, given), plan.pipeline.validation.weights == "trial"
-    folds = plan.pipeline.tuner.folds or 0  # first a refit for each, then those of all rows
-    folders = [folder / f"refit-{n}" for n in range(folds + plan.pipeline.validation.repeats)]
-    hyperparameters, best = outcome.hyperparameters, outcome.best.best_epoch or 0
+    clock = time.perf_counter()
+    regime = regimes.of(plan.pipeline)
+    data = plan.again(workers)
+    folders = [folder / f"refit-{number}" for number in range(regime.refits)]
+    together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
-    shown = Display.now
-    shown.at(plan.name, "refit", len(folders))
-    shown.say("%s: refits of trial %s, the best, follow", plan.name, outcome.best.trial_id)
+    Display.now.at(plan.name, "refit", len(folders))
+    trial_id = outcome.best.trial_id
+    Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
+    epochs = (outcome.best.best_epoch or 0) + 1
+    best = BestTrial(place, trial_id, outcome.hyperparameters, epochs)
     started = [
-        workers.submit(tasks.keep, *common, place, outcome.best.trial_id, each)
-        if own
-        else workers.submit(tasks.refit, *common, hyperparameters, repeat, each, best + 1)
-        for repeat, each in enumerate(folders)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, data, best, number, own_folder)
+        for number, own_folder in enumerate(folders)
     ]
     try:
-        for repeat, future in enumerate(started):
-            made.append(future.result())
-            shown.tick()
-            shown.say(
-                "%s: %s  %s  %.1f s",
-                plan.name,
-                "the best trial's own weights"
-                if own
-                else f"refit {repeat} ({repeat + 1}/{len(folders)})",
-                _shown(made[-1].row, ranked.metric),
-                made[-1].row["seconds"],
-            )
-        mean, pooled = None, dict[str, Path]()
-        if folds:
-            pooled = workers.submit(
-                tasks.pool,
-                *common[1:],
-                [refit.files["predicted"] for refit in made[:folds]],
-                folders[0],
-            ).result()
-        if plan.pipeline.is_ensemble:
-            stored = [refit.files["model"] for refit in made[folds:]]
-            started.append(
-                workers.submit(tasks.join, plan.pipeline, given, stored, folder / "refit-mean")
-            )
-            mean = started[-1].result()
-            shown.say("%s: their mean  %s", plan.name, _shown(mean.row, ranked.metric))
-        validated = Validated.of(made, ranked, folder, time.perf_counter() - clock, mean, pooled)
-        for each in folders:
-            validated.files.update(
-                left(plan.pipeline.artefacts, each.name, each / schema.CALLBACKS, folder)
-            )
+        refits = _refits(plan, regime, started, ranked)
+        pooled, mean = dict[str, Path](), None
+        if regime.folds or plan.pipeline.is_ensemble:
+            started.append(workers.submit(tasks.combine, plan.pipeline, data, refits, together))
+            pooled, mean = started[-1].result()
+        if mean is not None:
+            shown = _shown(mean.row, ranked.metric)
+            Display.now.say("%s: their mean  %s", plan.name, shown)
+        validated = Validated.of(refits, ranked, folder, time.perf_counter() - clock, mean, pooled)
+        for own_folder in folders:
+            around = own_folder / schema.CALLBACKS
+            kept = left(plan.pipeline.artefacts, own_folder.name, around, folder)
+            validated.files.update(kept)
         return validated
     finally:
-        wait([each for each in started if not each.cancel() and not Interrupted.by])
-        for each in (*folders, folder / "refit-mean"):
-            shutil.rmtree(each, ignore_errors=True)
+        wait([future for future in started if not future.cancel() and not Interrupted.by])
+        for temporary in (*folders, together):
+            shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _refits(
+    plan: Plan, regime: regimes.Regime, started: Sequence[Future[Refit]], ranked: Ranking
+) -> list[Refit]:
+    """Return all refits once they have ended, and show each."""
+    refits = []
+    for number, future in enumerate(started):
+        refit = future.result()
+        refits.append(refit)
+        Display.now.tick()
+        Display.now.say(
+            "%s: %s  %s  %.1f s",
+            plan.name,
+            regime.label(number),
+            _shown(refit.row, ranked.metric),
+            refit.row["seconds"],
+        )
+    return refits
 
 
 def _shown(row: files.JsonObject, metric: str) -> str:
@@ -343,8 +343,9 @@ def _record_validated(
         document[part] = validated.summary(part)
     section = document["validation"]
     section["kept"] = validated.kept
-    if pipeline.tuner.folds:
-        section["folds"] = pipeline.tuner.folds
+    folds = regimes.of(pipeline).folds
+    if folds:
+        section["folds"] = folds
     shipped = registry.manager_class(pipeline.task.kind).metrics
     own = [name for name in section["metrics"] if name not in shipped]
     if own:

@@ -18,6 +18,7 @@ from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
 from runner.search import state
+from runner.training import regimes
 from runner.training.validated import Ranking
 from runner.workers import executors, tasks
 
@@ -135,7 +136,7 @@ def _steps(
     for warning in overwritten(pipeline):
         log.warning("%s: %s", name, warning)
     data = {"source": given.record["source"], "content": given.content}
-    if tuner.folds:
+    if regimes.of(pipeline).folds:
         data["by"] = given.by
     identity = identify(run, pipeline, data, surveyed.result())
     given = replace(given, code=identity.of_search["code"])
@@ -244,7 +245,7 @@ def in_history(plan: Plan, run_id: str | None, sweep: str | None = None) -> Entr
 def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
     """Say which of Keras' callbacks write to one place whatever trial they are of."""
     needed = {"id"}
-    if (pipeline.tuner.folds or pipeline.tuner.executions_per_trial) > 1:
+    if regimes.of(pipeline).executions > 1:
         needed.add("execution")
     for where, section in (
         ("callbacks", pipeline.callbacks),

@@ -144,12 +144,11 @@ def _columns(
     """Return what is written, by name."""
     from runner.training import evaluate  # loads scikit-learn and matplotlib
 
+    logits = evaluate.gives_logits(model)
+    predicted = evaluate.normalised(predicted, len(predicted), plan.classes, logits=logits)
     if plan.classes is None:
-        return {"prediction": evaluate.values(predicted, len(predicted))}
-    names = np.array(plan.classes)
-    probabilities = evaluate.probabilities(
-        predicted, len(names), logits=evaluate.gives_logits(model)
-    )
+        return {"prediction": predicted}
+    names, probabilities = np.array(plan.classes), predicted
     guess = names[probabilities.argmax(axis=1)]
     if plan.output.suffix.lower() == ".npz":
         return {"class": guess, "classes": names, "probabilities": probabilities}

@@ -8,12 +8,13 @@ from rich import filesize
 
 from history.store import Store
 from history.view.page import Page, Part, Section, Table, Text
-from runner.config.schema import Experiment, GuidedTuner, HyperbandTuner, Pipeline, Run
+from runner.config.schema import Experiment, GuidedTuner, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.report.terminal import show
 from runner.run import opened, plan, starting
 from runner.run.experiment import open_file
 from runner.search import state
+from runner.training import regimes
 from runner.workers import start
 
 MOST = 3_000  # trials that are counted; counting so many takes a few seconds
@@ -76,7 +77,7 @@ def rehearse(experiment: Experiment) -> int:
                     pipeline.tuner.kind,
                     f"{trials:,}{' or more' if trials == MOST else ''}",
                     "?" if epochs is None else f"{epochs:,}",
-                    str(pipeline.validation.repeats + (pipeline.tuner.folds or 0) if size else 0),
+                    str(regimes.of(pipeline).refits if size else 0),
                     filesize.decimal(disk),
                     f"taken from the history: {planned.known.id}"
                     if planned.known
@@ -119,12 +120,13 @@ def forecast(
         trials = trials if len(asked) == MOST else len(asked)
     longest = bench(pipeline, given).fit_arguments(values_of(size.space)).get("epochs")
     epochs = longest and trials * longest
-    if isinstance(tuner, HyperbandTuner):
+    regime = regimes.of(pipeline)
+    if regime.continues:
         epochs = sum(int(a["tuner/epochs"]) - int(a["tuner/initial_epoch"]) for a in asked)
     # then all refits are there at once, beside the best checkpoint
     return (
         trials,
-        epochs and epochs * (tuner.folds or tuner.executions_per_trial),
+        epochs and epochs * regime.executions,
         max(
             plan.bytes_of(size, trials, slots),
             size.bytes * (STORED + pipeline.is_ensemble) * pipeline.validation.repeats,

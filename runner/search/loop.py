@@ -23,11 +23,12 @@ from foundation import files
 from history import oracle, ranking
 from history.records import Trial
 from runner import Interrupted, errors
-from runner.config.schema import HyperbandTuner, Pipeline, Run
+from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import schedule, state
 from runner.search.schedule import End, Step
 from runner.search.state import Proposal, SearchFolder, TrialResult
+from runner.training import regimes
 from runner.workers import tasks
 from runner.workers.executors import Workers
 
@@ -220,7 +221,7 @@ class _Search:
         for proposal in unfinished + list(self.course.waiting):
             continued.add(proposal.parent or "")
         scores = {result.trial_id: result.metrics.get(objective.name) for result in ended}
-        if isinstance(self.pipeline.tuner, HyperbandTuner):
+        if regimes.of(self.pipeline).continues:
             continued.update(scores)
         return schedule.kept_checkpoints(self.best, scores, objective.sense, continued)
 

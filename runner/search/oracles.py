@@ -20,7 +20,7 @@ from runner.config import schema
 from runner.data.shared import Loaded
 from runner.search import bayesian, grid, spaces
 from runner.search.state import Proposal, Scored, Size, TrialResult, Values
-from runner.training import build, preflight, seeds
+from runner.training import build, preflight, regimes, seeds
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
@@ -253,12 +253,13 @@ def new_oracle(
 def tried(pipeline: schema.Pipeline, data: Loaded) -> Size:
     """Try a pipeline's default model, and find its space, in which its first trials must lie."""
     bench = build.bench(pipeline, data)
-    for number in range(pipeline.tuner.folds or 0):
+    folds = regimes.of(pipeline).folds
+    for number in range(folds):
         bench.fold(number)  # or it cannot be divided
     parameters, weights, asked = preflight.preflight(bench)
     space = spaces.populate(bench, asked)
     oracle = new_oracle(schema.Run(), pipeline, space, {})  # or what it starts from is not in it
-    kept = 0 if pipeline.tuner.folds else 1  # the best
+    kept = 0 if folds else 1  # the best
     if isinstance(oracle, HyperbandOracle):
         trials, epochs, continued = oracle.size()
         return Size(parameters, weights, space, kept + continued, trials, epochs)

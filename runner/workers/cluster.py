@@ -34,7 +34,7 @@ from runner.workers import executors, tasks, worker
 
 log = logging.getLogger("runner")
 
-FAR = (tasks.trial, tasks.refit, tasks.keep, environment.devices)  # what Dask workers do
+FAR = (tasks.trial, tasks.refit, environment.devices)  # what Dask workers do
 PATIENCE = 5  # seconds until a scheduler that does not answer is taken for gone
 IDLE = 60  # seconds without a task, after which a node ends
 # what of the environment decides numbers; Dask sets some of it for its workers
@@ -210,7 +210,7 @@ class Local(executors.Processes):
     """What a node has: workers that share the data, which is loaded once on each machine."""
 
     def answer(self, function: worker.Function, arguments: worker.Arguments) -> worker.Answer:
-        if function in (tasks.trial, tasks.refit, tasks.keep):
+        if function in (tasks.trial, tasks.refit):
             run, pipeline, planned, *rest = arguments
             with lock:
                 loading = self.data(pipeline)

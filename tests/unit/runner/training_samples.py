@@ -9,8 +9,8 @@ from runner.search import spaces
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import SearchFolder
 from runner.training import build
-from runner.training.refit import join, refit
-from runner.training.validated import Ranking, Validated
+from runner.training.refit import combine, refit
+from runner.training.validated import BestTrial, Ranking, Validated
 from runner.workers.executors import Workers
 
 _loaded: dict[str, Loaded] = {}
@@ -53,12 +53,10 @@ def validated(
     folder: Path,
 ) -> Validated:
     """All refits."""
-    made = [
-        refit(run, pipeline, loaded(pipeline), hyperparameters, n, folder / f"refit-{n}")
-        for n in range(pipeline.validation.repeats)
+    best = BestTrial(SearchFolder(folder, "", folder), "0000", hyperparameters, 1)
+    refits = [
+        refit(run, pipeline, loaded(pipeline), best, number, folder / f"refit-{number}")
+        for number in range(pipeline.validation.repeats)
     ]
-    stored = [each.files["model"] for each in made]
-    mean = (
-        join(pipeline, loaded(pipeline), stored, folder / "mean") if pipeline.is_ensemble else None
-    )
-    return Validated.of(made, ranking, folder, 0.0, mean)
+    _, mean = combine(pipeline, loaded(pipeline), refits, folder / "refit-mean")
+    return Validated.of(refits, ranking, folder, 0.0, mean)
