@@ -14,6 +14,7 @@ from history.view.page import Facts, Page, Section, Table, Text
 from history.view.rows import COLUMNS, EntryRow, Row, TrialRow, check_columns
 from history.view.text import (
     bars,
+    best_baseline,
     local_time,
     measured,
     not_better,
@@ -234,8 +235,7 @@ def _warning(entry: Entry) -> str:
 def _baseline(entry: Entry, metric: str) -> str:
     """Return the best baseline of an entry by a metric."""
     direction = registry.direction(entry, metric)
-    best = ranking.baseline(entry, metric, direction) if direction else None
-    return f"{number(best[1])} {best[0]}" if best else "-"
+    return best_baseline(entry, metric, direction) if direction else "-"
 
 
 def _metrics(entry: Entry) -> Table:

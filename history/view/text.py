@@ -28,6 +28,12 @@ def shown(score: ranking.Score) -> str:
     return f"{mean} ± {number(score.deviation)}"
 
 
+def best_baseline(entry: Entry, metric: str, direction: ranking.Direction) -> str:
+    """Return the best of an entry's baselines by a metric, and its name; `-` without one."""
+    best = ranking.baseline(entry, metric, direction)
+    return f"{number(best[1])} {best[0]}" if best else "-"
+
+
 def not_better(entry: Entry, metric: str, direction: ranking.Direction) -> str:
     """Say that an entry is not better than the best of its baselines, beyond noise as far as that
     is known; "" where it is better, or has no baselines.
