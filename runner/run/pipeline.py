@@ -304,10 +304,10 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
     parts = secrets.redact(plan.identity.of_search)
     outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
     draft.keep_search(outcome.record)
-    document["search"] |= outcome.said
-    if "ended" in outcome.said:
-        log.info("%s: %s", plan.name, outcome.said["ended"])
-    if "max_seconds" in outcome.said:
+    document["search"] |= outcome.notes
+    if "ended" in outcome.notes:
+        log.info("%s: %s", plan.name, outcome.notes["ended"])
+    if "max_seconds" in outcome.notes:
         document["status"] = "budget"
     if baselines is not None:
         try:
