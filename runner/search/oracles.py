@@ -1,5 +1,5 @@
 """Keras Tuner's oracles, asked and told in plain data. All that is private to Keras Tuner is named
-in this file; tests/unit/runner/test_runner_oracles.py checks what it relies on.
+in this file; tests/unit/runner/search/test_oracles.py checks what it relies on.
 
 An oracle here writes and prints nothing, and what it asks for is a function of its settings, the
 space, what it was told and what it has asked for; in a random search and on a grid not even of what

@@ -1,5 +1,5 @@
 """Wrong input: exit code 2, one clear message, nothing started, nothing left. More of it, without a
-process for each, is in tests/unit/runner/test_runner_wrong_configs.py.
+process for each, is in tests/unit/runner/config/test_wrong_configs.py.
 """
 
 import os

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.e2e
 # One kill in each phase of a run, and in the search of each tuner, in the order of the work: each
 # start of the same command is killed at the next of these changes on disk. The phases are spread
 # over the pipelines, as a phase is the same in each. Kills at every trial, without training:
-# tests/unit/runner/test_runner_search.py; anywhere: tests/soak.
+# tests/unit/runner/search/test_search.py; anywhere: tests/soak.
 PHASES = {
     "during a trial": "before:-hyperband/.*trial_0001/result.json",
     "when all is told, before the oracle is written": "before:-hyperband/.*/oracle.json",
@@ -58,7 +58,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_number_of_workers_changes_no_result(folder: Path) -> None:
     """Of any tuner: the same trials, and the same weights of the stored model; a search that two
     worked at and that was killed goes on with three. Of one worker, and two, the test below says
-    so; of searches without training, tests/unit/runner/test_runner_parallel.py.
+    so; of searches without training, tests/unit/runner/search/test_parallel.py.
     """
     killing.run(folder, "alone", ALL)
     process = killing.start(folder, "more", ALL, "executor.workers=2", inline=False)

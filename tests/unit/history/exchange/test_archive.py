@@ -38,7 +38,7 @@ def other(tmp_path: Path) -> History:
     return history.open(shutil.copytree(FIXTURE, tmp_path / "other"))
 
 
-FIXTURE = Path(__file__).parents[2] / "fixtures" / "schema-1"
+FIXTURE = Path(__file__).parents[3] / "fixtures" / "schema-1"
 
 
 @pytest.fixture

@@ -203,7 +203,7 @@ def test_a_worker_may_have_a_gigabyte_unless_told() -> None:
 def test_data_is_loaded_once_and_shared(workers: Processes) -> None:
     """Arrays are not copied, neither by the task that loads them nor by those of other workers."""
     workers.submit(os.getpid).result(60)
-    settings = pipeline(data={"_target_": "test_runner_executors.rows"}, model=LINEAR)
+    settings = pipeline(data={"_target_": "test_executors.rows"}, model=LINEAR)
     given = workers.data(settings).result(60)
     assert given.size >= 10**8
     for slot in workers.all:

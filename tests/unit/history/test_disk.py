@@ -34,7 +34,7 @@ def disk(tmp_path: Path) -> Iterator[Path]:
     folder = tmp_path / "disk"
     folder.mkdir()
     if not mount("-t", "tmpfs", "-o", f"size={500 * PAGE}", "tmpfs", folder):
-        pytest.skip("only root may mount a disk; test_history_store.py has a limit of file sizes")
+        pytest.skip("only root may mount a disk; test_store.py has a limit of file sizes")
     yield folder
     subprocess.run(["umount", "-l", folder], check=True)
 
