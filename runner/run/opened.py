@@ -52,18 +52,20 @@ def opened(
     Raises:
         HistoryError: the lock cannot be had.
     """
-    lock, seen = path.parent.with_name(".locks") / f"run-{path.stem}.lock", [left(path)]
+    lock = path.parent.with_name(".locks") / f"run-{path.stem}.lock"
+    seen = [left(path)]
     with files.held(lock, what, waiting=lambda: seen.append(left(path))):
-        found = left(path)
-        if found["run_id"] is None:  # what was seen has ended well by now
-            found = {**seen[-1], "ended": True}
-        continued = None if fresh else found["run_id"]
+        state = left(path)
+        if state["run_id"] is None:  # what was seen has ended well by now
+            state = {**seen[-1], "ended": True}
+        continued = None if fresh else state["run_id"]
+        ended = continued is not None and state["ended"]
         if continued is not None:
             log.info("resuming %s: what has finished is taken over", continued)
-        now = continued or new_id, continued, continued is not None and found["ended"]
-        write(path, now[0], now[2])
+        run_id = continued or new_id
+        write(path, run_id, ended)
         try:
-            yield now
+            yield run_id, continued, ended
         except InputError:  # nothing was started
             if continued is None:
                 path.unlink(missing_ok=True)

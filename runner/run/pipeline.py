@@ -282,10 +282,8 @@ def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
     split = workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result()
     if split:
         draft.keep("split", "split.npz", split)
-    shapes = plan.data["shapes"]
-    rows = ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items())
-    inputs = plan.data.get("inputs") or tuple(shapes["train"][1:])
-    log.info("%s: %s rows of shape %s", plan.name, rows, inputs)
+    rows = ", ".join(f"{shape[0]} {part}" for part, shape in plan.data["shapes"].items())
+    log.info("%s: %s rows of shape %s", plan.name, rows, plan.inputs)
     reading = plan.data.get("read")
     if reading:
         log.info("%s: %s", plan.name, reading)

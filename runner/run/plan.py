@@ -59,6 +59,11 @@ class Plan:
         """The data as an entry records it."""
         return self.given.record | {"split": self.pipeline.data.split.model_dump()}
 
+    @property
+    def inputs(self) -> object:
+        """The shape of a row, or what else its model is given."""
+        return self.data.get("inputs") or tuple(self.data["shapes"]["train"][1:])
+
     def again(self, workers: executors.Workers) -> Loaded:
         """Return the data, which is loaded again where it had to make room for that of others.
 

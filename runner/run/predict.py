@@ -72,12 +72,12 @@ def plan(
         ) from error
     names = model_file.foreign_code(model)
     maker = str(trees.lookup(entry.identity(), "model._target_") or "")
-    if maker.startswith(("runner.", "keras.")) or all("." in n and ">" not in n for n in names):
+    is_ours = maker.startswith(("runner.", "keras."))
+    if is_ours or all("." in name and ">" not in name for name in names):
         maker = ""
     if names and not trust:
-        raise errors.UntrustedCode(
-            f"predict: loading the model of {entry.id}", filter(None, [*names, maker])
-        )
+        foreign = [*names, maker] if maker else names
+        raise errors.UntrustedCode(f"predict: loading the model of {entry.id}", foreign)
     source, target = Path(input or ""), Path(output or "")
     _refuse_output(target, source, history.root)
     rows, ignored = columns.read_new(source, data)
@@ -100,9 +100,11 @@ def predict(plan: Prediction) -> int:
         targets.locate(plan.maker, f"the model of {plan.entry.id}")
     model = model_file.load_model(plan.model, trust=plan.trust)
     predicted = np.asarray(model.predict(plan.rows, batch_size=dataset.BATCH, verbose=0))
-    for row in np.argwhere(~np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))[:1, 0]:
+    is_finite = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+    if not is_finite.all():
+        row = is_finite.argmin() + 1
         raise ModelError(
-            f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input"
+            f"the model of {plan.entry.id} predicts NaN or infinity for row {row} of the input"
         )
     try:
         files.save_table(plan.output, _columns(model, predicted, plan))
@@ -116,23 +118,17 @@ def predict(plan: Prediction) -> int:
 def _refuse_output(target: Path, source: Path, root: Path) -> None:
     """Raise InputError where a file of predictions cannot be written, or not in that format."""
     kind, folder = target.suffix.lower(), target.resolve().parent
-    for wrong, what in (
-        (target.resolve() == source.resolve(), "is the input; choose another file"),
-        (
-            kind not in files.FORMATS,
-            f"has an unknown format; its name must end in {', '.join(files.FORMATS)}",
-        ),
-        (
-            not folder.is_dir() or (target.exists() and not target.is_file()),
-            "must be a file in a folder that exists",
-        ),
-        (
-            folder.is_relative_to(root / "entries"),
-            "belongs to the history; choose a file elsewhere",
-        ),
-    ):
-        if wrong:
-            raise InputError(f"output: {target} {what}")
+    problem = None
+    if target.resolve() == source.resolve():
+        problem = "is the input; choose another file"
+    elif kind not in files.FORMATS:
+        problem = f"has an unknown format; its name must end in {', '.join(files.FORMATS)}"
+    elif not folder.is_dir() or (target.exists() and not target.is_file()):
+        problem = "must be a file in a folder that exists"
+    elif folder.is_relative_to(root / "entries"):
+        problem = "belongs to the history; choose a file elsewhere"
+    if problem is not None:
+        raise InputError(f"output: {target} {problem}")
     compose.must_be_writable(folder, "output")
     if kind in files.PARQUET:
         files.parquet(target)
@@ -146,14 +142,11 @@ def _columns(
 
     if plan.classes is None:
         return {"prediction": evaluate.values(predicted, len(predicted))}
-    names = np.array(plan.classes)
-    probabilities = evaluate.probabilities(
-        predicted, len(names), logits=evaluate.gives_logits(model)
-    )
-    guess = names[probabilities.argmax(axis=1)]
+    names, logits = np.array(plan.classes), evaluate.gives_logits(model)
+    probabilities = evaluate.probabilities(predicted, len(names), logits=logits)
+    written = {"class": names[probabilities.argmax(axis=1)]}
     if plan.output.suffix.lower() == ".npz":
-        return {"class": guess, "classes": names, "probabilities": probabilities}
-    return {"class": guess} | {
-        f"probability_{name}": column
-        for name, column in zip(plan.classes, probabilities.T, strict=True)
-    }
+        return {**written, "classes": names, "probabilities": probabilities}
+    for name, column in zip(plan.classes, probabilities.T, strict=True):
+        written[f"probability_{name}"] = column
+    return written

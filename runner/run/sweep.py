@@ -1,7 +1,7 @@
 """The outcome of a sweep: its jobs, its configurations over their seeds, and the best of them."""
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ SEED = "seed"
 # What the result of a job says until the job has ended, and what is known of one without a result.
 BEGUN: files.JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
 MISSING = {**BEGUN, "error": "left no result"}
-STATES = {BEGUN["error"]: "interrupted", MISSING["error"]: "missing"}
 
 
 def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
@@ -25,6 +24,27 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
         folder: of its output.
         jobs: the arguments of each job that was to run; none where a sweeper makes them up.
     """
+    results = _results(folder)
+    arguments = dict(enumerate(jobs)) or {job: results[job]["overrides"] for job in sorted(results)}
+    varied = _varied(arguments)
+    rows = []
+    for job, overrides in arguments.items():
+        row = results.get(job, {})
+        if row.get("overrides") != list(overrides):  # of another sweep into the same folder
+            row = {"job": job, "overrides": overrides, **MISSING}
+        row["given"] = varied[job]
+        row["status"] = _status(row)
+        rows.append(row)
+    return {
+        "sweep": folder.name,
+        "exit_code": max((row["exit_code"] for row in rows), default=1),
+        "jobs": rows,
+        "configurations": _configurations(rows),
+    }
+
+
+def _results(folder: Path) -> dict[int, files.JsonObject]:
+    """Return what the jobs of a sweep have left, by their number."""
     results = {}
     for path in folder.glob(f"*/**/{RESULT}"):
         result = files.read_json(path)
@@ -32,78 +52,73 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
             with files.held(path.with_name(LOCK), f"job {result['job']} of the sweep"):
                 result = files.read_json(path)
         results[result.get("job")] = result
-    given = dict(enumerate(jobs)) or {job: results[job]["overrides"] for job in sorted(results)}
-    said = {
-        job: {key: value for key, _, value in (each.partition("=") for each in overrides)}
-        for job, overrides in given.items()
-    }
-    keys = [
-        key
-        for key in dict.fromkeys(chain(*said.values()))
-        if len({values.get(key) for values in said.values()}) > 1
-    ]
-    rows: list[files.JsonObject] = []
-    for job, overrides in given.items():
-        result = results.get(job, {})
-        if result.get("overrides") != [*overrides]:  # of another sweep into the same folder
-            result = {"job": job, "overrides": overrides, **MISSING}
-        result["given"] = {key.lstrip("+"): said[job].get(key) for key in keys}
-        by_a_clock = any(score.get("status") == "budget" for score in result["scores"].values())
-        result["status"] = STATES.get(
-            result["error"],
-            "failed" if result["exit_code"] else "budget" if by_a_clock else "complete",
-        )
-        rows.append(result)
-    return {
-        "sweep": folder.name,
-        "exit_code": max((row["exit_code"] for row in rows), default=1),
-        "jobs": rows,
-        "configurations": _over_seeds(rows),
-    }
+    return results
 
 
-def _over_seeds(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
+def _varied(arguments: Mapping[int, Sequence[str]]) -> dict[int, dict[str, str | None]]:
+    """Return the arguments that are not the same in all jobs, by job and key."""
+    values: dict[int, dict[str, str]] = {}
+    for job, overrides in arguments.items():
+        pairs = [override.partition("=") for override in overrides]
+        values[job] = {key: value for key, _, value in pairs}
+    varied: dict[int, dict[str, str | None]] = {job: {} for job in values}
+    for key in dict.fromkeys(chain(*values.values())):
+        if len({of_job.get(key) for of_job in values.values()}) > 1:
+            for job, of_job in values.items():
+                varied[job][key.lstrip("+")] = of_job.get(key)
+    return varied
+
+
+def _status(job: files.JsonObject) -> str:
+    """Return how a job has ended."""
+    if job["error"] == BEGUN["error"]:
+        return "interrupted"
+    if job["error"] == MISSING["error"]:
+        return "missing"
+    if job["exit_code"]:
+        return "failed"
+    statuses = [score.get("status") for score in job["scores"].values()]
+    return "budget" if "budget" in statuses else "complete"
+
+
+def _configurations(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
     """Return the pipelines of jobs that differ in their seed alone, as a row each with the score
     over the seeds; those of one metric together, best first.
     """
-    groups: dict[tuple[Any, ...], dict[str | None, files.JsonObject]] = {}
+    by_seed: dict[tuple[Any, ...], dict[str | None, files.JsonObject]] = {}
     for job in jobs:
+        given = job["given"]
         for name, score in job["scores"].items():
-            of = tuple(
-                (key, value)
-                for key, value in job["given"].items()
-                if key != SEED
-                and (not key.startswith("pipelines.") or key.startswith(f"pipelines.{name}."))
-            )
-            groups.setdefault((score["metric"], name, of), {})[job["given"].get(SEED)] = score
-    rows: list[files.JsonObject] = []
-    for (_, name, of), scores in groups.items():
-        row = {
-            "pipeline": name,
-            "given": dict(of),
-            "seeds": len(scores),
-            **next(iter(scores.values())),
-        }
+            own = [(key, given[key]) for key in given if _concerns(key, name)]
+            scores = by_seed.setdefault((score["metric"], name, tuple(own)), {})
+            scores[given.get(SEED)] = score
+    rows = []
+    for (_, name, own), scores in by_seed.items():
+        row = {"pipeline": name, "given": dict(own), "seeds": len(scores)}
+        row |= next(iter(scores.values()))
         row.pop("status", None)  # of one job
         if len(scores) > 1:
             means = [score["validation"]["mean"] for score in scores.values()]
-            row["validation"] = vars(
-                ranking.Score(statistics.fmean(means), statistics.stdev(means), len(means))
-            )
+            over_seeds = ranking.Score(statistics.fmean(means), statistics.stdev(means), len(means))
+            row["validation"] = vars(over_seeds)
         rows.append(row)
     rows.sort(
         key=lambda row: (
-            str(row["metric"]),
+            row["metric"],
             -ranking.merit(row["validation"]["mean"], row["direction"]),
         )
     )
+    leaders: dict[str, files.JsonObject] = {}
     for row in rows:
-        best = next(each for each in rows if each["metric"] == row["metric"])
-        row |= {
-            "best": row is best,
-            "tied": row is not best
-            and ranking.indistinguishable(
-                *(ranking.Score(**each["validation"]) for each in (best, row))
-            ),
-        }
+        leader = leaders.setdefault(row["metric"], row)
+        best, score = (ranking.Score(**each["validation"]) for each in (leader, row))
+        row["best"] = row is leader
+        row["tied"] = row is not leader and ranking.indistinguishable(best, score)
     return rows
+
+
+def _concerns(key: str, pipeline: str) -> bool:
+    """Say whether an argument makes another configuration of a pipeline."""
+    if key.startswith("pipelines."):
+        return key.startswith(f"pipelines.{pipeline}.")
+    return key != SEED
