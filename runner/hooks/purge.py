@@ -16,9 +16,9 @@ def purge(run: experiment.RunSummary) -> None:
     verified: all of them, before the first is deleted. A failed pipeline keeps its trial data.
     """
     found = [
-        (done.name, done.trials, _why_it_stays(done, done.trials, run))
+        (done.name, done.search, _why_it_stays(done, done.search, run))
         for done in run.pipelines
-        if done.trials is not None and done.trials.folder.is_dir()
+        if done.search is not None and done.search.folder.is_dir()
     ]
     for name, place, why in found:
         if why is not None:

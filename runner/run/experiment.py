@@ -85,7 +85,7 @@ def run(
         effective.write_text(compose.effective(experiment), encoding="utf-8")
         plans = plan.plan_all(experiment, workers, continued)
         taken_over = ended and all(
-            isinstance(planned, plan.Plan) and planned.known for planned in plans.values()
+            isinstance(planned, plan.Plan) and planned.entry for planned in plans.values()
         )
         summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
         opened.write(path, run_id, taken_over)
@@ -116,10 +116,10 @@ def _run_pipelines(
     for name, earlier in plans.items():
         manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
         with _alone_in_sweep(earlier, summary) as planned:
-            if isinstance(planned, plan.Plan) and planned.known:
-                done = pipeline.Done(name, manager, planned.known)
-                if planned.known.run_id == continued:
-                    done.trials = planned.place
+            if isinstance(planned, plan.Plan) and planned.entry:
+                done = pipeline.Done(name, manager, planned.entry)
+                if planned.entry.run_id == continued:
+                    done.search = planned.search
             else:
                 done = pipeline.run_pipeline(
                     experiment, name, planned, ids, stage / name, manager, workers
@@ -147,14 +147,14 @@ def _alone_in_sweep(
     if (
         summary.sweep is None
         or isinstance(planned, Exception)
-        or planned.known
+        or planned.entry
         or planned.run.fresh
     ):
         yield planned
         return
     lock = summary.root / f".locks/pipeline-{planned.identity.fingerprint[:16]}.lock"
     with files.held(lock, f"{planned.name} of the sweep"):
-        yield replace(planned, known=plan.in_history(planned, None, summary.sweep))
+        yield replace(planned, entry=plan.in_history(planned, None, summary.sweep))
 
 
 def run_hooks(run: schema.Run, summary: RunSummary, workers: executors.Workers) -> None:

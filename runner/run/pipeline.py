@@ -33,13 +33,13 @@ log = logging.getLogger("runner")
 @dataclass
 class Done:
     """A pipeline that has ended, well or not. `entry` is None where not even the failure could be
-    stored; `trials` where there are none, or those of an earlier run.
+    stored; `search` where none was planned, or an earlier run did it.
     """
 
     name: str
     manager: HistoryManager
     entry: Entry | None = None
-    trials: state.SearchFolder | None = None
+    search: state.SearchFolder | None = None
     error: str | None = None
 
 
@@ -99,7 +99,7 @@ def run_pipeline(
             draft.keep("changes", "changes.diff", changes)
         if isinstance(planned, Exception):
             raise planned
-        done.trials = planned.place
+        done.search = planned.search
         _work(planned, workers, experiment.name, draft)
         draft.stage = "history"
         done.entry = manager.add({"status": "complete", **draft.document}, draft.files)
@@ -151,11 +151,11 @@ def search_step(
     return loop.search(
         plan.run,
         plan.pipeline,
-        plan.place,
+        plan.search,
         {"pipeline": plan.name, "tried": tried, **marker},
         functools.partial(Display.now.trial, plan.pipeline.objective.name),
         workers,
-        plan.again(workers),
+        plan.given,
         size.space,
     )
 
@@ -163,7 +163,6 @@ def search_step(
 def refit_step(
     plan: Plan,
     outcome: loop.Outcome,
-    place: state.SearchFolder,
     ranked: Ranking,
     folder: Path,
     workers: executors.Workers,
@@ -173,13 +172,12 @@ def refit_step(
     Args:
         plan: the pipeline.
         outcome: of the search.
-        place: of the search.
         ranked: which refit's model is kept.
         folder: of the artefacts.
         workers: that refit.
     """
     clock = time.perf_counter()
-    regime, given = regimes.of(plan.pipeline), plan.again(workers)
+    regime, given = regimes.of(plan.pipeline), plan.given
     folders = [folder / f"refit-{number}" for number in range(regime.refits)]
     together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
@@ -187,7 +185,7 @@ def refit_step(
     trial_id = outcome.best.trial_id
     Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
     epochs = (outcome.best.best_epoch or 0) + 1
-    best = Best(place, trial_id, outcome.hyperparameters, epochs)
+    best = Best(plan.search, trial_id, outcome.hyperparameters, epochs)
     started = [
         workers.submit(tasks.refit, plan.run, plan.pipeline, given, best, number, each)
         for number, each in enumerate(folders)
@@ -257,12 +255,13 @@ def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft)
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
+    plan = plan.with_data(workers)
     _describe(plan, workers, draft)
     draft.stage = "search"
     outcome = _search(plan, workers, experiment, draft)
     draft.stage = "validation"
     ranked = ranked_by(plan.pipeline)
-    validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
+    validated = refit_step(plan, outcome, ranked, draft.folder, workers)
     _keep_left(plan, outcome.best.trial_id, validated, draft)
     _record_validated(plan, outcome, validated, ranked, draft)
 
@@ -279,7 +278,7 @@ def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
     }
     identity = secrets.redact(plan.identity.of_pipeline)
     draft.keep("identity", "identity.json", files.to_json(identity))
-    split = workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result()
+    split = workers.submit(tasks.split, plan.pipeline, plan.given).result()
     if split:
         draft.keep("split", "split.npz", split)
     rows = ", ".join(f"{shape[0]} {part}" for part, shape in plan.data["shapes"].items())
@@ -295,8 +294,7 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
     say_what_changed(plan)
     baselines = None
     if plan.pipeline.baselines == "auto":
-        given = plan.again(workers)
-        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, given)
+        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, plan.given)
     parts = secrets.redact(plan.identity.of_search)
     outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
     draft.keep_search(outcome.record)
@@ -323,7 +321,7 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
 def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> None:
     """Keep what callbacks have left in the best trial and in the refits."""
     patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # of all its trainings
-    around = plan.place.trial(best) / schema.CALLBACKS
+    around = plan.search.trial(best) / schema.CALLBACKS
     draft.files |= left(patterns, f"trial-{best}", around, draft.folder)
     draft.files |= validated.files
     if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
@@ -372,8 +370,8 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
     try:
         trace = "".join(traceback.format_exception(error))  # with what the user put into it
         draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
-        if done.trials is not None and (done.trials.folder / state.ORACLE).is_file():
-            draft.keep_search(oracle.read_search(done.trials.folder))
+        if done.search is not None and (done.search.folder / state.ORACLE).is_file():
+            draft.keep_search(oracle.read_search(done.search.folder))
         done.entry = done.manager.add(draft.document, draft.files)
     except (errors.HistoryError, OSError) as unstored:
         log.error("%s: the failure cannot be recorded: %s", done.name, unstored)

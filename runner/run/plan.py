@@ -43,9 +43,9 @@ class Plan:
     run: schema.Run
     pipeline: schema.Pipeline
     identity: Identity
-    place: state.SearchFolder  # of the search
+    search: state.SearchFolder
     given: Loaded  # its data
-    known: Entry | None = None  # of the history, which makes running it needless
+    entry: Entry | None = None  # of the history, which makes running it needless
     size: state.Size | None = None  # of the default model, tried unless an entry is known
 
     def of(self, trials: int) -> "Plan":
@@ -64,8 +64,8 @@ class Plan:
         """The shape of a row, or what else its model is given."""
         return self.data.get("inputs") or tuple(self.data["shapes"]["train"][1:])
 
-    def again(self, workers: executors.Workers) -> Loaded:
-        """Return the data, which is loaded again where it had to make room for that of others.
+    def with_data(self, workers: executors.Workers) -> "Plan":
+        """Return the plan with its data, loaded again where it had to make room for that of others.
 
         Raises:
             DataError: it is not what it was.
@@ -73,7 +73,7 @@ class Plan:
         given = workers.data(self.pipeline).result()
         if given.content != self.given.content:
             raise DataError("the data has changed since the run began; re-run the same command")
-        return replace(given, code=self.given.code)
+        return replace(self, given=replace(given, code=self.given.code))
 
 
 def plan_all(
@@ -145,18 +145,18 @@ def _steps(
         data["by"] = given.by
     identity = identify(run, pipeline, data, surveyed.result())
     given = replace(given, code=identity.of_search["code"])
-    place = _search_folder(experiment, name, identity.search_fingerprint)
-    plan = Plan(name, run, pipeline, identity, place, given)
+    search = _search_folder(experiment, name, identity.search_fingerprint)
+    plan = Plan(name, run, pipeline, identity, search, given)
     if run.reproduce is None:
         entry = in_history(plan, continued)
         if entry is not None:
-            yield replace(plan, known=entry)
-    size = state.tried(place.folder, identity.fingerprint)
+            yield replace(plan, entry=entry)
+    size = state.tried(search.folder, identity.fingerprint)
     if size is None:
         tried = workers.submit(tasks.preflight, pipeline, given)
         yield None
         size = tried.result()
-    if run.reproduce is None and not place.folder.is_dir():  # one that begins
+    if run.reproduce is None and not search.folder.is_dir():  # one that begins
         _check_space(plan, size, workers.slots)
     _warn_of_blind_search(plan, size)
     yield replace(plan, size=size)
@@ -164,7 +164,7 @@ def _steps(
 
 def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
     """Raise ConfigError where the disk is too full for a search."""
-    folder, tuner = plan.place.folder, plan.pipeline.tuner
+    folder, tuner = plan.search.folder, plan.pipeline.tuner
     needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, slots)
     existing = next(parent for parent in folder.parents if parent.is_dir())
     free = shutil.disk_usage(existing).free
@@ -273,9 +273,9 @@ def say_what_changed(plan: Plan) -> None:
     """Log, where a search starts beside older ones of the same pipeline, which keys differ from
     the newest of them.
     """
-    if (plan.place.folder / state.MARKER).exists():
+    if (plan.search.folder / state.MARKER).exists():
         return
-    markers = plan.place.folder.parent.glob(f"*/{state.MARKER}")
+    markers = plan.search.folder.parent.glob(f"*/{state.MARKER}")
     newest = max(markers, key=lambda path: path.stat().st_mtime, default=None)
     if newest is not None:
         parts = state.read_marker(newest.parent).get("parts")

@@ -82,10 +82,10 @@ def _row(planned: plan.Plan, cost: Cost) -> tuple[str, ...]:
     trials = f"{cost.trials:,}"
     if cost.trials == MOST:
         trials += " or more"
-    ended = len(list(planned.place.folder.glob(f"trial_*/{state.RESULT}")))
+    ended = len(list(planned.search.folder.glob(f"trial_*/{state.RESULT}")))
     search = f"{ended} trials exist already" if ended else "new"
-    if planned.known:
-        search = f"taken from the history: {planned.known.id}"
+    if planned.entry:
+        search = f"taken from the history: {planned.entry.id}"
     return (
         planned.name,
         pipeline.task.kind,

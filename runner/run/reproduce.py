@@ -56,28 +56,22 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         start.start(experiment.run) as workers,
         progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
-        place = state.SearchFolder(Path(stage, "search"), "", Path(stage))
-        then, outcome = _stored(task, workers, place)
+        recorded = state.SearchFolder(Path(stage, "search"), "", Path(stage))
+        then, outcome = _stored(task, workers, recorded)
         (planned,) = plan.plan_all(experiment, workers).values()
         if isinstance(planned, Exception):
             raise planned
+        planned = replace(planned, search=recorded)
         if experiment.run.reproduce_search:
-            if entry.status == "budget":
-                planned = planned.of(len(outcome.record.trials))
-            # Beside all others; an interrupted one continues, and its trial data is deleted at its
-            # end.
-            fingerprint = planned.identity.search_fingerprint
-            trials = experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16]
-            place = state.SearchFolder(trials, fingerprint, experiment.root / ".locks")
-            planned = replace(planned, place=place)
+            planned = _apart(planned, task, len(outcome.record.trials))
             outcome = pipeline.search_step(planned, {"reproduces": entry.id}, workers)
             now |= orjson.loads(files.to_json(comparison.of_trials(outcome.record.trials)))
         ranked = plan.ranked_by(planned.pipeline)
-        again = pipeline.refit_step(planned, outcome, place, ranked, Path(stage), workers)
+        again = pipeline.refit_step(planned, outcome, ranked, Path(stage), workers)
         refits = files.read_json(again.files["history"])
         now |= comparison.of_refits(refits, again.ensemble, again.files["model"])
         if experiment.run.reproduce_search:
-            state.delete_search(place)
+            state.delete_search(planned.search)
         devices = workers.submit(environment.devices, experiment.run).result()
     metrics = []
     for part, evaluation in (("validation", entry.validation), ("test", entry.test)):
@@ -96,6 +90,18 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     return Verdict(entry.id, compared, kind, first, apart, metrics, same, differs)
 
 
+def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.Plan:
+    """Return the plan of the same search beside all others; an interrupted one continues, and its
+    trial data is deleted at its end.
+    """
+    root, fingerprint = task.experiment.root, planned.identity.search_fingerprint
+    folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
+    search = state.SearchFolder(folder, fingerprint, root / ".locks")
+    if task.entry.status == "budget":
+        planned = planned.of(trials)
+    return replace(planned, search=search)
+
+
 def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
     """Return what is compared, in words."""
     number = task.entry.repeats
@@ -111,7 +117,7 @@ def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
 
 
 def _stored(
-    task: stored.Reproduction, workers: executors.Workers, place: state.SearchFolder
+    task: stored.Reproduction, workers: executors.Workers, search: state.SearchFolder
 ) -> tuple[files.JsonObject, loop.Outcome]:
     """Return the numbers that an entry holds, and the result of its search. It may be from
     elsewhere.
@@ -119,24 +125,22 @@ def _stored(
     Args:
         task: the entry and its experiment.
         workers: that read hyperparameters.
-        place: where trials can be made again.
+        search: where trials can be made again.
 
     Raises:
         IntegrityError: that is not what a run stores.
     """
-    entry, search = task.entry, task.experiment.run.reproduce_search
+    entry, with_search = task.entry, task.experiment.run.reproduce_search
     try:
-        trials = entry.trial_records() if search or task.keeps_trial else []
-        best = entry.document.get("best") or {}
-        outcome = loop.Outcome(
-            oracle.SearchRecord({}, entry.search.space, trials),
-            Trial.read({"trial_id": "", "status": "COMPLETED", "values": {}, **best}),
-            {},
-        )
+        trials = entry.trial_records() if with_search or task.keeps_trial else []
+        record = oracle.SearchRecord({}, entry.search.space, trials)
+        best = {"trial_id": "", "status": "COMPLETED", "values": {}}
+        best |= entry.document.get("best") or {}
+        outcome = loop.Outcome(record, Trial.read(best), {})
         workers.submit(tasks.readable, outcome.hyperparameters).result()
         if task.keeps_trial:  # its checkpoint is then made again
-            _write_results(outcome.record, place)
-        numbers = comparison.of_trials(trials) if search else {}
+            _write_results(record, search)
+        numbers = comparison.of_trials(trials) if with_search else {}
         refits, model = entry.refits(), entry.verified("model")
         numbers |= comparison.of_refits(refits, entry.document.get("ensemble"), model)
         return numbers, outcome
@@ -146,7 +150,7 @@ def _stored(
         ) from error
 
 
-def _write_results(record: oracle.SearchRecord, place: state.SearchFolder) -> None:
+def _write_results(record: oracle.SearchRecord, search: state.SearchFolder) -> None:
     """Write trials as they were, without their checkpoints."""
     for trial in record.trials:
         if oracle.TRIAL_ID.fullmatch(trial.trial_id):
@@ -158,4 +162,4 @@ def _write_results(record: oracle.SearchRecord, place: state.SearchFolder) -> No
                 started="",
                 seconds=0.0,
             )
-            place.write(state.RESULT, vars(result), trial.trial_id)
+            search.write(state.RESULT, vars(result), trial.trial_id)
