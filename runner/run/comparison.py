@@ -12,7 +12,8 @@ from pathlib import Path
 
 import h5py
 
-from foundation import errors, files, trees
+from foundation import errors, trees
+from foundation.files import Json, JsonObject
 from history import ranking
 from history.records import Trial
 from runner.errors import short
@@ -32,7 +33,7 @@ BESIDE = {
 }
 
 
-def of_trials(trials: Sequence[Trial]) -> files.JsonObject:
+def of_trials(trials: Sequence[Trial]) -> JsonObject:
     """Return the numbers of a search, in the order of time."""
     numbers = {}
     for trial in trials:
@@ -50,9 +51,7 @@ def of_trials(trials: Sequence[Trial]) -> files.JsonObject:
     return numbers
 
 
-def of_refits(
-    refits: Sequence[files.JsonObject], mean: files.Json, model: Path
-) -> files.JsonObject:
+def of_refits(refits: Sequence[JsonObject], mean: Json, model: Path) -> JsonObject:
     """Return the numbers of a validation, in the order of time.
 
     Args:
@@ -63,7 +62,7 @@ def of_refits(
     Raises:
         IntegrityError: the model's weights cannot be read.
     """
-    numbers: files.JsonObject = {}
+    numbers: JsonObject = {}
     for number, row in enumerate(refits, start=1):
         metrics = {part: row.get(part) for part in ranking.PARTS}
         numbers[f"repeat {number}"] = _by_epoch(row["history"]) | metrics
@@ -72,14 +71,14 @@ def of_refits(
     return numbers
 
 
-def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> files.JsonObject:
+def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> JsonObject:
     return {
         f"epoch {number}": dict(zip(curves, values, strict=True))
         for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)
     }
 
 
-def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | None, list[str]]:
+def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[str]]:
     """Say whether two trees of numbers are the same, where they differ first, and which metrics of
     the repeats only one of them has: these decide nothing, unless none is left.
 
@@ -107,9 +106,7 @@ def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | N
     return "within tolerance", first, sorted(apart)
 
 
-def pairs(
-    then: files.Json, now: files.Json, *path: str
-) -> Iterator[tuple[tuple[str, ...], files.Json, files.Json]]:
+def pairs(then: Json, now: Json, *path: str) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
     """Yield each path of two trees, and both values there; what is missing on one side is None."""
     if not isinstance(then, Mapping) and not isinstance(now, Mapping):
         yield path, then, now
@@ -120,7 +117,7 @@ def pairs(
         yield from pairs(old.get(name), new.get(name), *path, name)
 
 
-def is_near(then: files.Json, now: files.Json) -> bool:
+def is_near(then: Json, now: Json) -> bool:
     """Say whether a metric that differs is within tolerance of what it was."""
     return (
         isinstance(then, float)  # an integer may be too large for it
@@ -129,9 +126,7 @@ def is_near(then: files.Json, now: files.Json) -> bool:
     )
 
 
-def besides(
-    old: files.JsonObject, new: files.JsonObject
-) -> tuple[list[str], dict[str, tuple[object, object]]]:
+def besides(old: JsonObject, new: JsonObject) -> tuple[list[str], dict[str, tuple[object, object]]]:
     """Return what is the same of two identities and environments, in words, and what differs.
 
     Args:

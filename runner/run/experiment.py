@@ -17,6 +17,7 @@ from runner.config import compose, schema
 from runner.errors import ExperimentError
 from runner.report import progress, terminal
 from runner.run import identity, opened, pipeline, plan, starting
+from runner.run.plan import Plan
 from runner.workers import executors, start, tasks
 
 log = logging.getLogger("runner")
@@ -85,7 +86,7 @@ def run(
         effective.write_text(compose.effective(experiment), encoding="utf-8")
         plans = plan.plan_all(experiment, workers, continued)
         taken_over = ended and all(
-            isinstance(planned, plan.Plan) and planned.entry for planned in plans.values()
+            isinstance(planned, Plan) and planned.entry for planned in plans.values()
         )
         summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
         opened.write(path, run_id, taken_over)
@@ -103,7 +104,7 @@ def run(
 
 def _run_pipelines(
     experiment: schema.Experiment,
-    plans: Mapping[str, plan.Plan | Exception],
+    plans: Mapping[str, Plan | Exception],
     continued: str | None,
     summary: RunSummary,
     workers: executors.Workers,
@@ -116,7 +117,7 @@ def _run_pipelines(
     for name, earlier in plans.items():
         manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
         with _alone_in_sweep(earlier, summary) as planned:
-            if isinstance(planned, plan.Plan) and planned.entry:
+            if isinstance(planned, Plan) and planned.entry:
                 done = pipeline.Done(name, manager, planned.entry)
                 if planned.entry.run_id == continued:
                     done.search = planned.search
@@ -138,9 +139,7 @@ def _run_pipelines(
 
 
 @contextmanager
-def _alone_in_sweep(
-    planned: plan.Plan | Exception, summary: RunSummary
-) -> Iterator[plan.Plan | Exception]:
+def _alone_in_sweep(planned: Plan | Exception, summary: RunSummary) -> Iterator[Plan | Exception]:
     """Hold a pipeline that other jobs of the sweep may be at too; one of them may have ended it by
     now, which the plan that is given then says.
     """

@@ -23,9 +23,11 @@ from runner.report.progress import Display
 from runner.run.identity import BESIDE, digest
 from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
+from runner.search.loop import Outcome
 from runner.training import environment, regimes
 from runner.training.validated import Best, Ranking, Refit, Validated
-from runner.workers import executors, tasks
+from runner.workers import tasks
+from runner.workers.executors import Workers
 
 log = logging.getLogger("runner")
 
@@ -76,7 +78,7 @@ def run_pipeline(
     ids: Mapping[str, str],
     folder: Path,
     manager: HistoryManager,
-    workers: executors.Workers,
+    workers: Workers,
 ) -> Done:
     """Run one pipeline and store its entry. A failure is stored and returned, not raised.
 
@@ -131,9 +133,7 @@ def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.Jso
     return origin
 
 
-def search_step(
-    plan: Plan, marker: Mapping[str, object], workers: executors.Workers
-) -> loop.Outcome:
+def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> Outcome:
     """Run a pipeline's search, or what is left of it, and show its trials.
 
     Args:
@@ -162,10 +162,10 @@ def search_step(
 
 def refit_step(
     plan: Plan,
-    outcome: loop.Outcome,
+    outcome: Outcome,
     ranked: Ranking,
     folder: Path,
-    workers: executors.Workers,
+    workers: Workers,
 ) -> Validated:
     """Refit and evaluate a pipeline's model, and show each refit.
 
@@ -251,7 +251,7 @@ def left(patterns: Sequence[str], of: str, around: Path, folder: Path) -> dict[s
     return dict(sorted(copies.items()))
 
 
-def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> None:
+def _work(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> None:
     """Search and refit; the draft is filled on the way, so that a failure records how far it
     came.
     """
@@ -266,7 +266,7 @@ def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft)
     _record_validated(plan, outcome, validated, ranked, draft)
 
 
-def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
+def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
     """Record what is known before the search: the data, the identity and the split."""
     objective = plan.pipeline.objective
     draft.document["data"] = plan.data
@@ -288,7 +288,7 @@ def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
         log.info("%s: %s", plan.name, reading)
 
 
-def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> loop.Outcome:
+def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outcome:
     """Search, and measure the baselines meanwhile."""
     document = draft.document
     say_what_changed(plan)
@@ -329,7 +329,7 @@ def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> Non
 
 
 def _record_validated(
-    plan: Plan, outcome: loop.Outcome, validated: Validated, ranked: Ranking, draft: Draft
+    plan: Plan, outcome: Outcome, validated: Validated, ranked: Ranking, draft: Draft
 ) -> None:
     """Record what the refits reached, and warn where it is less than the search promised."""
     pipeline, document = plan.pipeline, draft.document

@@ -14,13 +14,15 @@ from typing import Any
 from foundation import errors, secrets, trees
 from history import Entry, registry
 from runner.config import schema
+from runner.config.schema import Experiment, Pipeline
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
 from runner.search import state
 from runner.training import regimes
 from runner.training.validated import Ranking
-from runner.workers import executors, tasks
+from runner.workers import tasks
+from runner.workers.executors import Workers
 
 log = logging.getLogger("runner")
 
@@ -41,7 +43,7 @@ class Plan:
 
     name: str
     run: schema.Run
-    pipeline: schema.Pipeline
+    pipeline: Pipeline
     identity: Identity
     search: state.SearchFolder
     given: Loaded  # its data
@@ -64,7 +66,7 @@ class Plan:
         """The shape of a row, or what else its model is given."""
         return self.data.get("inputs") or tuple(self.data["shapes"]["train"][1:])
 
-    def with_data(self, workers: executors.Workers) -> "Plan":
+    def with_data(self, workers: Workers) -> "Plan":
         """Return the plan with its data, loaded again where it had to make room for that of others.
 
         Raises:
@@ -77,7 +79,7 @@ class Plan:
 
 
 def plan_all(
-    experiment: schema.Experiment, workers: executors.Workers, continued: str | None = None
+    experiment: Experiment, workers: Workers, continued: str | None = None
 ) -> dict[str, Plan | Exception]:
     """Plan every pipeline before the first one starts. All that is wrong with the input, hooks
     included, is reported at once; a code error is that pipeline's failure alone, recorded in its
@@ -116,7 +118,7 @@ def plan_all(
 
 
 def _steps(
-    experiment: schema.Experiment, name: str, workers: executors.Workers, continued: str | None
+    experiment: Experiment, name: str, workers: Workers, continued: str | None
 ) -> Iterator[Plan | None]:
     """Load a pipeline's data, try its default model unless the history makes that needless, and
     yield the plan; before that, None whenever workers have something to do.
@@ -192,7 +194,7 @@ def _warn_of_blind_search(plan: Plan, size: state.Size) -> None:
         )
 
 
-def ranked_by(pipeline: schema.Pipeline) -> Ranking:
+def ranked_by(pipeline: Pipeline) -> Ranking:
     """Return what a pipeline's entries and refits are ranked by."""
     manager = registry.manager_class(pipeline.manager_name)
     metric = pipeline.task.rank_by or manager.ranking
@@ -247,7 +249,7 @@ def in_history(plan: Plan, run_id: str | None, sweep: str | None = None) -> Entr
     return None
 
 
-def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
+def overwritten(pipeline: Pipeline) -> Iterator[str]:
     """Say which of Keras' callbacks write to one place whatever trial they are of."""
     needed = {"id"}
     if regimes.of(pipeline).executions > 1:
@@ -311,7 +313,7 @@ def _say_changes(
 
 
 def _search_folder(
-    experiment: schema.Experiment, name: str, search_fingerprint: str
+    experiment: Experiment, name: str, search_fingerprint: str
 ) -> state.SearchFolder:
     """Return the folder of this search alone: the newest there is or, with `fresh=true`, one more
     beside it.

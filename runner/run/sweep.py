@@ -7,17 +7,18 @@ from pathlib import Path
 from typing import Any
 
 from foundation import files
+from foundation.files import JsonObject
 from history import ranking
 
 RESULT = "result.json"  # of a job, beside its output; and of the sweep
 LOCK = ".job.lock"  # which a job holds while it runs
 SEED = "seed"
 # What the result of a job says until the job has ended, and what is known of one without a result.
-BEGUN: files.JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
+BEGUN: JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
 MISSING = {**BEGUN, "error": "left no result"}
 
 
-def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
+def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
     """Return the outcome of a sweep, as its result.json has it.
 
     Args:
@@ -43,7 +44,7 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> files.JsonObject:
     }
 
 
-def _results(folder: Path) -> dict[int, files.JsonObject]:
+def _results(folder: Path) -> dict[int, JsonObject]:
     """Return what the jobs of a sweep have left, by their number."""
     results = {}
     for path in folder.glob(f"*/**/{RESULT}"):
@@ -69,7 +70,7 @@ def _varied(arguments: Mapping[int, Sequence[str]]) -> dict[int, dict[str, str |
     return varied
 
 
-def _status(job: files.JsonObject) -> str:
+def _status(job: JsonObject) -> str:
     """Return how a job has ended."""
     if job["error"] == BEGUN["error"]:
         return "interrupted"
@@ -81,11 +82,11 @@ def _status(job: files.JsonObject) -> str:
     return "budget" if "budget" in statuses else "complete"
 
 
-def _configurations(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
+def _configurations(jobs: Sequence[JsonObject]) -> list[JsonObject]:
     """Return the pipelines of jobs that differ in their seed alone, as a row each with the score
     over the seeds; those of one metric together, best first.
     """
-    by_seed: dict[tuple[Any, ...], dict[str | None, files.JsonObject]] = {}
+    by_seed: dict[tuple[Any, ...], dict[str | None, JsonObject]] = {}
     for job in jobs:
         given = job["given"]
         for name, score in job["scores"].items():
@@ -108,7 +109,7 @@ def _configurations(jobs: Sequence[files.JsonObject]) -> list[files.JsonObject]:
             -ranking.merit(row["validation"]["mean"], row["direction"]),
         )
     )
-    leaders: dict[str, files.JsonObject] = {}
+    leaders: dict[str, JsonObject] = {}
     for row in rows:
         leader = leaders.setdefault(row["metric"], row)
         best, score = (ranking.Score(**each["validation"]) for each in (leader, row))
