@@ -118,7 +118,7 @@ def run_pipeline(
 def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.JsonObject:
     """Return what an entry says of where it comes from, however its pipeline ends."""
     run, pipeline = experiment.run, experiment.pipelines[name]
-    origin = {
+    return {
         "experiment": experiment.name,
         "pipeline": name,
         "task": pipeline.task.kind,
@@ -126,11 +126,8 @@ def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.Jso
         "environment": environment.describe(run, devices),
         "overrides": list(experiment.overrides),
         "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
+        **run.model_dump(include=set(LABELS), exclude_defaults=True),
     }
-    for label in LABELS:
-        if getattr(run, label):
-            origin[label] = getattr(run, label)
-    return origin
 
 
 def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> Outcome:
