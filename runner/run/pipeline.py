@@ -1,4 +1,4 @@
-"""One pipeline: search → refits → entry, after plan.py has prepared it."""
+"""Runs one pipeline that plan.py has prepared: search, refits, entry."""
 
 import functools
 import logging
@@ -20,7 +20,7 @@ from runner import Interrupted
 from runner.config import compose, schema
 from runner.errors import machine_is_at_fault, message_of
 from runner.report.progress import Display
-from runner.run.identity import BESIDE, digest
+from runner.run.identity import config_hash
 from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
 from runner.search.loop import Outcome
@@ -34,8 +34,8 @@ log = logging.getLogger("runner")
 
 @dataclass
 class Done:
-    """A pipeline that has ended, well or not. `entry` is None where not even the failure could be
-    stored; `search` where none was planned, or an earlier run did it.
+    """A pipeline that has ended, well or not. `entry` is None if not even the failure could be
+    stored; `search` if it could not be planned, or was part of an earlier run.
     """
 
     name: str
@@ -47,11 +47,11 @@ class Done:
 
 @dataclass
 class Draft:
-    """An entry in the making: the stage that its pipeline is in, what the document holds by then,
-    and the artefacts that wait for the history to take them. A failure keeps all of it.
+    """An entry in the making: the stage that its pipeline has reached, the document so far, and
+    the artefacts that are to be moved to the history. A failure keeps all of it.
     """
 
-    folder: Path  # of the artefacts
+    folder: Path  # for the artefacts
     document: files.JsonObject
     stage: str = "plan"  # then search, validation, history
     files: dict[str, Path] = field(default_factory=dict)
@@ -65,7 +65,7 @@ class Draft:
         self.files[name].write_bytes(content)
 
     def keep_search(self, record: oracle.SearchRecord) -> None:
-        """Keep a search's result, or how far it has got."""
+        """Keep the result of a search, or what there is of it."""
         self.document["search"] |= record.summary()
         self.keep("trials", "trials.json", files.to_json([trial.row() for trial in record.trials]))
         self.keep("oracle", "oracle.json", files.to_json(record.oracle))
@@ -83,13 +83,13 @@ def run_pipeline(
     """Run one pipeline and store its entry. A failure is stored and returned, not raised.
 
     Args:
-        experiment: the whole, checked.
+        experiment: the checked config.
         name: of the pipeline.
-        planned: its plan, or why there is none, which is then recorded.
-        ids: `run_id` of the run that it belongs to, and `sweep`, if it belongs to one.
-        folder: where its artefacts wait for the history to take them.
-        manager: that stores the entry.
-        workers: that train.
+        planned: its plan, or the error that prevented one, which is then recorded.
+        ids: `run_id` of the run and, if it belongs to one, its `sweep`.
+        folder: for artefacts until the history has them.
+        manager: stores the entry.
+        workers: train the models.
     """
     done = Done(name, manager)
     devices = workers.submit(environment.devices, experiment.run).result()
@@ -109,14 +109,14 @@ def run_pipeline(
         done.error = message_of(error)
         if isinstance(error, errors.ExperimentError) or machine_is_at_fault(error):
             log.error("%s failed in %s: %s", name, draft.stage, done.error)
-        else:  # a code error, ours or the user's: its trace is the message
+        else:  # a code error, in the runner or in user code: the trace is the message
             log.exception("%s failed in %s", name, draft.stage)
         _record_failure(done, draft, error)
     return done
 
 
 def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.JsonObject:
-    """Return what an entry says of where it comes from, however its pipeline ends."""
+    """Return the part of an entry that does not depend on how its pipeline ends."""
     run, pipeline = experiment.run, experiment.pipelines[name]
     return {
         "experiment": experiment.name,
@@ -125,7 +125,7 @@ def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.Jso
         "seed": run.seed,
         "environment": environment.describe(run, devices),
         "overrides": list(experiment.overrides),
-        "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
+        "config_hash": config_hash(pipeline),
         **run.model_dump(include=set(LABELS), exclude_defaults=True),
     }
 
@@ -135,11 +135,11 @@ def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> O
 
     Args:
         plan: the pipeline.
-        marker: what the folder's marker says beside the fingerprint.
-        workers: that run the trials.
+        marker: what else the marker of the search folder is to say.
+        workers: run the trials.
     """
     tuner, size = plan.pipeline.tuner, plan.size
-    assert size is not None  # a pipeline that is searched was tried
+    assert size is not None  # planning tried the default model
     workers.tell_idle(getattr(tuner, "parallel", None), "tuner.parallel")
     limits = (getattr(tuner, tuner.limit), size.trials)
     total = min(filter(None, limits), default=None)
@@ -152,7 +152,7 @@ def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> O
         {"pipeline": plan.name, "tried": tried, **marker},
         functools.partial(Display.now.trial, plan.pipeline.objective.name),
         workers,
-        plan.given,
+        plan.loaded,
         size.space,
     )
 
@@ -174,7 +174,7 @@ def refit_step(
         workers: that refit.
     """
     clock = time.perf_counter()
-    regime, given = regimes.of(plan.pipeline), plan.given
+    regime = regimes.of(plan.pipeline)
     folders = [folder / f"refit-{number}" for number in range(regime.refits)]
     together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
@@ -184,22 +184,25 @@ def refit_step(
     epochs = (outcome.best.best_epoch or 0) + 1
     best = Best(plan.search, trial_id, outcome.hyperparameters, epochs)
     started = [
-        workers.submit(tasks.refit, plan.run, plan.pipeline, given, best, number, each)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, plan.loaded, best, number, each)
         for number, each in enumerate(folders)
     ]
     try:
         refits = _refits(plan, regime, started, ranked)
         pooled, mean = dict[str, Path](), None
         if regime.folds or plan.pipeline.is_ensemble:
-            started.append(workers.submit(tasks.combine, plan.pipeline, given, refits, together))
+            started.append(
+                workers.submit(tasks.combine, plan.pipeline, plan.loaded, refits, together)
+            )
             pooled, mean = started[-1].result()
         if mean is not None:
             shown = _shown(mean.row, ranked.metric)
             Display.now.say("%s: their mean  %s", plan.name, shown)
         validated = Validated.of(refits, ranked, folder, time.perf_counter() - clock, mean, pooled)
         for each in folders:
-            around = each / schema.CALLBACKS
-            validated.files.update(left(plan.pipeline.artefacts, each.name, around, folder))
+            source = each / schema.CALLBACKS
+            copies = copy_left(plan.pipeline.artefacts, each.name, source, folder)
+            validated.files.update(copies)
         return validated
     finally:
         wait([future for future in started if not future.cancel() and not Interrupted.by])
@@ -227,7 +230,7 @@ def _refits(
 
 
 def _shown(row: files.JsonObject, metric: str) -> str:
-    """Return what a refit reached, by the metric that pipelines are ranked by."""
+    """Return a refit's result in the ranking metric."""
     part = "validation" if "validation" in row else "test"
     if part not in row:
         return ""
@@ -235,22 +238,24 @@ def _shown(row: files.JsonObject, metric: str) -> str:
     return f"{label} {row[part].get(metric, math.nan):.5g}"
 
 
-def left(patterns: Sequence[str], of: str, around: Path, folder: Path) -> dict[str, Path]:
-    """Copy what callbacks have left around there into a folder, as far as patterns say; return it
-    by the name of its training and its own.
+def copy_left(
+    patterns: Sequence[str], training: str, source: Path, folder: Path
+) -> dict[str, Path]:
+    """Copy the files of a training that callbacks have left and that match the patterns, and return
+    the copies by name: the training and the file's path.
     """
     copies = {}
     for pattern in patterns:
-        for path in around.glob(pattern):
+        for path in source.glob(pattern):
             if path.is_file() and not path.is_symlink():
-                name = "-".join([of, *path.relative_to(around).parts])
+                name = "-".join([training, *path.relative_to(source).parts])
                 copies[name] = Path(shutil.copyfile(path, folder / name))
     return dict(sorted(copies.items()))
 
 
 def _work(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> None:
-    """Search and refit; the draft is filled on the way, so that a failure records how far it
-    came.
+    """Search and refit, filling the draft on the way, so that a failure records what there is by
+    then.
     """
     plan = plan.with_data(workers)
     _describe(plan, workers, draft)
@@ -264,7 +269,7 @@ def _work(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> None:
 
 
 def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
-    """Record what is known before the search: the data, the identity and the split."""
+    """Record and log what is known before the search: the data, the identity and the split."""
     objective = plan.pipeline.objective
     draft.document["data"] = plan.data
     draft.document["fingerprint"] = plan.identity.fingerprint
@@ -275,7 +280,7 @@ def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
     }
     identity = secrets.redact(plan.identity.of_pipeline)
     draft.keep("identity", "identity.json", files.to_json(identity))
-    split = workers.submit(tasks.split, plan.pipeline, plan.given).result()
+    split = workers.submit(tasks.split, plan.pipeline, plan.loaded).result()
     if split:
         draft.keep("split", "split.npz", split)
     rows = ", ".join(f"{shape[0]} {part}" for part, shape in plan.data["shapes"].items())
@@ -286,12 +291,12 @@ def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
 
 
 def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outcome:
-    """Search, and measure the baselines meanwhile."""
+    """Search, with the baselines measured meanwhile, and record both."""
     document = draft.document
     say_what_changed(plan)
     baselines = None
     if plan.pipeline.baselines == "auto":
-        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, plan.given)
+        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, plan.loaded)
     parts = secrets.redact(plan.identity.of_search)
     outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
     draft.keep_search(outcome.record)
@@ -303,7 +308,7 @@ def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outc
     if baselines is not None:
         try:
             document["baselines"] = baselines.result()
-        except Exception as error:  # they are no reason to lose a search
+        except Exception as error:  # which is no reason to lose the search
             log.warning("%s: no baselines: %s", plan.name, message_of(error))
     best = outcome.best
     document["best"] = {
@@ -316,10 +321,10 @@ def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outc
 
 
 def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> None:
-    """Keep what callbacks have left in the best trial and in the refits."""
-    patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # of all its trainings
-    around = plan.search.trial(best) / schema.CALLBACKS
-    draft.files |= left(patterns, f"trial-{best}", around, draft.folder)
+    """Keep the files that callbacks have left in the best trial and in the refits."""
+    patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # in any of its trainings
+    source = plan.search.trial(best) / schema.CALLBACKS
+    draft.files |= copy_left(patterns, f"trial-{best}", source, draft.folder)
     draft.files |= validated.files
     if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
         log.warning("%s: callbacks left no files that match %s", plan.name, plan.pipeline.artefacts)
@@ -328,7 +333,7 @@ def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> Non
 def _record_validated(
     plan: Plan, outcome: Outcome, validated: Validated, ranked: Ranking, draft: Draft
 ) -> None:
-    """Record what the refits reached, and warn where it is less than the search promised."""
+    """Record the results of the refits, and warn if they are worse than those of the search."""
     pipeline, document = plan.pipeline, draft.document
     for part in validated.parts:
         document[part] = validated.summary(part)
@@ -351,7 +356,7 @@ def _record_validated(
     if warning:
         log.warning(warning)
     document["timings"] = {
-        "preparation": plan.given.seconds,
+        "preparation": plan.loaded.seconds,
         "search": document["search"]["seconds"],
         "validation": validated.seconds,
     }
@@ -365,7 +370,7 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
         "stage": draft.stage,
     }
     try:
-        trace = "".join(traceback.format_exception(error))  # with what the user put into it
+        trace = "".join(traceback.format_exception(error))  # which may hold any text
         draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
         if done.search is not None and (done.search.folder / state.ORACLE).is_file():
             draft.keep_search(oracle.read_search(done.search.folder))

@@ -1,7 +1,7 @@
 """Applies an entry's stored model to new rows.
 
-`plan` checks all that can be checked without TensorFlow, the rows included; `predict` does it. In
-between, the caller sets up the process (environment.prepare).
+`plan` reads the rows and checks what can be checked without TensorFlow; `predict` does the rest.
+In between, the caller sets up the process (environment.prepare).
 """
 
 from collections.abc import Mapping
@@ -23,16 +23,16 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is to be done: all of it was checked."""
+    """A checked prediction that is still to be made."""
 
     entry: Entry
     model: Path
-    # what built the model, if only importing that can register what the model names without saying
-    # where it is; else ""
+    # the target that built the model, if the model names classes without their module, which only
+    # importing the target registers; else ""
     maker: str
     rows: dataset.Features
-    ignored: list[str]  # columns of the input that the model does not take
-    classes: tuple[str, ...] | None  # None: regression
+    ignored: list[str]  # columns of the input that the model does not use
+    classes: tuple[str, ...] | None  # None for regression
     output: Path
     trust: bool
 
@@ -45,19 +45,19 @@ def plan(
     *,
     trust: bool,
 ) -> Prediction:
-    """Check that an entry's model can be applied, and read the rows; import nothing heavy and write
-    nothing.
+    """Check that an entry's model can be applied, and read the rows. Imports nothing heavy and
+    writes nothing.
 
     Args:
         history: that holds the entry.
         reference: the entry's id, a unique prefix of it, or its position.
         input: the file of rows, in one of files.FORMATS.
-        output: the file to write or replace, in any of them.
-        trust: import the code outside Keras that the model names.
+        output: the file to write or replace, in one of files.FORMATS.
+        trust: whether to import code outside Keras that the model names.
 
     Raises:
-        InputError: something is not there, or not as it must be; as UntrustedCode, without trust.
-        IntegrityError: the stored model is not what was stored.
+        InputError: the entry, input or output cannot be used; UntrustedCode if trust is needed.
+        IntegrityError: the model has changed since it was stored.
     """
     entry = history.get(reference)
     model = entry.verified("model")
@@ -88,8 +88,8 @@ def predict(plan: Prediction) -> int:
     """Predict, write the output and return the number of rows.
 
     Raises:
-        ModelError: the model predicts something else than its task, or is diverged.
-        ExperimentError: the model cannot be loaded, or the output not written.
+        ModelError: the predictions do not fit the task, or are not finite.
+        ExperimentError: the model cannot be loaded, or the output cannot be written.
     """
     if plan.ignored:
         log.info(
@@ -116,7 +116,7 @@ def predict(plan: Prediction) -> int:
 
 
 def _refuse_output(target: Path, source: Path, root: Path) -> None:
-    """Raise InputError where a file of predictions cannot be written, or not in that format."""
+    """Raise InputError if predictions cannot be written to a file, or not in its format."""
     kind, folder = target.suffix.lower(), target.resolve().parent
     problem = None
     if target.resolve() == source.resolve():
@@ -137,7 +137,7 @@ def _refuse_output(target: Path, source: Path, root: Path) -> None:
 def _columns(
     model: "keras.Model", predicted: dataset.Array, plan: Prediction
 ) -> Mapping[str, dataset.Array]:
-    """Return what is written, by name."""
+    """Return the columns or arrays of the output by name."""
     from runner.training import evaluate  # loads scikit-learn and matplotlib
 
     if plan.classes is None:

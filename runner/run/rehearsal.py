@@ -1,5 +1,5 @@
-"""mode=check: plans every pipeline, trains nothing, leaves nothing, and says what a run would come
-to.
+"""mode=check: plans every pipeline, trains nothing, leaves nothing behind, and estimates what a run
+would take.
 """
 
 import traceback
@@ -17,8 +17,8 @@ from runner.search import state
 from runner.training import regimes
 from runner.workers import start
 
-MOST = 3_000  # trials that are counted; counting so many takes a few seconds
-STORED = 3  # times its weights is a model that is stored with the state of Adam
+MOST = 3_000  # trials that are counted, which takes a few seconds
+STORED = 3  # size of a model stored with the state of Adam, in times of its weights
 
 COLUMNS = (
     "pipeline",
@@ -36,22 +36,22 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Cost:
-    """What a search comes to, with the default model, as far as its space is known."""
+    """What a search takes with the default model, as far as its space is known."""
 
     trials: int = 0
-    epochs: int | None = 0  # of all trials; None where a HyperModel with its own fit decides
-    bytes: int = 0  # on disk at the peak, the stored model included
+    epochs: int | None = 0  # of all trials; None if a HyperModel with its own fit decides
+    bytes: int = 0  # on disk at the peak, including the stored model
 
 
 def rehearse(experiment: Experiment) -> int:
     """Print what a run of the experiment would do, and return the exit code.
 
     Raises:
-        InputError: a pipeline or a hook cannot work as it is configured: all of them are reported.
+        InputError: pipelines or hooks cannot work as configured; all of them are reported.
         HistoryError: the history cannot be read.
     """
     Store(experiment.root).all()
-    run_id = None if experiment.run.fresh else opened.left(open_file(experiment))["run_id"]
+    run_id = None if experiment.run.fresh else opened.read(open_file(experiment))["run_id"]
     experiment = starting.resolved(experiment, run_id)
     rows, readings = [], list[Part]()
     verdict, code = "no problems found", 0
@@ -76,7 +76,7 @@ def rehearse(experiment: Experiment) -> int:
 
 
 def _row(planned: plan.Plan, cost: Cost) -> tuple[str, ...]:
-    """Return a pipeline's row, below COLUMNS."""
+    """Return a pipeline's row of the table with COLUMNS."""
     pipeline, size = planned.pipeline, planned.size
     rows = " + ".join(str(shape[0]) for shape in planned.data["shapes"].values())
     trials = f"{cost.trials:,}"
@@ -101,8 +101,7 @@ def _row(planned: plan.Plan, cost: Cost) -> tuple[str, ...]:
 
 
 def cost(planned: plan.Plan, slots: int) -> Cost:
-    """Return what a pipeline's search comes to, nothing where it is taken from the history. Done by
-    a worker.
+    """Return what a pipeline takes, nothing if it is taken from the history. Runs in a worker.
 
     Args:
         planned: the pipeline.
@@ -116,18 +115,18 @@ def cost(planned: plan.Plan, slots: int) -> Cost:
         return Cost()
     trials, regime = getattr(tuner, tuner.limit) or MOST, regimes.of(pipeline)
     asked = list[state.Values]()
-    if not isinstance(tuner, GuidedTuner):  # slow to ask, and seldom at its end before
+    if not isinstance(tuner, GuidedTuner):  # they are slow to ask, and seldom exhaust a space
         oracle = oracles.new_oracle(planned.run, pipeline, size.space, {})
         asked = oracles.ask_all(oracle, min(trials, MOST))
         if len(asked) < MOST:
             trials = len(asked)
-    arguments = bench(pipeline, planned.given).fit_arguments(values_of(size.space))
+    arguments = bench(pipeline, planned.loaded).fit_arguments(values_of(size.space))
     epochs = arguments.get("epochs")
     if regime.continues:
         epochs = sum(int(v["tuner/epochs"]) - int(v["tuner/initial_epoch"]) for v in asked)
     elif epochs:
         epochs *= trials
-    # all refits are there at once, beside the best checkpoint
+    # all refits exist at once, beside the best checkpoint
     refits = size.bytes * (STORED + pipeline.is_ensemble) * pipeline.validation.repeats
     peak = max(plan.bytes_of(size, trials, slots), refits)
     return Cost(trials, epochs and epochs * regime.executions, peak)

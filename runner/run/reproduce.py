@@ -1,6 +1,4 @@
-"""Runs an entry again and says whether the same came out: identical, within tolerance, or diverged,
-and where first.
-"""
+"""Runs an entry again and compares: the result is identical, within tolerance, or diverged."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -21,16 +19,16 @@ from runner.workers import executors, start, tasks
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it."""
+    """The result of a reproduction."""
 
     reproduces: str  # the entry's id
-    compared: str  # what was
+    compared: str  # what was compared, in words
     kind: str  # identical, within tolerance or diverged
-    first: str | None  # where the two differ first
-    apart: list[str]  # metrics that only one of the two has: they decide nothing
+    first: str | None  # the first difference
+    apart: list[str]  # metrics that only one of the two has, which are ignored
     metrics: list[tuple[str, str, float | None, float | None]]  # part, name, mean stored and now
-    same: list[str]  # what is as it was, of all that was compared beside the numbers
-    differs: dict[str, tuple[object, object]]  # what is not: dotted key → (then, now)
+    same: list[str]  # settings, data, code and environment that have not changed
+    differs: dict[str, tuple[object, object]]  # those that have: dotted key → (then, now)
 
     @property
     def exit_code(self) -> int:
@@ -42,12 +40,12 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
 
     Args:
         task: the entry and its experiment, whose code may be imported.
-        folder: for what is trained; nothing stays in it.
+        folder: for temporary files.
 
     Raises:
-        InputError: the data is not there, or the config no longer works.
-        IntegrityError: what was stored is damaged.
-        ExperimentError: the training fails.
+        InputError: the data is missing, or the config no longer works.
+        IntegrityError: the entry is damaged.
+        ExperimentError: a training fails.
     """
     entry, experiment = task.entry, task.experiment
     now: files.JsonObject = {}
@@ -79,7 +77,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         for name in {**evaluation.metrics, **means}:
             metrics.append((part, name, entry.metric(name, part), means.get(name)))
     kind, first, apart = comparison.compare(then, now)
-    same, differs = comparison.besides(
+    same, differs = comparison.compare_causes(
         {**entry.identity(), "environment": entry.environment},
         {
             **redact(planned.identity.of_pipeline),
@@ -91,8 +89,8 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
 
 
 def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.Plan:
-    """Return the plan of the same search beside all others; an interrupted one continues, and its
-    trial data is deleted at its end.
+    """Return the plan of the whole search in a folder of its own, which is deleted at the end; an
+    interrupted one is resumed.
     """
     root, fingerprint = task.experiment.root, planned.identity.search_fingerprint
     folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
@@ -103,7 +101,7 @@ def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.P
 
 
 def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
-    """Return what is compared, in words."""
+    """Describe what is compared."""
     number = task.entry.repeats
     refits = "1 refit" if number == 1 else f"{number} refits"
     if task.keeps_trial:
@@ -119,16 +117,15 @@ def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
 def _stored(
     task: stored.Reproduction, workers: executors.Workers, search: state.SearchFolder
 ) -> tuple[files.JsonObject, loop.Outcome]:
-    """Return the numbers that an entry holds, and the result of its search. It may be from
-    elsewhere.
+    """Return the numbers of an entry, and the result of its search. The entry may be imported.
 
     Args:
         task: the entry and its experiment.
-        workers: that read hyperparameters.
-        search: where trials can be made again.
+        workers: read the hyperparameters.
+        search: for trials that are trained again.
 
     Raises:
-        IntegrityError: that is not what a run stores.
+        IntegrityError: the entry is not as a run stores it.
     """
     entry, with_search = task.entry, task.experiment.run.reproduce_search
     try:
@@ -138,7 +135,7 @@ def _stored(
         best |= entry.document.get("best") or {}
         outcome = loop.Outcome(record, Trial.read(best), {})
         workers.submit(tasks.readable, outcome.hyperparameters).result()
-        if task.keeps_trial:  # its checkpoint is then made again
+        if task.keeps_trial:  # it is then trained again
             _write_results(record, search)
         numbers = comparison.of_trials(trials) if with_search else {}
         refits, model = entry.refits(), entry.verified("model")

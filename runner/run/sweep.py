@@ -10,10 +10,10 @@ from foundation import files
 from foundation.files import JsonObject
 from history import ranking
 
-RESULT = "result.json"  # of a job, beside its output; and of the sweep
-LOCK = ".job.lock"  # which a job holds while it runs
+RESULT = "result.json"  # of a job, beside its output, and of the sweep
+LOCK = ".job.lock"  # held by a job while it runs
 SEED = "seed"
-# What the result of a job says until the job has ended, and what is known of one without a result.
+# The result of a job before it has ended, and that of a job without one.
 BEGUN: JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
 MISSING = {**BEGUN, "error": "left no result"}
 
@@ -23,7 +23,7 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
 
     Args:
         folder: of its output.
-        jobs: the arguments of each job that was to run; none where a sweeper makes them up.
+        jobs: the arguments of each job that was to run; none if a sweeper plugin chooses them.
     """
     results = _results(folder)
     arguments = dict(enumerate(jobs)) or {job: results[job]["overrides"] for job in sorted(results)}
@@ -31,7 +31,7 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
     rows = []
     for job, overrides in arguments.items():
         row = results.get(job, {})
-        if row.get("overrides") != list(overrides):  # of another sweep into the same folder
+        if row.get("overrides") != list(overrides):  # from another sweep into the same folder
             row = {"job": job, "overrides": overrides, **MISSING}
         row["given"] = varied[job]
         row["status"] = _status(row)
@@ -45,11 +45,11 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
 
 
 def _results(folder: Path) -> dict[int, JsonObject]:
-    """Return what the jobs of a sweep have left, by their number."""
+    """Return the results of the jobs by job number."""
     results = {}
     for path in folder.glob(f"*/**/{RESULT}"):
         result = files.read_json(path)
-        if result.get("error") == BEGUN["error"]:  # its launcher may have given it up too early
+        if result.get("error") == BEGUN["error"]:  # it may outlive its launcher
             with files.held(path.with_name(LOCK), f"job {result['job']} of the sweep"):
                 result = files.read_json(path)
         results[result.get("job")] = result
@@ -57,7 +57,7 @@ def _results(folder: Path) -> dict[int, JsonObject]:
 
 
 def _varied(arguments: Mapping[int, Sequence[str]]) -> dict[int, dict[str, str | None]]:
-    """Return the arguments that are not the same in all jobs, by job and key."""
+    """Return the arguments that differ between jobs, by job and key."""
     values: dict[int, dict[str, str]] = {}
     for job, overrides in arguments.items():
         pairs = [override.partition("=") for override in overrides]
@@ -71,7 +71,7 @@ def _varied(arguments: Mapping[int, Sequence[str]]) -> dict[int, dict[str, str |
 
 
 def _status(job: JsonObject) -> str:
-    """Return how a job has ended."""
+    """Return the status of a job from its result."""
     if job["error"] == BEGUN["error"]:
         return "interrupted"
     if job["error"] == MISSING["error"]:
@@ -83,8 +83,8 @@ def _status(job: JsonObject) -> str:
 
 
 def _configurations(jobs: Sequence[JsonObject]) -> list[JsonObject]:
-    """Return the pipelines of jobs that differ in their seed alone, as a row each with the score
-    over the seeds; those of one metric together, best first.
+    """Return a row for each configuration: a pipeline in all jobs that differ only in their seed,
+    with its score over the seeds. Rows are grouped by metric, best first.
     """
     by_seed: dict[tuple[Any, ...], dict[str | None, JsonObject]] = {}
     for job in jobs:
@@ -119,7 +119,7 @@ def _configurations(jobs: Sequence[JsonObject]) -> list[JsonObject]:
 
 
 def _concerns(key: str, pipeline: str) -> bool:
-    """Say whether an argument makes another configuration of a pipeline."""
+    """Say whether an argument is part of the configuration of a pipeline."""
     if key.startswith("pipelines."):
         return key.startswith(f"pipelines.{pipeline}.")
     return key != SEED

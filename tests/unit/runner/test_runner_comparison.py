@@ -14,10 +14,10 @@ import pytest
 from foundation.errors import IntegrityError
 from history.view.text import render
 from runner.report.terminal import reproduction as verdict_page
-from runner.run.comparison import BESIDE, besides, compare, weights
+from runner.run.comparison import CAUSES, compare, compare_causes, weights
 from runner.run.reproduce import Verdict
 
-MODULES = BESIDE["code"]
+MODULES = CAUSES["code"]
 
 
 THEN = {"repeat 1": {"epoch 1": {"loss": 0.5}, "test": {"f1": 0.9}}, "weights": {"a": "x"}}
@@ -73,12 +73,12 @@ def test_metrics_of_one_side_only_are_named_and_decide_nothing() -> None:
 def test_only_what_was_compared_is_said_to_be_as_then() -> None:
     """Of an entry of another release or of unknown making, that is what both have."""
     new = {"model": {"a": 1}, "data": {"content": "d"}, "code": {"own": "x"}, "files": {}}
-    assert besides(new, new) == (["the model's settings", "the data's rows", MODULES], {})
+    assert compare_causes(new, new) == (["the model's settings", "the data's rows", MODULES], {})
     old: dict[str, Any] = {"sources": 3, "model": [1], "data": None, "code": "x", "unknown": {}}
-    same, differs = besides(old, new)
+    same, differs = compare_causes(old, new)
     assert same == []
     assert list(differs) == ["model", "data", "code"]
-    assert besides({}, new) == ([], {})
+    assert compare_causes({}, new) == ([], {})
     shown = render(verdict_page(Verdict("a", "diverged", "all", None, [], [], [], {})))
     assert "unchanged: nothing" in shown
 
