@@ -56,19 +56,20 @@ class Draft:
     stage: str = "plan"  # then search, validation, history
     files: dict[str, Path] = field(default_factory=dict)
 
-    def keep(self, name: str, file: str, content: bytes | str) -> None:
-        """Write an artefact."""
+    def keep(self, file: str, content: bytes | str) -> None:
+        """Write an artefact, which has the name of its file without the suffix."""
         if isinstance(content, str):
             content = str(files.clean(content)).encode("utf-8", "surrogateescape")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.files[name] = self.folder / file
-        self.files[name].write_bytes(content)
+        path = self.folder / file
+        path.write_bytes(content)
+        self.files[path.stem] = path
 
     def keep_search(self, record: oracle.SearchRecord) -> None:
         """Keep the result of a search, or what there is of it."""
         self.document["search"] |= record.summary()
-        self.keep("trials", "trials.json", files.to_json([trial.row() for trial in record.trials]))
-        self.keep("oracle", "oracle.json", files.to_json(record.oracle))
+        self.keep("trials.json", files.to_json([trial.row() for trial in record.trials]))
+        self.keep("oracle.json", files.to_json(record.oracle))
 
 
 def run_pipeline(
@@ -95,10 +96,10 @@ def run_pipeline(
     devices = workers.submit(environment.devices, experiment.run).result()
     draft = Draft(folder, {**ids, **_origin(experiment, name, devices)})
     try:
-        draft.keep("config", "config.yaml", compose.effective(experiment, only=[name]))
+        draft.keep("config.yaml", compose.effective(experiment, only=[name]))
         changes = environment.uncommitted(experiment.root)
         if changes:
-            draft.keep("changes", "changes.diff", changes)
+            draft.keep("changes.diff", changes)
         if isinstance(planned, Exception):
             raise planned
         done.search = planned.search
@@ -279,10 +280,10 @@ def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
         "objective": {"name": objective.name, "direction": objective.sense},
     }
     identity = secrets.redact(plan.identity.of_pipeline)
-    draft.keep("identity", "identity.json", files.to_json(identity))
+    draft.keep("identity.json", files.to_json(identity))
     split = workers.submit(tasks.split, plan.pipeline, plan.loaded).result()
     if split:
-        draft.keep("split", "split.npz", split)
+        draft.keep("split.npz", split)
     rows = ", ".join(f"{shape[0]} {part}" for part, shape in plan.data["shapes"].items())
     log.info("%s: %s rows of shape %s", plan.name, rows, plan.inputs)
     reading = plan.data.get("read")
@@ -371,7 +372,7 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
     }
     try:
         trace = "".join(traceback.format_exception(error))  # which may hold any text
-        draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
+        draft.keep("trace.txt", trace.encode(errors="backslashreplace").decode())
         if done.search is not None and (done.search.folder / state.ORACLE).is_file():
             draft.keep_search(oracle.read_search(done.search.folder))
         done.entry = done.manager.add(draft.document, draft.files)

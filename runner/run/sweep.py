@@ -58,16 +58,13 @@ def _results(folder: Path) -> dict[int, JsonObject]:
 
 def _varied(arguments: Mapping[int, Sequence[str]]) -> dict[int, dict[str, str | None]]:
     """Return the arguments that differ between jobs, by job and key."""
-    values: dict[int, dict[str, str]] = {}
+    common = set.intersection(*map(set, arguments.values() or [()]))
+    own: dict[int, dict[str, str]] = {}
     for job, overrides in arguments.items():
-        pairs = [override.partition("=") for override in overrides]
-        values[job] = {key: value for key, _, value in pairs}
-    varied: dict[int, dict[str, str | None]] = {job: {} for job in values}
-    for key in dict.fromkeys(chain(*values.values())):
-        if len({of_job.get(key) for of_job in values.values()}) > 1:
-            for job, of_job in values.items():
-                varied[job][key.lstrip("+")] = of_job.get(key)
-    return varied
+        varied = [override.partition("=") for override in overrides if override not in common]
+        own[job] = {key.lstrip("+"): value for key, _, value in varied}
+    keys = dict.fromkeys(chain(*own.values()))
+    return {job: {key: values.get(key) for key in keys} for job, values in own.items()}
 
 
 def _status(job: JsonObject) -> str:

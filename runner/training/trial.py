@@ -91,7 +91,7 @@ def _train(
     """Train a trial's executions; a fold that ended in an earlier start is not trained again."""
     objective, regime = ready.pipeline.objective, regimes.of(ready.pipeline)
     asked = dict(hp.values)
-    checkpoints: dict[str, state.Stated] = {}
+    checkpoints: dict[str, state.FileStamp] = {}
     parent = hp.values.get("tuner/trial_id")
     if parent is not None:
         checkpoints[parent] = ended(run, ready, place, parent).checkpoints[parent]
