@@ -19,7 +19,8 @@ from history.records import Trial
 from runner.errors import short
 
 # A metric of a repeat is within tolerance if it differs by no more than this.
-RELATIVE, ABSOLUTE = 1e-2, 1e-6
+RELATIVE = 1e-2
+ABSOLUTE = 1e-6
 WEIGHTS = "model.weights.h5"  # in a .keras file
 DEEPEST = 100  # levels of groups in it
 
@@ -89,7 +90,8 @@ def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[st
     of_then = {path for path, _, _ in pairs(then, then)}
     of_now = {path for path, _, _ in pairs(now, now)}
     compared = {path[:-1] for path in of_then & of_now if path[0].startswith("repeat ")}
-    differences, apart = [], set()
+    differences = []
+    apart = set()
     for path, old, new in pairs(then, now):
         is_in_both = path in of_then and path in of_now
         if not is_in_both and path[:-1] in compared:

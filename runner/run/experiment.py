@@ -72,7 +72,8 @@ def run(
         HistoryError: the history cannot be read.
     """
     store.Store(experiment.root).all()  # an unreadable history is reported before the search
-    path, title = open_file(experiment), experiment.name
+    path = open_file(experiment)
+    title = experiment.name
     if sweep:
         title += f", job {new_id.rpartition('-')[2]}"
     with (

@@ -58,7 +58,7 @@ def opened(
     with files.held(lock, what, waiting=lambda: earlier.append(read(path))):
         state = read(path)
         if state["run_id"] is None:  # the other process has ended well by now
-            state = {**earlier[-1], "ended": True}
+            state = earlier[-1] | {"ended": True}
         continued = None if fresh else state["run_id"]
         ended = continued is not None and state["ended"]
         if continued is not None:

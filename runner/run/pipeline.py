@@ -118,7 +118,8 @@ def run_pipeline(
 
 def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.JsonObject:
     """Return the part of an entry that does not depend on how its pipeline ends."""
-    run, pipeline = experiment.run, experiment.pipelines[name]
+    run = experiment.run
+    pipeline = experiment.pipelines[name]
     return {
         "experiment": experiment.name,
         "pipeline": name,
@@ -139,7 +140,8 @@ def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> O
         marker: what else the marker of the search folder is to say.
         workers: run the trials.
     """
-    tuner, size = plan.pipeline.tuner, plan.size
+    tuner = plan.pipeline.tuner
+    size = plan.size
     assert size is not None  # planning tried the default model
     workers.tell_idle(getattr(tuner, "parallel", None), "tuner.parallel")
     limits = (getattr(tuner, tuner.limit), size.trials)
@@ -190,7 +192,8 @@ def refit_step(
     ]
     try:
         refits = _refits(plan, regime, started, ranked)
-        pooled, mean = dict[str, Path](), None
+        pooled: dict[str, Path] = {}
+        mean = None
         if regime.folds or plan.pipeline.is_ensemble:
             started.append(
                 workers.submit(tasks.combine, plan.pipeline, plan.loaded, refits, together)
@@ -335,7 +338,8 @@ def _record_validated(
     plan: Plan, outcome: Outcome, validated: Validated, ranked: Ranking, draft: Draft
 ) -> None:
     """Record the results of the refits, and warn if they are worse than those of the search."""
-    pipeline, document = plan.pipeline, draft.document
+    pipeline = plan.pipeline
+    document = draft.document
     for part in validated.parts:
         document[part] = validated.summary(part)
     section = document["validation"]

@@ -126,13 +126,15 @@ def _steps(
         ConfigError: the pipeline cannot work with this config or data.
         Exception: whatever the user's own data and model functions raise.
     """
-    run, pipeline = experiment.run, experiment.pipelines[name]
+    run = experiment.run
+    pipeline = experiment.pipelines[name]
     loading = workers.data(pipeline)
     yield None
     loaded = loading.result()
     surveyed = workers.submit(tasks.survey, pipeline, loaded)
     yield None
-    tuner, epochs = pipeline.tuner, pipeline.fit.epochs
+    tuner = pipeline.tuner
+    epochs = pipeline.fit.epochs
     if isinstance(tuner, schema.HyperbandTuner) and epochs not in (None, tuner.max_epochs):
         log.info(
             "%s: Hyperband sets the epochs, up to %s; fit.epochs has no effect",
@@ -165,7 +167,8 @@ def _steps(
 
 def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
     """Raise ConfigError if the disk is too full for a search."""
-    folder, tuner = plan.search.folder, plan.pipeline.tuner
+    folder = plan.search.folder
+    tuner = plan.pipeline.tuner
     needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, slots)
     existing = next(parent for parent in folder.parents if parent.is_dir())
     free = shutil.disk_usage(existing).free

@@ -78,7 +78,8 @@ def plan(
     if names and not trust:
         foreign = [*names, maker] if maker else names
         raise errors.UntrustedCode(f"predict: loading the model of {entry.id}", foreign)
-    source, target = Path(input or ""), Path(output or "")
+    source = Path(input or "")
+    target = Path(output or "")
     _refuse_output(target, source, history.root)
     rows, ignored = columns.read_new(source, data)
     return Prediction(entry, model, maker, rows, ignored, data.classes, target, trust)
@@ -117,7 +118,8 @@ def predict(plan: Prediction) -> int:
 
 def _refuse_output(target: Path, source: Path, root: Path) -> None:
     """Raise InputError if predictions cannot be written to a file, or not in its format."""
-    kind, folder = target.suffix.lower(), target.resolve().parent
+    kind = target.suffix.lower()
+    folder = target.resolve().parent
     problem = None
     if target.resolve() == source.resolve():
         problem = "is the input; choose another file"
@@ -142,11 +144,12 @@ def _columns(
 
     if plan.classes is None:
         return {"prediction": evaluate.values(predicted, len(predicted))}
-    names, logits = np.array(plan.classes), evaluate.gives_logits(model)
+    names = np.array(plan.classes)
+    logits = evaluate.gives_logits(model)
     probabilities = evaluate.probabilities(predicted, len(names), logits=logits)
     written = {"class": names[probabilities.argmax(axis=1)]}
     if plan.output.suffix.lower() == ".npz":
-        return {**written, "classes": names, "probabilities": probabilities}
+        return written | {"classes": names, "probabilities": probabilities}
     for name, column in zip(plan.classes, probabilities.T, strict=True):
         written[f"probability_{name}"] = column
     return written

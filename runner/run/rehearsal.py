@@ -53,8 +53,9 @@ def rehearse(experiment: Experiment) -> int:
     Store(experiment.root).all()
     run_id = None if experiment.run.fresh else opened.read(open_file(experiment))["run_id"]
     experiment = starting.resolved(experiment, run_id)
-    rows, readings = [], list[Part]()
-    verdict, code = "no problems found", 0
+    rows = []
+    readings: list[Part] = []
+    code = 0
     with start.start(experiment.run) as workers:
         plans = plan.plan_all(experiment, workers, run_id)
         costs = {
@@ -65,11 +66,12 @@ def rehearse(experiment: Experiment) -> int:
         for name, planned in plans.items():
             if isinstance(planned, Exception):
                 traceback.print_exception(planned)
-                verdict, code = "some of it cannot run", 2  # as nothing was started
+                code = 2  # as nothing was started
                 continue
             rows.append(_row(planned, costs[name].result()))
             if "read" in planned.data:
                 readings.append(Text(f"{name}: {planned.data['read']}"))
+    verdict = "some of it cannot run" if code else "no problems found"
     title = f"{experiment.name}: {verdict}; a run would take about this"
     show(Page([Section(title, [Table(COLUMNS, rows), *readings])]))
     return code
@@ -77,7 +79,8 @@ def rehearse(experiment: Experiment) -> int:
 
 def _row(planned: plan.Plan, cost: Cost) -> tuple[str, ...]:
     """Return a pipeline's row of the table with COLUMNS."""
-    pipeline, size = planned.pipeline, planned.size
+    pipeline = planned.pipeline
+    size = planned.size
     rows = " + ".join(str(shape[0]) for shape in planned.data["shapes"].values())
     trials = f"{cost.trials:,}"
     if cost.trials == MOST:
@@ -110,10 +113,13 @@ def cost(planned: plan.Plan, slots: int) -> Cost:
     from runner.search import oracles
     from runner.training.build import bench, values_of
 
-    pipeline, size, tuner = planned.pipeline, planned.size, planned.pipeline.tuner
+    pipeline = planned.pipeline
+    size = planned.size
+    tuner = pipeline.tuner
     if size is None:
         return Cost()
-    trials, regime = getattr(tuner, tuner.limit) or MOST, regimes.of(pipeline)
+    trials = getattr(tuner, tuner.limit) or MOST
+    regime = regimes.of(pipeline)
     asked = list[state.Values]()
     if not isinstance(tuner, GuidedTuner):  # they are slow to ask, and seldom exhaust a space
         oracle = oracles.new_oracle(planned.run, pipeline, size.space, {})

@@ -47,7 +47,8 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         IntegrityError: the entry is damaged.
         ExperimentError: a training fails.
     """
-    entry, experiment = task.entry, task.experiment
+    entry = task.entry
+    experiment = task.experiment
     now: files.JsonObject = {}
     with (
         tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage,
@@ -92,7 +93,8 @@ def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.P
     """Return the plan of the whole search in a folder of its own, which is deleted at the end; an
     interrupted one is resumed.
     """
-    root, fingerprint = task.experiment.root, planned.identity.search_fingerprint
+    root = task.experiment.root
+    fingerprint = planned.identity.search_fingerprint
     folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
     search = state.SearchFolder(folder, fingerprint, root / ".locks")
     if task.entry.status == "budget":
@@ -127,7 +129,8 @@ def _stored(
     Raises:
         IntegrityError: the entry is not as a run stores it.
     """
-    entry, with_search = task.entry, task.experiment.run.reproduce_search
+    entry = task.entry
+    with_search = task.experiment.run.reproduce_search
     try:
         trials = entry.trial_records() if with_search or task.keeps_trial else []
         record = oracle.SearchRecord({}, entry.search.space, trials)
@@ -138,7 +141,8 @@ def _stored(
         if task.keeps_trial:  # it is then trained again
             _write_results(record, search)
         numbers = comparison.of_trials(trials) if with_search else {}
-        refits, model = entry.refits(), entry.verified("model")
+        refits = entry.refits()
+        model = entry.verified("model")
         numbers |= comparison.of_refits(refits, entry.document.get("ensemble"), model)
         return numbers, outcome
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:

@@ -48,7 +48,8 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
         )
     keys, name, sections = config.stored_config(entry)
     own = run.model_dump(exclude=set(config.DECIDING))
-    of_sections, problems = [], []
+    of_sections = []
+    problems = []
     for override in arguments.parse(overrides):
         key = override.key_or_group
         if arguments.effect(override) == "section":
@@ -61,6 +62,6 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     foreign = config.foreign_code(sections)
     if foreign and not run.trust:
         raise errors.UntrustedCode(f"reproducing {entry.id}", foreign)
-    content = {**keys, **own, "pipelines": {name: sections}}
+    content = keys | own | {"pipelines": {name: sections}}
     experiment = compose.experiment(entry.experiment, content, of_sections, stored=True)
     return Reproduction(entry, experiment)

@@ -15,7 +15,7 @@ LOCK = ".job.lock"  # held by a job while it runs
 SEED = "seed"
 # The result of a job before it has ended, and that of a job without one.
 BEGUN: JsonObject = {"exit_code": 1, "error": "did not finish", "entries": {}, "scores": {}}
-MISSING = {**BEGUN, "error": "left no result"}
+MISSING = BEGUN | {"error": "left no result"}
 
 
 def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
@@ -32,7 +32,7 @@ def came_to(folder: Path, jobs: Sequence[Sequence[str]]) -> JsonObject:
     for job, overrides in arguments.items():
         row = results.get(job, {})
         if row.get("overrides") != list(overrides):  # from another sweep into the same folder
-            row = {"job": job, "overrides": overrides, **MISSING}
+            row = {"job": job, "overrides": overrides} | MISSING
         row["given"] = varied[job]
         row["status"] = _status(row)
         rows.append(row)
