@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import keras_tuner
 import optuna
 
-from runner.search import places
+from history.ranking import Direction
+from runner.search import cube
 from runner.search.state import Values
 
 if TYPE_CHECKING:
@@ -24,76 +25,77 @@ STATES = {
 
 
 class Axis:
-    """A hyperparameter as Optuna sees it. A place is the number of one of its values; without
-    steps, it is where the value lies from 0 to 1, as the hyperparameter is sampled.
+    """A hyperparameter as Optuna sees it: where it has steps, as the number of one of its values;
+    without, as where the value lies from 0 to 1, as the hyperparameter is sampled.
     """
 
     def __init__(self, name: str, hp: "HyperParameter") -> None:
         self.name, self.hp = name, hp
+        is_number = hasattr(hp, "min_value")
         if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.sampling == "linear":
             hp.step = hp.step or 1
-        is_number = hasattr(hp, "min_value")
-        steps = hp.step and hp._get_n_values() if is_number else len(hp.values)
-        self.count: int | None = steps
-        self.kind, self.range = "Float", tuple[Any, ...]((0.0, 1.0))
-        if steps and not is_number and not getattr(hp, "ordered", False):
-            self.kind, self.range = "Categorical", (tuple(range(steps)),)
-        elif steps:
-            self.kind, self.range = "Int", (0, steps - 1)
+        self.count: int | None = None
+        if not is_number:
+            self.count = len(hp.values)
+        elif hp.step:
+            self.count = hp._get_n_values()
+        self.distribution: optuna.distributions.BaseDistribution
+        if self.count is None:
+            self.distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
+        elif is_number or getattr(hp, "ordered", False):
+            self.distribution = optuna.distributions.IntDistribution(0, self.count - 1)
+        else:
+            self.distribution = optuna.distributions.CategoricalDistribution(range(self.count))
 
-    @property
-    def distribution(self) -> optuna.distributions.BaseDistribution:
-        return getattr(optuna.distributions, f"{self.kind}Distribution")(*self.range)  # type: ignore[no-any-return]
+    def position(self, value: Any) -> float:
+        """Return what Optuna has for a value; for one between two steps, the nearest."""
+        at = cube.coordinate(self.hp, value)
+        return min(int(at * self.count), self.count - 1) if self.count else at
 
-    def place(self, value: Any) -> float:
-        """Return the place of a value; of one between two steps, that of the nearest."""
-        place = places.place_of(self.hp, value)
-        return min(int(place * self.count), self.count - 1) if self.count else place
-
-    def draw(self, trial: optuna.trial.BaseTrial) -> Any:
+    def draw(self, trial: Any) -> Any:
         """Return the value that Optuna chooses for a trial."""
-        place = getattr(trial, f"suggest_{self.kind.lower()}")(self.name, *self.range)
-        return places.value_at(self.hp, (place + 0.5) / self.count if self.count else place)
+        at = trial._suggest(self.name, self.distribution)  # as its methods for each kind do
+        return cube.value_at(self.hp, (at + 0.5) / self.count if self.count else at)
 
 
 def choose(
-    hp: "keras_tuner.HyperParameters", trials: Iterable["Trial"], direction: str, seed: int
+    space: "keras_tuner.HyperParameters", trials: Iterable["Trial"], direction: Direction, seed: int
 ) -> Values:
     """Return the values of the next trial.
 
     Args:
-        hp: the space; its own values are replaced.
+        space: its own values are replaced.
         trials: all that have been asked for, in their order.
         direction: of the objective, min or max.
         seed: of what is drawn.
     """
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study = optuna.create_study(
-            sampler=optuna.samplers.TPESampler(
-                n_startup_trials=1,
-                multivariate=True,
-                group=True,
-                constant_liar=True,
-                seed=seed,
-            ),
-            direction="minimize" if direction == "min" else "maximize",
+    with warnings.catch_warnings(action="ignore", category=optuna.exceptions.ExperimentalWarning):
+        sampler = optuna.samplers.TPESampler(
+            n_startup_trials=1, multivariate=True, group=True, constant_liar=True, seed=seed
         )
-    axes = [Axis(f"{number:04}", one) for number, one in enumerate(hp.space)]
+    study = optuna.create_study(
+        sampler=sampler, direction="minimize" if direction == "min" else "maximize"
+    )
+    axes = [Axis(f"{number:04}", hp) for number, hp in enumerate(space.space)]
     for trial in trials:
-        of = trial.hyperparameters
-        known = [a for a in axes if of.is_active(a.hp) and a.hp.name in of.values]
-        study.add_trial(
-            optuna.trial.create_trial(
-                state=STATES[trial.status],
-                value=trial.score if trial.status == "COMPLETED" else None,
-                params={axis.name: axis.place(of.values[axis.hp.name]) for axis in known},
-                distributions={axis.name: axis.distribution for axis in known},
-            )
-        )
-    asked, hp.values = study.ask(), {}
+        study.add_trial(_as_optuna_has_it(trial, axes))
+    chosen, space.values = study.ask(), {}
     for axis in axes:  # a condition's hyperparameter comes before what it decides
-        if hp.is_active(axis.hp):
-            hp.values[axis.hp.name] = axis.draw(asked)
-    return dict(hp.values)
+        if space.is_active(axis.hp):
+            space.values[axis.hp.name] = axis.draw(chosen)
+    return dict(space.values)
+
+
+def _as_optuna_has_it(trial: "Trial", axes: Iterable[Axis]) -> optuna.trial.FrozenTrial:
+    hp, positions, distributions = trial.hyperparameters, {}, {}
+    for axis in axes:
+        if hp.is_active(axis.hp) and axis.hp.name in hp.values:
+            positions[axis.name] = axis.position(hp.values[axis.hp.name])
+            distributions[axis.name] = axis.distribution
+    return optuna.trial.create_trial(
+        state=STATES[trial.status],
+        value=trial.score if trial.status == "COMPLETED" else None,
+        params=positions,
+        distributions=distributions,
+    )

@@ -17,9 +17,9 @@ from training_samples import bench
 from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
 from runner.errors import ConfigError
-from runner.search import oracles, tpe
-from runner.search.oracles import Oracle, measured, new_oracle, populate
-from runner.search.places import place_of, value_at
+from runner.search import cube, tpe
+from runner.search.oracles import Oracle, measured, new_oracle
+from runner.search.spaces import populate
 from runner.search.state import TrialResult
 
 TUNERS: dict[str, dict[str, Any]] = {
@@ -220,13 +220,13 @@ def test_optuna_sees_each_hyperparameter_as_keras_tuner_has_it(name: str) -> Non
     axis = tpe.Axis("0000", one)
     for seed in range(200):
         value = one.random_sample(seed)
-        place = axis.place(value)
-        assert axis.distribution._contains(axis.distribution.to_internal_repr(place))
-        found = axis.draw(optuna.trial.FixedTrial({"0000": place}))
+        position = axis.position(value)
+        assert axis.distribution._contains(axis.distribution.to_internal_repr(position))
+        found = axis.draw(optuna.trial.FixedTrial({"0000": position}))
         assert found == pytest.approx(value, rel=1e-9) if axis.count is None else found == value
         assert type(found) is type(value)
-    if axis.count is None or axis.kind == "Int":
-        low, high = axis.range
+    if not isinstance(axis.distribution, optuna.distributions.CategoricalDistribution):
+        low, high = (getattr(axis.distribution, end) for end in ("low", "high"))
         ends = [axis.draw(optuna.trial.FixedTrial({"0000": end})) for end in (low, high)]
         if hasattr(one, "min_value") and not SPACES[name].get("step"):
             assert sorted(ends) == pytest.approx([one.min_value, one.max_value])
@@ -256,22 +256,22 @@ def test_numbers_stay_in_their_range(sampling: str) -> None:
     """At its ends, Keras Tuner's would be one more, or one less."""
     spec = {"hp": "Int", "min_value": 7, "max_value": 28, "sampling": sampling}
     (one,) = over("bayesian", {"units": spec}).get_space().space
-    assert [value_at(one, place) for place in (0.0, 1.0)] == [7, 28]
+    assert [cube.value_at(one, at) for at in (0.0, 1.0)] == [7, 28]
     rate = keras_tuner.HyperParameters()
     rate.Float("rate", 1e-4, 0.1, sampling="log", default=0.0)
-    assert place_of(rate.space[0], 0.0) == 0.0
+    assert cube.coordinate(rate.space[0], 0.0) == 0.0
 
 
 @pytest.mark.parametrize("name", SPACES)
 def test_what_bayesian_optimisation_is_asked_about_can_be_tried(name: str) -> None:
-    """A place is where its values are, so that what is learned of a trial is known of its place."""
+    """A point is where its values are, so that what is learned of a trial is known of its point."""
     space = over("bayesian", {"one": SPACES[name]}).get_space()
-    drawn = oracles._possible(np.linspace(0, 1, 50)[:, None], space)
-    assert oracles._possible(drawn, space) == pytest.approx(drawn)
-    for place in drawn:
-        oracles._values(place, space)
-        assert oracles._place(space, space.space) == pytest.approx(place)
-    tried = {oracles._values(place, space)["model.one"] for place in drawn}
+    drawn = cube.snapped(np.linspace(0, 1, 50)[:, None], space)
+    assert cube.snapped(drawn, space) == pytest.approx(drawn)
+    for point in drawn:
+        cube.values_at(point, space)
+        assert cube.point(space, space.space) == pytest.approx(point)
+    tried = {cube.values_at(point, space)["model.one"] for point in drawn}
     assert len(tried) == len({*drawn.ravel()})
     one = space.space[0]
     if name != "large" and getattr(one, "step", not hasattr(one, "min_value")):
@@ -453,11 +453,9 @@ def test_what_loops_and_branches_bring_up_is_of_the_space_before_the_first_trial
 
 def test_the_names_that_are_overridden_are_there() -> None:
     """Keras Tuner calls and reads them by these names."""
-    base, bayesian = keras_tuner.Oracle, keras_tuner.oracles.BayesianOptimizationOracle
+    base = keras_tuner.Oracle
     assert callable(base.save)
     assert callable(base._save_trial)
-    made = bayesian(num_initial_points=1, beta=2.0)
-    assert (made.beta, made.gpr.kernel.nu) == (2.0, 2.5)
     assert "random_sample(self._seed_state)" in inspect.getsource(base)
 
 

@@ -12,7 +12,7 @@ from runner_samples import pipeline
 from training_samples import bench
 
 from runner.errors import ConfigError, ModelError
-from runner.search.oracles import populate
+from runner.search.spaces import populate
 from runner.training import build
 from runner.training.preflight import preflight
 from runner.training.refit import _objective

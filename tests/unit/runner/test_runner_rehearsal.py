@@ -13,7 +13,8 @@ from runner.config.space import declare
 from runner.run.identity import Identity
 from runner.run.plan import Plan
 from runner.run.rehearsal import cost
-from runner.search.oracles import Oracle, ask_all, new_oracle, populate
+from runner.search.oracles import Oracle, ask_all, new_oracle
+from runner.search.spaces import populate
 from runner.search.state import SearchFolder, Size
 
 SPACES: dict[str, dict[str, Any]] = {

@@ -28,7 +28,7 @@ from training_samples import bench, run_search, validated
 from foundation.files import held
 from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
-from runner.search import oracles
+from runner.search import spaces
 from runner.search.loop import Progress
 from runner.search.state import SearchFolder
 from runner.training import build
@@ -360,7 +360,7 @@ def hungry(rate: float) -> keras.Model:
 
 def populated_then(error: Exception) -> Callable[..., object]:
     """Finds the space, and lets the model fail thereafter."""
-    populate = oracles.populate
+    populate = spaces.populate
 
     def found(*given: Any) -> object:
         space = populate(*given)
@@ -385,7 +385,7 @@ def test_a_trial_that_ran_out_of_memory_runs_again_at_the_next_start(
     real = SHORTAGES[kind]()
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(oracles, "populate", populated_then(real))
+        patch.setattr(spaces, "populate", populated_then(real))
         run_search(Run(), settings(**own), place(tmp_path), told.append)
     assert [(p.result.trial_id, p.result.status) for p in told] == [("0001", "FAILED")]
     assert type(real).__name__ in str(told[0].result.message)
@@ -454,7 +454,7 @@ def test_what_no_trial_would_escape_ends_the_search_and_fails_no_trial(
     own: dict[str, Any] = {"model": {"_target_": f"{__name__}.hungry", "rate": 0.25}}
     ends = pytest.raises((ConfigError, SearchError), match="wrong for all")
     with pytest.MonkeyPatch.context() as patch, ends:
-        patch.setattr(oracles, "populate", populated_then(error(WRONG)))
+        patch.setattr(spaces, "populate", populated_then(error(WRONG)))
         searched(tmp_path, **own)
     assert place(tmp_path).results() == {}
     assert [row["status"] for row in searched(tmp_path, **own)] == ["COMPLETED"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
-from runner.search import oracles
+from runner.search import spaces
 from runner.search.loop import Outcome, Progress, search
 from runner.search.state import SearchFolder
 from runner.training import build
@@ -35,7 +35,7 @@ def run_search(
     """A search by this process, in a space as it is found by building the model. Of the trials that
     ran in it, it notifies.
     """
-    space = oracles.populate(bench(pipeline))
+    space = spaces.populate(bench(pipeline))
     marker, workers = {"pipeline": "main"}, Workers(run)
 
     def of_now(progress: Progress) -> None:
