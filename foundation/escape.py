@@ -11,16 +11,13 @@ def printable(value: object, newlines: bool = False) -> str:
     Arguments: `newlines`, whether line breaks stay, and tabs.
     """
     text = str(value)
-    return (
-        text
-        if text.isprintable()
-        else "".join(
-            letter
-            if letter.isprintable() or (newlines and letter in "\n\t")
-            else repr(letter)[1:-1]
-            for letter in text
-        )
-    )
+    if text.isprintable():
+        return text
+    letters = []
+    for letter in text:
+        is_shown = letter.isprintable() or (newlines and letter in "\n\t")
+        letters.append(letter if is_shown else repr(letter)[1:-1])
+    return "".join(letters)
 
 
 def spreadsheet_cell(value: object) -> object:

@@ -78,14 +78,15 @@ def link(path: Path, name: Path) -> None:
 
 def make_folder(path: Path) -> None:
     """Make the folder and its missing parents, so that they outlast a power cut; raises OSError."""
-    for left in reversed(range(ATTEMPTS)):
+    for _ in range(ATTEMPTS):
         missing = [folder for folder in (path, *path.parents) if not folder.is_dir()]
-        # it was there, or its parent was, until now
-        with suppress(*([FileNotFoundError, FileExistsError] if left else [])):
+        # It was there, or its parent was, until now.
+        with suppress(FileNotFoundError, FileExistsError):
             path.mkdir(parents=True, exist_ok=True)
             for folder in missing:
                 sync(folder.parent)
             return
+    path.mkdir(parents=True, exist_ok=True)
 
 
 def sync(path: Path) -> None:
@@ -107,8 +108,10 @@ def sha256(path: Path) -> str:
 
 def found_in(path: Path, pattern: str) -> str | None:
     """Return what the pattern's group is in a text file; None without such a line, or file."""
-    found = re.search(pattern, path.read_text() if path.is_file() else "", re.MULTILINE)
-    return found and found[1]
+    if not path.is_file():
+        return None
+    match = re.search(pattern, path.read_text(), re.MULTILINE)
+    return match and match[1]
 
 
 def to_json(obj: object, indent: bool = False, cleaned: bool = False) -> bytes:
@@ -117,12 +120,11 @@ def to_json(obj: object, indent: bool = False, cleaned: bool = False) -> bytes:
 
     Raises HistoryError when `obj` holds what JSON cannot say.
     """
-    options = (
-        orjson.OPT_SERIALIZE_NUMPY
-        | orjson.OPT_NON_STR_KEYS
-        | (orjson.OPT_INDENT_2 if indent else 0)
-    )
-    obj = obj if cleaned else clean(obj)
+    options = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+    if indent:
+        options |= orjson.OPT_INDENT_2
+    if not cleaned:
+        obj = clean(obj)
     try:
         return orjson.dumps(obj, default=_plain, option=options)
     except TypeError as error:
@@ -177,8 +179,9 @@ def read_json(path: Path) -> Any:
 def mapping_in(path: Path) -> JsonObject:
     """Return the mapping that the JSON file holds; an empty one where no such file can be read."""
     with suppress(HistoryError):
-        if isinstance(found := read_json(path), dict):
-            return found
+        content = read_json(path)
+        if isinstance(content, dict):
+            return content
     return {}
 
 

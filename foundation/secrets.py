@@ -40,8 +40,10 @@ def guard(given: Mapping[str, str] = {}) -> None:
         return without_secrets(plain(cfg, **how))
 
     OmegaConf.register_new_resolver("oc.env", _read, replace=True)
-    plain, OmegaConf.to_yaml = OmegaConf.to_yaml, to_yaml  # type: ignore[method-assign]
-    files.clean, Stream.clean = partial(trees.texts, change=_leaf, exact=EXACT), without_secrets
+    plain = OmegaConf.to_yaml
+    OmegaConf.to_yaml = to_yaml  # type: ignore[method-assign]
+    files.clean = partial(trees.texts, change=_leaf, exact=EXACT)
+    Stream.clean = without_secrets
 
 
 def _read(name: str, *default: str | None) -> object:
@@ -50,19 +52,12 @@ def _read(name: str, *default: str | None) -> object:
     """
     value = oc.env(name, *default)
     if value and name in os.environ:  # an empty one would be found in every text
-        known.update(
-            dict.fromkeys(
-                (
-                    value,
-                    repr(value)[1:-1],
-                    json.dumps(value)[1:-1],
-                    quote(value),
-                    quote(value, ""),
-                    quote_plus(value),
-                ),
-                name,
-            )
-        )
+        known[value] = name
+        known[repr(value)[1:-1]] = name
+        known[json.dumps(value)[1:-1]] = name
+        known[quote(value)] = name
+        known[quote(value, "")] = name
+        known[quote_plus(value)] = name
     return value
 
 

@@ -21,16 +21,18 @@ def flat(document: Mapping[str, Json], path: str = "") -> dict[str, Json]:
     """Return dotted key → value for all that the document holds except LEFT_OUT; lists are JSON
     text.
     """
-    found: dict[str, Json] = {}
+    leaves: dict[str, Json] = {}
     for name, value in document.items():
         key = f"{path}.{name}" if path else str(name)
-        if key not in LEFT_OUT:
-            found |= (
-                flat(value, key)
-                if isinstance(value, Mapping)
-                else {key: to_json(value).decode() if isinstance(value, list) else value}
-            )
-    return found
+        if key in LEFT_OUT:
+            continue
+        if isinstance(value, Mapping):
+            leaves |= flat(value, key)
+        elif isinstance(value, list):
+            leaves[key] = to_json(value).decode()
+        else:
+            leaves[key] = value
+    return leaves
 
 
 def columns_of(rows: Iterable[Mapping[str, Json]]) -> list[str]:
@@ -46,14 +48,14 @@ def differences(old: Json, new: Json, path: str = "") -> dict[str, tuple[Json, J
     """Return dotted key → (old, new) of every leaf in which two trees differ; a missing leaf is
     None. Where only the order of keys differs, that is the difference.
     """
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        found: dict[str, tuple[Json, Json]] = {}
-        if list(old) != list(new) and set(old) == set(new):
-            found[path] = (list(old), list(new))
-        for key in dict.fromkeys([*old, *new]):
-            found |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
-        return found
-    return {} if old == new else {path: (old, new)}
+    if not isinstance(old, Mapping) or not isinstance(new, Mapping):
+        return {} if old == new else {path: (old, new)}
+    leaves: dict[str, tuple[Json, Json]] = {}
+    if list(old) != list(new) and set(old) == set(new):
+        leaves[path] = (list(old), list(new))
+    for key in dict.fromkeys([*old, *new]):
+        leaves |= differences(old.get(key), new.get(key), f"{path}.{key}" if path else str(key))
+    return leaves
 
 
 def texts(node: Json, change: Callable[[str], str], exact: Container[Json] = ()) -> Json:

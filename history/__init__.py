@@ -10,3 +10,19 @@ from history.entry import Entry
 __all__ = ["Entry", "History", "errors", "open"]
 
 open = History  # as in history.open("results")
+
+
+def _entry_html(entry: Entry) -> str:
+    from history.report import pages  # imports packages that only a notebook needs
+
+    return pages.notebook([entry], alone=True)
+
+
+def _history_html(history: History) -> str:
+    from history.report import pages
+
+    return pages.notebook(history.entries())
+
+
+Entry._repr_html_ = _entry_html
+History._repr_html_ = _history_html

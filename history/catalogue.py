@@ -1,13 +1,14 @@
 """The history under one root: all entries of all tasks, and how to name one."""
 
 import re
-from collections.abc import Collection
+from collections.abc import Callable, Collection
+from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from foundation import errors, trees
 from history import manager, registry, store
-from history.entry import Entry, select
+from history.entry import Entry, frame, select
 
 if TYPE_CHECKING:
     import pandas
@@ -16,14 +17,11 @@ if TYPE_CHECKING:
 class History:
     """The history under `root`; opening it touches no file."""
 
+    _repr_html_: ClassVar[Callable[..., str]]  # for notebooks; the package sets it
+
     def __init__(self, root: Path | str = "results") -> None:
         self.root = Path(root).resolve()
         self.store = store.Store(self.root)
-
-    def _repr_html_(self) -> str:
-        from history.report import pages
-
-        return pages.notebook(self.entries())
 
     def entries(self, **wanted: str | None) -> list[Entry]:
         """Return the entries that have every value asked for (as `select` takes them), oldest
@@ -38,10 +36,9 @@ class History:
         match.
         """
         entries = self.entries()
-        if re.fullmatch(r"@-?[0-9]{1,9}", reference) and (
-            -len(entries) <= int(reference[1:]) < len(entries)
-        ):
-            return entries[int(reference[1:])]
+        if re.fullmatch(r"@-?[0-9]{1,9}", reference):
+            with suppress(IndexError):
+                return entries[int(reference[1:])]
         ids = {entry.id: entry for entry in entries}
         return ids[self.one_of("entry", reference, ids)]
 
@@ -49,10 +46,12 @@ class History:
         """Return the one of these names that is meant, by itself, a unique prefix of it, or its two
         ends as a narrow table has them, `…` between; raises UnknownEntry where none or several are.
         """
+        if reference in names:
+            return reference
         head, _, tail = reference.partition("…")
         matches = [name for name in names if head and name.startswith(head) and name.endswith(tail)]
-        if reference in names or len(matches) == 1:
-            return reference if reference in names else matches[0]
+        if len(matches) == 1:
+            return matches[0]
         if matches:
             raise errors.UnknownEntry(f"{reference!r} matches several: {', '.join(matches)}")
         raise errors.UnknownEntry(
@@ -73,18 +72,11 @@ class History:
         """Return the entries as a table, a row each; nested keys are joined by dots, as in the CSV,
         and `created` is a time in UTC.
         """
-        import pandas
-
         rows = [trees.flat(entry.document) for entry in self.entries(**wanted)]
-        frame = pandas.DataFrame(rows, columns=trees.columns_of(rows))
-        return frame.assign(
-            created=pandas.to_datetime(
-                frame["created"], format="ISO8601", utc=True, errors="coerce"
-            )
-        )
+        return frame(rows, "created", trees.columns_of(rows))
 
     def manager_of(self, entry: Entry) -> manager.HistoryManager:
         """Return the history manager that stored the entry; raises RegistryError if it is not
         installed.
         """
-        return registry.manager(entry.manager or entry.task, self.root)
+        return registry.manager(entry.manager, self.root)

@@ -21,7 +21,7 @@ LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if it is ther
 DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+")
 # By exact name: a prefix would let in whatever a module of ours or of Keras imports itself
 # (`runner.hooks.os.system`).
-OURS = frozenset(
+SHIPPED = frozenset(
     {
         "runner.models.series",
         "runner.models.tabular",
@@ -37,7 +37,7 @@ OURS = frozenset(
 LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 
-def stored_config(entry: Entry) -> tuple[dict[str, files.Json], str, dict[str, files.Json]]:
+def stored_config(entry: Entry) -> tuple[files.JsonObject, str, files.JsonObject]:
     """Return the root keys that decide results, the pipeline's name and its sections, as plain
     data.
 
@@ -49,15 +49,11 @@ def stored_config(entry: Entry) -> tuple[dict[str, files.Json], str, dict[str, f
     try:
         from omegaconf import OmegaConf  # reads YAML as the runner does: 1e-4 is a number
 
-        stored = trees.texts(
-            OmegaConf.to_container(OmegaConf.create(_text(path)), resolve=False), _unescaped
-        )
-        ((name, sections),) = stored["pipelines"].items()
-        return (
-            {key: stored[key] for key in DECIDING if key in stored},
-            str(name),
-            schema.upgrade_config(sections),
-        )
+        content = OmegaConf.to_container(OmegaConf.create(_text(path)), resolve=False)
+        stored = trees.texts(content, _unescaped)
+        [(name, sections)] = stored["pipelines"].items()
+        root = {key: stored[key] for key in DECIDING if key in stored}
+        return root, str(name), schema.upgrade_config(sections)
     except Exception as error:  # YAML and OmegaConf have many
         raise errors.IntegrityError(f"{path} is not the config of one pipeline: {error}") from error
 
@@ -79,8 +75,9 @@ def check_foreign(path: Path) -> None:
     try:
         keys: list[str] = []  # at any depth
         json.loads(files.to_json(yaml.load(_text(path), LOADER)), object_hook=keys.extend)
-        if odd := [key for key in keys if not key.isprintable()]:
-            raise ValueError(f"its key {odd[0]!r} is not printable")
+        for key in keys:
+            if not key.isprintable():
+                raise ValueError(f"its key {key!r} is not printable")
     except Exception as error:  # YAML has many
         raise errors.IntegrityError(f"{path.name} is not the config of a run: {error}") from error
 
@@ -104,20 +101,19 @@ def experiment_yaml(entry: Entry) -> str:
     so is the code that the pipeline imports.
     """
     root, name, sections = stored_config(entry)
+    leaves = trees.flat(sections).items()
     named = {
         "Taken from the environment at the time; set them here": [
-            key for key, value in trees.flat(sections).items() if "${oc.env:" in str(value)
+            key for key, value in leaves if "${oc.env:" in str(value)
         ],
         "It imports and runs": foreign_code(sections),
     }
-    head = [
-        "@package _global_",
-        f"The pipeline of entry {entry.id}, stored {entry.created}.",
-        *(f"{what}: {', '.join(names)}" for what, names in named.items() if names),
-    ]
-    return "".join(f"# {escape.printable(line)}\n" for line in head) + literal_yaml(
-        {**root, "pipelines": {name: sections}}
-    )
+    head = ["@package _global_", f"The pipeline of entry {entry.id}, stored {entry.created}."]
+    for what, names in named.items():
+        if names:
+            head.append(f"{what}: {', '.join(names)}")
+    comments = "".join(f"# {escape.printable(line)}\n" for line in head)
+    return comments + literal_yaml({**root, "pipelines": {name: sections}})
 
 
 def literal_yaml(content: Mapping[str, files.Json]) -> str:
@@ -143,9 +139,10 @@ def foreign_code(sections: Mapping[str, object]) -> list[str]:
     to something that imports them. Data of a `kind` imports nothing.
     """
     named = {key: sections.get(key) for key in ("model", "data", "callbacks", "validation", "fit")}
-    if isinstance(data := named["data"], Mapping) and "_target_" not in data:
+    data = named["data"]
+    if isinstance(data, Mapping) and "_target_" not in data:
         del named["data"]
-    return [name for name in dict.fromkeys(_paths(named)) if name not in OURS]
+    return [path for path in dict.fromkeys(_paths(named)) if path not in SHIPPED]
 
 
 def _paths(node: object) -> Iterator[str]:

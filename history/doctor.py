@@ -32,33 +32,27 @@ def examine(history: History) -> list[Finding]:
 
     While the database cannot be read, that is all that is found.
     """
-    found = [
-        Finding(
-            f"{path} is left over from an interrupted write",
-            "delete it",
-            partial(path.unlink, True),
-        )
-        for path in sorted(history.root.glob(f".history*.json.{'[0-9a-f]' * 16}{files.TEMPORARY}"))
-    ]
+    return list(_findings(history))
+
+
+def _findings(history: History) -> Iterator[Finding]:
+    for path in sorted(history.root.glob(f".history*.json.{'[0-9a-f]' * 16}{files.TEMPORARY}")):
+        what = f"{path} is left over from an interrupted write"
+        yield Finding(what, "delete it", partial(path.unlink, True))
     try:
         documents = history.store.all()
     except errors.HistoryError as error:
-        return [
-            *found,
-            Finding(
-                str(error),
-                "restore the previous generation, if it is readable, and keep a copy of the "
-                "current file beside it",
-                partial(_restore, history.store),
-            ),
-        ]
+        repair = (
+            "restore the previous generation, if it is readable, and keep a copy of the current "
+            "file beside it"
+        )
+        yield Finding(str(error), repair, partial(_restore, history.store))
+        return
+    yield from _repeated(history.store, documents)
     entries = {document["id"]: document for document in documents}
-    return [
-        *found,
-        *_repeated(history.store, documents),
-        *(finding for document in entries.values() for finding in _entry(history, document)),
-        *_folders(history, entries),
-    ]
+    for document in entries.values():
+        yield from _entry(history, document)
+    yield from _folders(history, entries)
 
 
 def mend(history: History) -> tuple[list[Finding], list[Finding]]:
@@ -94,12 +88,10 @@ def _restore(kept: store.Store) -> None:
 def _repeated(kept: store.Store, documents: list[files.JsonObject]) -> Iterator[Finding]:
     """Find rows of one id."""
     distinct = {files.to_json(document): document for document in documents}.values()
-    if copies := len(documents) - len(distinct):
-        yield Finding(
-            f"{kept.path} holds {copies} duplicate rows",
-            "remove them",
-            partial(_take_out_copies, kept, distinct),
-        )
+    copies = len(documents) - len(distinct)
+    if copies:
+        what = f"{kept.path} holds {copies} duplicate rows"
+        yield Finding(what, "remove them", partial(_take_out_copies, kept, distinct))
     for id, times in Counter(document["id"] for document in distinct).items():
         if times > 1:
             yield Finding(f"{id} is in the database {times} times, with different contents")
@@ -132,22 +124,19 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
     is left alone.
     """
     whole = []
-    for path in sorted(path for path in history.store.entries.glob("*") if path.name not in ids):
+    for path in sorted(history.store.entries.glob("*")):
+        if path.name in ids:
+            continue
         is_folder = path.is_dir() and not path.is_symlink()
         if is_folder and HALF.fullmatch(path.name):
-            yield Finding(
-                f"{path} is only partly written or partly removed",
-                "delete it",
-                partial(store.delete, path),
-            )
+            what = f"{path} is only partly written or partly removed"
+            yield Finding(what, "delete it", partial(store.delete, path))
         elif is_folder and (path / store.DOCUMENT).is_file():
             try:  # its entry was never acknowledged, or the database is older
                 whole.append(_whole(path))
             except (errors.HistoryError, OSError) as error:
-                yield Finding(
-                    f"{path} has no entry in the database and is incomplete: {error}",
-                    is_fault=not isinstance(error, errors.NewerSchema),
-                )
+                what = f"{path} has no entry in the database and is incomplete: {error}"
+                yield Finding(what, is_fault=not isinstance(error, errors.NewerSchema))
         else:
             yield Finding(
                 f"{path} does not belong to the history: no entry has its name, and it has no "
@@ -155,11 +144,9 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
                 is_fault=False,
             )
     if whole:
-        yield Finding(
-            f"complete, but not in the database: {', '.join(each['id'] for each in whole)}",
-            "put back",
-            partial(history.store.insert, *whole),
-        )
+        names = ", ".join(document["id"] for document in whole)
+        what = f"complete, but not in the database: {names}"
+        yield Finding(what, "put back", partial(history.store.insert, *whole))
 
 
 def _whole(folder: Path) -> files.JsonObject:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
 from history import schema
@@ -59,6 +59,10 @@ def _text(value: files.Json) -> str:
     return value or ""
 
 
+def _texts(value: files.Json) -> list[str]:
+    return list(map(str, value or []))
+
+
 def _mapping(value: files.Json) -> files.JsonObject:
     return value or {}
 
@@ -73,15 +77,16 @@ class Entry:
 
     A failed entry may lack whole sections of the document; every reader here copes with that.
     Attributes: `id`; `created`, ISO 8601 in UTC with seconds; the `run_id`, `sweep`, `experiment`,
-    `pipeline` and `task` it is of; `manager`, the registered name of the history manager that
-    stored it; `status`, one of history.schema.STATUSES. Its sections: `origin`, `data`, `search`,
-    `best`, `validation`, `test` and `artefacts`, by name, as history.records has them; as they are
-    in the document, `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, and
-    `environment`.
+    `pipeline` and `task` it is of; `status`, one of history.schema.STATUSES; a user's `tags`; the
+    `notes` that a reader must know. Its sections: `origin`, `data`, `search`, `best`, `validation`,
+    `test` and `artefacts`, by name, as history.records has them; as they are in the document,
+    `baselines` and `ensemble`, metrics by part, `timings`, seconds by stage, `environment`, and the
+    `error` of a failed one.
     """
 
     document: files.JsonObject
     root: Path
+    _repr_html_: ClassVar[Callable[..., str]]  # for notebooks; the package sets it
 
     id = _Section(_text)
     created = _Section(_text)
@@ -90,8 +95,9 @@ class Entry:
     experiment = _Section(_text)
     pipeline = _Section(_text)
     task = _Section(_text)
-    manager = _Section(_text)
     status = _Section(_text)
+    tags = _Section(_texts)
+    notes = _Section(_texts)
 
     origin = _Section(Origin.read)
     data = _Section(Data.read)
@@ -104,14 +110,15 @@ class Entry:
     ensemble = _Section(_mapping)
     timings = _Section(_mapping)
     environment = _Section(_mapping)
+    error = _Section(_mapping)
 
     def __repr__(self) -> str:
         return f"<Entry {self.id}: {self.status}>"
 
-    def _repr_html_(self) -> str:
-        from history.report import pages
-
-        return pages.notebook([self], alone=True)
+    @property
+    def manager(self) -> str:
+        """The registered name of the history manager that stored it: by default, the task's."""
+        return self.document.get("manager") or self.task
 
     @property
     def imported(self) -> bool:
@@ -123,8 +130,11 @@ class Entry:
     @property
     def repeats(self) -> int:
         """How many times the best hyperparameters were refitted and evaluated; 0 if never."""
-        number = self.validation.repeats
-        return number if isinstance(number, int) else 0
+        return self.validation.repeats or 0
+
+    def part(self, part: str) -> Evaluation:
+        """Return what the refits came to over the rows of a part: validation or test."""
+        return self.test if part == "test" else self.validation
 
     def metric(
         self,
@@ -238,15 +248,9 @@ class Entry:
 
         Raises IntegrityError when they are not what was stored.
         """
-        import pandas
-
-        # without the histories, which `flat` leaves out
-        frame = pandas.DataFrame([trees.flat(trial.row()) for trial in self.trial_records()])
-        return frame.assign(
-            started=pandas.to_datetime(
-                frame.get("started", []), format="ISO8601", utc=True, errors="coerce"
-            )
-        )
+        # `flat` leaves the histories out
+        rows = [trees.flat(trial.row()) for trial in self.trial_records()]
+        return frame(rows, "started")
 
     def load_model(self, trust: bool = False) -> Any:
         """Return the stored keras.Model; the one place of this package that imports keras.
@@ -258,6 +262,17 @@ class Entry:
         from history.model_file import load_model
 
         return load_model(self.verified("model"), trust=trust)
+
+
+def frame(
+    rows: list[files.JsonObject], time: str, columns: list[str] | None = None
+) -> "pandas.DataFrame":
+    """Return rows as a table, in which the column `time` holds times in UTC."""
+    import pandas
+
+    table = pandas.DataFrame(rows, columns=columns)
+    times = pandas.to_datetime(table.get(time, []), format="ISO8601", utc=True, errors="coerce")
+    return table.assign(**{time: times})
 
 
 def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -> list[Entry]:

@@ -103,9 +103,9 @@ class Best(Record):
     values: JsonObject = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Trial(Record):
-    """One trial of a search: a row of trials.json.
+    """One trial of a search: a row of trials.json, whose keys are in this order.
 
     `status` is Keras Tuner's word. `score` is None unless it is finite. `best_epoch` counts from 0;
     with Hyperband, from `tuner/initial_epoch`. `started` is ISO 8601, `history` maps each metric to
@@ -115,8 +115,8 @@ class Trial(Record):
 
     trial_id: str
     status: str
-    values: JsonObject
     score: float | None = None
+    values: JsonObject
     best_epoch: int | None = None
     started: str | None = None
     seconds: float | None = None
@@ -133,19 +133,9 @@ class Trial(Record):
 
     def row(self) -> JsonObject:
         """Return the trial as trials.json has it."""
-        row = {
-            "trial_id": self.trial_id,
-            "status": self.status,
-            "score": self.score,
-            "values": self.values,
-            "best_epoch": self.best_epoch,
-            "started": self.started,
-            "seconds": self.seconds,
-            "history": self.history,
-            "message": self.message,
-        }
-        if self.folds is not None:
-            row["folds"] = self.folds
+        row = dict(vars(self))
+        if self.folds is None:
+            del row["folds"]
         return row
 
 

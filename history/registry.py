@@ -10,7 +10,9 @@ from typing import TypeVar
 
 from foundation import errors
 from history import tasks
+from history.entry import Entry
 from history.manager import HistoryManager
+from history.records import Direction
 
 GROUP = "history.managers"
 
@@ -78,6 +80,29 @@ def manager(name: str, root: Path) -> HistoryManager:
     made = manager_class(name)(root)
     made.name = name
     return made
+
+
+def ranked_by(entry: Entry) -> tuple[str, Direction]:
+    """Return the metric that entries like this one are ranked by and its direction: its manager's
+    or, where it lacks that or the manager is not installed, the first it has.
+    """
+    metrics = entry.validation.metrics
+    try:
+        own = manager_class(entry.manager)
+    except errors.RegistryError:
+        return next(iter(metrics), ""), "max"
+    metric = own.ranking
+    if metric not in metrics:
+        metric = next(iter(metrics), metric)
+    return metric, own.metrics.get(metric, "max")
+
+
+def direction(entry: Entry, metric: str) -> Direction | None:
+    """Return which way a metric of the entry's task is better; None where that is not known."""
+    try:
+        return manager_class(entry.manager).metrics.get(metric)
+    except errors.RegistryError:
+        return None
 
 
 @cache

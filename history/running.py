@@ -7,6 +7,7 @@ trials/<project>/<fingerprint>/trial_*/   the trials that have ended
 """
 
 from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import yaml
@@ -16,44 +17,61 @@ from foundation import files
 from history import config, ranking
 
 
-def running(root: Path) -> list[files.JsonObject]:
-    """Return a row for each pipeline that a run is at: `pipeline`, `experiment`, `doing`; of its
-    search the number of `trials` and the `limit`, the `objective` and the `best` score; and `by`
-    whom.
+@dataclass(frozen=True)
+class Running:
+    """A pipeline that a run is at, `by` which process; of its search, how many trials have ended,
+    how many it may have, and the best score so far.
     """
-    found: list[files.JsonObject] = []
+
+    by: str
+    doing: str = "preparation"
+    pipeline: str = "-"
+    experiment: str = "-"
+    trials: int | None = None
+    limit: int | None = None
+    objective: str = ""
+    best: float | None = None
+
+
+def running(root: Path) -> list[Running]:
+    """Return what runs are at."""
+    rows = []
     for lock in sorted((root / ".locks").glob("run-[0-9a-f]*.lock")):
         with suppress(Exception):  # whatever cannot be read may have ended meanwhile
-            by, opened = files.holder(lock), f"{lock.stem.removeprefix('run-')}.open"
-            with suppress(Timeout), FileLock(lock, timeout=0):
-                continue  # nobody holds it
-            run = root / "runs" / files.read_json(root / "runs" / opened)["run_id"]
-            rows = [_pipeline(root, path) for path in sorted(run.glob("stage/*/config.yaml"))]
-            found += [{**row, "by": by} for row in rows or [{"doing": "preparation"}]]
-    return found
+            rows += _of_run(root, lock)
+    return rows
 
 
-def _pipeline(root: Path, path: Path) -> files.JsonObject:
+def _of_run(root: Path, lock: Path) -> list[Running]:
+    by = files.holder(lock)
+    with suppress(Timeout), FileLock(lock, timeout=0):
+        return []  # nobody holds it
+    opened = root / "runs" / f"{lock.stem.removeprefix('run-')}.open"
+    run = root / "runs" / files.read_json(opened)["run_id"]
+    configs = sorted(run.glob("stage/*/config.yaml"))
+    return [_of_pipeline(root, path, by) for path in configs] or [Running(by)]
+
+
+def _of_pipeline(root: Path, path: Path, by: str) -> Running:
     content = yaml.load(path.read_text(encoding="utf-8"), config.LOADER)
-    ((name, sections),) = content["pipelines"].items()
-    tuner, experiment = sections["tuner"], content["experiment"]
-    searches = Path(
-        tuner["directory"] or root / "trials",
-        tuner["project_name"] or f"{experiment}-{name}".replace("/", "-"),
-    ).glob("*/search.json")
-    row = {
-        "pipeline": name,
-        "experiment": experiment,
-        "doing": "refits" if (path.parent / "trials.json").exists() else "search",
-    }
-    for marker in sorted(searches, key=lambda marker: marker.parent.stat().st_mtime)[-1:]:
-        objective = files.read_json(marker)["parts"]["objective"]
-        trials = [files.read_json(trial) for trial in marker.parent.glob("trial_*/trial.json")]
-        merits = [ranking.merit(trial["score"], objective["direction"]) for trial in trials]
-        row |= {
-            "trials": len(trials),
-            "limit": tuner.get("max_trials") or tuner.get("hyperband_trials"),
-            "objective": objective["name"],
-            "best": trials[merits.index(max(merits))]["score"] if trials else None,
-        }
-    return row
+    [(name, sections)] = content["pipelines"].items()
+    experiment = content["experiment"]
+    doing = "refits" if (path.parent / "trials.json").exists() else "search"
+    row = Running(by, doing, name, experiment)
+    tuner = sections["tuner"]
+    project = tuner["project_name"] or f"{experiment}-{name}".replace("/", "-")
+    searches = Path(tuner["directory"] or root / "trials", project).glob("*/search.json")
+    markers = sorted(searches, key=lambda marker: marker.parent.stat().st_mtime)
+    if not markers:
+        return row
+    newest = markers[-1]
+    objective = files.read_json(newest)["parts"]["objective"]
+    direction = objective["direction"]
+    scores = [files.read_json(trial)["score"] for trial in newest.parent.glob("trial_*/trial.json")]
+    return replace(
+        row,
+        trials=len(scores),
+        limit=tuner.get("max_trials") or tuner.get("hyperband_trials"),
+        objective=objective["name"],
+        best=max(scores, key=lambda score: ranking.merit(score, direction), default=None),
+    )

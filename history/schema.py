@@ -50,10 +50,11 @@ _MAPPINGS = (
 )
 
 # The type of what a document has under a key, where it has it at all.
-_SHAPE: dict[str, tuple[type, type]] = dict.fromkeys(_MAPPINGS, _MAPPING)
+_SHAPE: dict[str, tuple[type, ...]] = dict.fromkeys(_MAPPINGS, _MAPPING)
 _SHAPE |= dict.fromkeys((*NAMES, "name", "note"), _TEXT)
 _SHAPE |= dict.fromkeys(("notes", "tags"), (list, NoneType))
-_SHAPE["search.max_seconds"] = (float, NoneType)
+_SHAPE |= dict.fromkeys(("search.seconds", "search.max_seconds"), (float, int, NoneType))
+_SHAPE["validation.repeats"] = (int, NoneType)
 _SHAPE["artefacts"] = (dict, dict)  # always
 
 
@@ -75,7 +76,8 @@ def read_document(content: object, where: str) -> files.JsonObject:
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
     document: files.JsonObject = _to_2(content) if version == 1 else content
-    if problem := _misfit(document):
+    problem = _misfit(document)
+    if problem:
         raise errors.IntegrityError(f"{where} cannot be read: {problem}")
     return document
 

@@ -134,7 +134,7 @@ def judged(entry: Entry) -> dict[str, Any]:
     """Return the metric that entries like this one are ranked by, its direction, the best baseline
     by it, and what is to be said of that.
     """
-    metric, direction = text.ranked_by(entry)
+    metric, direction = registry.ranked_by(entry)
     return {
         "metric": metric,
         "direction": direction,
@@ -168,7 +168,7 @@ def held(entry: Entry) -> list[str]:
             *(figures.inline, name, part, rows["truth"], rows["predicted"]),
             entry.value("data.classes", []),
         )
-        for name in registry.manager_class(entry.manager or entry.task).figures
+        for name in registry.manager_class(entry.manager).figures
         for part, rows in of_parts.items()
         if is_series or name != "stretch"
     ]
@@ -176,7 +176,7 @@ def held(entry: Entry) -> list[str]:
 
 def report(entry: Entry) -> manager.Report:
     """Return what its history manager reports of an entry."""
-    return registry.manager(entry.manager or entry.task, entry.root).report(entry)
+    return registry.manager(entry.manager, entry.root).report(entry)
 
 
 def scores(entry: Entry) -> str | None:

@@ -1,6 +1,6 @@
 """The commands of `python -m history`: the arguments of each, and what it does with them.
 
-A command returns what goes to stdout, if anything, so that one that fails writes nothing there.
+A command returns what goes to stdout, a page or data, so that one that fails writes nothing there.
 What only one command or form of output needs is imported there: a list in JSON imports no rich,
 nothing imports pandas or Keras.
 """
@@ -8,16 +8,24 @@ nothing imports pandas or Keras.
 import argparse
 import os
 import sys
+from argparse import Namespace
 from collections.abc import Callable, Sequence
 from inspect import getdoc
+from operator import methodcaller
 from pathlib import Path
 from typing import Any, NoReturn
 
 from foundation import errors, escape, files, trees
 from history import Entry, History, doctor, ranking, schema
+from history.view import pages
+from history.view.page import Page
+from history.view.rows import AnyRow, EntryRow, TrialRow, in_order, to_csv
+from history.view.text import pairs
 
-Run = Callable[[History, argparse.Namespace], bytes | None]
-Argument = tuple[tuple[str, ...], dict[str, Any]]  # what argparse's `add_argument` takes
+Output = Page | bytes | None
+Run = Callable[[History, Namespace], Output]
+
+Argument = Callable[[Any], Any]  # adds itself to a parser
 
 
 class Parser(argparse.ArgumentParser):
@@ -28,20 +36,28 @@ class Parser(argparse.ArgumentParser):
         raise errors.InputError(f"{message}; see `{self.prog} --help`")
 
 
-def _ids(parsed_args: argparse.Namespace, **_: object) -> list[str]:
+def _ids(parsed_args: Namespace, **_: object) -> list[str]:
     """Return what a shell completes: the ids, without a look at what else the documents say."""
     return [str(row["id"]) for row in History(parsed_args.root).store.all()]
 
 
-def argument(*names: str, **options: Any) -> Argument:
-    """Return an argument of a command, as argparse has it."""
-    return names, options
+def argument(usage: str, text: str, **more: Any) -> Argument:
+    """Return an argument of a command.
+
+    Arguments: `usage`, its name and, if it takes a value, what stands for that in the help; `text`,
+    the help; `more`, as argparse has it.
+    """
+    name, _, metavar = usage.partition(" ")
+    if metavar:
+        more["metavar"] = metavar
+    elif "choices" not in more:
+        more["action"] = "store_true"
+    return methodcaller("add_argument", name, help=text, **more)
 
 
-def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[Run], Run]:
-    """Return a decorator that makes a function the command of its name, with its docstring as help.
-
-    Arguments: `one_of`, of which exactly one must be given.
+def command(*arguments: Argument) -> Callable[[Run], Run]:
+    """Return a decorator that makes a function the command of its name, with its docstring as
+    help.
     """
 
     def add(run: Run) -> Run:
@@ -52,21 +68,13 @@ def command(*arguments: Argument, one_of: Sequence[Argument] = ()) -> Callable[[
         own.set_defaults(run=run)
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
-        group = own.add_mutually_exclusive_group(required=True) if one_of else own
-        for each in arguments:
-            _add_argument(own, each)
-        for each in one_of:
-            _add_argument(group, each)
+        for add_argument in arguments:
+            action = add_argument(own)
+            if action.help.startswith(REFERENCE):
+                action.completer = _ids
         return run
 
     return add
-
-
-def _add_argument(to: Any, new: Argument) -> None:
-    names, options = new
-    added = to.add_argument(*names, **options)
-    if options.get("help", "").startswith(REFERENCE):
-        added.completer = _ids
 
 
 WHERE = "the history's folder (default: results)"
@@ -91,46 +99,44 @@ parser = Parser(
     formatter_class=argparse.RawDescriptionHelpFormatter,
 )
 parser.add_argument("--root", default="results", metavar="DIR", help=WHERE)
+parser.set_defaults(wide=False)
 subparsers = parser.add_subparsers(required=True, dest="command", metavar="COMMAND")
 
 STDOUT = Path("-")
-FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path, "metavar": "FILE"}
+FILE: dict[str, Any] = {"nargs": "?", "const": STDOUT, "type": Path}
 REFERENCE = "an id, a unique prefix of one, or a position: @-1 the newest, @0 the oldest"
+ENTRY = argument("entry ID", REFERENCE)
 FILTERS = [
-    argument(f"--{key}", metavar="NAME", help=f"only entries of this {key}")
+    argument(f"--{key} NAME", f"only entries of this {key}")
     for key in ("experiment", "pipeline", "task", "tag")
 ]
-STATUS = argument("--status", choices=schema.STATUSES, help="only entries of this status")
+STATUS = argument("--status", "only entries of this status", choices=schema.STATUSES)
 ONE = {"run_id": "run", "sweep": "sweep"}  # what an option names, by the key of documents
 OF_ONE = [
-    argument(
-        f"--{noun}", dest=key, metavar="ID", help=f"only entries of this {noun}; a prefix will do"
-    )
+    argument(f"--{noun} ID", f"only entries of this {noun}; a prefix will do", dest=key)
     for key, noun in ONE.items()
 ]
-JSON = argument("--json", action="store_true", help="print strict JSON and nothing else")
-WIDE = argument("--wide", action="store_true", help="every column, however narrow the terminal")
+JSON = argument("--json", "print strict JSON and nothing else")
+WIDE = argument("--wide", "every column, however narrow the terminal")
 TABLE = [
     JSON,
-    argument("--csv", action="store_true", help="print CSV: the columns or, without, every key"),
-    argument("--sort", metavar="KEY", help="sort by it, smallest first; those without it last"),
-    argument("--reverse", action="store_true", help="reverse the order"),
+    argument("--csv", "print CSV: the columns or, without, every key"),
+    argument("--sort KEY", "sort by it, smallest first; those without it last"),
+    argument("--reverse", "reverse the order"),
     argument(
-        "--columns",
+        "--columns KEY,...",
+        "the columns of the table",
         type=lambda keys: keys.replace(" ", "").split(","),
-        metavar="KEY,...",
-        help="the columns of the table",
     ),
     WIDE,
     argument(
-        "--limit",
+        "--limit N",
+        "N of them: the newest entries, the best trials or, with --sort, the first",
         type=int,
         default=sys.maxsize,
-        metavar="N",
-        help="N of them: the newest entries, the best trials or, with --sort, the first",
     ),
 ]
-YES = argument("--yes", action="store_true", help="do it without asking")
+YES = argument("--yes", "do it without asking")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -144,7 +150,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise errors.InputError(
                 f"{history.root} does not exist or is not a folder; choose another with --root"
             )
-        write(args.run(history, args) or b"")
+        write(_bytes(args.run(history, args), args.wide))
     except errors.ExperimentError as error:
         say(f"error: {error}")
         return error.exit_code
@@ -159,7 +165,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 @command(*FILTERS, STATUS, *OF_ONE, *TABLE)
-def list_(history: History, args: argparse.Namespace) -> bytes:
+def list_(history: History, args: Namespace) -> Output:
     """List the entries, oldest first; below them, the runs that are at work.
 
     A KEY is a column; a dotted key of the entries' documents, such as validation.metrics.accuracy
@@ -170,108 +176,101 @@ def list_(history: History, args: argparse.Namespace) -> bytes:
         from history.config import with_config
 
         entries = [*map(with_config, entries)]
-    return _table(
-        args,
-        entries,
-        lambda pages, rows: pages.overview(history.root, rows, args.columns, args.wide),
-    )
+    listed = _listed(args, [EntryRow(entry) for entry in entries], args.reverse)
+    return _data(args, listed) or pages.overview(history.root, listed, args.columns)
 
 
-@command(argument("entry", metavar="ID", help=REFERENCE), *TABLE)
-def trials(history: History, args: argparse.Namespace) -> bytes:
+@command(ENTRY, *TABLE)
+def trials(history: History, args: Namespace) -> Output:
     """List the trials of an entry with their values, best first.
 
     A KEY is one of a trial's, such as score, seconds, status or best_epoch; or a hyperparameter, of
     whose name the end is enough where no other has it: dropout for model.dropout.
     """
-    from history.view import pages
-
     entry = history.get(args.entry)
-    found = [Entry(trial.row(), entry.root) for trial in entry.trial_records()]
-    if not found:
+    trials = entry.trial_records()
+    if not trials:
         raise errors.InputError(f"entry {entry.id} has no trials")
-    direction = entry.value("search.objective.direction", "min")
-    found.sort(key=lambda trial: ranking.merit(trial.value("score"), direction), reverse=True)
+    direction = entry.search.objective.direction
+    trials.sort(key=lambda trial: ranking.merit(trial.score, direction), reverse=True)
     keys = {}
-    for name, end in pages.short_names(found).items():
+    for name, short in pages.short_names(trials).items():
         keys[name] = f"values.{name}"
-        keys[end] = f"values.{name}"
+        keys[short] = f"values.{name}"
     args.sort = keys.get(args.sort, args.sort)
+    best_last = [TrialRow(trial) for trial in reversed(trials)]
     if args.csv and not args.columns:
-        rows = [trees.flat(trial.document) for trial in found]
-        args.columns = list(dict.fromkeys(key for row in rows for key in row))
+        args.columns = list(
+            dict.fromkeys(k for row in best_last[::-1] for k in trees.flat(row.document))
+        )
     if args.columns:
         args.columns = [keys.get(key, key) for key in args.columns]
-    return _table(
-        args, found[::-1], lambda pages, rows: pages.trial_list(rows, args.columns, args.wide)
-    )
+    listed = _listed(args, best_last, not args.reverse)
+    return _data(args, listed) or pages.trial_list(listed, args.columns)
 
 
 @command(
-    argument("entry", metavar="ID", help=REFERENCE),
-    argument("tags", nargs="*", metavar="TAG", help="tags to add"),
-    argument("--remove", action="append", default=[], metavar="TAG", help="tags to remove"),
-    argument("--name", metavar="TEXT", help='a name of your own; "" removes it'),
-    argument("--note", metavar="TEXT", help='a note; "" removes it'),
+    ENTRY,
+    argument("tags TAG", "tags to add", nargs="*"),
+    argument("--remove TAG", "tags to remove", action="append", default=[]),
+    argument("--name TEXT", 'a name of your own; "" removes it'),
+    argument("--note TEXT", 'a note; "" removes it'),
 )
-def tag(history: History, args: argparse.Namespace) -> None:
+def tag(history: History, args: Namespace) -> None:
     """Change the tags, the name and the note of an entry.
 
     `list --tag` finds entries by a tag. Labels decide nothing: the entry is the same result.
     """
     with history.store.locked():
         entry = history.get(args.entry)
-        tags = dict.fromkeys(map(str, [*entry.value("tags", []), *args.tags]))
+        tags = dict.fromkeys([*entry.tags, *args.tags])
         changes: dict[str, Any] = {"tags": [tag for tag in tags if tag not in args.remove] or None}
-        if args.name is not None:
-            changes["name"] = args.name or None
-        if args.note is not None:
-            changes["note"] = args.note or None
+        for key in ("name", "note"):
+            text = getattr(args, key)
+            if text is not None:
+                changes[key] = text or None
         history.store.change(entry.id, changes)
     labels = []
     for key, label in (entry.document | changes).items():
         if key in schema.LABELS and label:
-            value = ", ".join(label) if key == "tags" else label
-            labels.append(f"{key} {value}")
+            labels.append(f"{key} {pairs(label)}")
     say(f"{entry.id}: {'; '.join(labels) or 'no labels'}")
 
 
-@command(argument("entry", metavar="ID", help=REFERENCE), JSON)
-def show(history: History, args: argparse.Namespace) -> bytes:
+@command(ENTRY, JSON)
+def show(history: History, args: Namespace) -> Output:
     """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
-    return _answer(args, entry.document, lambda pages: pages.entry_page(history, entry))
+    return _json(entry.document) if args.json else pages.entry_page(history, entry)
 
 
 @command(
-    argument("one", metavar="A", help=REFERENCE),
-    argument("other", metavar="B", help=REFERENCE),
-    argument("more", nargs="*", metavar="C", help=f"{REFERENCE}; each is compared with A"),
+    argument("one A", REFERENCE),
+    argument("other B", REFERENCE),
+    argument("more C", f"{REFERENCE}; each is compared with A", nargs="*"),
     JSON,
 )
-def compare(history: History, args: argparse.Namespace) -> bytes:
+def compare(history: History, args: Namespace) -> Output:
     """Say how entries differ: their metrics, and the config, data and code that led to them.
 
     With --json: one object, or for more than two an array of one for each of the others and A.
     """
     from history.view.compare import compare
 
-    entries = [*map(history.get, [args.one, args.other, *args.more])]
-    found = [compare(history, entries[0], other) for other in entries[1:]]
-    return _answer(
-        args,
-        found if args.more else found[0],
-        lambda pages: pages.comparison_page(entries, found),
-    )
+    entries = [history.get(reference) for reference in (args.one, args.other, *args.more)]
+    comparisons = [compare(history, entries[0], other) for other in entries[1:]]
+    if args.json:
+        return _json(comparisons if args.more else comparisons[0])
+    return pages.comparison_page(entries, comparisons)
 
 
 @command(
     *FILTERS,
     JSON,
     WIDE,
-    argument("--metric", metavar="NAME", help="rank by this metric (default: the task's own)"),
+    argument("--metric NAME", "rank by this metric (default: the task's own)"),
 )
-def best(history: History, args: argparse.Namespace) -> bytes:
+def best(history: History, args: Namespace) -> Output:
     """Show the best complete or budget entry of each task.
 
     With --json: one object, the entry's document; where several tasks are in question, --task must
@@ -283,51 +282,36 @@ def best(history: History, args: argparse.Namespace) -> bytes:
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
         manager = history.manager_of(candidates[-1])
-        ranked_by = [name for name, way in manager.directions(candidates).items() if way]
-        known += ranked_by
+        metrics = [name for name, way in manager.directions(candidates).items() if way]
         metric = args.metric or manager.ranking
-        if metric in ranked_by:
-            places = manager.rank(candidates, metric)
-            if places[0].mean is None:
-                say(f"no entry of task {task} has the metric {metric!r}")
-            else:
-                best[task] = (metric, places)
+        known += metrics
+        if metric not in metrics:
+            continue
+        ranked = manager.rank(candidates, metric)
+        if ranked[0].mean is None:
+            say(f"no entry of task {task} has the metric {metric!r}")
+        else:
+            best[task] = (metric, ranked)
     if not best:
         raise errors.InputError(
             f"no complete entry in {history.root} matches and has this "
             f"metric{errors.suggest(args.metric or '', known)} (known: "
             f"{', '.join(known) or 'none'})"
         )
-    if args.json and len(best) > 1:
+    if not args.json:
+        return pages.best_list(best)
+    if len(best) > 1:
         raise errors.InputError(f"several tasks match; choose one with --task: {', '.join(best)}")
-    (_, ranked), *_ = best.values()
-    return _answer(args, ranked[0].entry.document, lambda pages: pages.best_list(best, args.wide))
+    [(_, ranked)] = best.values()
+    return _json(ranked[0].entry.document)
 
 
 @command(
-    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; before --csv and --json"),
+    argument("entries ID", f"{REFERENCE}; before --csv and --json", nargs="*"),
     *FILTERS[1:],
     STATUS,
-    one_of=(
-        argument("--csv", **FILE, help="one row per entry, one column per key"),
-        argument("--json", **FILE, help="an array of the entries' documents"),
-        argument("--card", **FILE, help="a model card of the one ID, as Markdown"),
-        argument(
-            "--experiment",
-            dest="as_experiment",
-            action="store_true",
-            help="an experiment file that runs the one ID's pipeline",
-        ),
-        argument("--archive", type=Path, metavar="FILE", help="whole entries, for `import`"),
-        argument(
-            "--optuna",
-            type=Path,
-            metavar="FILE",
-            help="the one ID's trials as a study, which Optuna and its dashboard open",
-        ),
-    ),
 )
-def export(history: History, args: argparse.Namespace) -> bytes | None:
+def export(history: History, args: Namespace) -> Output:
     """Write entries for other programs, or for another root.
 
     Those named or, without ID, all as far as they match. Without FILE, to stdout.
@@ -344,10 +328,8 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         return experiment_yaml(entries[0]).encode()
     file = args.archive or args.optuna or args.card or args.json or args.csv
-    data = _exported(args, entries)
-    if file == STDOUT:
-        return _shown(data)
-    _check_target(history, file)
+    if file != STDOUT:
+        _check_target(history, file)
     if args.archive:
         from history.exchange.archive import write_archive
 
@@ -357,22 +339,42 @@ def export(history: History, args: argparse.Namespace) -> bytes | None:
 
         write_journal(entries[0], file)
     else:
+        data = _exported(args, entries)
+        if file == STDOUT:
+            return data
         files.write_atomic(file, data)
     say(f"entries in {file}: {len(entries)}")
     return None
 
 
-def _exported(args: argparse.Namespace, entries: Sequence[Entry]) -> bytes:
-    """Return what an export writes; nothing for the forms that only a file can take."""
+_forms = subparsers.choices["export"].add_mutually_exclusive_group(required=True)
+for _form in (
+    argument("--csv FILE", "one row per entry, one column per key", **FILE),
+    argument("--json FILE", "an array of the entries' documents", **FILE),
+    argument("--card FILE", "a model card of the one ID, as Markdown", **FILE),
+    argument(
+        "--experiment",
+        "an experiment file that runs the one ID's pipeline",
+        dest="as_experiment",
+    ),
+    argument("--archive FILE", "whole entries, for `import`", type=Path),
+    argument(
+        "--optuna FILE",
+        "the one ID's trials as a study, which Optuna and its dashboard open",
+        type=Path,
+    ),
+):
+    _form(_forms)
+
+
+def _exported(args: Namespace, entries: Sequence[Entry]) -> bytes:
     if args.card:
         from history.exchange.card import card
 
         return card(entries[0])
     if args.csv:
-        return to_csv(entries)
-    if args.json:
-        return _json([entry.document for entry in entries])
-    return b""
+        return to_csv([EntryRow(entry) for entry in entries])
+    return _json([entry.document for entry in entries])
 
 
 def _check_target(history: History, file: Path) -> None:
@@ -389,13 +391,13 @@ def _check_target(history: History, file: Path) -> None:
 
 
 @command(
-    argument("entries", nargs="*", metavar="ID", help=f"{REFERENCE}; without one, all that match"),
+    argument("entries ID", f"{REFERENCE}; without one, all that match", nargs="*"),
     *FILTERS,
     STATUS,
     *OF_ONE,
-    argument("--output", type=Path, required=True, metavar="DIR", help="the folder for its pages"),
+    argument("--output DIR", "the folder for its pages", type=Path, required=True),
 )
-def report(history: History, args: argparse.Namespace) -> None:
+def report(history: History, args: Namespace) -> None:
     """Write a report for a browser: an index of entries, and a page of each.
 
     The folder needs neither network nor server. A report that is there is brought up to date.
@@ -408,20 +410,15 @@ def report(history: History, args: argparse.Namespace) -> None:
 
 
 @command(
-    argument("path", type=Path, metavar="PATH", help="the file or folder"),
+    argument("path PATH", "the file or folder", type=Path),
     argument(
-        "--task",
-        metavar="NAME",
-        help="the task, if a Keras Tuner folder does not show it: classification, ...",
+        "--task NAME",
+        "the task, if a Keras Tuner folder does not show it: classification, ...",
     ),
-    argument(
-        "--objective", metavar="NAME", help="likewise, the metric by which its trials were scored"
-    ),
-    argument(
-        "--direction", choices=("min", "max"), help="likewise, the direction of the objective"
-    ),
+    argument("--objective NAME", "likewise, the metric by which its trials were scored"),
+    argument("--direction", "likewise, the direction of the objective", choices=("min", "max")),
 )
-def import_(history: History, args: argparse.Namespace) -> None:
+def import_(history: History, args: Namespace) -> None:
     """Take in what was exported, or made elsewhere.
 
     An archive made by `export --archive`, or a Keras Tuner project folder (it holds oracle.json).
@@ -445,14 +442,14 @@ def import_(history: History, args: argparse.Namespace) -> None:
         taken = read_archive(history, args.path)
     for entry in taken:
         say(f"{entry.id}: imported")
-        for note in entry.value("notes", []):
+        for note in entry.notes:
             say(f"note: {note}")
     if not taken:
         say(f"every entry of {args.path} is already in {history.root}; nothing was changed")
 
 
-@command(argument("entries", nargs="+", metavar="ID", help=REFERENCE), YES)
-def remove(history: History, args: argparse.Namespace) -> None:
+@command(argument("entries ID", REFERENCE, nargs="+"), YES)
+def remove(history: History, args: Namespace) -> None:
     """Remove entries with their folders."""
     entries = {entry.id: entry for entry in map(history.get, args.entries)}
     for id, entry in entries.items():
@@ -470,7 +467,7 @@ def remove(history: History, args: argparse.Namespace) -> None:
 
 
 @command(YES)
-def doctor_(history: History, args: argparse.Namespace) -> None:
+def doctor_(history: History, args: Namespace) -> None:
     """Check the database, documents, artefacts and folders; --yes repairs what can be repaired."""
     repaired, left = doctor.mend(history) if args.yes else ([], doctor.examine(history))
     for finding in repaired:
@@ -490,20 +487,22 @@ def _remedy(finding: doctor.Finding) -> str:
     return "cannot be repaired" if finding.is_fault else "left as it is"
 
 
-def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
+def _matching(history: History, args: Namespace) -> list[Entry]:
     """Return the entries that are named, if any are, as far as they match."""
     wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
     for key, noun in ONE.items():
         reference = getattr(args, key, None)
         if reference is not None:
-            ids = [entry.value(key) for entry in history.entries()]
-            wanted[key] = history.one_of(noun, reference, dict.fromkeys(filter(None, ids)))
+            ids = {entry.document.get(key): None for entry in history.entries()}
+            wanted[key] = history.one_of(noun, reference, list(filter(None, ids)))
     entries = history.entries(**wanted)
     named = {history.get(name).id for name in getattr(args, "entries", ())}
     if named:
         entries = [entry for entry in entries if entry.id in named]
     if args.tag is not None:
-        entries = [entry for entry in entries if args.tag in map(str, entry.value("tags", []))]
+        entries = [
+            entry for entry in entries if args.tag in map(str, entry.document.get("tags") or [])
+        ]
     if not entries:
         is_filtered = any([args.tag, *wanted.values()])
         filters = " that match" if is_filtered else ""
@@ -511,66 +510,43 @@ def _matching(history: History, args: argparse.Namespace) -> list[Entry]:
     return entries
 
 
-def _table(
-    args: argparse.Namespace, entries: list[Entry], page: Callable[[Any, list[Entry]], Any]
-) -> bytes:
-    """Return a table of entries or trials, the newest or best of which is the last, as asked for.
+def _listed(args: Namespace, rows: list[AnyRow], reverse: bool) -> list[AnyRow]:
+    """Return the rows that are asked for in the order asked for; the last are the first to stay.
 
-    Arguments: `page`, what makes it, given the module `pages` and those that are to be shown.
+    Arguments: `reverse`, whether the last shall be the first, if no other order is asked for.
     """
     if args.limit < 1:
         raise errors.InputError("--limit must be above 0")
-    if args.sort and entries:
-        from history.view.pages import in_order
+    if args.sort and rows:
+        return in_order(rows, args.sort, args.reverse)[: args.limit]
+    kept = rows[-args.limit :]
+    return kept[::-1] if reverse else kept
 
-        entries = in_order(entries, args.sort, args.reverse)[: args.limit]
-    else:
-        entries = entries[-args.limit :]
-        best_first = args.command == "trials"
-        if args.reverse != best_first:
-            entries.reverse()
+
+def _data(args: Namespace, rows: Sequence[AnyRow]) -> bytes | None:
+    """Return rows as a program reads them, where that is asked for."""
     if args.csv:
-        return _shown(to_csv(entries, args.columns))
-    return _answer(args, [e.document for e in entries], lambda pages: page(pages, entries))
-
-
-def _answer(args: argparse.Namespace, found: object, page: Callable[[Any], Any]) -> bytes:
-    """Return what was found as JSON, where that is asked for, or the page of it.
-
-    Arguments: `page`, what makes it, given the module `pages`.
-    """
+        return to_csv(rows, args.columns)
     if args.json:
-        return _shown(_json(found))
-    from history.view import pages, text
-
-    return text.render(page(pages)).encode(sys.stdout.encoding or "utf-8", "replace")
+        return _json([row.document for row in rows])
+    return None
 
 
 def _json(content: object) -> bytes:
     return files.to_json(content, indent=True) + b"\n"
 
 
-def to_csv(entries: Sequence[Entry], chosen: Sequence[str] | None = None) -> bytes:
-    """Return the entries as CSV in UTF-8 (RFC 4180) with a header: the chosen columns or, without,
-    all keys; what an entry lacks is empty. A spreadsheet runs nothing of it.
+def _bytes(output: Output, wide: bool) -> bytes:
+    """Return what a command answers as it goes to stdout: a terminal sees only characters to print,
+    and lines.
     """
-    if chosen:
-        from history.view.pages import plain
+    if isinstance(output, Page):
+        from history.view.terminal import render
 
-        rows = plain(entries, chosen)
-    else:
-        rows = [trees.flat(entry.document) for entry in entries]
-    columns = chosen or trees.columns_of(rows)
-    return files.to_csv(
-        [escape.spreadsheet_cell(row.get(column)) for column in columns]
-        for row in [{column: column for column in columns}, *rows]  # the first is the header
-    ).encode()
-
-
-def _shown(data: bytes) -> bytes:
-    """Return data as it goes to stdout: a terminal sees only characters to print, and lines."""
-    text = data.decode().replace("\r\n", "\n") if sys.stdout.isatty() else ""
-    return escape.printable(text, newlines=True).encode() or data
+        return render(output, wide).encode(sys.stdout.encoding or "utf-8", "replace")
+    if not output or not sys.stdout.isatty():
+        return output or b""
+    return escape.printable(output.decode().replace("\r\n", "\n"), newlines=True).encode()
 
 
 def write(data: bytes) -> None:

@@ -1,6 +1,6 @@
 """How two entries differ: in their results, and in what led to them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 
 from foundation import errors, files, trees
@@ -28,16 +28,24 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
     except errors.ExperimentError as error:
         mine["config"] = {}
         notes["config"] = str(error)
-    differs = {section: _differences(mine[section], theirs[section]) for section in mine}
+    # in order: that of the outermost keys says nothing
+    differs = {
+        section: trees.differences(_in_order(mine[section]), _in_order(theirs[section]))
+        for section in mine
+    }
     return {
         "a": one.id,
         "b": other.id,
         "metrics": metrics,
-        "baselines": _both(one, other, "baselines"),
-        "ensemble": _both(one, other, "ensemble"),
+        "baselines": {"a": one.baselines, "b": other.baselines},
+        "ensemble": {"a": one.ensemble, "b": other.ensemble},
         "differs": differs,
         "notes": notes,
     }
+
+
+def _in_order(section: files.JsonObject) -> files.JsonObject:
+    return dict(sorted(section.items(), key=str))
 
 
 def _about(one: Entry, other: Entry, metrics: Mapping[str, files.JsonObject]) -> str:
@@ -53,22 +61,9 @@ def _about(one: Entry, other: Entry, metrics: Mapping[str, files.JsonObject]) ->
     return "; ".join(notes)
 
 
-def _config(entry: Entry) -> dict[str, files.Json]:
+def _config(entry: Entry) -> files.JsonObject:
     root, _, sections = config.stored_config(entry)
     return root | sections
-
-
-def _both(one: Entry, other: Entry, key: str) -> files.JsonObject:
-    return {"a": one.value(key, {}), "b": other.value(key, {})}
-
-
-def _differences(
-    mine: Mapping[str, files.Json], theirs: Mapping[str, files.Json]
-) -> files.JsonObject:
-    """Return the keys that differ, in order: that of the outermost keys says nothing."""
-    return trees.differences(
-        dict(sorted(mine.items(), key=str)), dict(sorted(theirs.items(), key=str))
-    )
 
 
 def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str, files.JsonObject]:
@@ -77,13 +72,14 @@ def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str,
     for entry in (one, other):
         with suppress(errors.RegistryError):  # not installed here: there is no verdict
             directions |= history.manager_of(entry).directions([entry])
-    mine = one.value(f"{part}.metrics", {})
-    theirs = other.value(f"{part}.metrics", {})
-    wanted = mine.keys() & theirs.keys()
-    if one.task == other.task:
-        wanted = mine.keys() | theirs.keys()
-    names = [name for name in dict.fromkeys([*directions, *mine, *theirs]) if name in wanted]
-    return {name: _metric(one, other, part, name, directions.get(name)) for name in names}
+    mine = one.part(part).metrics
+    theirs = other.part(part).metrics
+    wanted = any if one.task == other.task else all
+    return {
+        name: _metric(one, other, part, name, directions.get(name))
+        for name in dict.fromkeys([*directions, *mine, *theirs])
+        if wanted([name in mine, name in theirs])
+    }
 
 
 def _metric(
@@ -109,24 +105,22 @@ def _metric(
     }
 
 
-def _sections(entry: Entry) -> dict[str, dict[str, files.Json]]:
-    environment = dict(entry.value("environment", {}))
+def _sections(entry: Entry) -> dict[str, files.JsonObject]:
+    environment = dict(entry.environment)
     packages = {"python": environment.pop("python", None)}
     packages |= environment.pop("packages", None) or {}
     code = {"git": environment.pop("git", None) or {}}
     with suppress(errors.HistoryError):  # damaged: `doctor` says so
         parts = entry.identity()
         code["sources"] = parts.get("code", parts.get("sources", {}))  # as older entries have it
+    search = entry.document.get("search") or {}
+    data = entry.document.get("data") or {}
     return {
         "config": {},
-        "search": _values(entry, "search", ("tuner", "objective", "oracle")),
-        "values": entry.value("best.values", {}),
-        "data": _values(entry, "data", ("source", "fingerprint", "shapes", "split")),
+        "search": {key: search.get(key) for key in ("tuner", "objective", "oracle")},
+        "values": entry.best.values,
+        "data": {key: data.get(key) for key in ("source", "fingerprint", "shapes", "split")},
         "packages": packages,
         "code": code,
         "environment": environment,
     }
-
-
-def _values(entry: Entry, section: str, keys: Sequence[str]) -> dict[str, files.Json]:
-    return {key: entry.value(f"{section}.{key}") for key in keys}

@@ -10,13 +10,13 @@ from foundation import files
 class Table:
     """Rows of cells under named columns.
 
-    Without room for it, the columns in `spare` are left out in that order (None: its lines are
-    longer than the terminal is wide), unless its cells are folded.
+    Without room for it, the columns in `spare` are left out in that order, unless its cells are
+    folded.
     """
 
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
-    spare: Sequence[str] | None = ()
+    spare: Sequence[str] = ()
     folds: bool = False
 
     def is_empty(self) -> bool:

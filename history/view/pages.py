@@ -1,44 +1,27 @@
-"""What is shown of entries: a list, the best of each task, the page of one, and two compared."""
+"""What is shown of entries: a list, the best of each task, one by itself, several compared."""
 
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from itertools import accumulate, chain
 from pathlib import Path
 
-from foundation import errors, files, trees
-from history import Entry, History, ranking, registry, running, schema
+from foundation import errors, files
+from history import Entry, History, ranking, registry, schema
+from history.records import Trial
 from history.view.page import Facts, Page, Section, Table, Text
+from history.view.rows import COLUMNS, EntryRow, Row, TrialRow, check_columns
 from history.view.text import (
     bars,
-    brief,
-    duration,
     local_time,
     measured,
     not_better,
     number,
     pairs,
-    ranked_by,
     rounded,
 )
 
-COLUMNS = (
-    "id",
-    "created",
-    "experiment",
-    "pipeline",
-    "task",
-    "status",
-    "metric",
-    "trials",
-    "search",
-)
-# Of these, what a narrow terminal does without, in this order: the id begins with the pipeline.
+# What a narrow terminal does without, in this order: the id begins with the pipeline.
 SPARE = ("pipeline", "task", "search", "trials", "experiment", "created", "name", "tags")
-# Of a trial, beside its values.
-TRIAL = ("trial_id", "status", "score", "best_epoch", "seconds", "started", "message")
-SORTED_BY = {"trials": "search.trials.completed", "search": "search.seconds"}
 IDENTITY = (
     "id",
     "created",
@@ -54,158 +37,121 @@ IDENTITY = (
     "origin",
 )
 SEARCH = (
-    "search.tuner",
-    "search.objective",
-    "search.oracle",
-    "search.trials",
-    "search.reused",
-    "search.seconds",
-    "search.ended",
-    "search.peak_bytes",
-    "best.trial_id",
-    "best.score",
+    "tuner",
+    "objective",
+    "oracle",
+    "trials",
+    "reused",
+    "seconds",
+    "ended",
+    "peak_bytes",
 )
-LETTERS = tuple(map(chr, range(ord("A"), 0x1000)))  # of entries that are compared
+LETTERS = [chr(code) for code in range(ord("A"), 0x1000)]  # of entries that are compared
 VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 
 
-def overview(
-    root: Path, entries: Sequence[Entry], columns: Sequence[str] | None, wide: bool
-) -> Page:
-    """Return the list of entries, if there are some, and below it what runs are at."""
-    sections = []
-    if entries:
-        sections.append(Section("", [entry_list(entries, columns, wide)]))
-    sections.append(Section("", [_running(root)]))
-    return Page(sections)
+def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None) -> Page:
+    """Return the list of entries, if there are some, and below it what runs are at.
 
-
-def entry_list(
-    entries: Sequence[Entry], columns: Sequence[str] | None = None, wide: bool = False
-) -> Table:
-    """Return a row per entry with the columns named: some of COLUMNS, or dotted keys of the
-    documents. None: COLUMNS, and names and tags where there are some, as far as there is room,
-    unless it is to be `wide`.
-
-    Raises InputError for a key that no entry has.
+    Arguments: `columns`, of the list. None: COLUMNS, and names and tags where there are some, as
+    far as there is room. Raises InputError for a column that no entry has.
     """
-    chosen = list(columns or COLUMNS)
-    if not columns:
-        labels = schema.LABELS[:2]
-        chosen += [key for key in labels if any(entry.value(key) for entry in entries)]
-    _check(chosen, entries)
-    rows = [_row(entry, chosen, ranked_by(entry)[0]) for entry in entries]
-    return Table(chosen, rows, _spare(wide, () if columns else SPARE))
+    if columns:
+        table = _table(rows, columns)
+    else:
+        labels = [key for key in ("name", "tags") if any(row.value(key) for row in rows)]
+        table = _table(rows, [*COLUMNS, *labels], spare=SPARE)
+    return Page([Section("", [table]), Section("", [_running(root)])])
 
 
-def _spare(wide: bool, spare: Sequence[str]) -> Sequence[str] | None:
-    return None if wide else spare
+def _table(rows: Sequence[Row], columns: Sequence[str], spare: Sequence[str] = ()) -> Table:
+    check_columns(rows, columns)
+    return Table(columns, [[*map(row.cell, columns)] for row in rows], spare)
 
 
 def _running(root: Path) -> Table:
+    from history.running import running  # with YAML, which only this needs
+
     rows = []
-    for row in running.running(root):
-        trials = "-"
-        if "trials" in row:
-            trials = f"{row['trials']}/{row['limit'] or '?'}"
-        best = f"{number(row.get('best'))} {row.get('objective', '')}"
-        pipeline = row.get("pipeline", "-")
-        experiment = row.get("experiment", "-")
-        rows.append([pipeline, experiment, row["doing"], trials, best, row["by"]])
+    for row in running(root):
+        trials = "-" if row.trials is None else f"{row.trials}/{row.limit or '?'}"
+        best = f"{number(row.best)} {row.objective}"
+        rows.append([row.pipeline, row.experiment, row.doing, trials, best, row.by])
     return Table(("running", "experiment", "at", "trials", "best so far", "by"), rows)
 
 
-def in_order(entries: Sequence[Entry], column: str, reverse: bool) -> list[Entry]:
-    """Return the entries sorted by a column, named as for `entry_list`; those without a value last,
-    either way.
-    """
-    _check([column], entries)
-    keyed = [(_sort_key(entry, column), entry) for entry in entries]
-    keyed.sort(key=lambda each: each[0], reverse=reverse)
-    return [entry for _, entry in sorted(keyed, key=lambda each: not each[0])]
-
-
-def plain(entries: Sequence[Entry], columns: Sequence[str]) -> list[dict[str, files.Json]]:
-    """Return what entries have in columns, named as for `entry_list`, as numbers and texts."""
-    _check(columns, entries)
-    return [{key: [*_sort_key(e, key), None, None][1] for key in columns} for e in entries]
-
-
-def trial_list(trials: Sequence[Entry], columns: Sequence[str] | None, wide: bool) -> Page:
+def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None) -> Page:
     """Return a row per trial: its score and the values in which trials differ, or the columns
-    named; then the other values, and why trials have failed. Raises as `entry_list` does.
+    named; then the other values, and why trials have failed.
+
+    Raises InputError for a column that no trial has.
     """
-    short = {f"values.{name}": end for name, end in short_names(trials).items()}
-    varied = [key for key in short if _varies(trials, key)]
-    chosen = columns or ["trial_id", "score", *varied, "best_epoch", "seconds"]
-    _check(chosen, trials)
-    names = [short.get(key, key) for key in chosen]
-    rows = [[_trial_cell(trial, key) for key in chosen] for trial in trials]
-    common = {short[key]: trials[0].value(key) for key in short if key not in varied}
-    sections = [
-        Section("", [Table(names, rows, _spare(wide, ()))]),
-        Section("The same in all", [Facts(common)]),
-        _failures(trials),
-    ]
-    return Page(sections)
-
-
-def _varies(trials: Sequence[Entry], key: str) -> bool:
-    values = {str(trial.value(key)) for trial in trials}
-    return len(trials) == 1 or len(values) > 1
-
-
-def _trial_cell(trial: Entry, key: str) -> str:
-    value = trial.value(key)
-    if value is None and key == "score":
-        value = trial.value("status")
-    return brief(value)
-
-
-def _failures(trials: Sequence[Entry]) -> Section:
-    """Return the last line of what each failed trial says."""
+    titles = {}
+    varied = []
+    common = {}
+    for name, short in short_names([row.trial for row in rows]).items():
+        column = f"values.{name}"
+        titles[column] = short
+        cells = [str(row.value(column)) for row in rows]
+        if len(rows) == 1 or len(set(cells)) > 1:
+            varied.append(column)
+        else:
+            common[short] = rows[0].value(column)
+    table = _table(rows, columns or ["trial_id", "score", *varied, "best_epoch", "seconds"])
+    headed = Table([titles.get(column, column) for column in table.columns], table.rows)
     failures = {}
-    for trial in trials:
-        message = trial.value("message")
-        if message:
-            failures[str(trial.value("trial_id"))] = str(message).strip().splitlines()[-1]
-    return Section("Failed", [Facts(failures)])
+    for row in rows:
+        if row.trial.message:
+            failures[row.trial.trial_id] = row.trial.message.strip().splitlines()[-1]
+    return Page(
+        [
+            Section("", [headed]),
+            Section("The same in all", [Facts(common)]),
+            Section("Failed", [Facts(failures)]),
+        ]
+    )
 
 
-def short_names(trials: Sequence[Entry]) -> dict[str, str]:
+def short_names(trials: Sequence[Trial]) -> dict[str, str]:
     """Return the hyperparameters of trials, each with the least of its end that only it has."""
-    names = dict.fromkeys(name for trial in trials for name in trial.value("values", {}))
-    ends = {
-        name: [*accumulate(name.split(".")[::-1], lambda end, word: f"{word}.{end}")]
-        for name in names
-    }
-    many = Counter([*TRIAL, *chain(*ends.values())])
-    return {name: next((end for end in ends[name] if many[end] == 1), name) for name in names}
+    endings: dict[str, list[str]] = {}
+    uses = Counter(TrialRow.columns)
+    for name in dict.fromkeys(name for trial in trials for name in trial.values):
+        words = name.split(".")
+        endings[name] = [".".join(words[-count:]) for count in range(1, len(words) + 1)]
+        uses.update(endings[name])
+    short = {}
+    for name, ends in endings.items():
+        short[name] = next((end for end in ends if uses[end] == 1), name)
+    return short
 
 
-def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]], wide: bool) -> Page:
+def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Page:
     """Return the first of each task's ranked entries, then those tied with it, and its values;
-    `best` maps task to (metric, ranked). The table is as wide as `entry_list` makes it.
+    `best` maps task to (metric, ranked).
     """
     rows = []
-    ties: dict[str, files.Json] = {}
-    values: dict[str, files.Json] = {}
+    ties = {}
+    values = {}
     for metric, ranked in best.values():
         entry = ranked[0].entry
-        rows.append([*_row(entry, COLUMNS, metric), _baseline(entry, metric)[0]])
+        row = EntryRow(entry)
+        row.metric = metric
+        rows.append([*map(row.cell, COLUMNS), _baseline(entry, metric)])
         ties[entry.id] = _tied(ranked)
-        values[entry.id] = entry.value("best.values")
-    sections = [
-        Section("", [Table((*COLUMNS, "best baseline"), rows, _spare(wide, SPARE))]),
-        Section("Tied with", [Facts(ties)]),
-        Section("Best values", [Facts(values)]),
-    ]
-    return Page(sections)
+        values[entry.id] = entry.best.values
+    return Page(
+        [
+            Section("", [Table((*COLUMNS, "best baseline"), rows, SPARE)]),
+            Section("Tied with", [Facts(ties)]),
+            Section("Best values", [Facts(values)]),
+        ]
+    )
 
 
 def _tied(ranked: Sequence[ranking.Ranked]) -> list[str]:
     """Return the entries tied with the first, or how many there are beside the first three."""
-    tied = [each.entry.id for each in ranked[1:] if each.tied]
+    tied = [other.entry.id for other in ranked[1:] if other.tied]
     if len(tied) < 4:
         return tied
     return [*tied[:3], f"{len(tied) - 3} more"]
@@ -213,35 +159,37 @@ def _tied(ranked: Sequence[ranking.Ranked]) -> list[str]:
 
 def entry_page(history: History, entry: Entry) -> Page:
     """Return all that is known of one entry, in sections; what a failed entry lacks is left out."""
-    artefacts = entry.value("artefacts", {}).items()
-    sizes = {name: f"{file['path']}, {file['bytes']:,} bytes" for name, file in artefacts}
-    notes = [str(note) for note in entry.value("notes", [])]
-    sections = [
-        Section(entry.id, [_result(entry)]),
-        Section("Error", [Facts(entry.value("error", {}))]),
-        _warning(entry),
-        Section("Best values", [Facts(entry.value("best.values", {}))]),
-        _curves(entry),
-        Section("Metrics", [_metrics(entry)]),
-        Section("Baselines", [_baselines(entry)]),
-        _report(history, entry),
-        Section("Search", [_facts(entry, SEARCH)]),
-        Section("Notes", [Text("\n".join(notes), indent=2)]),
-        Section("Entry", [_facts(entry, IDENTITY)]),
-        Section("Environment", [Facts(entry.value("environment", {}))]),
-        Section("Artefacts", [Facts(sizes)]),
-    ]
-    return Page(sections)
-
-
-def _facts(entry: Entry, keys: Sequence[str]) -> Facts:
-    return Facts({key: entry.value(key) for key in keys})
+    document = entry.document
+    search = {f"search.{key}": (document.get("search") or {}).get(key) for key in SEARCH}
+    best = {"best.trial_id": entry.best.trial_id, "best.score": entry.best.score}
+    sizes = {
+        name: f"{artefact.path}, {artefact.bytes:,} bytes"
+        for name, artefact in entry.artefacts.items()
+    }
+    return Page(
+        [
+            Section(entry.id, [_result(entry)]),
+            Section("Error", [Facts(entry.error)]),
+            Section("Warning", [Text(_warning(entry), indent=2)]),
+            Section("Best values", [Facts(entry.best.values)]),
+            _curves(entry),
+            Section("Metrics", [_metrics(entry)]),
+            Section("Baselines", [_baselines(entry)]),
+            _report(history, entry),
+            Section("Search", [Facts(search | best)]),
+            Section("Notes", [Text("\n".join(entry.notes), indent=2)]),
+            Section("Entry", [Facts({key: document.get(key) for key in IDENTITY})]),
+            Section("Environment", [Facts(entry.environment)]),
+            Section("Artefacts", [Facts(sizes)]),
+        ]
+    )
 
 
 def _result(entry: Entry) -> Facts:
     """Return what is asked first of an entry: what it came to, and from what."""
-    metric, _ = ranked_by(entry)
-    facts: dict[str, files.Json] = {"status": _cell(entry, "status", None)}
+    row = EntryRow(entry)
+    metric = row.metric
+    facts: dict[str, files.Json] = {"status": row.cell("status")}
     results = {
         _validation(entry): measured(entry, "validation", metric),
         "their mean": number(entry.metric(metric, "ensemble")),
@@ -250,72 +198,79 @@ def _result(entry: Entry) -> Facts:
     for name, value in results.items():
         if value != "-":
             facts[name] = f"{value} {metric}"
-    facts["best baseline"] = _baseline(entry, metric)[0]
-    facts["search"] = _search(entry)
+    facts["best baseline"] = _baseline(entry, metric)
+    facts["search"] = _search(row)
     for label in schema.LABELS:
-        facts[label] = entry.value(label)
+        facts[label] = row.value(label)
     facts["created"] = local_time(entry.created)
     return Facts(facts)
 
 
-def _search(entry: Entry) -> str:
+def _search(row: EntryRow) -> str:
     """Return the best score of a search, and how many trials, how long and which tuner it took."""
+    best = row.entry.best
+    search = row.entry.search
     steps = []
-    best = entry.value("best.trial_id")
-    if best:
-        objective = entry.value("search.objective.name", "")
-        steps.append(f"{number(entry.value('best.score'))} {objective} in trial {best}")
-    if entry.value("search.trials"):
-        steps.append(f"{_cell(entry, 'trials', None)} trials")
-    if entry.value("search.seconds"):
-        steps.append(_cell(entry, "search", None))
-    tuner = entry.value("search.tuner")
-    if tuner:
-        steps.append(tuner)
+    if best.trial_id:
+        steps.append(f"{number(best.score)} {search.objective.name} in trial {best.trial_id}")
+    if search.trials.total is not None:
+        steps.append(f"{row.cell('trials')} trials")
+    if search.seconds:
+        steps.append(row.cell("search"))
+    if search.tuner:
+        steps.append(search.tuner)
     return ", ".join(steps)
 
 
-def _warning(entry: Entry) -> Section:
-    metric, _ = ranked_by(entry)
-    warnings = [str(entry.value("validation.warning", "")), _baseline(entry, metric)[1]]
-    return Section("Warning", [Text("\n".join(filter(None, warnings)), indent=2)])
+def _warning(entry: Entry) -> str:
+    metric, _ = registry.ranked_by(entry)
+    direction = registry.direction(entry, metric)
+    doubt = not_better(entry, metric, direction) if direction else ""
+    return "\n".join(filter(None, [entry.validation.warning, doubt]))
+
+
+def _baseline(entry: Entry, metric: str) -> str:
+    """Return the best baseline of an entry by a metric."""
+    direction = registry.direction(entry, metric)
+    best = ranking.baseline(entry, metric, direction) if direction else None
+    return f"{number(best[1])} {best[0]}" if best else "-"
 
 
 def _metrics(entry: Entry) -> Table:
     """Return the metrics of each part, and those of the mean of the refits, where it is known."""
-    joined = [part for part in ranking.PARTS if entry.value(f"ensemble.{part}")]
+    averaged = [part for part in ranking.PARTS if entry.ensemble.get(part)]
     columns = ["metric", _validation(entry), "test"]
-    columns += [f"{part}, their mean" for part in joined]
+    columns += [f"{part}, their mean" for part in averaged]
     rows = []
-    for name in entry.value("validation.metrics", {}) | entry.value("test.metrics", {}):
+    for name in entry.validation.metrics | entry.test.metrics:
         row = [name]
         row += [measured(entry, part, name) for part in ranking.PARTS]
-        row += [number(entry.metric(name, "ensemble", part)) for part in joined]
+        row += [number(entry.metric(name, "ensemble", part)) for part in averaged]
         rows.append(row)
     return Table(columns, rows)
 
 
 def _baselines(entry: Entry) -> Table:
-    simple = list(entry.value("baselines", {}))
+    names = list(entry.baselines)
     rows = []
-    for part in ranking.PARTS if simple else ():
-        for name in entry.value(f"{part}.metrics", {}):
-            scores = [number(entry.metric(name, f"baselines.{each}", part)) for each in simple]
-            rows.append([part, name, *scores])
-    return Table(["part", "metric", *simple], rows)
+    for part in ranking.PARTS if names else ():
+        for metric in entry.part(part).metrics:
+            scores = [number(entry.metric(metric, f"baselines.{name}", part)) for name in names]
+            rows.append([part, metric, *scores])
+    return Table(["part", "metric", *names], rows)
 
 
 def _validation(entry: Entry) -> str:
-    kind = "folds" if entry.value("validation.folds") else "repeats"
+    kind = "folds" if entry.validation.folds else "repeats"
     return f"validation ({kind}: {entry.repeats})"
 
 
 def _curves(entry: Entry) -> Section:
     """Return the metrics of the refit whose model is stored, or of the first, over its epochs."""
-    which = entry.value("validation.kept", 0)
+    kept = entry.validation.kept
     try:
         refits = entry.refits()
-        curves = {name: _finite(values) for name, values in refits[which]["history"].items()}
+        curves = {name: _finite(values) for name, values in refits[kept]["history"].items()}
     except (errors.ExperimentError, AttributeError, LookupError, TypeError):
         return Section("", [])  # failed, imported or damaged
     epochs = max(map(len, curves.values()), default=0)
@@ -323,7 +278,7 @@ def _curves(entry: Entry) -> Section:
     for name, values in curves.items():
         if len(values) > 1:
             rows.append([name, number(values[0]), bars(values), number(values[-1])])
-    title = f"Learning curves of refit {which + 1} of {len(refits)}, {epochs} epochs"
+    title = f"Learning curves of refit {kept + 1} of {len(refits)}, {epochs} epochs"
     return Section(title, [Table(("metric", "first", "", "last"), rows)])
 
 
@@ -331,122 +286,8 @@ def _finite(values: Iterable[object]) -> list[float]:
     return [v for v in values if isinstance(v, int | float) and math.isfinite(v)]
 
 
-def comparison_page(entries: Sequence[Entry], found: Sequence[Mapping[str, files.Json]]) -> Page:
-    """Return what `compare` found of an entry, A, and each of the others, in sections."""
-    letters = LETTERS[: len(entries)]
-    notes = {key: note for each in found for key, note in each["notes"].items()}
-    names = list(dict.fromkeys(name for each in found for name in each["metrics"]["validation"]))
-    compared = {
-        letter: _row(entry, COLUMNS[:6]) for letter, entry in zip(letters, entries, strict=True)
-    }
-    sections = [
-        Section("Entries", [Facts(compared)]),
-        Section("Metrics", [Text(notes.get("metrics", ""), indent=2)]),
-    ]
-    for part in ranking.PARTS:
-        sections.append(_compared(entries, [each["metrics"][part] for each in found], part))
-    sections.append(Section("Mean of the refits", [_compared_means(entries, names)]))
-    sections.append(Section("Best baselines", [_compared_baselines(entries, names)]))
-    for section in found[0]["differs"]:
-        differences = _differing(letters, [each["differs"][section] for each in found])
-        nothing = Text(notes.get(section, "nothing differs"), indent=2)
-        part_shown = nothing if differences.is_empty() else differences
-        sections.append(Section(section.capitalize(), [part_shown]))
-    return Page(sections)
-
-
-def _compared_means(entries: Sequence[Entry], names: Sequence[str]) -> Table:
-    rows = []
-    for part in ranking.PARTS:
-        for name in names:
-            means = [number(entry.metric(name, "ensemble", part)) for entry in entries]
-            rows.append([f"{part} {name}", *means])
-    return _known("metric", len(entries), rows)
-
-
-def _compared_baselines(entries: Sequence[Entry], names: Sequence[str]) -> Table:
-    rows = []
-    for name in names:
-        rows.append([name, *(_baseline(entry, name)[0] for entry in entries)])
-    return _known("validation", len(entries), rows)
-
-
-def _known(name: str, count: int, rows: Sequence[Sequence[str]]) -> Table:
-    """Return the rows that have anything but their name, under it and letters."""
-    return Table([name, *LETTERS[:count]], [row for row in rows if set(row[1:]) != {"-"}])
-
-
-def _differing(
-    letters: Sequence[str], every: Sequence[Mapping[str, Sequence[files.Json]]]
-) -> Table:
-    """Return the keys in which entries differ, with the values of each."""
-    first: dict[str, files.Json] = {}
-    for each in reversed(every):
-        first |= {key: values[0] for key, values in each.items()}
-    rows = []
-    for key, value in first.items():
-        others = [pairs(each.get(key, (value, value))[1]) for each in every]
-        rows.append([key, pairs(value), *others])
-    return Table(["key", *letters], rows, folds=True)
-
-
-def _check(columns: Sequence[str], entries: Sequence[Entry]) -> None:
-    is_trial = bool(entries) and "trial_id" in entries[0].document
-    noun, known = ("trial", TRIAL) if is_trial else ("entry", (*COLUMNS, *schema.LABELS))
-    for column in columns:
-        if column not in known and all(entry.value(column) is None for entry in entries):
-            keys = trees.columns_of([trees.flat(entry.document) for entry in entries[-100:]])
-            raise errors.InputError(
-                f"no {noun} has a column {column!r}{errors.suggest(column, [*known, *keys])} "
-                f"(known: {', '.join(known)}, and "
-                + ("values)" if is_trial else "the dotted keys of entries, such as search.tuner)")
-            )
-
-
-def _row(entry: Entry, columns: Sequence[str], metric: str | None = None) -> list[str]:
-    return [_cell(entry, column, metric) for column in columns]
-
-
-def _cell(entry: Entry, column: str, metric: str | None) -> str:
-    match column:
-        case "created":
-            return local_time(entry.created)
-        case "status":
-            return f"{entry.status} (imported)" if entry.imported else entry.status
-        case "metric":
-            value = measured(entry, "validation", metric or "")
-            return value if value == "-" else f"{value} {metric}"
-        case "trials" if trials := entry.value("search.trials"):
-            return f"{trials.get('completed', '?')}/{trials.get('total', '?')}"
-        case "search" if isinstance(seconds := entry.value("search.seconds"), int | float):
-            return duration(seconds)
-    found = None if column in SORTED_BY else entry.value(column)
-    return number(found) if isinstance(found, float) else pairs(found)
-
-
-def _sort_key(entry: Entry, column: str) -> tuple[files.Json, ...]:
-    """Return what numbers and then texts sort by; nothing for what is missing."""
-    value = (
-        entry.metric(ranked_by(entry)[0])
-        if column == "metric"
-        else entry.value(SORTED_BY.get(column, column))
-    )
-    if value is None:
-        return ()
-    return (0, value) if isinstance(value, int | float) else (1, pairs(value))
-
-
-def _baseline(entry: Entry, metric: str | None) -> tuple[str, str]:
-    """Return the best baseline of an entry by a metric, and what is to be said of it."""
-    with suppress(errors.RegistryError, KeyError):
-        direction = registry.manager_class(entry.manager or entry.task).metrics[metric or ""]
-        if best := ranking.baseline(entry, metric or "", direction):
-            return f"{number(best[1])} {best[0]}", not_better(entry, metric or "", direction)
-    return "-", ""
-
-
 def _report(history: History, entry: Entry) -> Section:
-    if entry.status == "failed" or not entry.value("validation"):
+    if entry.status == "failed" or not entry.validation.metrics:
         return Section("", [])
     try:
         report = history.manager_of(entry).report(entry)
@@ -456,39 +297,78 @@ def _report(history: History, entry: Entry) -> Section:
     return Section(report.title.capitalize(), [Table(report.columns, rows)])
 
 
+def comparison_page(
+    entries: Sequence[Entry], comparisons: Sequence[Mapping[str, files.Json]]
+) -> Page:
+    """Return what `compare` says of an entry, A, and each of the others, in sections."""
+    notes: dict[str, str] = {}
+    for comparison in comparisons:
+        notes |= comparison["notes"]
+    compared = {}
+    for letter, entry in zip(LETTERS, entries, strict=False):
+        compared[letter] = [*map(EntryRow(entry).cell, COLUMNS[:6])]
+    sections = [
+        Section("Entries", [Facts(compared)]),
+        Section("Metrics", [Text(notes.get("metrics", ""), indent=2)]),
+    ]
+    for part in ranking.PARTS:
+        verdicts = [comparison["metrics"][part] for comparison in comparisons]
+        sections.append(_compared(entries, verdicts, part))
+    names = list(dict.fromkeys(n for each in comparisons for n in each["metrics"]["validation"]))
+    means = {
+        f"{part} {name}": [number(entry.metric(name, "ensemble", part)) for entry in entries]
+        for part in ranking.PARTS
+        for name in names
+    }
+    baselines = {name: [_baseline(entry, name) for entry in entries] for name in names}
+    sections.append(Section("Mean of the refits", [_beside("metric", means)]))
+    sections.append(Section("Best baselines", [_beside("validation", baselines)]))
+    for section in comparisons[0]["differs"]:
+        differences = _differing([comparison["differs"][section] for comparison in comparisons])
+        nothing = Text(notes.get(section, "nothing differs"), indent=2)
+        part_shown = nothing if differences.is_empty() else differences
+        sections.append(Section(section.capitalize(), [part_shown]))
+    return Page(sections)
+
+
+def _beside(corner: str, cells: Mapping[str, Sequence[str]]) -> Table:
+    """Return the rows that have anything, by name, with a column for each entry."""
+    rows = [[name, *row] for name, row in cells.items() if set(row) != {"-"}]
+    count = len(rows[0]) - 1 if rows else 0
+    return Table([corner, *LETTERS[:count]], rows)
+
+
+def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
+    """Return the keys in which entries differ, with the values of each."""
+    first: dict[str, files.Json] = {}
+    for differences in reversed(every):
+        first |= {key: values[0] for key, values in differences.items()}
+    rows = []
+    for key, value in first.items():
+        others = [differences.get(key, (value, value))[1] for differences in every]
+        rows.append([key, *map(pairs, [value, *others])])
+    return Table(["key", *LETTERS[: len(every) + 1]], rows, folds=True)
+
+
 def _compared(
     entries: Sequence[Entry], every: Sequence[Mapping[str, files.Json]], part: str
 ) -> Section:
     """Return the metrics that `compare` has of a part: of two entries a row each, with the
     difference; of several a column each.
     """
-    names = list(dict.fromkeys(name for each in every for name in each))
-    if len(entries) > 2:
-        title = f"{part.capitalize()}: ▲ better and ▼ worse than A, beyond noise"
-        return Section(title, [_compared_with_first(entries, every, part, names)])
+    names = list(dict.fromkeys(name for verdicts in every for name in verdicts))
     rows = []
-    for name in names:
-        means = [measured(entry, part, name) for entry in entries]
-        rows.append([name, *means, *_verdict(every[0][name])])
-    columns = ("metric", "A", "B", "verdict", "B - A ± error")
-    return Section(part.capitalize(), [Table(columns, rows)])
-
-
-def _compared_with_first(
-    entries: Sequence[Entry],
-    every: Sequence[Mapping[str, files.Json]],
-    part: str,
-    names: Sequence[str],
-) -> Table:
-    if not names:
-        return Table((), ())
-    rows = []
-    for letter, entry, verdicts in zip(LETTERS, entries, [{}, *every], strict=False):
-        row = [letter]
+    if len(entries) == 2:
         for name in names:
-            row.append(measured(entry, part, name) + _sign(verdicts.get(name)))
-        rows.append(row)
-    return Table(["", *names], rows)
+            means = [measured(entry, part, name) for entry in entries]
+            rows.append([name, *means, *_verdict(every[0][name])])
+        columns = ["metric", "A", "B", "verdict", "B - A ± error"]
+        return Section(part.capitalize(), [Table(columns, rows)])
+    for letter, entry, verdicts in zip(LETTERS, entries, [{}, *every], strict=False):
+        cells = [measured(entry, part, name) + _sign(verdicts.get(name)) for name in names]
+        rows.append([letter, *cells])
+    title = f"{part.capitalize()}: ▲ better and ▼ worse than A, beyond noise"
+    return Section(title, [Table(["", *names], rows if names else [])])
 
 
 def _sign(verdict: Mapping[str, files.Json] | None) -> str:

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Any
 from foundation import escape
 from history import Entry, manager, ranking
 from history.view.page import Page, Part, Section, Table, Text
+from history.view.terminal import render
 from history.view.text import (
     duration,
     measured,
     not_better,
     number,
-    render,
     shown,
 )
 from runner.errors import short

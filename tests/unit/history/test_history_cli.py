@@ -19,8 +19,8 @@ from history.entry import Entry
 from history.store import Store
 from history.view.commands import subparsers
 from history.view.page import Page, Section, Table
-from history.view.pages import COLUMNS
-from history.view.text import render
+from history.view.rows import COLUMNS
+from history.view.terminal import render
 
 Failed = Callable[[], Entry]
 Imported = Callable[..., Entry]

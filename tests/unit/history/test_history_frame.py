@@ -13,12 +13,12 @@ from history_samples import Add
 import history
 from foundation.files import to_json
 from history.entry import Entry
-from history.view.commands import to_csv
+from history.view.rows import EntryRow, to_csv
 
 
 def rows(*documents: dict[str, Any]) -> list[dict[str, str]]:
     """Return what a reader of the CSV of these documents gets."""
-    text = to_csv([Entry(document, Path("r")) for document in documents]).decode()
+    text = to_csv([EntryRow(Entry(document, Path("r"))) for document in documents]).decode()
     return list(csv.DictReader(io.StringIO(text, newline="")))
 
 
@@ -103,7 +103,9 @@ def test_a_frame_has_the_columns_of_the_csv(
     entry, broken = add(), failed()
     entries = history.open(root).entries()
     frame = history.open(root).to_frame()
-    assert list(frame.columns) == next(csv.reader(io.StringIO(to_csv(entries).decode())))
+    assert list(frame.columns) == next(
+        csv.reader(io.StringIO(to_csv([*map(EntryRow, entries)]).decode()))
+    )
     assert list(frame["id"]) == [entry.id, broken.id]
     assert str(frame["created"].dt.tz) == "UTC"
     assert frame["created"][0] == pandas.Timestamp(entry.created)

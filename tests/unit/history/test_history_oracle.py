@@ -76,7 +76,7 @@ def test_a_search_is_read_in_start_order(folder: Path) -> None:
 def test_the_direction_is_the_stated_one_and_the_earlier_of_equals_wins() -> None:
     """Infinities never win; without a completed trial there is no best."""
     trials = [
-        Trial(id, status, {}, score)
+        Trial(trial_id=id, status=status, values={}, score=score)
         for id, status, score in [
             ("a", "COMPLETED", 0.2),
             ("b", "COMPLETED", 0.8),

@@ -15,7 +15,8 @@ from training_samples import loaded
 from history.entry import Entry
 from history.ranking import Direction
 from history.tasks import ClassificationManager
-from history.view.text import not_better, render
+from history.view.terminal import render
+from history.view.text import not_better
 from runner.report.terminal import comparison
 from runner.training import baselines
 

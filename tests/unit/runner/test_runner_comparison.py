@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from foundation.errors import IntegrityError
-from history.view.text import render
+from history.view.terminal import render
 from runner.report.terminal import reproduction as verdict_page
 from runner.run.comparison import CAUSES, compare, compare_causes, weights
 from runner.run.reproduce import Verdict

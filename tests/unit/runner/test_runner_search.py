@@ -628,7 +628,9 @@ def test_refits_are_doubted_where_no_noise_explains_them(
     sought = Objective(name=objective)
     best = min(trial, default=0.95) if sought.sense == "min" else max(trial, default=0.95)
     history: list[dict[str, Any]] = [{objective: trial}] if trial else [{}]
-    searched = Trial("0", "COMPLETED", {}, best, best_epoch=1, history=history)
+    searched = Trial(
+        trial_id="0", status="COMPLETED", values={}, score=best, best_epoch=1, history=history
+    )
     curves = {} if own is None else {objective: [own]}
     refits = [{"validation": {}, "history": curves} for _ in reached]
     doubt = Validated(refits, reached, 0, {}, 0.0).doubt(sought, searched)

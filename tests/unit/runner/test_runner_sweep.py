@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from foundation import files
-from history.view import text
+from history.view.terminal import render
 from runner import cli
 from runner.report import terminal
 from runner.run import sweep
@@ -38,7 +38,7 @@ def jobs(**values: list[str]) -> list[list[str]]:
 
 def shown(result: dict[str, Any], width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setenv("COLUMNS", str(width))
-    return text.render(terminal.sweep(result)).splitlines()
+    return render(terminal.sweep(result)).splitlines()
 
 
 def test_every_job_is_told_by_what_differs_and_how_it_ended(

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from history.config import OURS, foreign_code
+from history.config import SHIPPED, foreign_code
 
 CONF = Path(importlib.import_module("runner").__file__ or "").parents[1] / "conf"
 
@@ -51,4 +51,4 @@ def test_what_the_shipped_configs_name_is_ours() -> None:
     ]
     contents = [yaml.safe_load(path.read_text(encoding="utf-8")) for path in files]
     assert [name for content in contents for name in foreign_code({"model": content})] == []
-    assert {content["_target_"] for content in contents if "_target_" in content} <= OURS
+    assert {content["_target_"] for content in contents if "_target_" in content} <= SHIPPED
