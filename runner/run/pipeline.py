@@ -103,7 +103,7 @@ def run_pipeline(
         if isinstance(planned, Exception):
             raise planned
         done.search = planned.search
-        _work(planned, workers, experiment.name, draft)
+        _work(planned, workers, draft)
         draft.stage = "history"
         done.entry = manager.add({"status": "complete", **draft.document}, draft.files)
     except Exception as error:
@@ -257,14 +257,14 @@ def copy_left(
     return dict(sorted(copies.items()))
 
 
-def _work(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> None:
+def _work(plan: Plan, workers: Workers, draft: Draft) -> None:
     """Search and refit, filling the draft on the way, so that a failure records what there is by
     then.
     """
     plan = plan.with_data(workers)
     _describe(plan, workers, draft)
     draft.stage = "search"
-    outcome = _search(plan, workers, experiment, draft)
+    outcome = _search(plan, workers, draft)
     draft.stage = "validation"
     ranked = ranked_by(plan.pipeline)
     validated = refit_step(plan, outcome, ranked, draft.folder, workers)
@@ -294,7 +294,7 @@ def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
         log.info("%s: %s", plan.name, reading)
 
 
-def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outcome:
+def _search(plan: Plan, workers: Workers, draft: Draft) -> Outcome:
     """Search, with the baselines measured meanwhile, and record both."""
     document = draft.document
     say_what_changed(plan)
@@ -302,7 +302,8 @@ def _search(plan: Plan, workers: Workers, experiment: str, draft: Draft) -> Outc
     if plan.pipeline.baselines == "auto":
         baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, plan.loaded)
     parts = secrets.redact(plan.identity.of_search)
-    outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
+    marker = {"experiment": document["experiment"], "parts": parts}
+    outcome = search_step(plan, marker, workers)
     draft.keep_search(outcome.record)
     document["search"] |= outcome.said
     if "ended" in outcome.said:
