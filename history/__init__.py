@@ -15,13 +15,13 @@ open = History  # as in history.open("results")
 def _entry_html(entry: Entry) -> str:
     from history.report import pages  # imports packages that only a notebook needs
 
-    return pages.notebook([entry], alone=True)
+    return pages.notebook_entry(entry)
 
 
 def _history_html(history: History) -> str:
     from history.report import pages
 
-    return pages.notebook(history.entries())
+    return pages.notebook_list(history.entries())
 
 
 Entry._repr_html_ = _entry_html

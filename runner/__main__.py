@@ -21,8 +21,8 @@ def main() -> int:
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next
         from runner.config import completion
 
-        completion.Finder()(completion.PARSER)
-    given = [each.lower().lstrip("+") for each in sys.argv[1:]]  # Hydra gets others
+        completion.answer()
+    arguments = [each.lower().lstrip("+") for each in sys.argv[1:]]  # Hydra gets others
     for number in STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as in a shell's background
             signal.signal(number, _stop)
@@ -32,7 +32,7 @@ def main() -> int:
     except BaseException:  # whatever it is by now
         if not Interrupted.by:
             raise
-        sys.stderr.write(f"interrupted{_how_to_resume(given)}\n")
+        sys.stderr.write(f"interrupted{_how_to_resume(arguments)}\n")
         if threading.active_count() > 1:
             # one of them may wait for ever, for a lock that the signal's exception has taken along
             # (bpo-29988): all but them is ended as Python does it
@@ -59,16 +59,18 @@ def _stop(number: int, _: object) -> None:
 def _answer() -> int:
     from runner.config.choices import answer
 
-    if (said := answer(sys.argv[1:])) is not None:
-        print(said, flush=True)
+    text = answer(sys.argv[1:])
+    if text is not None:
+        print(text, flush=True)
         return 0
     gc.disable()  # what is loaded is no garbage: looking for some takes a fifth of the time
     sys.path.insert(0, str(Path(__file__).parents[1]))
     import history  # noqa: F401 - before the user's folder, which may have a module of that name
 
     del sys.path[0]
-    if (users := str(Path.cwd())) not in sys.path:  # the user's code, under a console script too
-        sys.path.insert(0, users)
+    folder = str(Path.cwd())
+    if folder not in sys.path:  # the user's code, under a console script too
+        sys.path.insert(0, folder)
     from runner.cli import main as run
 
     gc.freeze()
@@ -76,13 +78,13 @@ def _answer() -> int:
     return run()
 
 
-def _how_to_resume(given: Sequence[str]) -> str:
-    return (
-        ""  # it starts anew each time
-        if {each for each in given if each.startswith("debug=")} - {"debug=false", "debug=null"}
-        else "; finished trials are kept: re-run the same command"
-        f"{' without fresh=true' * ('fresh=true' in given)} to resume"
-    )
+def _how_to_resume(arguments: Sequence[str]) -> str:
+    """Return how a run with these arguments goes on, as the end of a message."""
+    presets = {each for each in arguments if each.startswith("debug=")}
+    if presets - {"debug=false", "debug=null"}:
+        return ""  # it starts anew each time
+    without = " without fresh=true" if "fresh=true" in arguments else ""
+    return f"; finished trials are kept: re-run the same command{without} to resume"
 
 
 if __name__ == "__main__":

@@ -34,11 +34,11 @@ class Problem:
     place: str | None = None
 
     def __str__(self) -> str:
-        named = self.place is not None and self.place.startswith(f"{self.where}=")
-        return printable(
-            ": ".join(filter(None, (self.place, "" if named else self.where, self.what))),
-            newlines=True,
-        )
+        parts = [self.where, self.what]
+        if self.place:
+            is_named = self.place.startswith(f"{self.where}=")
+            parts = [self.place, "" if is_named else self.where, self.what]
+        return printable(": ".join(filter(None, parts)), newlines=True)
 
 
 class ConfigError(InputError):
@@ -85,12 +85,13 @@ class Faults(list[Problem]):
 
 def gathered(make: Callable[[str], V], items: Iterable[str]) -> dict[str, V]:
     """Return what is made of each item; raises one DataError of all that is wrong with them."""
-    faults, made = Faults(), dict[str, V]()
+    faults = Faults()
+    results = {}
     for item in items:
         with faults:
-            made[item] = make(item)
+            results[item] = make(item)
     faults.tell()
-    return made
+    return results
 
 
 class SearchError(ExperimentError):
@@ -115,12 +116,10 @@ def message_of(error: BaseException) -> str:
     """Return an error's message, or what there is in its place: an exception of the user's may have
     one that is empty, or that cannot be made. That of a full disk says what to do.
     """
-    said = str(traceback.TracebackException(type(error), error, None)) or type(error).__name__
-    return (
-        f"{said}; free some space and run the same command again"
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT)
-        else said
-    )
+    message = str(traceback.TracebackException(type(error), error, None)) or type(error).__name__
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+        message += "; free some space and run the same command again"
+    return message
 
 
 def machine_is_at_fault(error: BaseException) -> bool:

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from foundation import errors
 from history import Entry, History
@@ -16,43 +16,50 @@ from history import Entry, History
 
 def run(experiment: str | None, overrides: Sequence[str]) -> dict[str, Entry]:
     """See `runner.run`."""
-    given = [
-        *([] if experiment is None else [f"experiment={experiment}"]),
-        *([overrides] if isinstance(overrides, str) else overrides),
-    ]
-    if options := [each for each in given if each.startswith("-")]:
-        raise errors.InputError(f"{options[0]}: only KEY=VALUE can be given here, and no option")
-    told = ""  # of what is wrong; it is raised
+    arguments = [] if experiment is None else [f"experiment={experiment}"]
+    arguments += [overrides] if isinstance(overrides, str) else overrides
+    for argument in arguments:
+        if argument.startswith("-"):
+            raise errors.InputError(f"{argument}: only KEY=VALUE can be given here, and no option")
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # a notebook adds to it
+        "PYTHONIOENCODING": "utf-8",
+    }
     with (
         tempfile.TemporaryFile() as out,
         subprocess.Popen(
-            [sys.executable, "-P", "-m", "runner", "--json", *given],
+            [sys.executable, "-P", "-m", "runner", "--json", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=subprocess.PIPE,
-            env={
-                **os.environ,
-                "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # a notebook adds
-                "PYTHONIOENCODING": "utf-8",
-            },
+            env=environment,
             encoding="utf-8",
         ) as process,
     ):
         try:
-            for line in process.stderr or ():
-                if told or line.startswith("error: "):
-                    told += line
-                else:
-                    sys.stderr.write(line)
+            message = _pass_on(process.stderr or ())
         finally:
             process.send_signal(signal.SIGINT)  # where this is interrupted, and else of no effect
         code = process.wait()
         out.seek(0)
         result = json.loads(out.read() or "{}")
     if code:
-        why = result.get("error") or told.replace("error: ", "").replace("\n       ", "\n").strip()
-        raise (errors.InputError if code == 2 else errors.ExperimentError)(
-            why or f"the run ended with exit code {code}; what it wrote says why"
-        )
-    sys.stderr.write(told)
-    return {name: History(result["root"]).get(id) for name, id in result.get("entries", {}).items()}
+        lines = message.replace("error: ", "").replace("\n       ", "\n").strip()
+        why = result.get("error") or lines
+        kind = errors.InputError if code == 2 else errors.ExperimentError
+        raise kind(why or f"the run ended with exit code {code}; what it wrote says why")
+    sys.stderr.write(message)
+    entries = result.get("entries", {})
+    return {name: History(result["root"]).get(id) for name, id in entries.items()}
+
+
+def _pass_on(lines: Iterable[str]) -> str:
+    """Show what the command says, and return the rest of it from the first error on."""
+    message = ""
+    for line in lines:
+        if message or line.startswith("error: "):
+            message += line
+        else:
+            sys.stderr.write(line)
+    return message

@@ -19,46 +19,34 @@ BLOCKS = [
     )
 ]
 # Those that are files of YAML, by the name that their first comment, or the second, gives.
-FILES = {
-    named[1]: text
-    for language, text in BLOCKS
-    if language == "yaml" and (named := re.match(r"(?:# @[^\n]*\n)?# (\S+\.yaml)\n", text))
-}
+FILES = {}
+for _language, _text in BLOCKS:
+    if _language == "yaml" and (_named := re.match(r"(?:# @[^\n]*\n)?# (\S+\.yaml)\n", _text)):
+        FILES[_named[1]] = _text
 
 
 def block(beginning: str) -> str:
     """The one block that begins so, perhaps after a line that is for Hydra."""
-    (found,) = [
-        text for _, text in BLOCKS if re.sub(r"^# @[^\n]*\n", "", text).startswith(f"{beginning}\n")
-    ]
-    return found
+    texts = [re.sub(r"^# @[^\n]*\n", "", text) for _, text in BLOCKS]
+    [index] = [i for i, text in enumerate(texts) if text.startswith(f"{beginning}\n")]
+    return BLOCKS[index][1]
 
 
 def commands(program: str) -> list[str]:
     """What is shown to be typed after `python -m PROGRAM`, in blocks, in text, and in the table of
     overrides; comments and placeholders left out.
     """
-    lines = [
-        line.removeprefix("$ ").partition("  #")[0].strip()
-        for language, text in BLOCKS
-        if language in ("sh", "console")
-        for line in text.splitlines()
-    ]
-    rows = [
-        f"python -m runner +experiment=digits {cell}"
-        for table in re.findall(
-            r"^\| `python -m runner \+experiment=digits \.\.\.` .*?(?=^$)",
-            WHOLE,
-            re.DOTALL | re.MULTILINE,
-        )
-        for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)[1:]
-        for cell in re.findall(r"`(.*?)`", cell)
-    ]
-    said = re.findall(r"`(python -m [^`]+)`", WHOLE)
-    return sorted(
-        {
-            line.removeprefix(f"python -m {program} ")
-            for line in (*lines, *rows, *said)
-            if line.startswith(f"python -m {program} ") and "..." not in line
-        }
+    shown: list[str] = re.findall(r"`(python -m [^`]+)`", WHOLE)
+    for language, text in BLOCKS:
+        if language in ("sh", "console"):
+            lines = [line.removeprefix("$ ").partition("  #")[0] for line in text.splitlines()]
+            shown += map(str.strip, lines)
+    digits = "python -m runner +experiment=digits"
+    [table] = re.findall(
+        rf"^\| `{re.escape(digits)} \.\.\.` .*?(?=^$)", WHOLE, re.DOTALL | re.MULTILINE
     )
+    for cell in re.findall(r"^\| (`.*?`) \|", table, re.MULTILINE)[1:]:
+        shown += [f"{digits} {argument}" for argument in re.findall(r"`(.*?)`", cell)]
+    start = f"python -m {program} "
+    typed = {line.removeprefix(start) for line in shown if line.startswith(start)}
+    return sorted(line for line in typed if "..." not in line)

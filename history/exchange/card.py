@@ -3,16 +3,15 @@ the checklists for reproducibility of ACL and NeurIPS ask for.
 """
 
 import re
-from collections.abc import Iterable
 from pathlib import PurePath
 
 import jinja2
 import yaml
 
 from foundation import errors, escape, files
-from history import Entry
+from history import Entry, ranking
 from history.report import pages, study
-from history.view.text import duration
+from history.view.page import Facts
 
 MARKS = re.compile(r"[\\`*\[\]<>|~&#$]|\b_|_\b")  # what Markdown takes for more than text
 # what the Hub calls a task, by the rank of the rows
@@ -27,70 +26,56 @@ def card(entry: Entry) -> bytes:
     """Return the card; raises InputError for an entry without a model."""
     if "model" not in entry.artefacts:
         raise errors.InputError(f"entry {entry.id} has no model to describe")
-    source = _configured(entry.data.source)
-    names = [source[key] for key in ("name", "path", "_target_") if key in source]
-    named = str(names[0]) if names else "unknown"
-    task = TASKS.get((entry.task, len(entry.data.shapes.get("train") or ())))
+    header = yaml.safe_dump(_header(entry), sort_keys=False)
+    text = CARD.render(
+        entry=entry,
+        source=Facts(entry.data.source).known(),
+        split=Facts(entry.data.split).known(),
+        space=study.space(entry),
+        trials=entry.trial_records(),
+        refits=entry.refits() if "history" in entry.artefacts else [],
+    )
+    return f"---\n{header}---\n\n{text}".encode()
+
+
+def _header(entry: Entry) -> files.JsonObject:
+    """Return what the Hub reads of a card, without the keys that would be empty."""
+    source = entry.data.source
+    task = TASKS.get((entry.task, len(entry.data.shapes.get("train", ()))))
     if source.get("kind") == "windows":
         task = "time-series-forecasting"
-    measured = {
-        "validation": _finite(entry, "validation", entry.validation.metrics),
-        "test": _finite(entry, "test", entry.test.metrics),
-    }
-    header = {
+    name = str(source.get("name") or source.get("path") or source.get("_target_") or "unknown")
+    results = []
+    for part in ranking.PARTS:
+        dataset = {"type": PurePath(name).stem, "name": name, "split": part}
+        metrics = _metrics(entry, part)
+        if metrics:
+            kind = {"type": task or entry.task}
+            results.append({"task": kind, "dataset": dataset, "metrics": metrics})
+    header: files.JsonObject = {
         "library_name": "keras",
         "pipeline_tag": task,
         "tags": ["keras", "keras-tuner", entry.task],
-        "metrics": [*measured["validation"]],
-        "model-index": [
-            {
-                "name": entry.id,
-                "results": [
-                    {
-                        "task": {"type": task or entry.task},
-                        "dataset": {"type": PurePath(named).stem, "name": named, "split": part},
-                        "metrics": [{"type": n, "value": m} for n, m in found.items()],
-                    }
-                    for part, found in measured.items()
-                    if found
-                ],
-            }
-        ],
+        "metrics": [metric["type"] for metric in _metrics(entry, "validation")],
+        "model-index": [{"name": entry.id, "results": results}],
     }
-    text = CARD.render(
-        entry=entry,
-        value=entry.value,
-        source=source,
-        split=_configured(entry.data.split),
-        space=study.space(entry),
-        duration=duration,
-        trainings=sum(len(trial.history) for trial in study.trials(entry)),
-        seeds=[refit["seed"] for refit in entry.refits()] if "history" in entry.artefacts else [],
-        **pages.judged(entry),
-    )
-    known = yaml.safe_dump({k: v for k, v in header.items() if v}, sort_keys=False)
-    return f"---\n{known}---\n\n{text}".encode()
+    return Facts(header).known()
 
 
-def _configured(section: files.JsonObject) -> files.JsonObject:
-    """Return what a section sets, without the keys that it leaves empty."""
-    return {key: value for key, value in section.items() if value not in (None, [], {})}
-
-
-def _finite(entry: Entry, part: str, metrics: Iterable[str]) -> dict[str, float]:
-    """Return the means of these metrics over the rows of a part, where they are finite."""
-    means = {}
-    for name in metrics:
+def _metrics(entry: Entry, part: str) -> list[files.JsonObject]:
+    """Return the metrics over the rows of a part whose means are finite, as the Hub has them."""
+    metrics = []
+    for name in entry.part(part).metrics:
         mean = entry.metric(name, part)
         if mean is not None:
-            means[name] = mean
-    return means
+            metrics.append({"type": name, "value": mean})
+    return metrics
 
 
-CARD = jinja2.Environment(
+MARKDOWN = pages.PAGES.overlay(
     loader=jinja2.PackageLoader("history.exchange"),
+    autoescape=False,
     finalize=lambda value: MARKS.sub(r"\\\g<0>", escape.printable(value)),
     keep_trailing_newline=True,
-    trim_blocks=True,
-    lstrip_blocks=True,
-).get_template("card.md", globals=pages.PAGES.globals)
+)
+CARD = MARKDOWN.get_template("card.md")

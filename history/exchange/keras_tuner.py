@@ -8,6 +8,7 @@ import math
 import re
 import shutil
 import tempfile
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -30,7 +31,8 @@ TASKS = {
 TUNERS = {"brackets": "hyperband", "alpha": "bayesian"}  # a key of oracle.json → whose it is
 ARTEFACTS = {"weights": "checkpoint.weights.h5", "build_config": "build_config.json"}  # of a trial
 
-Metrics = dict[str, tuple[ranking.Direction, float]]  # direction and best value, by name
+Directions = dict[str, ranking.Direction]  # of metrics, by name
+Tracked = list[tuple[float, dict[str, float]]]  # of each trial with a score, that and its metrics
 
 
 @dataclass(frozen=True)
@@ -52,18 +54,18 @@ def import_project(history: History, project: Project) -> list[Entry]:
     Raises RegistryError where no history manager is of its task, HistoryError or OSError when it
     cannot be stored.
     """
-    says: files.JsonObject = orjson.loads(files.to_json(project.document))
-    del says["notes"]  # they depend on what was given with it
-    if any(says.items() <= entry.document.items() for entry in history.entries()):
+    content: files.JsonObject = orjson.loads(files.to_json(project.document))
+    del content["notes"]  # they depend on the arguments of the import
+    if any(content.items() <= entry.document.items() for entry in history.entries()):
         return []
+    manager = registry.manager(content["task"], history.root)
     with tempfile.TemporaryDirectory() as stage:  # since files are moved into an entry
-        copies = {
-            name: shutil.copyfile(source, Path(stage, source.name), follow_symlinks=False)
-            for name, source in project.files.items()
-        }
-        copies["trials"] = Path(stage, "trials.json")
+        copies = {"trials": Path(stage, "trials.json")}
         copies["trials"].write_bytes(files.to_json([trial.row() for trial in project.trials]))
-        return [registry.manager(says["task"], history.root).add(project.document, copies)]
+        for name, source in project.files.items():
+            copies[name] = Path(stage, source.name)
+            shutil.copyfile(source, copies[name], follow_symlinks=False)
+        return [manager.add(project.document, copies)]
 
 
 def read_project(
@@ -78,53 +80,53 @@ def read_project(
     over what the files tell. Raises InputError naming the file and what to do.
     """
     folder = path.resolve()
+    tracked: Tracked = []
+    directions: Directions = {}
     try:
         record = oracle.read_search(folder, _json)
-        scored = []
-        tracked = []
         for trial in record.trials:
-            score = trial.final_score
-            if score is not None:
-                scored.append(trial)
-                tracked.append((score, _metrics(folder, trial.trial_id)))
+            if trial.final_score is not None:
+                bests = _metrics(folder, trial.trial_id, directions)
+                tracked.append((trial.final_score, bests))
     except errors.HistoryError as error:
         raise errors.InputError(
             f"{path} cannot be imported: {error}, or remove its trial from start_order in "
             "oracle.json"
         ) from error
-    if not scored:
+    if not tracked:
         raise errors.InputError(
             f"nothing to import: none of the {len(record.trials)} trials in {folder} is COMPLETED "
             f"with a score"
         )
-    name, sense = _objective(folder, tracked, objective, direction)
+    name = _objective(folder, tracked, directions, objective)
+    chosen_direction = direction or directions[name]
+    best = oracle.best_trial(record.trials, chosen_direction)
+    assert best is not None  # as there are scores
     notes = ["Imported without a model file or validation: nothing was refitted."]
-    given = {"task": task, "objective": objective, "direction": direction}
-    if inferred := [word for word in given if not given[word]]:
+    arguments = {"task": task, "objective": objective, "direction": direction}
+    inferred = [name for name, value in arguments.items() if not value]
+    if inferred:
         notes.append(f"Inferred from the metrics of its trials: {', '.join(inferred)}.")
-    best = oracle.best_trial(scored, sense) or scored[0]
-    place = folder / f"trial_{best.trial_id}"
-    return Project(
-        document={
-            "experiment": folder.parent.name,
-            "pipeline": folder.name,
-            "task": task or _inferred_task(folder, tracked),
-            "status": "complete",
-            "search": {
-                "tuner": next((TUNERS[key] for key in TUNERS if key in record.oracle), None),
-                "objective": {"name": name, "direction": sense},
-                **record.summary(),
-            },
-            "best": {"trial_id": best.trial_id, "score": best.score, "values": best.values},
-            "origin": {"kind": "keras-tuner", "path": str(folder)},
-            "notes": notes,
+    document = {
+        "experiment": folder.parent.name,
+        "pipeline": folder.name,
+        "task": task or _inferred_task(folder, directions),
+        "status": "complete",
+        "search": {
+            "tuner": next((TUNERS[key] for key in TUNERS if key in record.oracle), None),
+            "objective": {"name": name, "direction": chosen_direction},
+            **record.summary(),
         },
-        trials=record.trials,
-        files={
-            "oracle": folder / "oracle.json",
-            **{name: place / file for name, file in ARTEFACTS.items() if _is_plain(place / file)},
-        },
-    )
+        "best": {"trial_id": best.trial_id, "score": best.score, "values": best.values},
+        "origin": {"kind": "keras-tuner", "path": str(folder)},
+        "notes": notes,
+    }
+    artefacts = {"oracle": folder / "oracle.json"}
+    for name, file in ARTEFACTS.items():
+        source = folder / f"trial_{best.trial_id}" / file
+        if _is_plain(source):
+            artefacts[name] = source
+    return Project(document, record.trials, artefacts)
 
 
 def _json(path: Path) -> files.Json:
@@ -142,55 +144,49 @@ def _is_plain(path: Path) -> bool:
     return path.is_file() and path.resolve() == path
 
 
-def _metrics(folder: Path, trial_id: str) -> Metrics:
-    """Return the metrics of a trial that has ended; the best value of each is, as for Keras Tuner,
-    that of the means which the executions have at each step.
+def _metrics(folder: Path, trial_id: str, directions: Directions) -> dict[str, float]:
+    """Return the metrics of a trial that has ended, and put their directions down; the best value
+    of each is, as for Keras Tuner, that of the means which the executions have at each step.
     """
-    found: Metrics = {}
+    metrics = {}
     with oracle.as_written(folder / f"trial_{trial_id}" / "trial.json", _json) as trial:
         for name, metric in trial["metrics"]["metrics"].items():
-            means = (fmean(seen["value"]) for seen in metric["observations"])
-            found[name] = (
-                metric["direction"],
-                {"min": min, "max": max}[metric["direction"]](
-                    (mean for mean in means if not math.isnan(mean)), default=math.nan
-                ),
-            )
-    return found
+            directions[name] = metric["direction"]
+            better = {"min": min, "max": max}[metric["direction"]]
+            means = [fmean(step["value"]) for step in metric["observations"]]
+            numbers = [mean for mean in means if not math.isnan(mean)]
+            metrics[name] = better(numbers, default=math.nan)
+    return metrics
 
 
-def _objective(
-    folder: Path,
-    tracked: list[tuple[float, Metrics]],
-    name: str | None,
-    direction: ranking.Direction | None,
-) -> tuple[str, ranking.Direction]:
-    """Return the objective: what is given, and the rest from the one metric whose best value is
-    each trial's score; `tracked` holds the trials' scores and metrics.
+def _objective(folder: Path, tracked: Tracked, directions: Directions, name: str | None) -> str:
+    """Return the objective: the one that was named or, without a name, the one metric whose best
+    value is each trial's score.
     """
-    known = {name: sense for _, metrics in tracked for name, (sense, _) in metrics.items()}
-    followed = [
-        name
-        for name in known
-        if all(name in seen and math.isclose(score, seen[name][1]) for score, seen in tracked)
-    ]
-    if name is None and len(followed) != 1:
-        candidates = ", ".join(f"{name} {known[name]}" for name in followed or known)
+    if name is None:
+        followed = [metric for metric in directions if _is_score(metric, tracked)]
+        if len(followed) != 1:
+            candidates = [f"{metric} {directions[metric]}" for metric in followed or directions]
+            raise errors.InputError(
+                f"the objective of {folder} is in none of its files and cannot be inferred from "
+                "its trials; pass --objective NAME --direction min|max (candidates: "
+                f"{', '.join(candidates) or 'none'})"
+            )
+        return followed[0]
+    if name not in directions:
         raise errors.InputError(
-            f"the objective of {folder} is in none of its files and cannot be inferred from its "
-            "trials; pass --objective NAME --direction min|max (candidates: "
-            f"{candidates or 'none'})"
+            f"{folder}: {errors.unknown('metric', name, directions)}; pass another --objective"
         )
-    chosen = name or followed[0]
-    if chosen not in known:
-        raise errors.InputError(
-            f"{folder}: {errors.unknown('metric', chosen, known)}; pass another --objective"
-        )
-    return chosen, direction or known[chosen]
+    return name
 
 
-def _inferred_task(folder: Path, tracked: list[tuple[float, Metrics]]) -> str:
-    names = sorted({name.lower() for _, metrics in tracked for name in metrics})
+def _is_score(name: str, tracked: Tracked) -> bool:
+    """Say whether the best value of a metric is the score of each trial."""
+    return all(math.isclose(score, metrics.get(name, math.nan)) for score, metrics in tracked)
+
+
+def _inferred_task(folder: Path, metrics: Iterable[str]) -> str:
+    names = sorted({name.lower() for name in metrics})
     tasks = [task for task, pattern in TASKS.items() if any(map(pattern.search, names))]
     if len(tasks) != 1:
         raise errors.InputError(

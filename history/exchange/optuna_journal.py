@@ -21,12 +21,12 @@ def write_journal(entry: Entry, file: Path) -> None:
         raise errors.InputError(
             "--optuna needs Optuna: pip install 'keras-experiment-runner[optuna]'"
         ) from error
-    made = study.study(entry)
+    trials = study.study(entry)
     with tempfile.TemporaryDirectory() as stage:
         draft = Path(stage, "study.log")
         optuna.create_study(
             storage=optuna.storages.JournalStorage(journal.JournalFileBackend(str(draft))),
-            study_name=made.study_name,
-            directions=made.directions,
-        ).add_trials(made.trials)
+            study_name=trials.study_name,
+            directions=trials.directions,
+        ).add_trials(trials.trials)
         files.write_atomic(file, draft.read_bytes())

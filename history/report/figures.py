@@ -5,138 +5,150 @@ import io
 import re
 import warnings
 from collections.abc import Callable, Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from foundation import escape, files
+from history.view.page import Figure
 
-# What a page has for each colour of a picture that stands alone.
-INK, FAINT, GROUND = "#1f2430", "#8a909c", "#ffffff"
-CYCLE = ["#2f66d0", "#c2571a", "#2b8a57", "#a23f9a", "#7a5cd6", "#b38600", "#17808f", "#b3324b"]
-COLOURS = {INK: "currentColor", FAINT: "var(--faint)", GROUND: "none"} | {
-    colour: f"var(--c{number})" for number, colour in enumerate(CYCLE)
-}
-STYLE = {
-    "svg.fonttype": "none",  # the text stays text, for the reader's fonts
-    "font.family": "sans-serif",
-    "font.size": 9,
-    "text.color": INK,
-    "axes.edgecolor": FAINT,
-    "axes.labelcolor": INK,
-    "axes.titlesize": 9,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.prop_cycle": f"cycler('color', {CYCLE})",
-    "lines.linewidth": 1.3,
-    "lines.markersize": 4,
-    **{f"{axis}tick.color": FAINT for axis in "xy"},
-    **{f"{axis}tick.labelcolor": INK for axis in "xy"},
-    "legend.frameon": False,
-}
+STYLE = Path(__file__).with_name("figures.mplstyle")
+FAINT = "#8a909c"  # as in STYLE, whose colours of lines matplotlib calls C0 to C7
+COLOURS = 8
 WIDE = 500  # points; a wider picture has a page's width for itself
 LEGIBLE = 30  # classes up to which each cell of a confusion matrix is labelled
 CHARACTERS = 24  # of a class name on an axis
 POINTS = 1500  # of a cloud; more only make it heavy
-CLOUD: dict[str, Any] = {"color": CYCLE[0], "alpha": 0.5, "mew": 0}
+CLOUD: dict[str, Any] = {"color": "C0", "alpha": 0.5, "mew": 0}
 GUIDE: dict[str, Any] = {"color": FAINT, "lw": 1, "ls": ":"}
+UNUSED = re.compile(r'(?s)<metadata>.*?</metadata>|<style .*?</style>| id="[^"_]*_\d+"')
 Array = NDArray[Any]
 
 
-def drawn(title: str, draw: Callable[..., None], *given: Any, panels: int = 1, **axes: str) -> str:
+def drawn(
+    title: str, draw: Callable[..., None], *arguments: Any, panels: int = 1, **labels: str
+) -> Figure:
     """Return what a function here draws, in so many panels side by side, as a picture that stands
-    alone. Arguments: `axes`, the labels of the first panel's.
+    alone. Arguments: `labels`, those of the first panel's axes.
     """
     import matplotlib.figure
 
     file = io.StringIO()
-    # salted, so that no two pictures of a page share an id
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": title}), warnings.catch_warnings():
+    salt = {"svg.hashsalt": title}  # so that no two pictures of a page share an id
+    with matplotlib.rc_context(salt, STYLE), warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing")
         figure = matplotlib.figure.Figure(figsize=(4.6 * panels, 3.3), layout="constrained")
-        draw(figure.subplots(1, panels), *given)
-        figure.axes[0].set(**axes)
-        handles, labels = figure.axes[0].get_legend_handles_labels()
-        if labels:
-            figure.legend(handles, labels, loc="outside lower center", ncols=2)
+        draw(figure.subplots(1, panels), *arguments)
+        first = figure.axes[0]
+        first.set(**labels)
+        handles, names = first.get_legend_handles_labels()
+        if names:
+            by_name = dict(zip(names, handles, strict=True))
+            figure.legend(by_name.values(), by_name, loc="outside lower center", ncols=2)
         figure.suptitle(title, fontsize=10)
         figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
+    return Figure(title, file.getvalue())
 
 
-def inline(title: str, draw: Callable[..., None], *given: Any, **how: Any) -> str:
+def inline(figure: Figure) -> str:
     """Return a picture as an element of a page, in its colours."""
-    _, _, text = drawn(title, draw, *given, **how).partition("viewBox")
-    text = re.sub(r'(?s)<metadata>.*?</metadata>|<style .*?</style>| id="[^"_]*_\d+"', "", text)
-    text = re.sub("#[0-9a-f]{6}", lambda found: COLOURS.get(found[0], found[0]), text)
-    kind = "wide" * (float(text.split()[2]) > WIDE)  # of ="0 0 331.2 237.6"
-    return f'<svg class="{kind}" role="img" aria-label="{html.escape(title)}" viewBox{text}'
+    _, _, svg = figure.svg.partition("viewBox")
+    width = float(svg.split()[2])  # of ="0 0 331.2 237.6"
+    svg = UNUSED.sub("", svg)
+    colours = _page_colours()
+    svg = re.sub("#[0-9a-f]{6}", lambda match: colours.get(match[0], match[0]), svg)
+    kind = "wide" if width > WIDE else ""
+    return f'<svg class="{kind}" role="img" aria-label="{html.escape(figure.title)}" viewBox{svg}'
+
+
+@cache
+def _page_colours() -> dict[str, str]:
+    """Return what a page has in place of each colour of a picture that stands alone."""
+    import matplotlib
+
+    style = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
+    colours = {style["text.color"]: "currentColor", FAINT: "var(--faint)", "#ffffff": "none"}
+    for number, colour in enumerate(style["axes.prop_cycle"].by_key()["color"]):
+        colours[colour] = f"var(--c{number})"
+    return colours
 
 
 def curves(panels: Any, refits: Sequence[files.JsonObject], names: Sequence[str]) -> None:
     """Draw metrics of refits by epoch, a panel each, on the training and the validation rows."""
     for panel, name in zip(np.ravel(panels), names, strict=True):
-        for number, refit in enumerate(refits):
-            for colour, (key, of) in enumerate(((f"val_{name}", "validation"), (name, "training"))):
-                told = np.array(refit["history"].get(key, []), float)  # None becomes NaN
-                panel.plot(
-                    told, color=CYCLE[colour], label=of if told.size and not number else None
-                )
+        for refit in refits:
+            _curve(panel, refit, f"val_{name}", "C0", "validation")
+            _curve(panel, refit, name, "C1", "training")
         panel.set(xlabel="epoch, from 0", ylabel=plain(name))
         panel.locator_params("x", integer=True)
 
 
-def scores(panel: Any, found: Array, direction: str, of: str) -> None:
+def _curve(panel: Any, refit: files.JsonObject, key: str, colour: str, label: str) -> None:
+    values = refit["history"].get(key)
+    if values:
+        panel.plot(np.array(values, float), color=colour, label=label)  # None becomes NaN
+
+
+def scores(panel: Any, values: Array, direction: str, unit: str) -> None:
     """Draw scores in their order, with the best so far; those that are NaN have failed."""
-    number, best = np.arange(len(found)), np.fmin if direction == "min" else np.fmax
-    failed, low = number[np.isnan(found)], panel.get_xaxis_transform()
-    panel.plot(number, found, "o", **CLOUD, label="score")
-    panel.step(number, best.accumulate(found), where="post", color=CYCLE[1], label="best so far")
-    panel.plot(
-        *(failed, 0.02 + 0 * failed, "x"),
-        color=FAINT,
-        transform=low,
-        label="failed" if failed.size else None,
-    )
+    number = np.arange(len(values))
+    best = np.fmin if direction == "min" else np.fmax
+    panel.plot(number, values, "o", **CLOUD, label="score")
+    panel.step(number, best.accumulate(values), where="post", color="C1", label="best so far")
+    failed = np.isnan(values)
+    if failed.any():
+        foot = panel.get_xaxis_transform()
+        height = np.full(failed.sum(), 0.02)
+        panel.plot(number[failed], height, "x", color=FAINT, transform=foot, label="failed")
+    panel.set(xlabel=unit)
     panel.locator_params("x", integer=True)
-    panel.set(xlabel=of, yscale="log" if 0 < 30 * np.nanmin(found) < np.nanmax(found) else "linear")
+    if 0 < 30 * np.nanmin(values) < np.nanmax(values):
+        panel.set(yscale="log")
 
 
 def confusion_matrix(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> None:
     """Draw true classes down, predicted across; the shade is the share of the true class, the
     number the rows.
     """
-    size, counts = len(classes), np.zeros((len(classes), len(classes)), int)
+    from matplotlib import colors
+
+    size = len(classes)
+    counts = np.zeros((size, size), int)
     np.add.at(counts, (truth, predicted.argmax(axis=1)), 1)
-    shade = np.full((size, size, 4), [int(CYCLE[0][at : at + 2], 16) / 255 for at in (1, 3, 5, 5)])
-    shade[..., 3] = 0.6 * counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    panel.figure.set_size_inches(max(4.6, min(0.38 * size, 18)), max(4.2, min(0.36 * size, 17)))
+    rows = counts.sum(axis=1, keepdims=True)
+    shade = np.full((size, size, 4), colors.to_rgba("C0"))
+    shade[..., 3] = 0.6 * counts / np.maximum(rows, 1)
+    panel.figure.set_size_inches(np.clip(0.38 * size, 4.6, 18), np.clip(0.36 * size, 4.2, 17))
     panel.pcolormesh(shade)
+    panel.tick_params("x", rotation=90 if max(map(len, classes)) > 3 else 0)
+    panel.set(ylim=(size, 0), aspect="equal")
     names = [plain(name) for name in classes] if size <= LEGIBLE else []
+    ticks = np.arange(len(names)) + 0.5
+    panel.set_xticks(ticks, names)
+    panel.set_yticks(ticks, names)
     for (row, column), count in np.ndenumerate(counts[: len(names)]):
         panel.text(column + 0.5, row + 0.5, str(count or ""), ha="center", va="center")
-    panel.tick_params("x", rotation=90 if max(map(len, classes)) > 3 else 0)
-    ticks = {"ticks": np.arange(len(names)) + 0.5, "ticklabels": names}
-    panel.set(
-        **{f"{axis}{key}": value for axis in "xy" for key, value in ticks.items()},
-        **{"ylim": (size, 0), "aspect": "equal"},
-    )
 
 
 def roc(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> None:
     """Draw how many rows of a class are found, for how many others are taken for it."""
     from sklearn import metrics
 
-    few = len(classes) <= len(CYCLE)
+    first = 1 if len(classes) == 2 else 0  # of two, one tells all
     panel.plot((0, 1), (0, 1), **GUIDE)
-    for number, name in [*enumerate(classes)][len(classes) == 2 :]:  # of two, one tells all
-        if 0 < (truth == number).mean() < 1:
-            wrong, right, _ = metrics.roc_curve(truth == number, predicted[:, number])
-            label = f"{plain(name)}: area {metrics.auc(wrong, right):.3f}" if few else None
-            panel.plot(
-                wrong, right, color=CYCLE[number * few], alpha=1 if few else 0.4, label=label
-            )
+    for number, name in enumerate(classes):
+        is_class = truth == number
+        if number < first or not 0 < is_class.mean() < 1:
+            continue
+        wrong, right, _ = metrics.roc_curve(is_class, predicted[:, number])
+        if len(classes) > COLOURS:
+            panel.plot(wrong, right, color="C0", alpha=0.4)
+        else:
+            label = f"{plain(name)}: area {metrics.auc(wrong, right):.3f}"
+            panel.plot(wrong, right, color=f"C{number}", label=label)
     panel.set_aspect("equal")
 
 
@@ -144,23 +156,28 @@ def calibration(panel: Any, truth: Array, predicted: Array, _: object) -> None:
     """Draw how often the predicted class is the true one, by the probability that it was given."""
     from sklearn.calibration import calibration_curve
 
-    right, sure = predicted.argmax(axis=1) == truth, predicted.max(axis=1).clip(0, 1)
-    share, said = calibration_curve(right, sure, n_bins=10, strategy="quantile")
+    is_right = predicted.argmax(axis=1) == truth
+    probability = predicted.max(axis=1).clip(0, 1)
+    share, mean = calibration_curve(is_right, probability, n_bins=10, strategy="quantile")
     panel.axline((0.5, 0.5), slope=1, **GUIDE)
-    panel.plot(said, share, "o-")
+    panel.plot(mean, share, "o-")
 
 
 def predictions(panel: Any, truth: Array, predicted: Array, _: object) -> None:
     """Draw predicted against true values; a perfect prediction lies on the line."""
     panel.axline((truth[0], truth[0]), slope=1, **GUIDE)
-    panel.plot(truth, predicted, "o", markevery=len(truth) // POINTS + 1, **CLOUD)
+    _cloud(panel, truth, predicted)
     panel.axis("square")
 
 
 def residuals(panel: Any, truth: Array, predicted: Array, _: object) -> None:
     """Draw predicted minus true values against the predicted."""
     panel.axhline(0, **GUIDE)
-    panel.plot(predicted, predicted - truth, "o", markevery=len(truth) // POINTS + 1, **CLOUD)
+    _cloud(panel, predicted, predicted - truth)
+
+
+def _cloud(panel: Any, across: Array, up: Array) -> None:
+    panel.plot(across, up, "o", markevery=len(across) // POINTS + 1, **CLOUD)
 
 
 def stretch(panel: Any, truth: Array, predicted: Array, _: object) -> None:
@@ -173,8 +190,9 @@ def stretch(panel: Any, truth: Array, predicted: Array, _: object) -> None:
 def plain(name: str) -> str:
     """Return a name as a picture can show it: short, printable, and no mathematics."""
     text = escape.printable(name)
-    cut = text if len(text) <= CHARACTERS else f"{text[: CHARACTERS - 3]}..."
-    return cut.replace("$", r"\$")
+    if len(text) > CHARACTERS:
+        text = f"{text[: CHARACTERS - 3]}..."
+    return text.replace("$", r"\$")
 
 
 # What is drawn of predictions: by the name that history managers have for it, a title, how, and
@@ -199,9 +217,8 @@ HELD = {
 }
 
 
-def held(form: Callable[..., str], name: str, part: str, truth: Array, *given: Any) -> str:
-    """Return what is drawn under a name of HELD of predictions of a part, `drawn` or `inline`."""
+def held(name: str, part: str, truth: Array, predicted: Array, classes: Sequence[str]) -> Figure:
+    """Return what is drawn under a name of HELD of the predictions of a part."""
     title, draw, across, up = HELD[name]
-    return form(
-        f"{title}, {len(truth):,} {part} rows", draw, truth, *given, xlabel=across, ylabel=up
-    )
+    title = f"{title}, {len(truth):,} {part} rows"
+    return drawn(title, draw, truth, predicted, classes, xlabel=across, ylabel=up)

@@ -12,12 +12,14 @@ import jinja2
 import numpy as np
 
 from foundation import errors, files
-from history import Entry, History, manager, ranking, registry, schema
+from history import Entry, History, ranking, registry, schema
 from history.report import explore, figures, study
-from history.view import text
+from history.view import pages, text
+from history.view.page import Figure, Section
 
 NEWEST = 50  # entries that a notebook shows of many
 PACKAGE = Path(__file__).parent
+MARK = "report.css"  # which every report has
 
 
 def write(history: History, entries: Sequence[Entry], folder: Path) -> None:
@@ -26,68 +28,61 @@ def write(history: History, entries: Sequence[Entry], folder: Path) -> None:
 
     Raises InputError for a folder that holds something else, OSError.
     """
-    if (
-        folder.is_dir() and not (folder / "report.css").exists() and any(folder.iterdir())
-    ) or folder.resolve().is_relative_to(history.root / "entries"):
+    is_taken = folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir())
+    if is_taken or folder.resolve().is_relative_to(history.root / "entries"):
         raise errors.InputError(
             f"{folder} contains something other than a report: choose a new folder"
         )
     files.make_folder(folder)
-    for path in [
-        *sorted(PACKAGE.glob("static/*"), key=lambda path: path.name != "report.css"),  # the mark
-        *explore.library(),
-    ]:
+    static = PACKAGE / "static"
+    for path in [static / MARK, *static.iterdir(), *explore.library()]:
         files.write_atomic(folder / path.name, path.read_bytes())
-    code = [
-        files.sha256(path) for path in sorted([*PACKAGE.glob("*.py"), *PACKAGE.glob("*/*.html")])
-    ]
+    code = sorted([*PACKAGE.glob("*.*"), *PACKAGE.glob("templates/*")])
+    hashes = [files.sha256(path) for path in code]
     for entry in entries:
-        _write_entry(entry, folder / entry.id / "index.html", code)
+        _write_entry(entry, folder / entry.id / "index.html", hashes)
     files.write_atomic(folder / "index.html", index_page(entries).encode())
 
 
-def _write_entry(entry: Entry, page: Path, code: Sequence[str]) -> None:
+def _write_entry(entry: Entry, path: Path, code: Sequence[str]) -> None:
     """Write the page of an entry, and that of its plots, unless they are up to date."""
-    made_of = [code, find_spec("optuna") is None, explore.library(), entry.document]
-    state = hashlib.sha256(repr(made_of).encode()).hexdigest()
-    if page.is_file() and state.encode() in page.read_bytes():
+    library = explore.library()
+    content = [code, find_spec("optuna") is None, library, entry.document]
+    state = hashlib.sha256(repr(content).encode()).hexdigest()
+    if path.is_file() and state.encode() in path.read_bytes():
         return
-    files.make_folder(page.parent)
+    files.make_folder(path.parent)
     plots: dict[str, str] = {}
-    with suppress(Exception):  # what is wrong with its files, its page says
-        plots = explore.plots(entry) if explore.library() else {}
+    if library:
+        with suppress(Exception):  # the entry's page says what is wrong with its files
+            plots = explore.plots(entry)
     if plots:
-        explored = _page("explore.html", entry=entry, plots=plots, top="../", state="")
-        files.write_atomic(page.with_name("explore.html"), explored.encode())
-    files.write_atomic(page, entry_page(entry, state, bool(plots)).encode())
+        explored = _render("explore.html", entry=entry, plots=plots, top="../", state="")
+        files.write_atomic(path.with_name("explore.html"), explored.encode())
+    files.write_atomic(path, entry_page(entry, state, bool(plots)).encode())
 
 
 def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:
     """Return the page of an entry. What its files do not hold is left out; what cannot be read in
     them is said. It leads to the plots of its trials if it `is_explored`.
     """
-    made, problems = dict[str, Any](), list[str]()
-    for make in PIECES:
+    pieces: dict[str, Any] = {}
+    problems: list[str] = []
+    for name, read in PIECES.items():
         try:
-            made[make.__name__] = make(entry)
+            pieces[name] = read(entry)
         except (errors.InputError, ImportError):  # no such file, an unknown task, no Optuna
             pass
         except Exception as error:  # files from elsewhere may hold anything
-            problems.append(f"{make.__name__} cannot be shown: {error}")
-    given = {"state": state, "top": "../", "problems": problems, "is_explored": is_explored}
+            problems.append(f"{name} cannot be shown: {error}")
+    page = {"state": state, "top": "../", "problems": problems, "is_explored": is_explored}
     try:
-        return _page("entry.html", entry=entry, **given, **made)
+        return _render("entry.html", entry=entry, **page, **pieces)
     except Exception as error:  # so may its document
         problems.append(f"Most of it cannot be shown: {type(error).__name__}: {error}")
-        return _page(
-            "entry.html",
-            entry=Entry(
-                {key: entry.value(key) for key in (*schema.NAMES, "id", "created", "status")},
-                entry.root,
-            ),
-            judged={},
-            **given,
-        )
+    names = (*schema.NAMES, "id", "created", "status")
+    readable = Entry({name: entry.document.get(name) for name in names}, entry.root)
+    return _render("entry.html", entry=readable, **page)
 
 
 def index_page(entries: Sequence[Entry]) -> str:
@@ -97,97 +92,88 @@ def index_page(entries: Sequence[Entry]) -> str:
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
         groups.setdefault((entry.experiment, entry.task), []).append(entry)
-    ranked = [_ranked(found) for found in reversed(groups.values())]
-    return _page("index.html", entries=entries, groups=ranked, top="", state="")
+    ranked = [_ranked(group) for group in reversed(groups.values())]
+    return _render("index.html", entries=entries, groups=ranked, top="", state="")
 
 
-def _ranked(found: list[Entry]) -> dict[str, Any]:
+def _ranked(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what the index says of the entries of one experiment and task."""
-    by = judged(found[-1])
-    metric, direction = by["metric"], by["direction"]
-    means = [ranking.measurement(entry, "validation", metric).mean for entry in found]
-    given = [str(each) for entry in found for each in entry.value("overrides", [])]
-    return {
-        **by,
-        "places": ranking.rank(found, metric, direction),
-        "chart": _scores(f"{metric} of entries", means, direction, "entry"),
-        "common": {each for each in given if given.count(each) == len(found)},
-    }
-
-
-def notebook(found: Sequence[Entry], *, alone: bool = False) -> str:
-    """Return what an entry shows of itself in a notebook, or several: the newest of them."""
-    pictures = []
-    for draw in (curves, scores) if alone else ():
-        with suppress(Exception):  # files from elsewhere may hold anything
-            pictures.append(draw(found[0]))
-    return _page(
-        "notebook.html",
-        alone=alone,
-        entries=[(entry, judged(entry)) for entry in found[: -NEWEST - 1 : -1]],
-        total=len(found),
-        pictures=[*filter(None, pictures)],
-    )
-
-
-def judged(entry: Entry) -> dict[str, Any]:
-    """Return the metric that entries like this one are ranked by, its direction, the best baseline
-    by it, and what is to be said of that.
-    """
-    metric, direction = registry.ranked_by(entry)
+    metric, direction = registry.ranked_by(entries[-1])
+    means = [ranking.measurement(entry, "validation", metric).mean for entry in entries]
+    overrides = [{str(each) for each in entry.value("overrides", [])} for entry in entries]
     return {
         "metric": metric,
         "direction": direction,
-        "baseline": ranking.baseline(entry, metric, direction),
-        "doubt": text.not_better(entry, metric, direction),
+        "places": ranking.rank(entries, metric, direction),
+        "chart": _score_chart(f"{metric} of entries", means, direction, "entry"),
+        "common": set.intersection(*overrides),
     }
 
 
-def curves(entry: Entry) -> str | None:
+def notebook_entry(entry: Entry) -> str:
+    """Return what an entry shows of itself in a notebook."""
+    pictures = []
+    for draw in (curves, scores):
+        with suppress(Exception):  # files from elsewhere may hold anything
+            picture = draw(entry)
+            if picture:
+                pictures.append(picture)
+    return _render("notebook_entry.html", entry=entry, pictures=pictures)
+
+
+def notebook_list(entries: Sequence[Entry]) -> str:
+    """Return what a history shows of itself in a notebook: its newest entries."""
+    newest = entries[: -NEWEST - 1 : -1]
+    return _render("notebook_list.html", entries=newest, total=len(entries))
+
+
+def curves(entry: Entry) -> Figure | None:
     """Return the loss and the objective of all refits by epoch."""
-    refits, objective = entry.refits(), str(entry.value("search.objective.name", ""))
-    told = [
-        name
-        for name in dict.fromkeys(("loss", objective.removeprefix("val_")))
-        if any(name in refit["history"] for refit in refits)
-    ]
-    given = "Learning curves", figures.curves, refits, told
-    return figures.inline(*given, panels=len(told)) if told else None
+    refits = entry.refits()
+    names = []
+    for name in dict.fromkeys(("loss", entry.search.objective.name.removeprefix("val_"))):
+        if any(name in refit["history"] for refit in refits):
+            names.append(name)
+    if not names:
+        return None
+    return figures.drawn("Learning curves", figures.curves, refits, names, panels=len(names))
 
 
-def held(entry: Entry) -> list[str]:
+def held(entry: Entry) -> list[Figure]:
     """Return pictures of what was predicted of the rows that are held out."""
-    known, is_series = entry.value("artefacts", {}), entry.value("data.source.kind") == "windows"
-    of_parts = {
-        part: np.load(entry.verified(name))
-        for part, name in (("validation", "predictions"), ("test", "test_predictions"))
-        if name in known
-    }
-    return [
-        figures.held(
-            *(figures.inline, name, part, rows["truth"], rows["predicted"]),
-            entry.value("data.classes", []),
-        )
-        for name in registry.manager_class(entry.manager).figures
-        for part, rows in of_parts.items()
-        if is_series or name != "stretch"
-    ]
+    predictions = {}
+    for part, name in (("validation", "predictions"), ("test", "test_predictions")):
+        if name in entry.artefacts:
+            predictions[part] = np.load(entry.verified(name))
+    pictures = []
+    for name in registry.manager_class(entry.manager).figures:
+        if name == "stretch" and entry.data.source.get("kind") != "windows":
+            continue
+        for part, rows in predictions.items():
+            truth, predicted = rows["truth"], rows["predicted"]
+            pictures.append(figures.held(name, part, truth, predicted, entry.data.classes))
+    return pictures
 
 
-def report(entry: Entry) -> manager.Report:
+def report(entry: Entry) -> Section:
     """Return what its history manager reports of an entry."""
-    return registry.manager(entry.manager, entry.root).report(entry)
+    return pages.report(History(entry.root), entry)
 
 
-def scores(entry: Entry) -> str | None:
+def scores(entry: Entry) -> Figure | None:
     """Return the scores of its trials, with the best so far."""
-    name, direction = (entry.value(f"search.objective.{key}") for key in ("name", "direction"))
-    return _scores(f"{name} of trials", [t.score for t in study.trials(entry)], direction, "trial")
+    objective = entry.search.objective
+    values = [trial.score for trial in entry.trial_records()]
+    return _score_chart(f"{objective.name} of trials", values, objective.direction, "trial")
 
 
-def _scores(title: str, found: Sequence[float | None], direction: str, of: str) -> str | None:
-    given = title, figures.scores, np.array(found, float), direction, of  # None becomes NaN
-    return figures.inline(*given) if len(found) - found.count(None) > 2 else None
+def _score_chart(
+    title: str, values: Sequence[float | None], direction: str, unit: str
+) -> Figure | None:
+    numbers = np.array(values, float)  # None becomes NaN
+    if np.isfinite(numbers).sum() < 3:
+        return None
+    return figures.drawn(title, figures.scores, numbers, direction, unit)
 
 
 def config(entry: Entry) -> str:
@@ -195,28 +181,32 @@ def config(entry: Entry) -> str:
     return entry.verified("config").read_text(encoding="utf-8")
 
 
-# What a page is made of, by the names of these functions.
-PIECES: tuple[Callable[[Entry], Any], ...] = (
-    *(judged, curves, held, report, scores, config),
-    *(study.space, study.trials, study.importance),
-)
+# What a page is made of, by the name that its template has for it.
+PIECES: dict[str, Callable[[Entry], Any]] = {
+    "curves": curves,
+    "held": held,
+    "report": report,
+    "scores": scores,
+    "config": config,
+    "space": study.space,
+    "trials": Entry.trial_records,
+    "importance": study.importance,
+}
 PAGES = jinja2.Environment(
     loader=jinja2.PackageLoader("history.report"),
     autoescape=True,
     trim_blocks=True,
     lstrip_blocks=True,
 )
-PAGES.filters["rounded"] = text.rounded
+PAGES.filters["inline"] = figures.inline
 PAGES.globals |= {
-    **{each.__name__: each for each in (text.local_time, text.measured, text.number, text.pairs)},
-    "PARTS": ranking.PARTS,
-    "baseline": ranking.baseline,
     "can_explore": explore.library,
     "log": math.log,
-    "mean": text.shown,
-    "shown": text.brief,
+    "ranking": ranking,
+    "registry": registry,
+    "text": text,
 }
 
 
-def _page(template: str, **given: Any) -> str:
-    return PAGES.get_template(template).render(given)
+def _render(template: str, **content: Any) -> str:
+    return PAGES.get_template(template).render(content)

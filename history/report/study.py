@@ -14,23 +14,17 @@ if TYPE_CHECKING:
 
 ENOUGH = 10  # completed trials, to tell which hyperparameters are important
 
-
-def trials(entry: Entry) -> list[Trial]:
-    """Return the trials of an entry's search; raises IntegrityError when they are not what was
-    stored.
-    """
-    return entry.trial_records()
+# The hyperparameters by name, each as Keras Tuner writes it: class_name and config. There are
+# several of a name that stands for other ranges under other conditions.
+Space = dict[str, list[files.JsonObject]]
 
 
-def space(entry: Entry) -> dict[str, list[files.JsonObject]]:
-    """Return the hyperparameters by name, each as Keras Tuner writes it: class_name and config.
-
-    There are several of a name that stands for other ranges under other conditions.
-    """
-    found: dict[str, list[files.JsonObject]] = {}
-    for each in entry.value("search.space", []):
-        found.setdefault(each["config"]["name"], []).append(each)
-    return found
+def space(entry: Entry) -> Space:
+    """Return what the search of an entry has searched."""
+    space: Space = {}
+    for hyperparameter in entry.search.space:
+        space.setdefault(hyperparameter["config"]["name"], []).append(hyperparameter)
+    return space
 
 
 def study(entry: Entry) -> "optuna.Study":
@@ -44,76 +38,86 @@ def study(entry: Entry) -> "optuna.Study":
     import optuna
 
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    rows = trials(entry)
-    known = space(entry)
-    objective = entry.value("search.objective", {})
-    ranges = {
-        name: _distribution(each, [row.values[name] for row in rows if name in row.values])
-        for name, each in known.items()
-    }
-    made = optuna.create_study(
+    trials = entry.trial_records()
+    searched = space(entry)
+    ranges = _ranges(searched, trials)
+    objective = entry.search.objective
+    study = optuna.create_study(
         study_name=entry.id,
-        direction="maximize" if objective.get("direction") == "max" else "minimize",
+        direction="maximize" if objective.direction == "max" else "minimize",
     )
-    for number, row in enumerate(rows):
-        values = row.values
-        score = row.score if row.status == "COMPLETED" else None
-        started = datetime.fromisoformat(row.started or entry.created)
-        first = row.history[0] if row.history else {}
-        varied = {
-            name: ranges[name]
-            for name, each in known.items()
-            if name in values and not ranges[name].single() and _is_active(each, values)
-        }
-        made.add_trial(
+    for number, trial in enumerate(trials):
+        active = {}
+        for name, distribution in ranges.items():
+            if name in trial.values and _is_active(searched[name], trial.values):
+                active[name] = distribution
+        attributes = {"trial_id": trial.trial_id}
+        attributes |= {n: value for n, value in trial.values.items() if n not in searched}
+        curve = trial.history[0].get(objective.name, []) if trial.history else []
+        started = datetime.fromisoformat(trial.started or entry.created)
+        state = "FAIL" if trial.final_score is None else "COMPLETE"
+        study.add_trial(
             optuna.trial.FrozenTrial(
-                number,
-                optuna.trial.TrialState["FAIL" if score is None else "COMPLETE"],
-                score,
-                started,
-                started + timedelta(seconds=row.seconds or 0),
-                {name: values[name] for name in varied},
-                varied,
-                {"trial_id": row.trial_id, **{n: values[n] for n in values if n not in known}},
-                {},
-                {
-                    epoch: value
-                    for epoch, value in enumerate(first.get(objective.get("name"), []))
-                    if value is not None
-                },
-                number,
+                number=number,
+                trial_id=number,
+                state=optuna.trial.TrialState[state],
+                value=trial.final_score,
+                datetime_start=started,
+                datetime_complete=started + timedelta(seconds=trial.seconds or 0),
+                params={name: trial.values[name] for name in active},
+                distributions=active,
+                user_attrs=attributes,
+                system_attrs={},
+                intermediate_values={n: v for n, v in enumerate(curve) if v is not None},
             )
         )
-    return made
+    return study
 
 
-def _is_active(same: Sequence[files.JsonObject], values: Mapping[str, files.Json]) -> bool:
+def _ranges(
+    space: Space, trials: Sequence[Trial]
+) -> dict[str, "optuna.distributions.BaseDistribution"]:
+    """Return the ranges of the hyperparameters that vary."""
+    ranges = {}
+    for name, variants in space.items():
+        tried = [trial.values[name] for trial in trials if name in trial.values]
+        distribution = _distribution(variants, tried)
+        if not distribution.single():
+            ranges[name] = distribution
+    return ranges
+
+
+def _is_active(variants: Sequence[files.JsonObject], values: Mapping[str, files.Json]) -> bool:
     """Say whether the conditions of one of those that share a name hold."""
-    return any(
-        all(
-            values.get(condition["config"]["name"]) in condition["config"]["values"]
-            for condition in each["config"].get("conditions") or []
-        )
-        for each in same
-    )
+    for variant in variants:
+        parents = [condition["config"] for condition in variant["config"].get("conditions") or []]
+        if all(values.get(parent["name"]) in parent["values"] for parent in parents):
+            return True
+    return False
 
 
 def _distribution(
-    same: Sequence[files.JsonObject], tried: Sequence[files.Json]
+    variants: Sequence[files.JsonObject], tried: Sequence[files.Json]
 ) -> "optuna.distributions.BaseDistribution":
     from optuna import distributions
 
-    kinds, configs = {each["class_name"] for each in same}, [each["config"] for each in same]
+    kinds = {variant["class_name"] for variant in variants}
+    configs = [variant["config"] for variant in variants]
+    if kinds == {"Boolean"}:
+        return distributions.CategoricalDistribution([False, True])
+    choices: list[files.Json] = []
     if not kinds <= {"Int", "Float"}:
-        given = [value for each in configs for value in each.get("values", [each.get("value")])]
-        return distributions.CategoricalDistribution(
-            [False, True] if kinds == {"Boolean"} else [*dict.fromkeys([*given, *tried])]
-        )
-    ends = [*tried, *(each[end] for each in configs for end in ("min_value", "max_value"))]
-    log = configs[0].get("sampling") == "log" and min(ends) > 0
+        for config in configs:
+            choices += config.get("values", [config.get("value")])
+        return distributions.CategoricalDistribution(list(dict.fromkeys([*choices, *tried])))
+    ends = list(tried)
+    for config in configs:
+        ends += [config["min_value"], config["max_value"]]
+    low, high = min(ends), max(ends)
+    log = configs[0].get("sampling") == "log" and low > 0
     if kinds == {"Int"}:
-        return distributions.IntDistribution(min(ends), max(ends), log=log)
-    return distributions.FloatDistribution(min(ends), max(ends), log=log)
+        return distributions.IntDistribution(low, high, log=log)
+    return distributions.FloatDistribution(low, high, log=log)
 
 
 def importance(entry: Entry) -> dict[str, float]:
@@ -124,9 +128,8 @@ def importance(entry: Entry) -> dict[str, float]:
     """
     from optuna import importance
 
-    if entry.value("search.trials.completed", 0) < ENOUGH:
+    if entry.search.trials.completed < ENOUGH:
         return {}
     with warnings.catch_warnings(action="ignore"):  # it is experimental
-        return importance.get_param_importances(
-            study(entry), evaluator=importance.PedAnovaImportanceEvaluator()
-        )
+        evaluator = importance.PedAnovaImportanceEvaluator()
+        return importance.get_param_importances(study(entry), evaluator=evaluator)

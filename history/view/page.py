@@ -53,6 +53,14 @@ class Text:
         return not self.lines
 
 
+@dataclass(frozen=True)
+class Figure:
+    """A picture: its title, and SVG that stands alone."""
+
+    title: str
+    svg: str
+
+
 Part = Table | Facts | Text
 
 

@@ -290,9 +290,14 @@ def _report(history: History, entry: Entry) -> Section:
     if entry.status == "failed" or not entry.validation.metrics:
         return Section("", [])
     try:
-        report = history.manager_of(entry).report(entry)
+        return report(history, entry)
     except errors.ExperimentError as error:
         return Section("Report", [Text(f"not available: {error}", indent=2)])
+
+
+def report(history: History, entry: Entry) -> Section:
+    """Return what its history manager reports of an entry; raises ExperimentError."""
+    report = history.manager_of(entry).report(entry)
     rows = [[rounded(cell) for cell in row] for row in report.rows]
     return Section(report.title.capitalize(), [Table(report.columns, rows)])
 

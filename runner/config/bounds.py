@@ -7,9 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import yaml
-from hydra._internal.core_plugins import file_config_source  # no public way leads in between
-from hydra.plugins.config_source import ConfigResult
 
+from history.config import LOADER
 from runner.errors import ConfigError
 
 MOST = 10_000  # values of a file, those behind aliases included
@@ -18,39 +17,32 @@ TOO_MUCH = (
     f"with aliases expanded it has more than {MOST:,} values, or {DEEPEST} levels; keep data of "
     "this size in a file that `data` names"
 )
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # libyaml, if it is there, is much faster
-
-
-class FileConfigSource(file_config_source.FileConfigSource):
-    """Hydra's own, which reads every config file, with bounds."""
-
-    def load_config(self, config_path: str) -> ConfigResult:
-        bound(Path(self.path, f"{config_path.removesuffix('.yaml')}.yaml"))
-        return super().load_config(config_path)
 
 
 def bound(file: Path) -> None:
     """Raise ConfigError for a file that unfolds to too much; other faults are Hydra's to tell."""
-    known: dict[str | None, tuple[int, int]] = {}  # what an anchor stands for: values, levels
+    anchors: dict[str | None, tuple[int, int]] = {}  # what each stands for: values, levels
 
     def unfold(events: Iterator[yaml.Event], level: int) -> tuple[int, int]:
-        values, levels = 1, 1
+        values = levels = 1
         for event in events:
             if values > MOST or level + levels > DEEPEST:
-                raise ConfigError(TOO_MUCH, "", relative(file))
+                raise ConfigError(TOO_MUCH, place=relative(file))
             if isinstance(event, yaml.CollectionEndEvent):
                 break
-            inner = (
-                known.get(event.anchor, (1, 0)) if isinstance(event, yaml.AliasEvent) else (1, 0)
-            )
-            if isinstance(event, yaml.CollectionStartEvent):
-                known[event.anchor] = MOST, 0  # one that holds itself has no end
-                inner = known[event.anchor] = unfold(events, level + 1)
-            values, levels = values + inner[0], max(levels, inner[1] + 1)
+            inner = 1, 0
+            if isinstance(event, yaml.AliasEvent):
+                inner = anchors.get(event.anchor, inner)
+            elif isinstance(event, yaml.CollectionStartEvent):
+                anchors[event.anchor] = MOST, 0  # one that holds itself has no end
+                inner = unfold(events, level + 1)
+                anchors[event.anchor] = inner
+            values += inner[0]
+            levels = max(levels, inner[1] + 1)
         return values, levels
 
     with suppress(yaml.YAMLError, OSError, UnicodeDecodeError), file.open(encoding="utf-8") as text:
-        unfold(iter(yaml.parse(text, LOADER)), 0)
+        unfold(yaml.parse(text, LOADER), 0)
 
 
 def relative(path: Path) -> str:

@@ -46,7 +46,7 @@ def read_experiment(
     with faults:
         run = _read(schema.Run, {key: tree[key] for key in tree if key not in inherited}, where="")
     declared = tree.get("pipelines") or {}
-    pipelines: dict[str, schema.Pipeline] = {}
+    pipelines = {}
     for key, content in declared.items():
         where = f"pipelines.{key}"
         if not re.fullmatch(schema.NAME, key):

@@ -35,7 +35,10 @@ Keys
   validation.repeats=5  refits with five seeds             fit.epochs=20     of trial and refit
   fresh=true            start the searches anew            on_failure=stop   at the first failure
   hooks.purge=null      keep the trial data                progress=lines    or none, or live
+
+Experiments
 {experiments}
+
 Choices, as in tuner=grid
 {choices}
 
@@ -61,17 +64,22 @@ def folders() -> list[Path]:
     return [Path("conf"), conf_folder()]
 
 
+def groups() -> set[str]:
+    """Return the groups that there are choices of."""
+    return {path.parent.name for folder in folders() for path in folder.glob("*/*.yaml")}
+
+
 def choices(group: str) -> dict[str, Path]:
     """Return the choices of a group and their files, in the order of their names; one in a
     sub-folder is `sub/name`. What is hidden or leads nowhere, such as an editor's lock, is none,
     nor is one whose name cannot be printed.
     """
-    files = {
-        path.relative_to(folder / group).with_suffix("").as_posix(): path
-        for folder in reversed(folders())
-        for path in (folder / group).glob("**/[!.]*.yaml")
-        if path.is_file() and path.name.isprintable()
-    }
+    files = {}
+    for folder in reversed(folders()):
+        for path in (folder / group).glob("**/[!.]*.yaml"):
+            if path.is_file() and path.name.isprintable():
+                name = path.relative_to(folder / group).with_suffix("").as_posix()
+                files[name] = path
     return dict(sorted(files.items()))
 
 
@@ -79,38 +87,31 @@ def experiments() -> str:
     """Return the experiments, a line each: its name, and the first comment of its file that is no
     directive.
     """
-    found = {name: description(path) for name, path in choices("experiment").items()}
-    width = max(map(len, found), default=0)
-    return "\n".join(f"  {name:{width}}  {text}".rstrip() for name, text in found.items())
+    files = choices("experiment")
+    width = max(map(len, files), default=0)
+    lines = [f"  {name:{width}}  {description(path)}".rstrip() for name, path in files.items()]
+    return "\n".join(lines)
 
 
 def answer(arguments: Sequence[str]) -> str | None:
     """Return what is said at once; None where Hydra is asked."""
     if "--version" in arguments:
         return f"keras-experiment-runner {__version__}"
-    if [*arguments] == ["schema"]:
+    if list(arguments) == ["schema"]:
         return (conf_folder() / "schema.json").read_text(encoding="utf-8").rstrip()
-    if not {"--help", "-h"} & {*arguments}:
+    if "--help" not in arguments and "-h" not in arguments:
         return None
-    groups = {path.parent.name for folder in folders() for path in folder.glob("*/*.yaml")}
-    return HELP.format(
-        experiments=f"\nExperiments\n{experiments()}\n",
-        choices="\n".join(
-            f"  {group:10}  {', '.join(choices(group))}"
-            for group in sorted(groups - {"experiment"})
-        ),
-    ).rstrip()
+    others = sorted(groups() - {"experiment"})
+    lines = [f"  {group:10}  {', '.join(choices(group))}" for group in others]
+    return HELP.format(experiments=experiments(), choices="\n".join(lines)).rstrip()
 
 
 def description(path: Path) -> str:
     """Return the first comment of a config that begins a line and is no directive."""
     with path.open(encoding="utf-8", errors="replace") as lines:
-        return next(
-            (
-                text
-                for line in lines
-                if line.startswith("#") and (text := line.lstrip("# ").strip()).isprintable()
-                if text and not text.startswith(DIRECTIVES)
-            ),
-            "",
-        )
+        for line in lines:
+            text = line.lstrip("# ").strip()
+            says_something = text.isprintable() and text and not text.startswith(DIRECTIVES)
+            if line.startswith("#") and says_something:
+                return text
+    return ""

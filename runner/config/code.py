@@ -25,12 +25,8 @@ LOOKED_AT: dict[Path, str] = {}  # SHA-256 of each file as it was when last look
 
 def code_of(pipeline: Pipeline) -> dict[str, str]:
     """Return what identifies the code that a pipeline's trials run."""
-    return modules(
-        [
-            pipeline.model.target,
-            *config.foreign_code(pipeline.model_dump(exclude={"validation"})),
-        ]
-    )
+    named = config.foreign_code(pipeline.model_dump(exclude={"validation"}))
+    return modules([pipeline.model.target, *named])
 
 
 def modules(paths: Collection[str]) -> dict[str, str]:
@@ -38,42 +34,39 @@ def modules(paths: Collection[str]) -> dict[str, str]:
     the module's name; for ours, our version. A package's module counts where a path names it, but
     not what it imports. A loaded module runs as it was read, whatever became of its file since.
     """
-    named, waiting, found = set(paths), set(paths), {}
+    waiting = set(paths)
+    identities = {}
     while waiting:
         path = waiting.pop()
         for name, file in _modules(path):
             top = name.partition(".")[0]
             if top in ("runner", "history", "foundation"):
-                found["runner"] = __version__
-            elif name not in found and (
-                # the user's own, or of a package that is named
-                not (INSTALLED & {*file.parts} or STANDARD in file.parents)
-                or (path in named and top not in RECORDED)
-            ):
-                found[name] = LOOKED_AT[file] = (
-                    LOOKED_AT[file]
-                    if name in sys.modules and file in LOOKED_AT
-                    else files.sha256(file)
-                )
-                waiting.update(
-                    _imports(
-                        file.read_bytes(),
-                        package=name if file.stem == "__init__" else name.rpartition(".")[0],
-                    )
-                )
-    return dict(sorted(found.items()))
+                identities["runner"] = __version__
+                continue
+            is_users = not INSTALLED.intersection(file.parts) and STANDARD not in file.parents
+            is_named = path in paths and top not in RECORDED
+            if name in identities or not (is_users or is_named):
+                continue
+            if file not in LOOKED_AT or name not in sys.modules:
+                LOOKED_AT[file] = files.sha256(file)
+            identities[name] = LOOKED_AT[file]
+            package = name if file.stem == "__init__" else name.rpartition(".")[0]
+            waiting.update(_imports(file.read_bytes(), package))
+    return dict(sorted(identities.items()))
 
 
 def _modules(path: str) -> Iterator[tuple[str, Path]]:
     """Yield name and file of each module on a dotted path, a package before what is in it."""
     folders = sys.path
     for name in itertools.accumulate(path.split("."), "{}.{}".format):
-        loaded, part = sys.modules.get(name), name.rpartition(".")[2]
-        ends, known = (f"{part}/__init__.py", f"{part}.py"), getattr(loaded, "__file__", None)
-        tried = [Path(known)] if known else [Path(at, end) for at in folders for end in ends]
-        if file := next(filter(Path.is_file, tried), None):
+        loaded = sys.modules.get(name)
+        inside = [str(Path(folder, name.rpartition(".")[2])) for folder in folders]
+        candidates = [f"{path}{end}" for path in inside for end in ("/__init__.py", ".py")]
+        file = getattr(loaded, "__file__", None)
+        file = next(filter(Path.is_file, map(Path, [file] if file else candidates)), None)
+        if file:
             yield name, file
-        folders = getattr(loaded, "__path__", [str(Path(at, part)) for at in folders])
+        folders = getattr(loaded, "__path__", inside)
 
 
 def _imports(source: bytes, package: str) -> Iterator[str]:
@@ -81,10 +74,9 @@ def _imports(source: bytes, package: str) -> Iterator[str]:
     with suppress(SyntaxError, ValueError):  # compiled
         for node in ast.walk(ast.parse(source)):
             if isinstance(node, ast.Import):
-                yield from (alias.name for alias in node.names)
+                for alias in node.names:
+                    yield alias.name
             elif isinstance(node, ast.ImportFrom):
-                above = package.split(".")[: 1 - node.level or None] if node.level else []
-                yield from (
-                    ".".join(filter(None, [*above, node.module, alias.name]))
-                    for alias in node.names
-                )
+                around = package.split(".")[: 1 - node.level or None] if node.level else []
+                for alias in node.names:
+                    yield ".".join(filter(None, [*around, node.module, alias.name]))

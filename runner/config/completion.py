@@ -9,8 +9,8 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
+import argcomplete
 import yaml
-from argcomplete.finders import CompletionFinder
 
 from foundation import trees
 from history import History, config
@@ -20,100 +20,96 @@ CHOICE = re.compile(r"[+/]*([\w/]+)(?:@([\w.-]+))?=(.+)")  # of a group, perhaps
 OPTIONS = ("--json", "--multirun", "--help", "--version", "--cfg", "--hydra-help")
 
 
-class Finder(CompletionFinder):
-    """Answers a shell as argcomplete has it, and exits: `Finder()(PARSER)`."""
-
-    def _get_completions(
-        self, comp_words: list[str], cword_prefix: str, cword_prequote: str, last: int | None
-    ) -> list[str]:
-        return self.quote_completions(  # of what no parser of argparse's knows
-            candidates(comp_words[1:], cword_prefix), cword_prequote, last
-        )
-
-
-PARSER = ArgumentParser()  # that Finder asks for
+def answer() -> None:
+    """Answer a shell as argcomplete has it, and exit."""
+    parser = ArgumentParser(prefix_chars="\0", add_help=False)  # to which options are words, too
+    words: Any = parser.add_argument("words", nargs="*")
+    words.completer = lambda prefix, parsed_args, **_: candidates(parsed_args.words or [], prefix)
+    argcomplete.autocomplete(parser)
 
 
 def candidates(words: Sequence[str], word: str) -> list[str]:
     """Return what a word may become beside other words: a key with a value or, before its equals
     sign, what begins so up to the next dot.
     """
-    bare, known = word.lstrip("+"), _known(words)
+    bare = word.lstrip("+")
     key, equals, _ = bare.partition("=")
+    pipelines, known = _known(words)
     if key in ("reproduce", "predict"):
         roots = [each.partition("=")[2] for each in words if each.startswith("paths.root=")]
         known[key] = [str(row["id"]) for row in History(*roots[-1:]).store.all()]
-    whole = (
-        [f"{key}={value}" for value in known.get(key, [])]
-        if equals
-        else [
-            *OPTIONS,
-            *(f"{name}=" for name in known),
-            *(
-                f"~pipelines.{name.split('.')[1]}"
-                for name in known
-                if name.startswith("pipelines.")
-            ),
-        ]
-    )
+    if equals:
+        whole = [f"{key}={value}" for value in known.get(key, [])]
+    else:
+        whole = [*OPTIONS, *(f"{name}=" for name in known)]
+        whole += [f"~pipelines.{name}" for name in pipelines]
     return [word.removesuffix(bare) + each for each in _begun(whole, bare)]
 
 
-def _begun(whole: Iterable[str], by: str) -> list[str]:
-    found = {each[: each.find(".", len(by)) + 1] or each for each in whole if each.startswith(by)}
-    one = found.pop() if len(found) == 1 else ""
-    return _begun(whole, one) if one.endswith(".") else [one] if one else sorted(found)
+def _begun(whole: Sequence[str], start: str) -> list[str]:
+    """Return what begins so, up to its next dot, and on where there is but one way."""
+    begun = set()
+    for each in whole:
+        if each.startswith(start):
+            end = each.find(".", len(start)) + 1
+            begun.add(each[:end] if end else each)
+    if len(begun) == 1 and max(begun).endswith("."):
+        return _begun(whole, begun.pop())
+    return sorted(begun)
 
 
-def _known(words: Sequence[str]) -> dict[str, list[Any]]:
-    """Return the keys that may be given, and the values that each may have, as far as known."""
-    defs = json.loads((choices.conf_folder() / "schema.json").read_text(encoding="utf-8"))["$defs"]
-    files = [*_of_files(words)]
-    names = dict.fromkeys(key.split(".")[1] for key in files if key.startswith("pipelines."))
-    known: dict[str, list[Any]] = {key: [] for key in files}
-    for key, values in (
-        each
-        for of, at in [("File", ""), *(("Pipeline", f"pipelines.{name}.") for name in names)]
-        for each in _of_schema(defs, defs[of], at)
-        if each[0] != at[:-1]  # the section itself
-    ):
-        known.setdefault(key, []).extend(values)
-    for group in {path.parent.name for each in choices.folders() for path in each.glob("*/*.yaml")}:
-        at = [f"{name}.{group}" for name in names if f"pipelines.{name}.{group}" in known]
-        made = [*choices.choices(group)]
-        known |= dict.fromkeys((group, *(f"{group}@pipelines.{each}" for each in at)), made)
-    return known
+def _known(words: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Return the pipelines, the keys that may be given, and the values that each may have, as far
+    as they are known.
+    """
+    known: dict[str, list[Any]] = {key: [] for key in _of_files(words)}
+    pipelines = {key.split(".")[1] for key in known if key.startswith("pipelines.")}
+    text = (choices.conf_folder() / "schema.json").read_text(encoding="utf-8")
+    definitions = json.loads(text)["$defs"]
+    paths = {"": "File"} | {f"pipelines.{name}.": "Pipeline" for name in pipelines}
+    for path, section in paths.items():
+        for key, values in _of_schema(definitions, definitions[section], path):
+            if key != path[:-1]:  # the section itself
+                known.setdefault(key, []).extend(values)
+    for group in choices.groups():
+        known[group] = list(choices.choices(group))
+        for name in pipelines:
+            if f"pipelines.{name}.{group}" in known:
+                known[f"{group}@pipelines.{name}.{group}"] = known[group]
+    return sorted(pipelines), known
 
 
-def _of_schema(defs: Any, node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
+def _of_schema(definitions: Any, node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:
     """Yield the dotted keys below a node that has this path, and what each may be."""
-    yield (
-        path.rstrip("."),
-        [
-            *node.get("enum", [node[key] for key in node if key == "const"]),
-            *["true", "false"] * (node.get("type") == "boolean"),
-        ],
-    )
-    inner = node.get("properties", {})
-    for at, each in (
-        *((path, each) for each in node.get("anyOf", [])),
-        *((path, defs[node[key].rpartition("/")[2]]) for key in node if key == "$ref"),
-        *((f"{path}{key}.", child) for key, child in inner.items() if "hp" not in inner),
-    ):
-        yield from _of_schema(defs, each, at)
+    values = [*node.get("enum", [])]
+    if "const" in node:
+        values.append(node["const"])
+    if node.get("type") == "boolean":
+        values += ["true", "false"]
+    yield path.rstrip("."), values
+    for member in node.get("anyOf", []):
+        yield from _of_schema(definitions, member, path)
+    if "$ref" in node:
+        name = node["$ref"].rpartition("/")[2]
+        yield from _of_schema(definitions, definitions[name], path)
+    properties = node.get("properties", {})
+    if "hp" not in properties:
+        for key, child in properties.items():
+            yield from _of_schema(definitions, child, f"{path}{key}.")
 
 
 def _of_files(words: Iterable[str]) -> Iterator[str]:
     """Yield the dotted keys of the files that words choose, and of those that these choose."""
-    for group, at, choice in (found.groups() for found in map(CHOICE.fullmatch, words) if found):
-        if path := choices.choices(group).get(choice):
-            text = path.read_text(encoding="utf-8")
-            content = yaml.load(text, config.LOADER) or {}
-            yield from _of_files(
-                f"{key}={value}"
-                for each in content.pop("defaults", [])
-                if isinstance(each, dict)
-                for key, value in each.items()
-            )
-            place = "" if "@package _global_" in text else f"{at or group}."
-            yield from (place + key for key in trees.flat(content))
+    for word in words:
+        chosen = CHOICE.fullmatch(word)
+        path = choices.choices(chosen[1]).get(chosen[3]) if chosen else None
+        if not chosen or not path:
+            continue
+        text = path.read_text(encoding="utf-8")
+        content = yaml.load(text, config.LOADER) or {}
+        for default in content.pop("defaults", []):
+            if isinstance(default, dict):
+                yield from _of_files(f"{key}={value}" for key, value in default.items())
+        package = "" if "@package _global_" in text else f"{chosen[2] or chosen[1]}."
+        for key in trees.flat(content):
+            yield package + key

@@ -8,7 +8,7 @@ All of it is merged unresolved, so that relative interpolations follow the pipel
 
 import re
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -24,18 +24,17 @@ from runner.config import arguments, check, choices, schema
 from runner.errors import ConfigError, Faults, Problem
 
 Tree: TypeAlias = dict[str, Any]  # plain data as YAML has it
+Pipelines: TypeAlias = dict[str, Tree]  # the sections of each, by its name
 IDENTITY = ("kind", "_target_", "hp")  # mappings that differ in one of these replace each other
 PRESET = "debug"  # the root key whose sections lie over those of every pipeline
-# what a pipeline has that names no model, by the kind of its data: a choice of model, and sections
-BY_DATA: dict[str, tuple[str, Tree]] = {
-    "table": ("tabular", {"validation": {"repeats": 4}}),
-    "windows": ("series", {"validation": {"repeats": 4}}),
-}
+# of a pipeline that names no model: the choice of one, by the kind of its data, and the validation
+MODELS = {"table": "tabular", "windows": "series"}
+VALIDATION = {"repeats": 4}
 # what is resolved by each training, for its callbacks, and is text until then
 OF_TRIALS = re.compile(r"(?<!\\)\$\{(?=\s*trial\.)")
 
 
-def said(config: DictConfig) -> Tree:
+def plain(config: DictConfig) -> Tree:
     """Return what Hydra composed as plain data, unresolved, without the command line's sections."""
     tree: Tree = OmegaConf.to_container(config, resolve=False)  # type: ignore[assignment]
     return {key: value for key, value in tree.items() if key not in ("hydra", arguments.GIVEN)}
@@ -55,29 +54,28 @@ def experiment(
     Raises:
         ConfigError: with every error that was found.
     """
-    if tree.get("experiment") is not None and not stored:
+    if tree.get("experiment") is not None:
         raise ConfigError(
             f"the first line of {name}.yaml must be: # @package _global_", "experiment"
         )
     faults = Faults()
-    tree = {**tree, "pipelines": _merged(tree, overrides, faults)}
+    pipelines = _merged(tree, overrides, faults)
     if not stored:
-        tree["pipelines"] = trees.texts(tree["pipelines"], partial(OF_TRIALS.sub, r"\\\g<0>"))
+        pipelines = trees.texts(pipelines, partial(OF_TRIALS.sub, r"\\\g<0>"))
+    tree = {**tree, "pipelines": pipelines}
+    if not stored:
+        tree = _resolved(OmegaConf.create(tree))
     with faults:
-        made = check.read_experiment(
-            name, tree if stored else _resolved(OmegaConf.create(tree)), overrides
-        )
-        must_be_writable(made.root, "paths.root")
+        checked = check.read_experiment(name, tree, overrides)
+        must_be_writable(checked.root, "paths.root")
         # the history's are where trials went then; they go below the root now
-        for key, pipeline in () if stored else made.pipelines.items():
+        for key, pipeline in () if stored else checked.pipelines.items():
+            folder = Path(pipeline.tuner.directory or checked.root).resolve()
+            project = pipeline.tuner.project_name or f"{name}-{key}"
             with faults:
-                must_be_writable(
-                    Path(pipeline.tuner.directory or made.root).resolve(),
-                    f"pipelines.{key}.tuner.directory",
-                    pipeline.tuner.project_name or f"{name}-{key}",
-                )
+                must_be_writable(folder, f"pipelines.{key}.tuner.directory", project)
     faults.tell(ConfigError)
-    return made
+    return checked
 
 
 def run_settings(tree: Tree) -> schema.Run:
@@ -87,9 +85,8 @@ def run_settings(tree: Tree) -> schema.Run:
     Raises:
         ConfigError: with every error that was found.
     """
-    return check.read_experiment(
-        "", _resolved(OmegaConf.create({**tree, "pipelines": None, "only": None})), ()
-    ).run
+    root_keys = _resolved(OmegaConf.create({**tree, "pipelines": None, "only": None}))
+    return check.read_experiment("", root_keys, ()).run
 
 
 def overlay(base: object, top: object) -> Any:
@@ -98,9 +95,8 @@ def overlay(base: object, top: object) -> Any:
     """
     if not (isinstance(base, Mapping) and isinstance(top, Mapping)):
         return top
-    if not base.keys().isdisjoint(IDENTITY) and any(
-        top[key] != base.get(key) for key in IDENTITY if key in top
-    ):
+    changed = [key for key in IDENTITY if key in top and top[key] != base.get(key)]
+    if changed and not base.keys().isdisjoint(IDENTITY):
         return dict(top)
     return {**base, **{key: overlay(base.get(key), value) for key, value in top.items()}}
 
@@ -116,161 +112,181 @@ def _lay(tree: Tree, path: Sequence[str], value: object) -> None:
     tree[key] = value if key == "objective" else overlay(tree.get(key), value)
 
 
-def _merged(root: Tree, overrides: Sequence[str], problems: list[Problem]) -> dict[str, Tree]:
+def _merged(root: Tree, overrides: Sequence[str], faults: Faults) -> Pipelines:
     """Return the sections of each pipeline, all layers merged.
 
     Args:
         root: the root sections, `pipelines`, the preset, and `only`.
         overrides: the command line's; those that set a section, or choose one, count.
-        problems: takes up what cannot be laid anywhere.
+        faults: takes up what cannot be laid anywhere.
     """
-    preset = root.get(PRESET) or {}
-    wrong = [
-        key for key in preset if key not in schema.SECTIONS or not isinstance(preset[key], Mapping)
-    ]
-    problems += [
-        Problem(f"{PRESET}.{key}", f"must be a mapping, and one of {', '.join(schema.SECTIONS)}")
-        for key in wrong
-    ]
-    preset = [(key, *item) for key in preset if key not in wrong for item in preset[key].items()]
-    declared = {str(name): own or {} for name, own in (root.get("pipelines") or {}).items()}
-    declared |= {
-        name: {}
-        for name in re.findall(r"^\+{1,2}pipelines\.([^.=]+)", "\n".join(overrides), re.MULTILINE)
-        if name not in declared
-    }
-    trees: dict[str, Tree] = {}
-    inherits: dict[str, set[str]] = {}  # the sections that have something of the root's
-    for name, own in (declared or {"main": {}}).items():
-        if not isinstance(own, Mapping):
-            problems.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
-            continue
-        tree = trees[name] = {key: root[key] for key in schema.SECTIONS if root.get(key)}
-        for section, content in own.items():
-            if content or section not in tree:
-                _lay(tree, [section], content)
-        inherits[name] = {key for key in tree if tree[key] != own.get(key)}
-        data = tree.get("data")
-        kind = data.get("kind") if isinstance(data, Mapping) else None
-        if kind in BY_DATA and not tree.get("model"):
-            model, sections = BY_DATA[kind]
-            shipped = OmegaConf.to_container(OmegaConf.load(choices.choices("model")[model]))
-            tree |= overlay({**sections, "model": shipped}, tree)
-        for section, key, value in preset:
-            below = tree.get(section)
-            # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
-            kept = section == "fit" and isinstance(below, Mapping) and below.get(key, "") is None
-            if key in check.known_keys(section, below) and not kept:
-                _lay(tree, [section, key], value)
-    problems += [
-        Problem(f"{PRESET}.{section}.{key}", _unknown(trees, section, key))
-        for section, key, _ in preset
-        if key not in _known(trees, section)
-    ]
+    declared = _declared(root, overrides)
+    pipelines = {}
+    for name, own in declared.items():
+        if isinstance(own, dict):
+            pipelines[name] = _from_files(root, own)
+        else:
+            faults.append(Problem(f"pipelines.{name}", "must be a mapping of sections"))
+    _lay_preset(pipelines, root.get(PRESET) or {}, faults)
     only = root.get("only")
-    running = [name for name in trees if not isinstance(only, list) or name in only]
-    for override in sorted(
-        arguments.parse(overrides), key=lambda o: o.key_or_group.startswith("pipelines")
-    ):
-        kind, (section, *path) = arguments.effect(override), override.key_or_group.split(".")
-        if kind == "section" and section != "pipelines":
-            problems += _lay_all(trees, override, running)
-        elif kind == "section" and path and path[0] in trees:
-            _lay(trees, path, override.value())
-        elif kind == "section":
-            problems.append(
-                Problem(
-                    f"pipelines.{path[0]}",
-                    f"{unknown('pipeline', path[0], trees)}; +pipelines.{path[0]}... adds one",
-                )
-                if path
-                else Problem(
-                    "pipelines", "set keys of one pipeline, as in pipelines.NAME.fit.epochs=3"
-                )
-            )
-        elif (
-            kind == "choice"
-            and (
-                section in schema.SECTIONS
-                and root.get(section)
-                and not override.package
-                and running
-            )
-            and not any(section in inherits[name] for name in running)
-        ):
-            line = str(override.input_line).lstrip("+")
-            problems.append(
-                Problem(
-                    section,
-                    "no pipeline takes it, as each has its own; to set it for one of them: "
-                    f"{section}@pipelines.{running[0]}.{line}",
-                    arguments.typed_at(line),
-                )
-            )
-    return trees
+    running = [name for name in pipelines if not isinstance(only, list) or name in only]
+    for override in arguments.by_precedence(overrides):
+        effect, section = arguments.effect(override), override.key_or_group.split(".")[0]
+        with faults:
+            if effect == "section" and section == "pipelines":
+                _lay_one(pipelines, override)
+            elif effect == "section":
+                _lay_all(pipelines, override, running)
+            elif effect == "choice" and root.get(section) and not override.package:
+                own = {name: declared[name].get(section) for name in running}
+                _check_choice(override, root[section], own)
+    return pipelines
 
 
-def _lay_all(trees: dict[str, Tree], override: Override, running: list[str]) -> Iterator[Problem]:
+def _declared(root: Tree, overrides: Sequence[str]) -> dict[str, Any]:
+    """Return what each pipeline has of its own in files, also those that `+pipelines.NAME` adds."""
+    declared = {str(name): own or {} for name, own in (root.get("pipelines") or {}).items()}
+    for argument in overrides:
+        added = re.match(r"\+{1,2}pipelines\.([^.=]+)", argument)
+        if added:
+            declared.setdefault(added[1], {})
+    return declared or {"main": {}}
+
+
+def _from_files(root: Tree, own: Tree) -> Tree:
+    """Return the sections of a pipeline as files have them."""
+    tree = {key: root[key] for key in schema.SECTIONS if root.get(key)}
+    for section, content in own.items():
+        if content or section not in tree:
+            _lay(tree, [section], content)
+    data = tree.get("data")
+    kind = data.get("kind") if isinstance(data, dict) else None
+    if kind in MODELS and not tree.get("model"):
+        model = OmegaConf.load(choices.choices("model")[MODELS[kind]])
+        tree |= overlay({"validation": VALIDATION, "model": OmegaConf.to_container(model)}, tree)
+    return tree
+
+
+def _lay_preset(pipelines: Pipelines, preset: Tree, faults: Faults) -> None:
+    """Lay the preset over each pipeline that has its keys."""
+    for section, content in preset.items():
+        if section not in schema.SECTIONS or not isinstance(content, dict):
+            what = f"must be a mapping, and one of {', '.join(schema.SECTIONS)}"
+            faults.append(Problem(f"{PRESET}.{section}", what))
+            continue
+        for key, value in content.items():
+            for name in _takers(pipelines, section, key):
+                below = pipelines[name].get(section) or {}
+                # A null of `fit` keeps the key from a HyperModel whose own fit sets it.
+                if section != "fit" or below.get(key, "") is not None:
+                    _lay(pipelines[name], [section, key], value)
+            if key not in _known(pipelines, section):
+                what = _unknown(pipelines, section, key)
+                faults.append(Problem(f"{PRESET}.{section}.{key}", what))
+
+
+def _takers(pipelines: Pipelines, section: str, key: str) -> list[str]:
+    """Return the pipelines whose section takes a key."""
+    return [
+        name
+        for name, tree in pipelines.items()
+        if key in check.known_keys(section, tree.get(section))
+    ]
+
+
+def _lay_one(pipelines: Pipelines, override: Override) -> None:
+    """Lay a value of the command line over one pipeline."""
+    path = override.key_or_group.split(".")[1:]
+    if not path:
+        raise ConfigError(
+            "set keys of one pipeline, as in pipelines.NAME.fit.epochs=3", "pipelines"
+        )
+    if path[0] not in pipelines:
+        raise ConfigError(
+            f"{unknown('pipeline', path[0], pipelines)}; +pipelines.{path[0]}... adds one",
+            f"pipelines.{path[0]}",
+        )
+    _lay(pipelines, path, override.value())
+
+
+def _lay_all(pipelines: Pipelines, override: Override, running: list[str]) -> None:
     """Lay a value of the command line over each pipeline whose section has the key, or over all
     where it adds one.
     """
     section, *path = override.key_or_group.split(".")
-    takers = [
-        name
-        for name, tree in trees.items()
-        if not path
-        or str(override.input_line).startswith("+")
-        or path[0] in check.known_keys(section, tree.get(section))
-    ]
+    takers = list(pipelines)
+    if path and not str(override.input_line).startswith("+"):
+        takers = _takers(pipelines, section, path[0])
+        if not takers:
+            raise ConfigError(_unknown(pipelines, section, path[0]), override.key_or_group)
     for name in takers:
-        _lay(trees[name], [section, *path], override.value())
-    if not takers:
-        yield Problem(override.key_or_group, _unknown(trees, section, path[0]))
-    elif running and not {*running} & {*takers}:
-        yield Problem(
-            override.key_or_group,
+        _lay(pipelines[name], [section, *path], override.value())
+    if running and not set(running).intersection(takers):
+        raise ConfigError(
             f"only {', '.join(takers)} would take it, which `only` leaves out",
+            override.key_or_group,
         )
 
 
-def _known(trees: dict[str, Tree], section: str) -> set[str]:
+def _check_choice(override: Override, base: object, own: Tree) -> None:
+    """Raise ConfigError where no pipeline has anything of what is chosen for all.
+
+    Args:
+        override: that chooses a file.
+        base: the root section that it leads to.
+        own: what each running pipeline has of its own in this section.
+    """
+    section, line = override.key_or_group, str(override.input_line).lstrip("+")
+    replaced = [
+        content and (section == "objective" or overlay(base, content) == content)
+        for content in own.values()
+    ]
+    if own and all(replaced):
+        raise ConfigError(
+            "no pipeline takes it, as each has its own; to set it for one of them: "
+            f"{section}@pipelines.{next(iter(own))}.{line}",
+            section,
+            arguments.typed_at(line),
+        )
+
+
+def _known(pipelines: Pipelines, section: str) -> set[str]:
     """Return the keys that a section takes in any pipeline, or of any kind."""
-    return check.known_keys(section).union(
-        *(check.known_keys(section, tree.get(section)) for tree in trees.values())
-    )
+    keys = check.known_keys(section)
+    for tree in pipelines.values():
+        keys |= check.known_keys(section, tree.get(section))
+    return keys
 
 
-def _unknown(trees: dict[str, Tree], section: str, key: str) -> str:
-    open_ended = any(
-        kind.model_config["extra"] == "allow"
-        for tree in trees.values()
-        for kind in check.schemas(section, tree.get(section))
-    )
-    return (
-        f"{unknown('key', key, sorted(_known(trees, section)))}"
-        f"{check.elsewhere(key, section) or '; no pipeline takes it'}"
-        f"{f'; +{section}.{key}=... adds an argument' if open_ended else ''}"
-    )
+def _unknown(pipelines: Pipelines, section: str, key: str) -> str:
+    """Return the message for a key that the section takes in no pipeline."""
+    what = unknown("key", key, sorted(_known(pipelines, section)))
+    what += check.elsewhere(key, section) or "; no pipeline takes it"
+    for tree in pipelines.values():
+        kinds = check.schemas(section, tree.get(section))
+        if any(kind.model_config["extra"] == "allow" for kind in kinds):
+            return f"{what}; +{section}.{key}=... adds an argument"
+    return what
 
 
 def _resolved(node: object) -> Any:
     """Return a config without interpolations; one that leads nowhere is Unresolved in its place."""
-    if not isinstance(node, (DictConfig, ListConfig)):
-        return node
-    made: dict[Any, Any] = {}
-    for key in node if isinstance(node, DictConfig) else range(len(node)):
-        try:
-            made[key] = _resolved(node[key])  # type: ignore[index]
-        except errors.OmegaConfBaseException as error:
-            written = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
-            made[key] = (
-                "???"
-                if OmegaConf.is_missing(node, key)
-                else check.Unresolved(
-                    f"the interpolation {written} cannot be resolved: {str(error).splitlines()[0]}"
-                )
-            )
-    return made if isinstance(node, DictConfig) else list(made.values())
+    if isinstance(node, DictConfig):
+        return {key: _resolved_value(node, key) for key in node}
+    if isinstance(node, ListConfig):
+        return [_resolved_value(node, index) for index in range(len(node))]
+    return node
+
+
+def _resolved_value(node: Any, key: Any) -> Any:
+    try:
+        return _resolved(node[key])
+    except errors.OmegaConfBaseException as error:
+        written = OmegaConf.to_container(node, resolve=False)[key]  # type: ignore[index]
+        if written == "???":
+            return written
+        reason = str(error).splitlines()[0]
+        return check.Unresolved(f"the interpolation {written} cannot be resolved: {reason}")
 
 
 def must_be_writable(folder: Path, where: str, *names: str) -> None:

@@ -15,7 +15,16 @@ from os.path import expanduser
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, ClassVar, Generic, Literal, TypeVar
 
-from pydantic import AfterValidator, Discriminator, Field, Tag, ValidationError
+from pydantic import (
+    AfterValidator,
+    Discriminator,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    Tag,
+    ValidationError,
+)
 
 from foundation import errors
 from history import config
@@ -395,7 +404,7 @@ class WindowData(_Source, Dialect):
     """The number of rows from one window to the next."""
     sampling_rate: Count = 1
     """The number of rows from one row of a window to the next."""
-    horizon: Annotated[int, Field(ge=0)] = 1
+    horizon: NonNegativeInt = 1
     """The number of rows from the last one of a window to its target."""
     time: str | None = None
     """A column of ISO 8601 times, or numbers, that rise evenly. Not a feature unless `features`
@@ -433,7 +442,7 @@ Data = Annotated[SOURCES, OneOf(SOURCES)]
 class _Tuner(Section):
     executions_per_trial: Count = 1
     """How many times each trial is trained; its score is the mean."""
-    max_seconds: Annotated[float, Field(ge=0)] | None = None
+    max_seconds: NonNegativeFloat | None = None
     """Seconds after which no further trial begins (the first always does); running trials finish
     and count. A resumed search counts the time in which its trials ran. 0: refit with what has been
     found so far."""
@@ -512,10 +521,8 @@ def initial(points: int | None, dimensions: int) -> int:
 
 
 class BayesianTuner(GuidedTuner):
-    """Its `parallel` weighs quality against workers that wait. With 2, 4 and 8, the regret after 30
-    trials is 1.4, 1.7 and 2.0 times that with 1, give or take 40 % (two standard errors; 4
-    functions, 20 seeds). With 1, 2 workers are busy half of their time; with 2, 87 %, and 4 workers
-    43 %; with 4, 97 % and 73 %; with 8, 98 % and 91 % (`python -m benchmarks.parallel`).
+    """Its `parallel` weighs quality against workers that wait: a larger number keeps more of them
+    busy, and finds values that are less good. See docs/search.md.
     """
 
     kind: Literal["bayesian"] = "bayesian"
@@ -545,9 +552,7 @@ class TpeTuner(GuidedTuner):
 
 class HyperbandTuner(_Drawn):
     """Its `parallel` costs nothing in quality: of each round the same trials go on, whatever it is.
-    The larger, the less workers wait for each other: with 4, 2 workers are busy 92 % of their time,
-    4 workers 65 % and 8 workers 33 %; with 8, 95 %, 82 % and 50 %; with 16, no more than that
-    (`python -m benchmarks.parallel`, max_epochs=9).
+    The larger, the less workers wait for each other. See docs/search.md.
     """
 
     kind: Literal["hyperband"] = "hyperband"
@@ -738,10 +743,10 @@ NumberOrAuto = Annotated[
 
 
 class _Workers(Section):
-    trial_timeout: Annotated[float, Field(gt=0)] | None = None
+    trial_timeout: PositiveFloat | None = None
     """Seconds after which a trial is stopped and started again; stopped three times, it has
     failed."""
-    max_memory: Annotated[float, Field(gt=0)] | None = None
+    max_memory: PositiveFloat | None = None
     """GB of its own memory at which a worker is replaced between trials; null: 1, or 1.5 times what
     it has after its first task if that is more."""
 
@@ -797,10 +802,10 @@ class Run(Section):
     """Use deterministic kernels on a GPU, which are slower."""
     threads: Count = 1
     """Intra-op threads of one training. They are part of the result, so they do not depend on the
-    machine. The default is 1, as two threads share the same processor time and save none (MLPs and
-    CNNs from 6 to 22 s of it, within 8 %), while Python's part of a training stays on one core: a
-    trial for each core does most. More are worth it for large models of which fewer than one per
-    core can run at once; see `python -m benchmarks.threads`."""
+    machine. The default is 1, as two threads share the same processor time and save none, while
+    Python's part of a training stays on one core: a trial for each core does most. More are worth
+    it for large models of which fewer than one per core can run at once; see
+    `python -m benchmarks.threads`."""
     backend: Literal["tensorflow", "jax", "torch"] = "tensorflow"
     """The backend of Keras; jax and torch are extras of the project."""
     mode: Literal["run", "check"] = "run"

@@ -26,21 +26,17 @@ def replaced(tree: object, path: str, value: Callable[[str, Spec], object]) -> A
         return [replaced(inner, f"{path}[{index}]", value) for index, inner in enumerate(tree)]
     if not isinstance(tree, Mapping):
         return tree
-    return (
-        value(path, tree)
-        if "hp" in tree
-        else {
-            key: replaced(inner, f"{path}.{key}" if path else str(key), value)
-            for key, inner in tree.items()
-        }
-    )
+    if "hp" in tree:
+        return value(path, tree)
+    start = f"{path}." if path else ""
+    return {key: replaced(inner, f"{start}{key}", value) for key, inner in tree.items()}
 
 
 def hyperparameters(tree: object, path: str = "") -> list[tuple[str, Spec]]:
     """Return (dotted path, spec) of every hyperparameter in a tree of plain data, in order."""
-    found: list[tuple[str, Spec]] = []
-    replaced(tree, path, lambda where, spec: found.append((where, spec)))
-    return found
+    specs = []
+    replaced(tree, path, lambda where, spec: specs.append((where, spec)))
+    return specs
 
 
 def settled(pipeline: object) -> Any:
@@ -49,17 +45,15 @@ def settled(pipeline: object) -> Any:
     """
 
     def settle(_path: str, spec: Spec) -> object:
-        parent, values = spec.get("parent_name"), spec.get("parent_values")
-        found = pipeline
-        for key in str(parent).split("."):
-            found = found.get(key, {}) if isinstance(found, Mapping) else {}
-        if isinstance(found, (Mapping, list)) or not isinstance(values, list):
+        values = spec.get("parent_values")
+        parent = pipeline
+        for key in str(spec.get("parent_name")).split("."):
+            parent = parent.get(key, {}) if isinstance(parent, Mapping) else {}
+        if isinstance(parent, (Mapping, list)) or not isinstance(values, list):
             return spec
-        return (
-            {key: value for key, value in spec.items() if not key.startswith("parent_")}
-            if found in values
-            else None
-        )
+        if parent not in values:
+            return None
+        return {key: value for key, value in spec.items() if not key.startswith("parent_")}
 
     return replaced(pipeline, "", settle)
 
@@ -72,11 +66,12 @@ def declare(trees: Mapping[str, object], hp: "keras_tuner.HyperParameters") -> N
         trees: plain data by section; the section is the path that begins the names.
         hp: what they are registered in.
     """
+    specs = []
+    for section, tree in trees.items():
+        specs += hyperparameters(tree, section)
     # No condition names a hyperparameter that has one itself.
-    for path, spec in sorted(
-        (item for section, tree in trees.items() for item in hyperparameters(tree, section)),
-        key=lambda item: item[1].get("parent_name") is not None,
-    ):
+    specs.sort(key=lambda item: item[1].get("parent_name") is not None)
+    for path, spec in specs:
         sample(spec, hp, path)
 
 
@@ -93,7 +88,8 @@ def sample(tree: object, hp: "keras_tuner.HyperParameters", path: str) -> Any:
     """
 
     def draw(where: str, spec: Spec) -> object:
-        given = {key: value for key, value in spec.items() if value is not None}
-        return getattr(hp, given.pop("hp"))(given.pop("name", where), **given)
+        arguments = {key: value for key, value in spec.items() if value is not None}
+        register = getattr(hp, arguments.pop("hp"))
+        return register(arguments.pop("name", where), **arguments)
 
     return replaced(tree, path, draw)

@@ -19,33 +19,29 @@ def locate(path: str, where: str) -> Callable[..., Any]:
     Raises:
         ConfigError: no such module or name in it. An error inside the module keeps its own trace.
     """
-    parts = path.split(".")
-    found: object = None
-    for end, part in enumerate(parts, 1):
-        name, owner = ".".join(parts[:end]), ".".join(parts[: end - 1])
+    target: Any = None
+    owner = ""
+    for part in path.split("."):
+        name = f"{owner}.{part}" if owner else part
+        # A package may have a function of the name of the module that it stands in.
+        if name == path and hasattr(target, part):
+            target = getattr(target, part)
+            break
         try:
-            found = (
-                # A package may have a function of the name of the module that it stands in.
-                getattr(found, part)
-                if end == len(parts) and hasattr(found, part)
-                else importlib.import_module(name)
-            )
+            target = importlib.import_module(name)
         except ModuleNotFoundError as error:
             if error.name is None or not f"{name}.".startswith(f"{error.name}."):
                 raise  # the module is there, but something that it imports is not
-            if not hasattr(found, part):
-                raise ConfigError(
-                    (
-                        f"'{owner}' has no '{part}'{suggest(part, dir(found))}"
-                        if owner
-                        else f"cannot import '{part}': no such module on the path or in this folder"
-                    ),
-                    where,
-                ) from None
-            found = getattr(found, part)
-    if not callable(found):
-        raise ConfigError(f"'{path}' is a {type(found).__name__}, which cannot be called", where)
-    return found
+            if not hasattr(target, part):
+                what = f"cannot import '{part}': no such module on the path or in this folder"
+                if owner:
+                    what = f"'{owner}' has no '{part}'{suggest(part, dir(target))}"
+                raise ConfigError(what, where) from None
+            target = getattr(target, part)
+        owner = name
+    if not callable(target):
+        raise ConfigError(f"'{path}' is a {type(target).__name__}, which cannot be called", where)
+    return target  # type: ignore[no-any-return]
 
 
 def check_arguments(
@@ -64,27 +60,22 @@ def check_arguments(
     called = getattr(target, "__qualname__", repr(target))
     named = [p for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
     names = [p.name for p in named]
-    if problems := [
-        *(
-            Problem(
-                f"{where}.{name}",
-                f"{called} takes no argument '{name}'{suggest(name, names)} "
-                f"(it takes: {', '.join(names)})",
-            )
-            for name in given
-            if name not in names and all(p.kind is not p.VAR_KEYWORD for p in parameters)
-        ),
-        *(
-            Problem(
-                where,
-                f"{called} needs the argument '{p.name}'"
-                + "; if it is the hyperparameters, rename it to 'hp'"
-                * ("hp" in {*filled} - {*names}),
-            )
-            for p in named
-            if p.default is p.empty and p.name not in (*given, *filled)
-        ),
-    ]:
+    problems = []
+    if all(p.kind != p.VAR_KEYWORD for p in parameters):
+        for name in given:
+            if name not in names:
+                what = (
+                    f"{called} takes no argument '{name}'{suggest(name, names)} "
+                    f"(it takes: {', '.join(names)})"
+                )
+                problems.append(Problem(f"{where}.{name}", what))
+    for p in named:
+        if p.default is p.empty and p.name not in (*given, *filled):
+            what = f"{called} needs the argument '{p.name}'"
+            if "hp" in filled and "hp" not in names:
+                what += "; if it is the hyperparameters, rename it to 'hp'"
+            problems.append(Problem(where, what))
+    if problems:
         raise ConfigError(problems)
 
 

@@ -9,29 +9,25 @@ where it is used.
 import csv
 import functools
 import importlib
-import math
-import zipfile
 from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import pandas
 
 from foundation import errors, escape, files
 from runner.config import schema
-from runner.data import dataset, numerals
+from runner.data import limits, numerals
+from runner.data.arrays import Array, is_text
+from runner.data.npz import load_arrays
 from runner.errors import DataError, Problem, gathered, short
 
 PARQUET = (".parquet", ".pq")
 FORMATS = (".csv", *PARQUET, ".npz")
 # cells of a CSV that stand for a missing number
 NOTHING = ("", "NA", "N/A", "NaN", "nan", "NULL", "null", "None")
-# of arrays of plain numbers and text, by the version of their format
-HEADERS = {
-    (1, 0): np.lib.format.read_array_header_1_0,
-    (2, 0): np.lib.format.read_array_header_2_0,
-}
 # what pandas says of a column
 KINDS = {
     "integer": "number",
@@ -57,101 +53,124 @@ NOUNS = {"O": "word", "f": "number", "M": "date"}  # of a cell, by the type of i
 NO_WORDS = ("mixed", "bytes")  # it says so of lists and mappings, too
 
 
-Styles: TypeAlias = Mapping[str, numerals.Style]
-
-
-class Table:
-    """A file of named columns, read whole into a pandas DataFrame. Of a CSV, which has no types,
-    `lines` are those on which the rows end, and `how` it was read by pandas. `styles` are how
-    numbers are written where they are not plain, and `doubts` say of columns why that cannot be
-    told.
+@dataclass(frozen=True)
+class Cells:
+    """What a column holds, as far as the content tells: number, category, date, mixed (numbers
+    among words), empty, or another type of pandas; its numbers, NaN where a cell holds none; and
+    which cells hold something else.
     """
 
-    def __init__(
-        self,
-        path: Path,
-        dialect: schema.Dialect,
-        frame: pandas.DataFrame,
-        lines: dataset.Array | None = None,
-        how: Mapping[str, Any] | None = None,
-    ) -> None:
-        self.path, self.dialect, self.frame, self.lines, self.how = path, dialect, frame, lines, how
-        self.names = [str(name) for name in frame]
-        self.styles, self.doubts = dict[str, numerals.Style](), dict[str, str]()
-        self.styled = False  # styles are those of another file, and there are no more
-        self.asked: Collection[str] = ()  # columns that were said to be numbers
+    kind: str
+    numbers: Array
+    others: Array
+
+
+@dataclass(eq=False)
+class Table:
+    """A file of named columns, read whole into a pandas DataFrame.
+
+    `asked` are columns that were said to be numbers. `styles` say how numbers are written where
+    they are not plain; `styled`: they are those of another file, and there are no more. `doubts`
+    say of columns why that cannot be told. Of a CSV, which has no types, `lines` are those on which
+    the rows end, and `how` it was read by pandas.
+    """
+
+    path: Path
+    dialect: schema.Dialect
+    frame: pandas.DataFrame
+    asked: Collection[str] = ()
+    styles: dict[str, numerals.Style] = field(default_factory=dict)
+    styled: bool = False
+    lines: Array | None = None
+    how: Mapping[str, Any] | None = None
+
+    def __post_init__(self) -> None:
+        self.names = [str(name) for name in self.frame]
+        self.doubts = dict[str, str]()
         self._written = functools.cache(self._of_texts)
-        if again := {str(name) for name in frame.columns[frame.columns.duplicated()]}:
+        duplicates = {str(name) for name in self.frame.columns[self.frame.columns.duplicated()]}
+        if duplicates:
             raise DataError(
-                f"{path} has several columns {', '.join(map(repr, sorted(again)))}; rename or "
-                "delete all but one"
+                f"{self.path} has several columns {', '.join(map(repr, sorted(duplicates)))}; "
+                "rename or delete all but one"
             )
 
-    def parsed(self, name: str) -> tuple[str, dataset.Array, dataset.Array]:
-        """Return what a column holds, as far as the content tells: number, category, date, mixed
-        (numbers among words), empty, or more; it as numbers, NaN where there is none; and which of
-        its cells hold something else.
-        """
-        column, none = self.frame[name], np.zeros(len(self.frame), bool)
-        said = pandas.api.types.infer_dtype(column, skipna=True)
-        kind = KINDS.get(said, said)
-        if kind == "category" or (self.how and (said == "boolean" or name in self.styles)):
+    def parsed(self, name: str) -> Cells:
+        """Return what a column holds."""
+        column = self.frame[name]
+        inferred = pandas.api.types.infer_dtype(column, skipna=True)
+        kind = KINDS.get(inferred, inferred)
+        is_written = self.how and (inferred == "boolean" or name in self.styles)
+        if kind == "category" or is_written:
             return self._written(name)
         if kind == "number":
-            return kind, column.to_numpy("float64", na_value=np.nan), none
-        return kind, none * np.nan, ~none
+            numbers = column.to_numpy("float64", na_value=np.nan)
+            return Cells(kind, numbers, np.zeros(len(column), bool))
+        return Cells(kind, np.full(len(column), np.nan), np.ones(len(column), bool))
 
-    def _of_texts(self, name: str) -> tuple[str, dataset.Array, dataset.Array]:
-        """Return the same of a column of texts."""
-        texts, numbers = (
-            self._column(name).astype(str).str.strip(),
-            np.full(len(self.frame), np.nan),
-        )
+    def _of_texts(self, name: str) -> Cells:
+        """Return what a column of texts holds."""
+        texts = self._column(name).astype(str).str.strip()
         there = ~texts.isin(NOTHING).to_numpy()
-        codes, different = pandas.factorize(texts[there])
-        words, dialect = pandas.Series(different, dtype=str), self.dialect
-        odd = words.str.contains(  # typed text is no number
-            ("," if dialect.decimal == "." else ".") if self.how else "", regex=False
-        )
-        points = words.mask(odd).str.replace(dialect.decimal, ".", regex=False)
-        plain = pandas.to_numeric(points, errors="coerce").to_numpy("float64")
-        if np.isnan(plain).any() or (
-            dialect.decimal == ","
-            and words.str.contains(",").any()
-            and words.str.fullmatch(numerals.GROUPED).all()
-        ):
+        codes, distinct = pandas.factorize(texts[there])
+        words = pandas.Series(distinct, dtype=str)
+        values = self._plain(words)
+        numbers = np.full(len(texts), np.nan)
+        if np.isnan(values).any() or self._may_be_grouped(words):
             if not self.styled and words.str.fullmatch(ISO).all():
-                return "date", numbers, there
-            found = numerals.cells(words)
+                return Cells("date", numbers, there)
+            cells = numerals.cells(words)
             if not self.styled:
-                style, (place, why) = numerals.style_of(
-                    found, dialect.decimal, dialect.thousands, asked=name in self.asked
-                )
-                if style and (self.how or style.unit or style.thousands or name in self.asked):
-                    self.styles[name] = style
-                elif why:
-                    at = self.place(np.flatnonzero(there)[codes == place][0], name)
-                    self.doubts[name] = f"{at}: {why}"
+                try:
+                    self._find_style(name, cells)
+                except numerals.DoubtfulNumber as doubt:
+                    row = np.flatnonzero(there)[codes == doubt.place][0]
+                    self.doubts[name] = f"{self.place(row, name)}: {doubt}"
             if name in self.styles:
-                plain = self.styles[name].values(found)
-        numbers[there] = plain[codes]
-        wrong = there & np.isnan(numbers)
+                values = self.styles[name].values(cells)
+        numbers[there] = values[codes]
+        others = there & np.isnan(numbers)
         if name in self.doubts:  # its cells are numbers all the same
-            return "mixed", numbers, there
-        return OF_CELLS[bool((there & ~wrong).any()), bool(wrong.any())], numbers, wrong
+            return Cells("mixed", numbers, there)
+        has_numbers, has_words = bool((there & ~others).any()), bool(others.any())
+        return Cells(OF_CELLS[has_numbers, has_words], numbers, others)
+
+    def _plain(self, words: "pandas.Series[str]") -> Array:
+        """Return words as numbers, NaN where one is none with the decimal sign of the dialect; text
+        of a file that has types is none.
+        """
+        if self.how is None:
+            return np.full(len(words), np.nan)
+        decimal = self.dialect.decimal
+        is_odd = words.str.contains("," if decimal == "." else ".", regex=False)
+        pointed = words.mask(is_odd).str.replace(decimal, ".", regex=False)
+        return pandas.to_numeric(pointed, errors="coerce").to_numpy("float64")
+
+    def _may_be_grouped(self, words: "pandas.Series[str]") -> bool:
+        """Say whether each decimal comma may as well separate thousands."""
+        has_commas = self.dialect.decimal == "," and words.str.contains(",").any()
+        return bool(has_commas and words.str.fullmatch(numerals.GROUPED).all())
+
+    def _find_style(self, name: str, cells: pandas.DataFrame) -> None:
+        """Find out how the numbers of a column are written."""
+        is_asked = name in self.asked
+        decimal, thousands = self.dialect.decimal, self.dialect.thousands
+        style = numerals.style_of(cells, decimal, thousands, asked=is_asked)
+        if style and (self.how or style.unit or style.thousands or is_asked):
+            self.styles[name] = style
 
     def _column(self, name: str) -> "pandas.Series[Any]":
         """Return a column as text, as it is written: 01, TRUE; "" where nothing is."""
         if self.how and self.frame[name].dtype.kind in "ifb":
-            self.frame[name] = pandas.read_csv(
-                self.path, **self.how, usecols=[self.names.index(name)], dtype=str
-            ).squeeze("columns")
+            place = self.names.index(name)
+            again = pandas.read_csv(self.path, **self.how, usecols=[place], dtype=str)
+            self.frame[name] = again.squeeze("columns")
         column = self.frame[name].astype(object)
         return column.map(str).where(column.notna(), "")
 
     def columns(
         self, kinds: Mapping[str, str], whole: Collection[str | None] = (), remedy: str = ""
-    ) -> dict[str, dataset.Array]:
+    ) -> dict[str, Array]:
         """Return the columns asked for: numbers as float64, NaN where one is missing; dates as
         datetime64, NaT likewise; categories as text, "" likewise.
 
@@ -160,30 +179,32 @@ class Table:
                 those that must be `whole`; the first such cell of each is named.
         """
 
-        def column(name: str) -> dataset.Array:
+        def column(name: str) -> Array:
             readers = {"category": self._texts, "text": self._texts, "date": self._dates}
-            found = readers.get(kinds[name], self._numbers)(name)
-            if name in whole and (gaps := missing(found)).any():
+            values = readers.get(kinds[name], self._numbers)(name)
+            gaps = np.flatnonzero(missing(values))
+            if name in whole and len(gaps):
                 raise DataError(
-                    f"{self.place(int(gaps.argmax()), name)}: "
-                    f"a {NOUNS[found.dtype.kind]} is missing, "
-                    f"the first of {gaps.sum()}{remedy}"
+                    f"{self.place(gaps[0], name)}: a {NOUNS[values.dtype.kind]} is missing, "
+                    f"the first of {len(gaps)}{remedy}"
                 )
-            return found
+            return values
 
         return gathered(column, kinds)
 
     def require(self, names: Mapping[str, Iterable[str]]) -> None:
         """Raise DataError where columns are not there that keys of the config ask for."""
-        if problems := [
-            Problem(
-                key,
-                f"{self.path} has no column {', '.join(map(repr, absent))}"
-                f"{errors.suggest(absent[0], self.names)} (it has: {', '.join(self.names)})",
-            )
-            for key, asked in names.items()
-            if (absent := [name for name in asked if name not in self.names])
-        ]:
+        problems = list[Problem]()
+        for key, wanted in names.items():
+            absent = [name for name in wanted if name not in self.names]
+            if absent:
+                nearest = errors.suggest(absent[0], self.names)
+                what = (
+                    f"{self.path} has no column {', '.join(map(repr, absent))}{nearest} "
+                    f"(it has: {', '.join(self.names)})"
+                )
+                problems.append(Problem(key, what))
+        if problems:
             raise DataError(problems)
 
     def place(self, row: int, name: str) -> str:
@@ -191,7 +212,7 @@ class Table:
         line = "" if self.lines is None else f" (line {self.lines[row]})"
         return f"{self.path}, row {row + 1}{line}, column '{name}'"
 
-    def _texts(self, name: str) -> dataset.Array:
+    def _texts(self, name: str) -> Array:
         if pandas.api.types.infer_dtype(self.frame[name].astype(object), True) in NO_WORDS:
             raise DataError(
                 f"{self.path}: column '{name}' holds lists, structs or bytes; "
@@ -199,39 +220,80 @@ class Table:
             )
         return self._column(name).to_numpy(object)
 
-    def _dates(self, name: str) -> dataset.Array:
+    def _dates(self, name: str) -> Array:
         column, texts = self.frame[name], self._column(name).str.strip()
-        found = pandas.to_datetime(
-            column if column.dtype.kind == "M" else texts.mask(texts.isin(NOTHING)),
+        is_nothing = texts.isin(NOTHING)
+        dates = pandas.to_datetime(
+            column if column.dtype.kind == "M" else texts.mask(is_nothing),
             format="ISO8601",
             utc=True,
             errors="coerce",
         )
-        self._refuse(
-            name,
-            (found.isna() & ~texts.isin(NOTHING)).to_numpy(),
-            "is not an ISO 8601 date such as 2026-11-24",
-        )
-        return found.dt.tz_localize(None).to_numpy("datetime64[s]")
+        wrong = (dates.isna() & ~is_nothing).to_numpy()
+        self._refuse(name, wrong, "is not an ISO 8601 date such as 2026-11-24")
+        return dates.dt.tz_localize(None).to_numpy("datetime64[s]")
 
-    def _numbers(self, name: str) -> dataset.Array:
-        _, numbers, wrong = self.parsed(name)
+    def _numbers(self, name: str) -> Array:
+        cells = self.parsed(name)
         if name in self.doubts:
             raise DataError(self.doubts[name])
-        wrong = wrong | (np.abs(numbers) > np.finfo("float32").max)
+        wrong = cells.others | (np.abs(cells.numbers) > np.finfo("float32").max)
         self._refuse(name, wrong, "is not a finite single-precision number")
-        return numbers
+        return cells.numbers
 
-    def _refuse(self, name: str, wrong: dataset.Array, what: str) -> None:
+    def _refuse(self, name: str, wrong: Array, what: str) -> None:
         """Raise DataError where cells of a column are wrong, with the first one and their count."""
-        if wrong.any():
-            cell = str(self.frame[name].iloc[row := int(wrong.argmax())])
-            more = f"; {wrong.sum():,} cells are not" if wrong.sum() > 1 else ""
-            raise DataError(f"{self.place(row, name)}: {short(repr(cell))} {what}{more}")
+        rows = np.flatnonzero(wrong)
+        if len(rows):
+            cell = short(repr(str(self.frame[name].iloc[rows[0]])))
+            more = f"; {len(rows):,} cells are not" if len(rows) > 1 else ""
+            raise DataError(f"{self.place(rows[0], name)}: {cell} {what}{more}")
 
 
-def _csv(path: Path, dialect: schema.Dialect) -> Table:
-    """Return a CSV file with a header."""
+def open_table(
+    path: Path,
+    dialect: schema.Dialect,
+    *,
+    asked: Collection[str] = (),
+    styles: Mapping[str, numerals.Style] | None = None,
+) -> Table:
+    """Return the table in a file.
+
+    Args:
+        path: its suffix tells which.
+        dialect: how it is written.
+        asked: columns that were said to be numbers.
+        styles: how numbers are written, where they are not plain, if another file has told that.
+
+    Raises:
+        DataError: it cannot be read, has two columns of one name, or no rows.
+    """
+    kind = path.suffix.lower()
+    if kind not in FORMATS:
+        raise DataError(f"{path} is not a table; its name must end in {', '.join(FORMATS)}")
+    lines, how = None, None
+    try:
+        limits.regular(path)
+        if kind == ".csv":
+            frame, lines, how = _csv(path, dialect)
+        elif kind == ".npz":
+            frame = pandas.DataFrame(load_arrays(path))
+        else:
+            file = parquet(path).ParquetFile(path)
+            # integer objects: 1 is no 1.0 as a category
+            frame = file.read().to_pandas(ignore_metadata=True, integer_object_nulls=True)
+    except (OSError, ValueError, NotImplementedError) as error:  # as pyarrow's own errors are
+        raise DataError(f"cannot read {path} as a table: {error}") from error
+    table = Table(path, dialect, frame, asked, dict(styles or {}), styles is not None, lines, how)
+    if frame.empty:
+        raise DataError(f"{path} holds no rows")
+    return table
+
+
+def _csv(path: Path, dialect: schema.Dialect) -> tuple[pandas.DataFrame, Array, dict[str, Any]]:
+    """Return a CSV file with a header: its columns as pandas finds them, of numbers alone or of
+    text as it is written; the lines on which its rows end; and how it was read.
+    """
     names, lines = _scan(path, dialect)
     how: dict[str, Any] = {
         "names": range(len(names)),
@@ -247,132 +309,11 @@ def _csv(path: Path, dialect: schema.Dialect) -> Table:
         "skip_blank_lines": False,
         "low_memory": False,
     }
-    # the columns as pandas finds them: of numbers alone, or of text as it is written
     frame = pandas.read_csv(path, **how, dtype=str if dialect.decimal == "," else None)
-    return Table(path, dialect, frame.set_axis(names, axis=1), lines, how)
+    return frame.set_axis(names, axis=1), lines, how
 
 
-def open_table(
-    path: Path,
-    dialect: schema.Dialect | None = None,
-    *,
-    asked: Collection[str] = (),
-    styles: Styles | None = None,
-) -> Table:
-    """Return the table in a file.
-
-    Args:
-        path: its suffix tells which.
-        dialect: how it is written.
-        asked: columns that were said to be numbers.
-        styles: how numbers are written, where they are not plain, if another file has told that.
-
-    Raises:
-        DataError: it cannot be read, has two columns of one name, or no rows.
-    """
-    kind, dialect = path.suffix.lower(), dialect or schema.Dialect()
-    if kind not in FORMATS:
-        raise DataError(f"{path} is not a table; its name must end in {', '.join(FORMATS)}")
-    try:
-        regular(path)
-        if kind == ".csv":
-            table = _csv(path, dialect)
-        elif kind == ".npz":
-            table = Table(path, dialect, pandas.DataFrame(load_arrays(path)))
-        else:
-            # integer objects: 1 is no 1.0 as a category
-            how = {"ignore_metadata": True, "integer_object_nulls": True}
-            table = Table(path, dialect, parquet(path).ParquetFile(path).read().to_pandas(**how))
-    except (OSError, ValueError, NotImplementedError) as error:  # as pyarrow's own errors are
-        raise DataError(f"cannot read {path} as a table: {error}") from error
-    if table.frame.empty:
-        raise DataError(f"{path} holds no rows")
-    table.asked, table.styled = asked, styles is not None
-    table.styles |= styles or {}
-    return table
-
-
-def load_arrays(path: Path, *names: str) -> dict[str, dataset.Array]:
-    """Return the arrays of those names in an .npz file, or all of them where none is named.
-
-    Raises:
-        DataError: it cannot be read, or has no such array. Nothing is unpickled, and no memory is
-            taken that is not free, or for more than there is in the file.
-    """
-    try:
-        with zipfile.ZipFile(regular(path)) as file:
-            members = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
-            if absent := sorted({*names} - {*members}):
-                raise ValueError("; ".join(errors.unknown("array", n, members) for n in absent))
-            wanted = {name: members[name] for name in names or members}
-            dataset.must_fit(
-                sum(info.file_size for info in wanted.values()), "they", "smaller file"
-            )
-            return {name: _array(file, info) for name, info in wanted.items()}
-    except Exception as error:  # a file that means harm finds more than those of its format
-        raise DataError(f"cannot read {path} as an .npz file of plain arrays: {error}") from error
-
-
-def _array(file: zipfile.ZipFile, info: zipfile.ZipInfo) -> dataset.Array:
-    with file.open(info) as member:
-        shape, _, dtype = HEADERS[np.lib.format.read_magic(member)](member)
-        size = info.file_size - member.tell()
-        if not dtype.itemsize or math.prod(shape) * dtype.itemsize != size:
-            raise ValueError(f"{info.filename} claims to hold {shape} of {dtype}: {size} bytes")
-        member.seek(0)
-        return np.lib.format.read_array(member, allow_pickle=False)
-
-
-def regular(path: Path) -> Path:
-    """Return the path of a file; raises DataError where something else is there, such as a FIFO,
-    which a reader would wait for.
-    """
-    if not path.is_file() and path.exists():
-        raise DataError(f"{path} is not a regular file (but a folder, FIFO or device)")
-    return path
-
-
-def save_table(path: Path, columns: Mapping[str, dataset.Array]) -> None:
-    """Write columns of equal length (an .npz: arrays) in the format of the path's suffix; in a CSV,
-    no text is a formula of a spreadsheet.
-
-    The file is replaced whole, or left as it was; raises OSError.
-    """
-    kind = path.suffix.lower()
-    with files.atomic(path) as temporary:
-        if kind == ".csv":
-            pandas.DataFrame(
-                {
-                    name: [*map(escape.spreadsheet_cell, cells)]
-                    if cells.dtype.kind == "U"
-                    else cells
-                    for name, cells in columns.items()
-                }
-            ).to_csv(temporary, index=False, lineterminator="\n")
-        elif kind == ".npz":
-            with temporary.open("wb") as file:
-                np.savez(file, allow_pickle=False, **columns)
-        else:
-            pandas.DataFrame(columns).to_parquet(temporary, index=False)
-
-
-def parquet(path: Path) -> Any:  # pyarrow has no types
-    """Return the module pyarrow.parquet; raises DataError where it is not installed."""
-    try:
-        return importlib.import_module("pyarrow.parquet")
-    except ImportError as error:
-        raise DataError(
-            f"{path}: needs pyarrow: pip install 'keras-experiment-runner[parquet]' "
-            "(the extra `parquet`)"
-        ) from error
-
-
-def missing(column: dataset.Array) -> dataset.Array:
-    """Return which cells of a column lack a value."""
-    return column == "" if dataset.is_text(column) else np.isnan(column)
-
-
-def _scan(path: Path, dialect: schema.Dialect) -> tuple[list[str], dataset.Array]:
+def _scan(path: Path, dialect: schema.Dialect) -> tuple[list[str], Array]:
     """Return the names in the first line, and the number of the line on which each row ends; refuse
     what is not whole.
     """
@@ -380,9 +321,8 @@ def _scan(path: Path, dialect: schema.Dialect) -> tuple[list[str], dataset.Array
         reader = csv.reader(lines, delimiter=dialect.separator, skipinitialspace=True, strict=True)
         try:
             names = [name.strip() for name in next(reader, [])]
-            widths, ends = np.fromiter(
-                ((len(cells), reader.line_num) for cells in reader), np.dtype((int, 2))
-            ).T
+            rows = ((len(cells), reader.line_num) for cells in reader)
+            widths, ends = np.fromiter(rows, np.dtype((int, 2))).T
         except UnicodeDecodeError as error:
             read = lines.buffer.tell() - len(error.object)  # type: ignore[attr-defined]
             line = path.read_bytes().count(b"\n", 0, read + error.start) + 1
@@ -397,12 +337,51 @@ def _scan(path: Path, dialect: schema.Dialect) -> tuple[list[str], dataset.Array
             ) from error
     if not names:
         raise DataError(f"{path} is empty, or begins with a blank line")
-    rows = np.flatnonzero(widths).max(initial=-1) + 1  # blank lines at the end are none
-    odd = np.flatnonzero(widths[:rows] != len(names))
-    for row in odd[:1]:
+    count = np.flatnonzero(widths).max(initial=-1) + 1  # blank lines at the end are none
+    odd = np.flatnonzero(widths[:count] != len(names))
+    if len(odd):
+        row = odd[0]
+        more = f" {len(odd):,} rows are such" if len(odd) > 1 else ""
         raise DataError(
             f"{path}, row {row + 1} (line {ends[row]}) has {widths[row]} values; the first line "
-            f"has {len(names)}; is data.separator "
-            f"right?{f' {len(odd):,} rows are such' if len(odd) > 1 else ''}"
+            f"has {len(names)}; is data.separator right?{more}"
         )
-    return names, ends[:rows]
+    return names, ends[:count]
+
+
+def save_table(path: Path, columns: Mapping[str, Array]) -> None:
+    """Write columns of equal length (an .npz: arrays) in the format of the path's suffix; in a CSV,
+    no text is a formula of a spreadsheet.
+
+    The file is replaced whole, or left as it was; raises OSError.
+    """
+    kind = path.suffix.lower()
+    with files.atomic(path) as temporary:
+        if kind == ".npz":
+            with temporary.open("wb") as file:
+                np.savez(file, allow_pickle=False, **columns)
+            return
+        frame = pandas.DataFrame(columns)
+        if kind == ".csv":
+            for name, cells in columns.items():
+                if cells.dtype.kind == "U":
+                    frame[name] = frame[name].map(escape.spreadsheet_cell)
+            frame.to_csv(temporary, index=False, lineterminator="\n")
+        else:
+            frame.to_parquet(temporary, index=False)
+
+
+def parquet(path: Path) -> Any:  # pyarrow has no types
+    """Return the module pyarrow.parquet; raises DataError where it is not installed."""
+    try:
+        return importlib.import_module("pyarrow.parquet")
+    except ImportError as error:
+        raise DataError(
+            f"{path}: needs pyarrow: pip install 'keras-experiment-runner[parquet]' "
+            "(the extra `parquet`)"
+        ) from error
+
+
+def missing(column: Array) -> Array:
+    """Return which cells of a column lack a value."""
+    return column == "" if is_text(column) else np.isnan(column)

@@ -55,6 +55,14 @@ class Style(BaseModel, frozen=True):
         return f"{unit} with thousands {self.thousands!r}" if self.thousands else unit
 
 
+class DoubtfulNumber(Exception):  # noqa: N818 - what was found, and not yet an error
+    """A number may be meant in two ways, or is none among others; `place` is that of its cell."""
+
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(why)
+        self.place = place
+
+
 def cells(texts: "pandas.Series[str]") -> pandas.DataFrame:
     """Return each text with its sign, number and unit, "" where it is no number."""
     found = texts.str.translate(ALIKE).str.extract(CELL).fillna("")
@@ -64,9 +72,8 @@ def cells(texts: "pandas.Series[str]") -> pandas.DataFrame:
 
 def style_of(
     found: pandas.DataFrame, decimal: str, thousands: str | None, *, asked: bool
-) -> tuple[Style | None, tuple[int, str]]:
-    """Return the style that all cells are written in, or in which place one is doubtful and why;
-    nothing of either where they are no numbers.
+) -> Style | None:
+    """Return the style that all cells are written in; None where they are no numbers.
 
     Args:
         found: the cells, each another.
@@ -74,73 +81,96 @@ def style_of(
         thousands: that were told; "": there are none; None: they must be proven.
         asked: these were said to be numbers: some may lack the unit, and what may be meant in two
             ways is as `decimal` says.
+
+    Raises:
+        DoubtfulNumber: they seem to be numbers, but do not tell which.
     """
-    texts, number, units = found["text"], found["number"], {*found["unit"]}
-    none, measured = number == "", texts.str.contains(UNIT) & (number != "")
-    if none.any():
-        place = int(none.argmax())
-        why = (
-            f"{texts[place]!r:.60} is not a number, unlike the other values; fix it, or add it "
-            "to data.na_values"
-        )
-        return None, (place, why if 2 * measured.sum() > len(found) else "")
-    if len(units - {""} if asked else units) > 1:
-        place = int((found["unit"] != found["unit"][0]).argmax())
-        why = (
-            f"{texts[place]!r} has a different unit from {texts[0]!r}; use one unit throughout, "
-            "or, if a unit is merely missing, declare the column a number"
-        )
-        return None, (place, why if asked or measured.any() or "" in units else "")
+    unit = _unit_of(found, asked)
+    if unit is None:
+        return None
+    number = found["number"]
     # what fits a number of so many digits fits all of these
-    shapes = found.assign(
-        text="", number=number.str.replace(r"(?<=\d)\d", "1", regex=True)
-    ).drop_duplicates()
-    values = {
-        style: style.values(shapes)
-        for point in sorted(".,", key=decimal.__ne__)
+    digits = number.str.replace(r"(?<=\d)\d", "1", regex=True)
+    shapes = found.assign(text="", number=digits).drop_duplicates()
+    styles = [
+        Style(decimal=point, thousands=group, unit=unit)
+        for point in (decimal, "," if decimal == "." else ".")
         for group in THOUSANDS
-        if point != group
-        for style in [Style(decimal=point, thousands=group, unit="".join(units))]
-    }
-    fits = {style: ~np.isnan(numbers) for style, numbers in values.items()}
-    whole = [style for style, fit in fits.items() if fit.all()]
-    simple = np.logical_or.reduce([fit for style, fit in fits.items() if not style.thousands])
-    own = [
-        style
-        for style in whole
-        if style.decimal == decimal and (thousands is None or style.thousands in ("", thousands))
+        if group != point
     ]
-    if own and (asked or thousands is not None):
-        whole = own
-    elif simple.all():  # nothing proves separators of thousands
-        whole = [
-            style
-            for style in whole[:1]
-            # a point is one of decimals in all but a few files; a comma may stand in a list
-            if not style.thousands and (decimal, style.decimal) != (".", ",")
-            if decimal == "." or len({values[each].tobytes() for each in whole}) == 1
-        ]
-    elif thousands is not None:
-        whole = []
-    if whole or not np.logical_or.reduce([*fits.values()]).all():
-        return whole[0] if whole else None, (0, "")
-    return None, _doubt(number)
+    values = np.array([style.values(shapes) for style in styles])
+    fits = ~np.isnan(values)
+    of_all = np.flatnonzero(fits.all(axis=1)).tolist()
+    if asked or thousands is not None:
+        allowed = THOUSANDS if thousands is None else ("", thousands)
+        for place in of_all:
+            if styles[place].decimal == decimal and styles[place].thousands in allowed:
+                return styles[place]
+    is_simple = np.array([not style.thousands for style in styles])
+    if fits[is_simple].any(axis=0).all():  # nothing proves separators of thousands
+        is_sure = decimal == "." or (values[of_all] == values[of_all[:1]]).all()
+        style = styles[of_all[0]] if of_all and is_sure else None
+        # a point is one of decimals in all but a few files; a comma may stand in a list
+        if style and not style.thousands and (decimal, style.decimal) != (".", ","):
+            return style
+    elif of_all and thousands is None:
+        return styles[of_all[0]]
+    if fits.any(axis=0).all():
+        raise _doubt(number)
+    return None
 
 
-def _doubt(numbers: "pandas.Series[str]") -> tuple[int, str]:
-    """Return the place of a number that may be meant in another way than was told, and why."""
-    comma, point = (np.flatnonzero(numbers.str.contains(mark, regex=False)) for mark in ",.")
-    place, mark = int((*comma, *point, 0)[0]), "," if len(comma) else "."
-    number, marked = numbers[place], [*comma, *point]
-    other = next((numbers[n] for n in point if n != place), number)
-    grouped = numbers[marked].str.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}").all()
-    reasons = {
-        f"{number!r} has separators of thousands; is data.thousands right?": not marked,
-        f"{number!r} appears next to {other!r}; which is the decimal sign? Write all numbers of a "
-        "column in the same way, or set data.decimal and data.thousands": len(comma) and len(point),
-        f"{number!r} may be {number.replace(mark, '')} or {number.replace(mark, '.')}: set "
-        f"data.thousands: '{mark}', or data.decimal: '{mark}' and data.thousands: ''": grouped,
-        f"{number!r} has a comma; is data.decimal right?": mark == ",",
-        f"{number!r} has a point; is data.decimal right?": True,
-    }
-    return place, next(reason for reason, applies in reasons.items() if applies)
+def _unit_of(found: pandas.DataFrame, asked: bool) -> str | None:
+    """Return the unit that all cells have; None where they are no numbers, or not of one unit."""
+    texts, units = found["text"], found["unit"]
+    is_number = found["number"] != ""
+    has_unit = texts.str.contains(UNIT) & is_number
+    if not is_number.all():
+        if 2 * has_unit.sum() <= len(found):
+            return None
+        place = int(is_number.argmin())
+        raise DoubtfulNumber(
+            place,
+            f"{texts[place]!r:.60} is not a number, unlike the other values; fix it, or add it "
+            "to data.na_values",
+        )
+    different = set(units)
+    if asked:
+        different.discard("")
+    if len(different) < 2:
+        return "".join(different)
+    if not (asked or has_unit.any() or "" in different):
+        return None
+    place = int((units != units[0]).argmax())
+    raise DoubtfulNumber(
+        place,
+        f"{texts[place]!r} has a different unit from {texts[0]!r}; use one unit throughout, "
+        "or, if a unit is merely missing, declare the column a number",
+    )
+
+
+def _doubt(numbers: "pandas.Series[str]") -> DoubtfulNumber:
+    """Return which number may be meant in another way than was told, and why."""
+    commas = np.flatnonzero(numbers.str.contains(","))
+    points = np.flatnonzero(numbers.str.contains(".", regex=False))
+    marked = [*commas, *points]
+    place = int(marked[0]) if marked else 0
+    number = numbers[place]
+    if not marked:
+        why = f"{number!r} has separators of thousands; is data.thousands right?"
+    elif len(commas) and len(points):
+        others = [numbers[point] for point in points if point != place]
+        why = (
+            f"{number!r} appears next to {(others or [number])[0]!r}; which is the decimal sign? "
+            "Write all numbers of a column in the same way, or set data.decimal and data.thousands"
+        )
+    elif numbers[marked].str.fullmatch(r"[-+]?[1-9]\d{0,2}[.,]\d{3}").all():
+        mark = "," if len(commas) else "."
+        why = (
+            f"{number!r} may be {number.replace(mark, '')} or {number.replace(mark, '.')}: set "
+            f"data.thousands: '{mark}', or data.decimal: '{mark}' and data.thousands: ''"
+        )
+    else:
+        mark = "comma" if len(commas) else "point"
+        why = f"{number!r} has a {mark}; is data.decimal right?"
+    return DoubtfulNumber(place, why)

@@ -12,7 +12,9 @@ import pandas
 
 from foundation.errors import unknown
 from runner.config.schema import PARTS, Data, Split, WindowData
-from runner.data import dataset, log
+from runner.data import log
+from runner.data.arrays import Array, is_text
+from runner.data.dataset import Dataset, Part
 from runner.errors import DataError
 
 SPLITTERS = {  # of one split, and of folds
@@ -23,11 +25,11 @@ SPLITTERS = {  # of one split, and of folds
 
 
 def split(
-    y: dataset.Array,
+    y: Array,
     settings: Split,
-    column: dataset.Array | None = None,
+    column: Array | None = None,
     classes: Sequence[str] = (),
-) -> dict[str, dataset.Array]:
+) -> dict[str, Array]:
     """Return the numbers of the rows of each part: train, validation and, if any are asked for,
     test.
 
@@ -42,62 +44,78 @@ def split(
         DataError: a part would be empty, a class has too few rows to stand in every part, or the
             column does not hold what it must.
     """
-    numbers = np.zeros(0) if column is None or column.dtype.kind not in "fmM" else column
-    if len(gaps := np.flatnonzero(~np.isfinite(numbers))):
-        raise DataError(
-            f"{len(gaps)} of the {len(y)} values are missing or infinite, the first in row "
-            f"{gaps[0] + 1}",
-            "data.split.column",
-        )
-    kind = settings.kind or ("stratified" if classes else "random")
+    if column is not None and column.dtype.kind in "fmM":
+        gaps = np.flatnonzero(~np.isfinite(column))
+        if len(gaps):
+            raise DataError(
+                f"{len(gaps)} of the {len(y)} values are missing or infinite, the first in row "
+                f"{gaps[0] + 1}",
+                "data.split.column",
+            )
+    kind = _kind(settings, classes)
     if kind == "given" and column is not None:
-        for row in np.flatnonzero(~np.isin(column, PARTS))[:1]:
-            raise DataError(
-                f"row {row + 1}: {unknown('part', str(column[row]), PARTS)}", "data.split.column"
-            )
-        found = {
-            name: np.flatnonzero(column == name)
-            for name in (PARTS if "test" in column else PARTS[:2])
-        }
+        chosen = _named(column)
     elif kind == "chronological":
-        found = by_time(len(y), settings, column)
+        chosen = by_time(len(y), settings, column)
     else:
-        few = np.bincount(y) < 2 + (settings.test > 0) if kind == "stratified" and classes else ()
-        for number in np.flatnonzero(few)[:1]:
-            raise DataError(
-                f"the class '{classes[number]}' has fewer rows than there are parts: add some, "
-                "leave it out, or set kind: random",
-                "data.split",
-            )
-        found = _drawn(kind, y, settings, column)
-    if empty := [name for name, rows in found.items() if not len(rows)]:
+        if kind == "stratified" and classes:
+            _check_classes(y, settings, classes)
+        chosen = _drawn(kind, y, settings, column)
+    empty = [name for name, rows in chosen.items() if not len(rows)]
+    if empty:
         raise DataError(
             f"{len(y)} rows leave none for {' and '.join(empty)}; add rows or change the shares",
             "data.split",
         )
-    return found
+    return chosen
 
 
-def _drawn(
-    kind: str, y: dataset.Array, settings: Split, groups: dataset.Array | None
-) -> dict[str, dataset.Array]:
+def _kind(settings: Split, classes: Sequence[str] | None) -> str:
+    return settings.kind or ("stratified" if classes else "random")
+
+
+def _named(column: Array) -> dict[str, Array]:
+    """Return the rows of each part that a column names."""
+    odd = np.flatnonzero(~np.isin(column, PARTS))
+    if len(odd):
+        what = unknown("part", str(column[odd[0]]), PARTS)
+        raise DataError(f"row {odd[0] + 1}: {what}", "data.split.column")
+    parts = PARTS if "test" in column else PARTS[:2]
+    return {name: np.flatnonzero(column == name) for name in parts}
+
+
+def _check_classes(y: Array, settings: Split, classes: Sequence[str]) -> None:
+    parts = 3 if settings.test else 2
+    few = np.flatnonzero(np.bincount(y) < parts)
+    if len(few):
+        raise DataError(
+            f"the class '{classes[few[0]]}' has fewer rows than there are parts: add some, "
+            "leave it out, or set kind: random",
+            "data.split",
+        )
+
+
+def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
+    """Return rows, or whole groups, that are drawn: first those to test, then of the others."""
     from sklearn import model_selection
 
+    splitter = getattr(model_selection, SPLITTERS[kind][0])
     whole = len(y) if groups is None else len(set(groups))
-    rows, found = np.arange(len(y)), {}
-    shares = {"test": settings.test, "validation": settings.validation}
-    for name in filter(shares.get, shares):
-        draw = getattr(model_selection, SPLITTERS[kind][0])(
-            1, test_size=_count(shares[name], whole), random_state=settings.seed
-        )
+    rows, held_out = np.arange(len(y)), dict[str, Array]()
+    for name, share in (("test", settings.test), ("validation", settings.validation)):
+        if not share:
+            continue
+        draw = splitter(1, test_size=_count(share, whole), random_state=settings.seed)
         try:
-            kept, held = next(draw.split(rows, y[rows], None if groups is None else groups[rows]))
+            of_rows = None if groups is None else groups[rows]
+            kept, held = next(draw.split(rows, y[rows], of_rows))
         except ValueError as error:
             raise DataError(
                 f"{len(rows)} rows cannot be split like this: {error}", "data.split"
             ) from error
-        rows, found[name] = rows[kept], rows[held]
-    return {"train": rows, **dict(reversed(found.items()))}
+        held_out[name] = rows[held]
+        rows = rows[kept]
+    return {"train": rows, **dict(reversed(held_out.items()))}
 
 
 def _count(fraction: float, rows: int) -> int:
@@ -105,9 +123,7 @@ def _count(fraction: float, rows: int) -> int:
     return math.ceil(round(fraction * rows, 9))
 
 
-def by_time(
-    rows: int, settings: Split, column: dataset.Array | None = None
-) -> dict[str, dataset.Array]:
+def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str, Array]:
     """Return the oldest rows to train on, the newest to test; rows of one time are never parted.
 
     Args:
@@ -119,35 +135,33 @@ def by_time(
         DataError: the column holds something else than times.
     """
     test = rows - _count(settings.test, rows)
-    return dict(
-        zip(
-            PARTS if settings.test else PARTS[:2],
-            _blocks(rows, (test - _count(settings.validation, rows), test), column),
-            strict=False,  # without a share for test, the last one is empty
-        )
-    )
+    starts = (test - _count(settings.validation, rows), test)
+    blocks = dict(zip(PARTS, _blocks(rows, starts, column), strict=True))
+    if not settings.test:
+        del blocks["test"]
+    return blocks
 
 
-def _blocks(rows: int, starts: Sequence[int], column: dataset.Array | None) -> list[dataset.Array]:
+def _blocks(rows: int, starts: Sequence[int], column: Array | None) -> list[Array]:
     """Return the numbers of rows in the order of their times, cut at places in it; see by_time."""
     times = np.arange(rows) if column is None else column
     if times.dtype.kind not in "fiuM":
-        found = pandas.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
-        for row in np.flatnonzero(found.isna())[:1]:
+        dates = pandas.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
+        odd = np.flatnonzero(dates.isna())
+        if len(odd):
+            row = odd[0]
             raise DataError(
                 f"row {row + 1}: {times[row]!r:.60} is neither a number nor an ISO 8601 time such "
                 "as 2026-11-24",
                 "data.split.column",
             )
-        times = found.asi8
+        times = dates.asi8
     order = np.argsort(times, kind="stable")
     ends = np.searchsorted(times[order], times[order], side="right")  # of the rows of a time
     return np.split(order, [ends[start - 1] if start > 0 else 0 for start in starts])
 
 
-def folded(
-    data: dataset.Dataset, settings: Data, folds: int, number: int | None
-) -> dataset.Dataset:
+def folded(data: Dataset, settings: Data, folds: int, number: int | None) -> Dataset:
     """Return the rows that are not test, divided otherwise: those of one fold are to validate, and
     the others, of times those before it, to train on; or all are to train on, beside the test rows.
 
@@ -161,45 +175,52 @@ def folded(
         DataError: the data says itself which rows validate, a class or the groups are too few to
             stand in every fold, or a fold would be empty.
     """
-    from sklearn import model_selection
-
     reach = settings.reach if isinstance(settings, WindowData) else None
-    kind = settings.split.kind or ("stratified" if data.classes else "random")
-    if data.source.get("split", kind) == "given" and reach is None:
+    kind = "chronological" if reach is not None else _kind(settings.split, data.classes)
+    if reach is None and data.source.get("split", kind) == "given":
         raise DataError("this data names its own validation rows; remove it", "tuner.folds")
-    whole, both = data.train.joined(data.validation), PARTS[:2]
+    whole = data.train.joined(data.validation)
     if number is None:
-        return replace(
-            data,
-            parts={"train": whole}
-            | {name: part for name, part in data.parts.items() if name not in both},
-        )
-    by = np.concatenate([data.by[name] for name in both]) if data.by else None
-    if reach is not None or kind == "chronological":
-        blocks = _blocks(
-            len(whole), [len(whole) * n // (folds + 1) for n in range(1, folds + 1)], by
-        )
+        test = {name: part for name, part in data.parts.items() if name not in PARTS[:2]}
+        return replace(data, parts={"train": whole, **test})
+    by = _of_both(data.by) if data.by else None
+    if kind == "chronological":
+        starts = [len(whole) * block // (folds + 1) for block in range(1, folds + 1)]
+        blocks = _blocks(len(whole), starts, by)
         train, held = np.concatenate(blocks[: number + 1]), blocks[number + 1]
         if reach is not None and len(train):  # no window reaches from one block into another
-            places = np.concatenate([data.rows[name] for name in both])
+            places = _of_both(data.rows)
             held = held[places[held] - reach > places[train].max()]
     else:
-        draw = getattr(model_selection, SPLITTERS[kind][1])(
-            folds, shuffle=True, random_state=settings.split.seed
-        )
-        try:
-            with warnings.catch_warnings(action="error"):  # of a class with too few rows
-                train, held = [*draw.split(whole.y, whole.y, by)][number]
-        except (ValueError, UserWarning) as error:
-            raise DataError(
-                f"{len(whole)} rows cannot be divided like this: {error}", "tuner.folds"
-            ) from error
+        train, held = _drawn_folds(kind, whole.y, settings.split, by, folds)[number]
     if not len(train) or not len(held):
         raise DataError(f"{len(whole)} rows leave none for fold {number + 1}", "tuner.folds")
     return replace(data, parts={"train": whole.take(train), "validation": whole.take(held)})
 
 
-def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:
+def _of_both(values: Mapping[str, Array]) -> Array:
+    """Return what is known of the rows to train on, and then of those to validate."""
+    return np.concatenate([values["train"], values["validation"]])
+
+
+def _drawn_folds(
+    kind: str, y: Array, settings: Split, groups: Array | None, folds: int
+) -> list[tuple[Array, Array]]:
+    """Return the rows to train on and to validate of each fold."""
+    from sklearn import model_selection
+
+    splitter = getattr(model_selection, SPLITTERS[kind][1])
+    draw = splitter(folds, shuffle=True, random_state=settings.seed)
+    try:
+        with warnings.catch_warnings(action="error"):  # of a class with too few rows
+            return list(draw.split(y, y, groups))
+    except (ValueError, UserWarning) as error:
+        raise DataError(
+            f"{len(y)} rows cannot be divided like this: {error}", "tuner.folds"
+        ) from error
+
+
+def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
     """Compare the rows of the parts, features and target: what was held out must not have been
     trained on.
 
@@ -208,25 +229,26 @@ def refuse_leaks(parts: Mapping[str, dataset.Part], *, given: bool) -> None:
             than chance explains: short rows, of categories say, are alike as often within one part.
             Others are but said.
     """
-    seen = {name: _hashes(part) for name, part in parts.items()}
-    for other, name in itertools.combinations(seen, 2):
-        rows, doubled = len(seen[name]), np.isin(seen[name], seen[other]).sum()
+    hashes = {name: _hashes(part) for name, part in parts.items()}
+    for other, name in itertools.combinations(hashes, 2):
+        seen, held_out = hashes[other], hashes[name]
+        rows, doubled = len(held_out), np.isin(held_out, seen).sum()
         what = f"{doubled} of the {rows} {name} rows are also {other} rows"
         # of rows of one kind, so many are in a sample as are in the rest of it (Good and Turing)
-        chance = 1 - [*Counter(seen[other]).values()].count(1) / len(seen[other])
+        chance = 1 - list(Counter(seen).values()).count(1) / len(seen)
         most = chance * rows + 3 * math.sqrt(rows * chance * (1 - chance))
-        if given and 2 * doubled >= rows and (doubled > most or seen[name] == seen[other]):
+        is_unlikely = doubled > most or held_out == seen
+        if given and 2 * doubled >= rows and is_unlikely:
             raise DataError(f"{what}, target included; use parts that do not overlap", "data.split")
         if doubled:
             log.warning("%s, target included, which makes its results look too good", what)
 
 
-def _hashes(part: dataset.Part) -> list[int]:
+def _hashes(part: Part) -> list[int]:
     """Return a number for each row that is the same for equal rows, and hardly ever for others.
     Numbers are taken by their bytes, as NaN equals nothing.
     """
     columns = [
-        array if dataset.is_text(array) else [row.tobytes() for row in array]
-        for _, array in part.arrays
+        array if is_text(array) else [row.tobytes() for row in array] for _, array in part.arrays
     ]
     return [hash(row) for row in zip(*columns, strict=True)]

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from typing import Any
 
-import numpy
+import numpy as np
 
 from foundation import errors, files
 from history import Entry
@@ -30,7 +30,8 @@ except ModuleNotFoundError as error:
         "MLflow is not installed; in the project's clone: pip install '.[mlflow]'", "hooks.mlflow"
     ) from error
 
-ENTRY, WHOLE = "runner.entry", "runner.whole"  # tags: of which entry, and that nothing is missing
+ENTRY = "runner.entry"  # a tag: of which entry
+WHOLE = "runner.whole"  # a tag: that nothing is missing
 BATCH = 100  # of metrics or parameters, which MLflow takes at once
 
 
@@ -52,90 +53,94 @@ def log(
     Raises:
         HistoryError: the store cannot be reached, or refuses something.
     """
-    own, told = run.root / "mlflow", tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(told or f"sqlite:///{own}/mlflow.db")
+    store = run.root / "mlflow"
+    uri = tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri or f"sqlite:///{store}/mlflow.db")
     try:
         with files.held(run.root / ".locks" / "mlflow.lock", "the hook mlflow"):
             for entry in run.stored:
                 name = experiment or entry.experiment
-                if not told and mlflow.get_experiment_by_name(name) is None:
-                    mlflow.create_experiment(name, (own / "artefacts").as_uri())
-                _log(
-                    mlflow.MlflowClient(),
-                    mlflow.set_experiment(name).experiment_id,
-                    entry,
-                    log_models,
-                )
+                if not uri and mlflow.get_experiment_by_name(name) is None:
+                    mlflow.create_experiment(name, (store / "artefacts").as_uri())
+                _log(entry, mlflow.set_experiment(name).experiment_id, log_models)
     except (mlflow.MlflowException, OSError) as error:
+        reason, *_ = str(error).splitlines()
         raise errors.HistoryError(
-            f"cannot log to MLflow: {str(error).partition(chr(10))[0]}; the entries are kept: fix "
+            f"cannot log to MLflow: {reason}; the entries are kept: fix "
             "that and run the same command again to log them"
         ) from error
 
 
-def _log(client: mlflow.MlflowClient, of: str, entry: Entry, log_models: bool) -> None:
+def _log(entry: Entry, experiment: str, log_models: bool) -> None:
     """Log an entry to an experiment, unless it is there; what was cut short is deleted."""
-    found = client.search_runs([of], f"tags.`{ENTRY}` = '{entry.id}'", max_results=50_000)
-    if any(WHOLE in each.data.tags for each in found):
+    client = mlflow.MlflowClient()
+    query = f"tags.`{ENTRY}` = '{entry.id}'"
+    runs = client.search_runs([experiment], query, max_results=50_000)
+    if any(WHOLE in run.data.tags for run in runs):
         return
-    for torn in found:
+    for torn in runs:
         client.delete_run(torn.info.run_id)
-    made, value, ended = trainings.of(entry), entry.value, trainings.seconds(entry.created)
-    artefacts, backend = value("artefacts", {}), value("environment.backend", "tensorflow")
-    id = _run(
-        client,
-        of,
-        trainings.Training(
-            entry.id,
-            {
-                "tuner": value("search.tuner"),
-                "objective": value("search.objective.name"),
-                "seed": value("seed"),
-                **value("best.values", {}),
-            },
-            trainings.scores(entry.document),
-            {},
-            min([ended, *(each.began for each in made)]),
-            ended,
-            entry.status == "failed",
+    parts = trainings.of(entry)
+    ended = trainings.seconds(entry.created)
+    settings = {
+        "tuner": entry.search.tuner or None,
+        "objective": entry.search.objective.name or None,
+        "seed": entry.value("seed"),
+    }
+    whole = trainings.Training(
+        name=entry.id,
+        values=settings | entry.best.values,
+        scores=trainings.scores(
+            {"validation": entry.validation.metrics, "test": entry.test.metrics}
         ),
-        {ENTRY: entry.id, "runner.run_id": entry.run_id},
+        history={},
+        began=min([ended, *(part.began for part in parts)]),
+        ended=ended,
+        failed=entry.status == "failed",
     )
-    for training in made:
-        _run(client, of, training, {ENTRY: entry.id, "mlflow.parentRunId": id})
-    for name in artefacts.keys() - {"model"}:
-        client.log_artifact(id, str(entry.verified(name)))
-    if log_models and "model" in artefacts:
-        model = entry.load_model(trust=not entry.imported)
-        models.Model.log(
-            None,
-            name="model",
-            flavor=mlflow.keras,
-            run_id=id,
-            model=model,
-            signature=models.ModelSignature(_schema(model.inputs), _schema(model.outputs)),
-            # as they are, instead of what MLflow would find by loading the model anew
-            pip_requirements=[f"{k}=={v}" for k, v in versions(backend, ("keras",)).items()],
-        )
-    client.set_tag(id, WHOLE, "true")
+    run_id = _run(experiment, whole, {ENTRY: entry.id, "runner.run_id": entry.run_id})
+    for part in parts:
+        _run(experiment, part, {ENTRY: entry.id, "mlflow.parentRunId": run_id})
+    for name in entry.artefacts:
+        if name != "model":
+            client.log_artifact(run_id, str(entry.verified(name)))
+    if log_models and "model" in entry.artefacts:
+        _log_model(entry, run_id)
+    client.set_tag(run_id, WHOLE, "true")
 
 
-def _run(
-    client: mlflow.MlflowClient, of: str, training: trainings.Training, tags: dict[str, str]
-) -> str:
+def _log_model(entry: Entry, run_id: str) -> None:
+    model = entry.load_model(trust=not entry.imported)
+    packages = versions(entry.environment.get("backend", "tensorflow"), ("keras",))
+    models.Model.log(
+        None,
+        name="model",
+        flavor=mlflow.keras,
+        run_id=run_id,
+        model=model,
+        signature=models.ModelSignature(_schema(model.inputs), _schema(model.outputs)),
+        # as they are, instead of what MLflow would find by loading the model anew
+        pip_requirements=[f"{name}=={version}" for name, version in packages.items()],
+    )
+
+
+def _run(experiment: str, training: trainings.Training, tags: dict[str, str]) -> str:
     """Make a training a run of an experiment, and return its id."""
-    began, ended = (int(when * 1000) for when in (training.began, training.ended))
-    id = str(client.create_run(of, began, tags, training.name).info.run_id)
-    given = [entities.Param(_name(key), str(value)) for key, value in training.values.items()]
-    points = [entities.Metric(_name(key), v, ended, 0) for key, v in training.scores.items()] + [
-        entities.Metric(_name(key), value, int(when * 1000), epoch)
-        for key, epoch, value, when in training.points()
-    ]
-    for start in range(0, max(len(given), len(points)), BATCH):
-        part = slice(start, start + BATCH)
-        client.log_batch(id, points[part], given[part])
-    client.set_terminated(id, "FAILED" if training.failed else "FINISHED", ended)
-    return id
+    client = mlflow.MlflowClient()
+    ended = int(training.ended * 1000)
+    run = client.create_run(experiment, int(training.began * 1000), tags, training.name)
+    run_id = str(run.info.run_id)
+    params = [entities.Param(_name(key), str(value)) for key, value in training.values.items()]
+    metrics = []
+    for key, value in training.scores.items():
+        metrics.append(entities.Metric(_name(key), value, ended, 0))
+    for key, epoch, value, when in training.points():
+        metrics.append(entities.Metric(_name(key), value, int(when * 1000), epoch))
+    for start in range(0, max(len(params), len(metrics)), BATCH):
+        batch = slice(start, start + BATCH)
+        client.log_batch(run_id, metrics[batch], params[batch])
+    client.set_terminated(run_id, "FAILED" if training.failed else "FINISHED", ended)
+    return run_id
 
 
 def _name(key: str) -> str:
@@ -145,13 +150,9 @@ def _name(key: str) -> str:
 
 def _schema(tensors: Iterable[Any]) -> types.Schema:
     """Return what MLflow calls the inputs or outputs of a model; rows may be any number."""
-    return types.Schema(
-        [
-            types.TensorSpec(
-                numpy.dtype("str" if each.dtype == "string" else each.dtype),
-                (-1, *(size or -1 for size in each.shape[1:])),
-                each.name,
-            )
-            for each in tensors
-        ]
-    )
+    specs: list[types.ColSpec | types.TensorSpec] = []
+    for tensor in tensors:
+        dtype = np.dtype("str" if tensor.dtype == "string" else tensor.dtype)
+        shape = [size or -1 for size in (None, *tensor.shape[1:])]
+        specs.append(types.TensorSpec(dtype, tuple(shape), tensor.name))
+    return types.Schema(specs)

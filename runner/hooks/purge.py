@@ -15,25 +15,23 @@ def purge(run: experiment.RunSummary) -> None:
     """Delete the trial data of every pipeline whose entry and artefacts have been read back and
     verified: all of them, before the first is deleted. A failed pipeline keeps its trial data.
     """
-    found = [
-        (done.name, done.search, _why_it_stays(done, done.search, run))
-        for done in run.pipelines
-        if done.search is not None and done.search.folder.is_dir()
-    ]
-    for name, place, why in found:
-        if why is not None:
-            log.warning("%s: trial data kept in %s: %s", name, place.folder, why)
-    if freed := [delete_search(place) for _, place, why in found if why is None]:
-        log.info(
-            "purged the trial data of %d pipeline%s: %s freed",
-            len(freed),
-            "s" if len(freed) > 1 else "",
-            decimal(sum(freed)),
-        )
+    unneeded = []
+    for done in run.pipelines:
+        if done.search is None or not done.search.folder.is_dir():
+            continue
+        reason = _why_it_stays(done, done.search, run)
+        if reason is None:
+            unneeded.append(done.search)
+        else:
+            log.warning("%s: trial data kept in %s: %s", done.name, done.search.folder, reason)
+    if unneeded:
+        freed = decimal(sum(map(delete_search, unneeded)))
+        plural = "" if len(unneeded) == 1 else "s"
+        log.info("purged the trial data of %d pipeline%s: %s freed", len(unneeded), plural, freed)
 
 
 def _why_it_stays(
-    done: pipeline.Done, place: SearchFolder, run: experiment.RunSummary
+    done: pipeline.Done, search_folder: SearchFolder, run: experiment.RunSummary
 ) -> str | None:
     if done.entry is None or done.entry.status == "failed":
         return "the pipeline failed"
@@ -41,7 +39,7 @@ def _why_it_stays(
         return str(done.entry.validation.warning)
     if done.entry.status == "budget":
         return "a larger tuner.max_seconds continues it"
-    there = len(place.trial_ids())
+    there = len(search_folder.trial_ids())
     search = done.entry.search
     used = there if search.trials.total is None else search.trials.total
     if there > used and not search.ended:

@@ -17,7 +17,8 @@ def write(run: RunSummary, folder: str | None = None) -> None:
 
     Arguments: `folder`, where to; None: `report` below the history's.
     """
-    catalogue, place = History(run.root), Path(folder or run.root / "report")
+    history = History(run.root)
+    report = Path(folder or run.root / "report")
     with files.held(run.root / ".locks" / "report.lock", "the report of the history"):
-        pages.write(catalogue, catalogue.entries(), place)
-    log.info("report: %s", place / "index.html")
+        pages.write(history, history.entries(), report)
+    log.info("report: %s", report / "index.html")

@@ -1,7 +1,9 @@
 """Shows a run in TensorBoard: learning curves, and its trials on the HParams page."""
 
 import tempfile
+from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
@@ -28,45 +30,39 @@ def write(run: RunSummary, folder: str | None = None) -> None:
             # where no reader of the logs looks: what there is of an entry is whole
             tempfile.TemporaryDirectory(dir=logs.parent, prefix=f".{logs.name}-") as stage,
         ):
-            made = Path(stage, entry.id)
-            for training in [] if (logs / entry.id).exists() else trainings.of(entry):
-                _write(made / training.name, training, f"{training.name} of {entry.id}")
-            if made.exists():
-                made.rename(logs / entry.id)
+            if (logs / entry.id).exists():
+                continue
+            draft = Path(stage, entry.id)
+            for training in trainings.of(entry):
+                _write(draft / training.name, training, f"{training.name} of {entry.id}")
+            if draft.exists():
+                draft.rename(logs / entry.id)
 
 
 def _write(folder: Path, training: trainings.Training, name: str) -> None:
     """Write one training: its values and scores, and below that its curves, so that those of the
     training and of the validation rows lie in one chart, as Keras' own callback has them.
     """
-    values, began, ended = training.values, training.began, training.ended
-    events = [
-        ("", began, 0, summary_v2.hparams_pb(values, trial_id=name, start_time_secs=began)),
-        *(("", ended, 0, scalar_pb(metric, value)) for metric, value in training.scores.items()),
-        (
-            *("", ended, 0),
-            summary.session_end_pb(
-                api_pb2.STATUS_FAILURE if training.failed else api_pb2.STATUS_SUCCESS, ended
-            ),
-        ),
-    ] + [
-        (
-            "validation" if metric.startswith("val_") else "train",
-            when,
-            epoch,
-            scalar_pb(f"epoch_{metric.removeprefix('val_')}", value),
-        )
-        for metric, epoch, value, when in training.points()
-    ]
-    for part in dict.fromkeys(event[0] for event in events):
+    began, ended = training.began, training.ended
+    status = api_pb2.STATUS_FAILURE if training.failed else api_pb2.STATUS_SUCCESS
+    start = summary_v2.hparams_pb(training.values, trial_id=name, start_time_secs=began)
+    events = defaultdict(list)  # by the folder below
+    events[""].append(_event(start, began))
+    for metric, value in training.scores.items():
+        events[""].append(_event(scalar_pb(metric, value), ended))
+    events[""].append(_event(summary.session_end_pb(status, ended), ended))
+    for metric, epoch, value, when in training.points():
+        part = "validation" if metric.startswith("val_") else "train"
+        scalar = scalar_pb(f"epoch_{metric.removeprefix('val_')}", value)
+        events[part].append(_event(scalar, when, epoch))
+    for part, in_order in events.items():
         writer = EventFileWriter(str(folder / part))
-        for when, step, what in (event[1:] for event in events if event[0] == part):
-            writer.add_event(
-                Event(
-                    wall_time=when,
-                    step=step,
-                    # of this class, as TensorFlow has one of its own
-                    summary=Summary.FromString(what.SerializeToString()),
-                )
-            )
+        for event in in_order:
+            writer.add_event(event)
         writer.close()
+
+
+def _event(content: Any, when: float, step: int = 0) -> Event:
+    # a Summary of this class, as TensorFlow has one of its own
+    own = Summary.FromString(content.SerializeToString())
+    return Event(wall_time=when, step=step, summary=own)

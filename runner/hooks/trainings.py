@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from foundation import files
-from history import Entry
+from history import Entry, ranking
 
 
 @dataclass(frozen=True)
@@ -29,58 +28,70 @@ class Training:
 
     def points(self) -> list[tuple[str, int, float, float]]:
         """Return its history in points: a metric, an epoch, a value, and the time."""
-        return [
-            (
-                *(metric, epoch, value),
-                self.began + (self.ended - self.began) * (epoch + 1) / len(values),
-            )
-            for metric, values in self.history.items()
-            for epoch, value in enumerate(values)
-            if value is not None
-        ]
+        points = []
+        for metric, values in self.history.items():
+            for epoch, value in enumerate(values):
+                when = self.began + (self.ended - self.began) * (epoch + 1) / len(values)
+                if value is not None:
+                    points.append((metric, epoch, value, when))
+        return points
 
 
 def of(entry: Entry) -> list[Training]:
     """Return the trainings of an entry, trials before refits; raises IntegrityError when they are
     not what was stored.
     """
+    return [*_of_trials(entry), *_of_refits(entry)]
+
+
+def _of_trials(entry: Entry) -> list[Training]:
+    trainings = []
+    for trial in entry.trial_records():
+        began = seconds(trial.started or entry.created)
+        executions = trial.history or [{}]
+        for number, history in enumerate(executions, start=1):
+            name = f"trial-{trial.trial_id}"
+            if len(executions) > 1:
+                name = f"{name}-execution-{number}"
+            training = Training(
+                name=name,
+                values=trial.values,
+                scores={} if trial.score is None else {"score": trial.score},
+                history=history,
+                began=began,
+                ended=began + (trial.seconds or 0),
+                failed=trial.status != "COMPLETED",
+            )
+            trainings.append(training)
+    return trainings
+
+
+def _of_refits(entry: Entry) -> list[Training]:
+    if "history" not in entry.artefacts:
+        return []
+    trainings = []
     ended = seconds(entry.created)
-    return [
-        Training(
-            f"trial-{trial.trial_id}" + f"-execution-{number}" * (len(trial.history) > 1),
-            trial.values,
-            {} if trial.score is None else {"score": trial.score},
-            history,
-            seconds(trial.started or entry.created),
-            seconds(trial.started or entry.created) + (trial.seconds or 0),
-            trial.status != "COMPLETED",
+    for number, refit in enumerate(entry.refits(), start=1):
+        training = Training(
+            name=f"refit-{number}",
+            values=entry.best.values,
+            scores=scores({part: refit.get(part, {}) for part in ranking.PARTS}),
+            history=refit["history"],
+            began=ended - refit["seconds"],
+            ended=ended,
         )
-        for trial in entry.trial_records()
-        for number, history in enumerate(trial.history or [{}], start=1)
-    ] + [
-        Training(
-            f"refit-{number}",
-            entry.best.values,
-            scores(row),
-            row["history"],
-            ended - row["seconds"],
-            ended,
-        )
-        for number, row in enumerate(
-            entry.refits() if "history" in entry.artefacts else [], start=1
-        )
-    ]
+        trainings.append(training)
+    return trainings
 
 
-def scores(row: files.JsonObject) -> dict[str, float]:
-    """Return the metrics of a refit, or the means of an entry, as validation.accuracy."""
-    return {
-        f"{part}.{name}": value
-        for part in ("validation", "test")
-        for found in [row.get(part, {})]
-        for name, value in found.get("metrics", found).items()
-        if value is not None
-    }
+def scores(metrics: Mapping[str, Mapping[str, float | None]]) -> dict[str, float]:
+    """Return the metrics of each part of the rows by names such as validation.accuracy."""
+    scores = {}
+    for part, values in metrics.items():
+        for name, value in values.items():
+            if value is not None:
+                scores[f"{part}.{name}"] = value
+    return scores
 
 
 def seconds(time: str) -> float:

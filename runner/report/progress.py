@@ -9,6 +9,7 @@ import re
 import sys
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -28,7 +29,7 @@ log = logging.getLogger("runner")
 ALIVE = 30  # seconds, after which a run without a display says again what it is at
 WORKERS = 40  # that are shown: each costs a look at its file, each time
 SHORT = {"learning_rate": "lr", "tuner/epochs": "epochs"}
-# by task: what it is, and where it writes down its epoch, each with its arguments by their number
+# by task: what it is, and the file it writes its epoch to, with its arguments by their number
 DOES: dict[object, tuple[str, str]] = {
     tasks.check_hooks: ("starting", ""),
     tasks.load: ("loading data", ""),
@@ -41,33 +42,41 @@ DOES: dict[object, tuple[str, str]] = {
 
 
 def pairs(values: Mapping[str, object]) -> str:
-    """Return hyperparameters and their values, short: `h1=64 lr=3.2e-3`. Of a name, its last part
-    is told where no other has the same; one that only names the task is left out. Of the tuner's
-    own, the epochs are told.
+    """Return hyperparameters and their values, short: `h1=64 lr=3.2e-3`. A name is cut to its last
+    part where no other has the same; one that only names the task is left out. Of the tuner's own
+    values, only the epochs are shown.
     """
-    names = [name for name in values if name in SHORT or not name.startswith("tuner/")]
-    last = [re.sub(r"\.(classification|regression)$", "", name).split(".")[-1] for name in names]
-    return " ".join(
-        f"{printable(SHORT.get(end, end) if last.count(end) == 1 else name)}={brief(values[name])}"
-        for name, end in zip(names, last, strict=True)
-    )
+    ends = {}
+    for name in values:
+        if name in SHORT or not name.startswith("tuner/"):
+            ends[name] = re.sub(r"\.(classification|regression)$", "", name).split(".")[-1]
+    counts = Counter(ends.values())
+    shown = []
+    for name, end in ends.items():
+        short = SHORT.get(end, end) if counts[end] == 1 else name
+        shown.append(f"{printable(short)}={brief(values[name])}")
+    return " ".join(shown)
 
 
 def brief(value: object) -> str:
     """Return a value in few letters."""
     if not isinstance(value, float):
         return errors.short(printable(value), 20)
-    digits = ".1e" if value and not 1e-2 <= abs(value) < 1e4 else ".3g"
-    return f"{value:{digits}}".replace("e-0", "e-").replace("e+0", "e")
+    is_usual = value == 0 or 1e-2 <= abs(value) < 1e4
+    number = f"{value:.3g}" if is_usual else f"{value:.1e}"
+    return number.replace("e-0", "e-").replace("e+0", "e")
 
 
-def does(task: object, given: Sequence[Any], since: float) -> str:
+def does(task: object, arguments: Sequence[Any], since: float) -> str:
     """Return what a worker does, and for how long it has."""
-    what, path = (each.format(*given) for each in DOES.get(task, ("busy", "")))
+    what, file = DOES.get(task, ("busy", ""))
+    parts = [what.format(*arguments)]
     with contextlib.suppress(OSError):  # it does not train, or not yet
-        what += f"  epoch {Path(path).read_text()}"
-    values = f"  {pairs(given[5]['values'])}" if task == tasks.trial else ""
-    return f"{what}  {time.monotonic() - since:.0f} s{values}"
+        parts.append(f"epoch {Path(file.format(*arguments)).read_text()}")
+    parts.append(f"{time.monotonic() - since:.0f} s")
+    if task == tasks.trial:
+        parts.append(pairs(arguments[5]["values"]))
+    return "  ".join(parts)
 
 
 class Display:
@@ -76,8 +85,12 @@ class Display:
     now: ClassVar["Display"]
 
     def __init__(self, run: Run, workers: Any, title: str, names: Iterable[str]) -> None:
-        self.workers, self.title, self.names = workers, title, [*names]
-        self.say, self.name, self.best = log.debug if run.progress == "none" else log.info, "", ""
+        self.workers = workers
+        self.title = title
+        self.names = list(names)
+        self.say = log.debug if run.progress == "none" else log.info
+        self.name = ""
+        self.best = ""
         self.at("", "preparing")
 
     def at(self, name: str, unit: str, total: int | None = None, epochs: int | None = None) -> None:
@@ -89,84 +102,116 @@ class Display:
             total: how many of them, where that is known.
             epochs: how many they have in all, where some have more than others.
         """
-        self.best, self.of = self.best if name == self.name else "", f"/{total}" if total else ""
-        self.name, self.unit, self.score, self.end = name, unit, math.nan, math.inf
-        self.left, self.by = (epochs, "epoch") if epochs else (total, unit)
-        self.begun = self.since = time.monotonic()  # the stage; since the last unit has ended
-        self.ended = self.worked = 0
+        if name != self.name:
+            self.best = ""
+        self.name = name
+        self.unit = unit
+        self.of = f"/{total}" if total else ""
+        self.work = "epoch" if epochs else unit
+        self.left = epochs or total
+        self.ended = 0
+        self.worked = 0  # in this start
+        self.score = math.nan
+        self.end = math.inf
+        self.begun = time.monotonic()  # with what is worked on in this start
+        self.since = self.begun  # the last unit has ended
 
     def tick(self, work: int = 1, *, ran: bool = True) -> None:
         """Count a unit that has ended, in this start or an earlier one."""
-        self.since, self.ended = time.monotonic(), self.ended + 1
-        self.left, self.worked = self.left and self.left - work, self.worked + work * ran
-        self.begun = self.begun if ran else self.since
+        self.since = time.monotonic()
+        self.ended += 1
+        if self.left:
+            self.left -= work
+        if ran:
+            self.worked += work
+        else:
+            self.begun = self.since
 
     def trial(self, metric: str, done: loop.Progress) -> None:
         """Count a trial and, if it has just run, log it."""
-        values, said, self.end = done.result.asked, f"trial {done.result.trial_id}", done.end
-        epochs = int(values.get("tuner/epochs", 1)) - int(values.get("tuner/initial_epoch", 0))
-        self.tick(epochs if self.by == "epoch" else 1, ran=done.ran)
+        result = done.result
+        name = f"trial {result.trial_id}"
+        values = pairs(result.asked)
+        self.end = done.end
+        self.tick(self._work_of(result.asked), ran=done.ran)
         if done.best is not None and done.best != self.score:
             self.score = done.best
-            self.best = f"{said}  {metric} {done.best:.4g}  {pairs(values)}"
-        say, came = log.warning, f"failed: {done.result.reason}"
-        if done.score is not None:
-            say, came = self.say, f"{metric} {done.score:.4g} (best {done.best:.4g})"
-        if done.ran:
-            said = f"{self.name}: {said} ({self.ended}{self.of})"
-            say("%s  %s  %s  %.1f s", said, came, pairs(values), done.result.seconds)
+            self.best = f"{name}  {metric} {done.best:.4g}  {values}"
+        if not done.ran:
+            return
+        name = f"{self.name}: {name} ({self.ended}{self.of})"
+        if done.score is None:
+            say = log.warning
+            outcome = f"failed: {result.reason}"
+        else:
+            say = self.say
+            outcome = f"{metric} {done.score:.4g} (best {done.best:.4g})"
+        say("%s  %s  %s  %.1f s", name, outcome, values, result.seconds)
+
+    def _work_of(self, values: Mapping[str, Any]) -> int:
+        if self.work != "epoch":
+            return 1
+        return int(values["tuner/epochs"]) - int(values["tuner/initial_epoch"])
 
     def remaining(self) -> str:
-        """Return how long the stage will still take, and what that is known by."""
-        now, pace = time.monotonic(), (self.since - self.begun) / (self.worked or math.nan)
-        clock, rest = self.end - now, pace * (self.left or math.nan) - (now - self.since)
-        basis = f"{self.left} more {self.by}{'s' * (self.left != 1)}, one every {pace:.2g} s so far"
-        left, basis = (rest, basis) if rest < clock else (clock, "tuner.max_seconds")
-        if left == math.inf:
-            return f"known after the first {self.unit}" * bool(self.left)
-        return f"about {timedelta(seconds=max(0, round(left)))}: {basis}"
+        """Return how long the stage will still take, and how that is known."""
+        now = time.monotonic()
+        seconds = self.end - now
+        basis = "tuner.max_seconds"
+        if self.left and self.worked:
+            pace = (self.since - self.begun) / self.worked
+            by_pace = pace * self.left - (now - self.since)
+            if by_pace < seconds:
+                seconds = by_pace
+                plural = "" if self.left == 1 else "s"
+                basis = f"{self.left} more {self.work}{plural}, one every {pace:.2g} s so far"
+        if seconds < math.inf:
+            return f"about {timedelta(seconds=max(0, round(seconds)))}: {basis}"
+        return f"known after the first {self.unit}" if self.left else ""
 
     def rows(self) -> list[tuple[str, str]]:
-        """Return what is shown; of the workers, of which there may be many, last, and the first."""
-        place = f" ({[*self.names, self.name].index(self.name) + 1} of {len(self.names)})"
-        count = f"{place * (len(self.names) > 1)}: {self.ended}{self.of} {self.unit}s"
-        rows = [
-            (self.title, f"{self.name}{count}" if self.name else self.unit),
-            *(("best", self.best), ("left", self.remaining())),
-            *(
-                (f"worker {number}", does(*task) if task else "-")
-                for number, task in enumerate([*self.workers.busy.values()][:WORKERS], start=1)
-            ),
-        ]
-        return [row for row in rows if row[1]]
+        """Return what is shown, a name and a text each, the workers last."""
+        stage = self.unit
+        if self.name:
+            position = ""
+            if len(self.names) > 1:
+                position = f" ({self.names.index(self.name) + 1} of {len(self.names)})"
+            stage = f"{self.name}{position}: {self.ended}{self.of} {self.unit}s"
+        rows = [(self.title, stage), ("best", self.best), ("left", self.remaining())]
+        busy = list(self.workers.busy.values())
+        for number, task in enumerate(busy[:WORKERS], start=1):
+            rows.append((f"worker {number}", does(*task) if task else "-"))
+        return [(name, text) for name, text in rows if text]
 
     def __rich__(self) -> table.Table:
         grid = table.Table.grid(table.Column(no_wrap=True), padding=(0, 2, 0, 0))
         for row in self.rows():
-            grid.add_row(*(text.Text(printable(s), no_wrap=True, overflow="ellipsis") for s in row))
+            cells = [text.Text(printable(s), no_wrap=True, overflow="ellipsis") for s in row]
+            grid.add_row(*cells)
         return grid
 
 
 @contextlib.contextmanager
-def shown(run: Run, *given: Any) -> Iterator[None]:
+def shown(run: Run, workers: Any, title: str, names: Iterable[str]) -> Iterator[None]:
     """Show what a run is at; see Display for the arguments."""
-    over, Display.now = threading.Event(), Display(run, *given)
-
-    def live_on() -> None:
-        while not over.wait(ALIVE):
-            Display.now.say("%s", "; ".join(map(": ".join, Display.now.rows())))
-
-    with contextlib.ExitStack() as end:
-        end.callback(over.set)
-        if run.progress == "live" and streams.steerable():
-            end.enter_context(
-                live.Live(
-                    Display.now,
-                    console=console.Console(file=sys.stderr, force_terminal=True),
-                    transient=True,
-                    redirect_stdout=sys.stdout.isatty(),
-                )
-            )
-        else:
-            threading.Thread(target=live_on, daemon=True).start()
+    Display.now = Display(run, workers, title, names)
+    if run.progress == "live" and streams.steerable():
+        with live.Live(
+            Display.now,
+            console=console.Console(file=sys.stderr, force_terminal=True),
+            transient=True,
+            redirect_stdout=sys.stdout.isatty(),
+        ):
+            yield
+        return
+    over = threading.Event()
+    threading.Thread(target=_give_signs, args=[over], daemon=True).start()
+    try:
         yield
+    finally:
+        over.set()
+
+
+def _give_signs(over: threading.Event) -> None:
+    while not over.wait(ALIVE):
+        Display.now.say("%s", "; ".join(map(": ".join, Display.now.rows())))

@@ -1,9 +1,10 @@
 """The tables that a run, a sweep or a reproduction ends with, on stdout."""
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from foundation import escape
+from foundation.files import JsonObject
 from history import Entry, manager, ranking
 from history.view.page import Page, Part, Section, Table, Text
 from history.view.terminal import render
@@ -99,96 +100,92 @@ def _mean_of_refits(entry: Entry, metric: str, others: Sequence[str]) -> list[st
 
 
 def _without_empty_columns(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    known = [n for n in range(len(columns)) if {row[n] for row in rows} != {"-"}]
-    return Table([columns[n] for n in known], [[row[n] for n in known] for row in rows])
+    kept = [column for column in zip(columns, *rows, strict=True) if set(column[1:]) != {"-"}]
+    names, *cells = zip(*kept, strict=True)
+    return Table(names, cells)
 
 
 def _doubts(entries: Sequence[Entry], metric: str, direction: ranking.Direction) -> list[str]:
-    """Return the warnings of entries, then what is said of those that beat no baseline."""
-    doubts = []
-    for entry in entries:
-        warning = entry.validation.warning
-        if warning:
-            doubts.append(f"{entry.pipeline}: {warning}")
-    for entry in entries:
-        beaten = not_better(entry, metric, direction)
-        if beaten:
-            doubts.append(beaten)
-    return doubts
+    """Return the warnings of entries, then which of them beat no baseline."""
+    warned = [entry for entry in entries if entry.validation.warning]
+    doubts = [f"{entry.pipeline}: {entry.validation.warning}" for entry in warned]
+    beaten = [not_better(entry, metric, direction) for entry in entries]
+    return doubts + list(filter(None, beaten))
 
 
-def sweep(came_to: Mapping[str, Any]) -> Page:
+def sweep(outcome: JsonObject) -> Page:
     """Return a row for each job of a sweep: what tells it from the others, the score of each
     pipeline, how it ended; then the configurations over their seeds, if they have several; then
     which is best.
     """
-    configurations = came_to["configurations"]
-    title = f"jobs of the sweep {came_to['sweep']}"
-    jobs = _jobs(came_to["jobs"], configurations)
+    configurations = outcome["configurations"]
+    jobs = _jobs(outcome["jobs"], configurations)
+    title = f"jobs of the sweep {outcome['sweep']}"
     verdicts: list[Part] = []
-    for each in configurations:
-        if each["best"]:
-            verdicts.append(Text(escape.printable(_verdict(each, configurations))))
-    if not any(each["seeds"] > 1 for each in configurations):
+    has_seeds = False
+    for configuration in configurations:
+        has_seeds = has_seeds or configuration["seeds"] > 1
+        if configuration["best"]:
+            verdicts.append(Text(escape.printable(_verdict(configuration, configurations))))
+    if not has_seeds:
         return Page([Section(title, [jobs, *verdicts])])
     over_seeds = [_configurations(configurations), *verdicts]
     return Page([Section(title, [jobs]), Section("configurations, best first", over_seeds)])
 
 
-def _jobs(jobs: Sequence[Mapping[str, Any]], configurations: Sequence[Mapping[str, Any]]) -> Table:
-    pipelines = dict.fromkeys((each["pipeline"], each["metric"]) for each in configurations)
+def _jobs(jobs: Sequence[JsonObject], configurations: Sequence[JsonObject]) -> Table:
+    pipelines = {
+        f"{item['pipeline']} {item['metric']}": item["pipeline"] for item in configurations
+    }
     varied = list(jobs[0]["given"]) if jobs else []
     rows = []
     for job in jobs:
-        row = [str(job["job"])]
-        row += [job["given"][key] or "-" for key in varied]
-        row += [_score(job["scores"].get(name)) for name, _ in pipelines]
-        row.append(_ended(job))
-        rows.append(row)
-    columns = ["job", *varied, *map(" ".join, pipelines), "status"]
-    return Table(columns, rows, folds=True)
+        values = [job["given"][key] or "-" for key in varied]
+        scores = [_score(job["scores"].get(name)) for name in pipelines.values()]
+        rows.append([str(job["job"]), *values, *scores, _ended(job)])
+    return Table(["job", *varied, *pipelines, "status"], rows, folds=True)
 
 
-def _configurations(configurations: Sequence[Mapping[str, Any]]) -> Table:
-    keys = list(dict.fromkeys(key for each in configurations for key in each["given"]))
+def _configurations(configurations: Sequence[JsonObject]) -> Table:
+    keys = list(dict.fromkeys(key for item in configurations for key in item["given"]))
     rows = []
-    for each in configurations:
-        tie = " (tied)" if each["tied"] else ""
-        row = [each["pipeline"]]
-        row += [each["given"].get(key) or "-" for key in keys]
-        row += [each["metric"], f"{_score(each)}{tie}", str(each["seeds"])]
-        rows.append(row)
+    for item in configurations:
+        values = [item["given"].get(key) or "-" for key in keys]
+        tie = " (tied)" if item["tied"] else ""
+        score = f"{_score(item)}{tie}"
+        rows.append([item["pipeline"], *values, item["metric"], score, str(item["seeds"])])
     columns = ["pipeline", *keys, "metric", "mean ± deviation over seeds", "seeds"]
     return Table(columns, rows, folds=True)
 
 
-def _score(score: Mapping[str, Any] | None) -> str:
+def _score(score: JsonObject | None) -> str:
     return shown(ranking.Score(**score["validation"])) if score else "-"
 
 
-def _ended(job: Mapping[str, Any]) -> str:
+def _ended(job: JsonObject) -> str:
     if job["status"] == "failed":
-        return f"failed: {job['error'] or 'exit code {exit_code}'.format(**job)}".splitlines()[0]
-    return f"{job['status']}{' (taken over)' if job.get('taken_over') else ''}"
+        error = job["error"] or f"exit code {job['exit_code']}"
+        return f"failed: {error}".splitlines()[0]
+    return f"{job['status']} (taken over)" if job.get("taken_over") else str(job["status"])
 
 
-def _verdict(best: Mapping[str, Any], configurations: Sequence[Mapping[str, Any]]) -> str:
+def _verdict(best: JsonObject, configurations: Sequence[JsonObject]) -> str:
     """Say which configuration is best by a metric, and which cannot be told from it."""
-    named = {
-        " ".join([each["pipeline"], *(f"{key}={value}" for key, value in each["given"].items())]): (
-            each["tied"]
-        )
-        for each in configurations
-        if each["metric"] == best["metric"]
-    }
-    said = f"best by {best['metric']}: {next(iter(named))}, {_score(best)}"
+    rivals = [rival for rival in configurations if rival["metric"] == best["metric"]]
+    verdict = f"best by {best['metric']}: {_name(best)}, {_score(best)}"
     if best["seeds"] > 1:
-        said += f" over {best['seeds']} seeds"
-    if tied := [name for name, is_tied in named.items() if is_tied]:
-        said += f"; within noise of it: {', '.join(tied)}"
-    if None in named.values():
-        said += "; the noise is unknown (seed=1,2,3 or validation.repeats shows it)"
-    return said
+        verdict += f" over {best['seeds']} seeds"
+    tied = [_name(rival) for rival in rivals if rival["tied"]]
+    if tied:
+        verdict += f"; within noise of it: {', '.join(tied)}"
+    if any(rival["tied"] is None for rival in rivals):
+        verdict += "; the noise is unknown (seed=1,2,3 or validation.repeats shows it)"
+    return verdict
+
+
+def _name(configuration: JsonObject) -> str:
+    values = [f"{key}={value}" for key, value in configuration["given"].items()]
+    return " ".join([configuration["pipeline"], *values])
 
 
 def reproduction(verdict: "Verdict") -> Page:

@@ -14,7 +14,7 @@ import numpy as np
 from foundation import errors, trees
 from history import Entry, catalogue, model_file
 from runner.config import compose, targets
-from runner.data import columns, dataset, files, log
+from runner.data import dataset, files, log, new_rows
 from runner.errors import ExperimentError, InputError, ModelError
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def plan(
     entry = history.get(reference)
     model = entry.verified("model")
     try:
-        data = columns.StoredData.model_validate(entry.document.get("data") or {})
+        data = new_rows.StoredData.model_validate(entry.document.get("data") or {})
         if data.classes is None and entry.task != "regression":
             raise ValueError
     except ValueError as error:
@@ -81,7 +81,7 @@ def plan(
     source = Path(input or "")
     target = Path(output or "")
     _refuse_output(target, source, history.root)
-    rows, ignored = columns.read_new(source, data)
+    rows, ignored = new_rows.read_new(source, data)
     return Prediction(entry, model, maker, rows, ignored, data.classes, target, trust)
 
 

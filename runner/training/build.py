@@ -23,7 +23,8 @@ from foundation import errors, files, trees
 from runner import models
 from runner.config import code, schema, space, targets
 from runner.data import shared, sources, split
-from runner.data.dataset import Dataset, Part, Stream, split_file
+from runner.data.dataset import Dataset, Part, Stream
+from runner.data.npz import split_file
 from runner.errors import ConfigError, DataError, ModelError
 from runner.training import evaluate
 

@@ -73,9 +73,7 @@ def artefacts(
         for name in (f"{task}_report.csv", f"{plot}.svg", "predictions.npz")
     )
     report.write_text(result.csv(), encoding="utf-8")
-    picture.write_text(
-        figures.held(figures.drawn, plot, part, truth, kept, classes), encoding="utf-8"
-    )
+    picture.write_text(figures.held(plot, part, truth, kept, classes).svg, encoding="utf-8")
     every = slice(None, None, -(-kept.size // LARGEST))
     np.savez_compressed(rows, truth=truth[every], predicted=kept[every].astype("float32"))
     return {path.stem: path for path in (report, picture, rows)}

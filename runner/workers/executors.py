@@ -27,7 +27,7 @@ import joblib
 from foundation import secrets, streams
 from runner import Interrupted, errors
 from runner.config import schema
-from runner.data.dataset import available
+from runner.data.limits import available
 from runner.data.shared import KEPT, Loaded
 from runner.search import state
 from runner.training import environment

@@ -1,4 +1,6 @@
-"""What the end-to-end tests share: the real command line in processes of its own."""
+"""What the end-to-end tests share: the real command line in processes of its own, and what it
+leaves on disk.
+"""
 
 import hashlib
 import json
@@ -20,6 +22,9 @@ import runner
 REPOSITORY = Path(runner.__file__).parents[1]
 LIMIT = 600  # seconds that nothing here should ever take, on a machine that is busy either
 
+Rows = list[dict[str, Any]]
+Process = subprocess.Popen[str] | Forked
+
 
 @dataclass(frozen=True)
 class Done:
@@ -28,15 +33,6 @@ class Done:
     exit_code: int
     out: str
     err: str
-
-
-@dataclass(frozen=True)
-class Ran:
-    """A folder in which an experiment has run: how it ended, and its entries by pipeline."""
-
-    folder: Path
-    done: Done
-    entries: dict[str, dict[str, Any]]
 
 
 def interruptible() -> None:
@@ -48,8 +44,8 @@ def interruptible() -> None:
 
 def start(
     folder: Path, *arguments: object, module: str = "runner", **environment: str
-) -> "subprocess.Popen[str]":
-    """`python -m runner ...` in a folder."""
+) -> subprocess.Popen[str]:
+    """Start `python -m runner ...` in a folder, as the head of a session of its own."""
     folder.mkdir(parents=True, exist_ok=True)
     return subprocess.Popen(
         [sys.executable, "-m", module, *map(str, arguments)],
@@ -58,81 +54,113 @@ def start(
         text=True,
         encoding="utf-8",
         cwd=folder,
+        start_new_session=True,
         preexec_fn=interruptible,
-        env={
-            **os.environ,
-            "PYTHONPATH": str(REPOSITORY),
-            "PYTHONIOENCODING": "utf-8",
-            "COLUMNS": "300",
-            **environment,
-        },
+        env=_environment(environment),
     )
 
 
-def start_inline(folder: Path, *arguments: object, **environment: str) -> Forked:
-    """The same with executor=inline, in a process that need not import Keras."""
+def start_inline(folder: Path, *arguments: object, first: str = "", **environment: str) -> Forked:
+    """Start the same with executor=inline, in a process that need not import Keras, after code
+    that is to run first.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    given = {"PYTHONPATH": str(REPOSITORY), "COLUMNS": "300", **environment}
-    return Forked(folder, [*map(str, arguments)], {**os.environ, **given})
+    return Forked(folder, [*map(str, arguments)], _environment(environment), first=first)
 
 
-def finish(process: "subprocess.Popen[str] | Forked") -> Done:
+def _environment(own: dict[str, str]) -> dict[str, str]:
+    common = {"PYTHONPATH": str(REPOSITORY), "PYTHONIOENCODING": "utf-8", "COLUMNS": "300"}
+    return os.environ | common | own
+
+
+def finish(process: Process, exit_code: int | None = 0) -> Done:
+    """Wait for a process, which is to end with this exit code, if one is given."""
     out, err = process.communicate(timeout=LIMIT)
     assert process.returncode is not None
+    assert exit_code in (None, process.returncode), out + err
     return Done(process.returncode, out, err)
 
 
-def run_inline(folder: Path, *arguments: object, **environment: str) -> Done:
-    return finish(start_inline(folder, *arguments, **environment))
+def run(folder: Path, *arguments: object, exit_code: int | None = 0, **environment: str) -> Done:
+    return finish(start(folder, *arguments, **environment), exit_code)
 
 
-def run(folder: Path, *arguments: object, **environment: str) -> Done:
-    return finish(start(folder, *arguments, **environment))
+def run_inline(
+    folder: Path, *arguments: object, exit_code: int | None = 0, **environment: str
+) -> Done:
+    return finish(start_inline(folder, *arguments, **environment), exit_code)
 
 
-def run_both(
-    one: "subprocess.Popen[str] | Forked", other: "subprocess.Popen[str] | Forked"
-) -> tuple[Done, Done]:
-    """Two processes that run side by side."""
-    return finish(one), finish(other)
+def refused(folder: Path, *arguments: object) -> str:
+    """What a command says that is refused: on stderr, without a trace, with exit code 2."""
+    done = run_inline(folder, *arguments, exit_code=2)
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    return done.err
 
 
 def history(folder: Path, *arguments: object) -> Any:
     """What `python -m history ... --json` prints: strict JSON and nothing else."""
-    done = finish(start(folder, *arguments, "--json", module="history"))
-    assert (done.exit_code, done.err) == (0, ""), done
+    done = run(folder, *arguments, "--json", module="history")
+    assert done.err == ""
     return json.loads(done.out, parse_constant=pytest.fail)
 
 
-def entries(folder: Path) -> dict[str, dict[str, Any]]:
-    """The entries of `results`, by pipeline, each of which must have but one."""
-    documents = history(folder, "list")
-    found = {document["pipeline"]: document for document in documents}
-    assert len(found) == len(documents)
-    return found
+class Document(dict[str, Any]):
+    """An entry's document, and the files that it names, below a root."""
+
+    root: Path
+
+    def path(self, artefact: str) -> Path:
+        path: str = self["artefacts"][artefact]["path"]
+        return self.root / path
+
+    def trials(self) -> Rows:
+        rows: Rows = _read(self.path("trials"))
+        return rows
+
+    def refits(self) -> Rows:
+        rows: Rows = _read(self.path("history"))
+        return rows
+
+    def model(self) -> Any:
+        """By Keras alone."""
+        import keras
+
+        return keras.models.load_model(self.path("model"), safe_mode=True)
 
 
-def artefact(folder: Path, document: dict[str, Any], name: str) -> list[dict[str, Any]]:
-    """The rows of a JSON artefact of an entry."""
-    path = folder / "results" / document["artefacts"][name]["path"]
-    rows: list[dict[str, Any]] = json.loads(path.read_bytes(), parse_constant=pytest.fail)
-    return rows
+def documents(folder: Path, root: str = "results") -> list[Document]:
+    """What the history in a folder holds, oldest first."""
+    path = folder / root / "history.json"
+    if not path.exists():
+        return []
+    stored = [Document(each) for each in _read(path)["entries"].values()]
+    for document in stored:
+        document.root = path.parent
+    return stored
 
 
-def trials(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
-    return artefact(folder, document, "trials")
+def complete(folder: Path, root: str = "results") -> list[Document]:
+    return [entry for entry in documents(folder, root) if entry["status"] == "complete"]
 
 
-def refits(folder: Path, document: dict[str, Any]) -> list[dict[str, Any]]:
-    return artefact(folder, document, "history")
+def entries(folder: Path, root: str = "results") -> dict[str, Document]:
+    """The same by pipeline, each of which must have but one."""
+    stored = documents(folder, root)
+    by_pipeline = {document["pipeline"]: document for document in stored}
+    assert len(by_pipeline) == len(stored)
+    return by_pipeline
 
 
-def told(rows: list[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    """What two equal searches agree in."""
-    return [
-        (r["trial_id"], r["status"], r["score"], r["values"], r["best_epoch"], r["history"])
-        for r in rows
-    ]
+def _read(path: Path) -> Any:
+    """Strict JSON."""
+    return json.loads(path.read_bytes(), parse_constant=pytest.fail)
+
+
+def outcome(rows: Rows) -> Rows:
+    """What equal trials, or refits, agree in: all but the time that they took."""
+    return [{k: v for k, v in row.items() if k not in ("started", "seconds")} for row in rows]
 
 
 def sha256(path: Path) -> str:
@@ -148,16 +176,10 @@ def write(folder: Path, **files: str) -> None:
         path.write_text(text, encoding="utf-8")
 
 
-def wait_until(condition: Callable[[], bool], process: "subprocess.Popen[str] | Forked") -> None:
+def wait_until(condition: Callable[[], bool], process: Process) -> None:
     """Until a condition holds, while the process runs."""
     end = time.monotonic() + LIMIT
     while not condition():
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < end
         time.sleep(0.02)
-
-
-def stop(process: "subprocess.Popen[str]", number: signal.Signals) -> Done:
-    """Sends a signal; how the process ended."""
-    process.send_signal(number)
-    return finish(process)

@@ -109,7 +109,6 @@ class Forked:
         arguments: list[str],
         environment: Mapping[str, str],
         *,
-        joined: bool = False,
         first: str = "",
         terminal: str = "",
     ) -> None:
@@ -119,14 +118,12 @@ class Forked:
             folder: where.
             arguments: of `python -m runner`.
             environment: the variables; PYTHONPATH is one.
-            joined: stderr goes where stdout does.
             first: code that runs before all else.
             terminal: the device that stdout and stderr are, in place of files.
         """
         self.place, self.returncode = Path(_folder.name, str(next(_numbers))), None
         self.out = self.place.with_suffix(".out")
-        self.err = self.out if joined else self.place.with_suffix(".err")
-        self.joined = joined
+        self.err = self.place.with_suffix(".err")
         asked = {
             "folder": str(folder),
             "arguments": [*arguments, "executor=inline"],
@@ -155,7 +152,7 @@ class Forked:
         while self.poll() is None:
             assert time.monotonic() < end, self.err.read_text("utf-8")
             time.sleep(0.01)
-        return self.out.read_text("utf-8"), "" if self.joined else self.err.read_text("utf-8")
+        return self.out.read_text("utf-8"), self.err.read_text("utf-8")
 
     def send_signal(self, number: signal.Signals) -> None:
         os.kill(self.pid, number)

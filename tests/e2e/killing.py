@@ -8,18 +8,15 @@ import json
 import os
 import random
 import signal
-import subprocess
-import sys
 import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
-import forking
+import e2e_samples
 import h5py
 import numpy as np
-
-REPOSITORY = Path(__file__).resolve().parents[2]
+from e2e_samples import REPOSITORY, Done, Process, complete, finish, outcome
 
 # A small search for each tuner: `mlp` declares its space in the config, `own` is a HyperModel with
 # conditional scopes, a tuned number of layers, and a fit of its own with a tuned batch size that
@@ -36,8 +33,7 @@ TUNERS = {
     "folds": ["tuner=random", "tuner.max_trials=4", "tuner.folds=3"],
 }
 
-EXPERIMENT = """
-# @package _global_
+EXPERIMENT = """# @package _global_
 defaults:
   - /task: classification
   - /data: iris
@@ -178,64 +174,50 @@ if os.environ.get("KILL_AT"):
 
 
 def lay_out(folder: Path) -> Path:
-    """A user's folder with both experiments and the HyperModel; returns it."""
-    (folder / "conf" / "experiment").mkdir(parents=True)
-    (folder / "killer").mkdir()
-    (folder / "killer" / "sitecustomize.py").write_text(KILLER)
-    (folder / "patterns.py").write_text(PATTERNS)
-    for name, model in MODELS.items():
-        (folder / "conf" / "experiment" / f"{name}.yaml").write_text(EXPERIMENT.lstrip() + model)
+    """A user's folder with the experiments and the HyperModel; returns it."""
+    experiments = {f"conf__experiment__{name}_yaml": EXPERIMENT + m for name, m in MODELS.items()}
+    e2e_samples.write(folder, killer__sitecustomize_py=KILLER, patterns_py=PATTERNS, **experiments)
     return folder
 
 
 def start(
-    folder: Path, root: str, arguments: list[str], kill_at: str = "", inline: bool = False
-) -> "subprocess.Popen[str] | forking.Forked":
-    """Starts `python -m runner` in a folder."""
+    folder: Path, root: str, *arguments: str, kill_at: str = "", inline: bool = True
+) -> Process:
+    """Start `python -m runner` in a folder; it kills itself at a place, if one is named."""
     path = os.pathsep.join([str(folder / "killer"), str(REPOSITORY)])
-    environment = {**os.environ, "PYTHONPATH": path, "KILL_AT": kill_at}
-    arguments = [*arguments, f"paths.root={root}"]
+    environment = {"PYTHONPATH": path, "KILL_AT": kill_at}
+    arguments = (*arguments, f"paths.root={root}")
     if inline:
-        return forking.Forked(folder, arguments, environment, joined=True, first=KILLER)
-    return subprocess.Popen(
-        [sys.executable, "-m", "runner", *arguments],
-        cwd=folder,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+        return e2e_samples.start_inline(folder, *arguments, first=KILLER, **environment)
+    return e2e_samples.start(folder, *arguments, **environment)
 
 
-def finish(
-    folder: Path, root: str, arguments: list[str], kill_at: str = "", inline: bool = False
-) -> tuple[int | None, str]:
-    """Runs to the end, whichever it is: (exit code, output)."""
-    process = start(folder, root, arguments, kill_at, inline)
-    output, _ = process.communicate(timeout=600)
-    return process.returncode, output
+def run(folder: Path, root: str, *arguments: str, kill_at: str = "", inline: bool = True) -> Done:
+    """Run to the end, or to the place where it is to be killed."""
+    process = start(folder, root, *arguments, kill_at=kill_at, inline=inline)
+    return finish(process, -signal.SIGKILL if kill_at else 0)
 
 
 def living(session: int) -> dict[int, str]:
     """The processes of a session that have not ended, by id, with what runs there."""
-    found = {}
+    commands = {}
     for path in Path("/proc").glob("[0-9]*/stat"):
         with contextlib.suppress(OSError):
             stat = path.read_text().rpartition(")")[2].split()
             if int(stat[3]) == session and stat[0] != "Z":
-                found[int(path.parent.name)] = (path.parent / "cmdline").read_text()
-    return found
+                commands[int(path.parent.name)] = (path.parent / "cmdline").read_text()
+    return commands
 
 
 def kill_at_random(
     folder: Path, root: str, arguments: list[str], most: float
 ) -> tuple[int, bool, str]:
-    """Kills a run after a random time below `most` seconds, seldom in its first two, which are all
+    """Kill a run after a random time below `most` seconds, seldom in its first two, which are all
     imports, and, before that, up to two of its workers or the server that they come from: a trial
     that three die of has failed. (How many were killed, whether the run was, output.)
     """
-    process, kills = start(folder, root, arguments), 0
+    process = start(folder, root, *arguments, inline=False)
+    kills = 0
     begun = time.monotonic()
     end = random.uniform(0.1 if random.random() < 0.1 else 2.0, most)
     for moment in [*sorted(random.uniform(2.0, most) for _ in range(2)), end]:
@@ -248,8 +230,8 @@ def kill_at_random(
                 os.kill(random.choice(others), signal.SIGKILL)
     killed = process.poll() is None
     process.kill()
-    output, _ = process.communicate(timeout=60)
-    return kills + killed, killed, output
+    done = finish(process, exit_code=None)
+    return kills + killed, killed, done.out + done.err
 
 
 def ended_trials(root: Path) -> dict[str, Any]:
@@ -258,106 +240,48 @@ def ended_trials(root: Path) -> dict[str, Any]:
     for path in root.glob("trials/*/*/trial_*/result.json"):
         result = json.loads(path.read_text())
         search = path.parents[1]
-        started[f"{search.parent.name}/{search.name}/{result['trial_id']}"] = (
-            result["started"],
-            result["seconds"],
-        )
+        name = f"{search.parent.name}/{search.name}/{result['trial_id']}"
+        started[name] = result["started"], result["seconds"]
     return started
-
-
-def entries(root: Path) -> list[dict[str, Any]]:
-    """The documents in the history, oldest first."""
-    path = root / "history.json"
-    if not path.exists():
-        return []
-    return list(json.loads(path.read_text())["entries"].values())
-
-
-def trials(root: Path, entry: dict[str, Any]) -> list[dict[str, Any]]:
-    """An entry's trials table."""
-    table: list[dict[str, Any]] = json.loads(
-        (root / entry["artefacts"]["trials"]["path"]).read_text()
-    )
-    return table
 
 
 def weights(path: Path) -> dict[str, Any]:
     """Every array of a saved model, by its place in the file."""
-    found: dict[str, Any] = {}
-    with (
-        zipfile.ZipFile(path) as archive,
-        h5py.File(io.BytesIO(archive.read("model.weights.h5"))) as file,
-    ):
-        file.visititems(
-            lambda name, item: (
-                found.__setitem__(name, np.array(item)) if hasattr(item, "shape") else None
-            )
-        )
-    return found
+    arrays: dict[str, Any] = {}
+
+    def collect(name: str, item: Any) -> None:
+        if hasattr(item, "shape"):
+            array = np.array(item)
+            arrays[name] = array.dtype.str, array.shape, array.tobytes()
+
+    with zipfile.ZipFile(path) as archive:
+        content = io.BytesIO(archive.read("model.weights.h5"))
+    with h5py.File(content) as file:
+        file.visititems(collect)
+    return arrays
 
 
-def picture(root: Path) -> dict[str, Any]:
-    """All that a run decided, by pipeline, without what may differ: ids, times, durations."""
-    result = {}
-    for entry in entries(root):
-        assert entry["pipeline"] not in result, f"two entries of {entry['pipeline']}"
-        table = [
-            {k: v for k, v in row.items() if k not in ("started", "seconds")}
-            for row in trials(root, entry)
-        ]
-        refits = json.loads((root / entry["artefacts"]["history"]["path"]).read_text())
-        arrays = weights(root / entry["artefacts"]["model"]["path"])
-        result[entry["pipeline"]] = {
-            "status": entry["status"],
-            "trials": table,
+def picture(folder: Path, root: str = "results") -> dict[str, Any]:
+    """All that complete pipelines decided, without what may differ: ids, times, durations."""
+    entries = complete(folder, root)
+    pictures = {}
+    for entry in entries:
+        pictures[entry["pipeline"]] = {
+            "trials": outcome(entry.trials()),
             "best": entry["best"],
-            "refits": [{k: v for k, v in row.items() if k != "seconds"} for row in refits],
-            "weights": {
-                name: (array.dtype.str, array.shape, array.tobytes())
-                for name, array in arrays.items()
-            },
+            "refits": outcome(entry.refits()),
+            "weights": weights(entry.path("model")),
         }
-    return result
+    assert len(pictures) == len(entries)
+    return pictures
 
 
 def has_ended(root: Path) -> bool:
     """Whether a run's hooks have ended: the same command would start a new run."""
-    return bool(entries(root)) and not list(root.glob("runs/*.open"))
+    return (root / "history.json").exists() and not list(root.glob("runs/*.open"))
 
 
 def leftovers(root: Path) -> list[str]:
     """Trial data that a run should have purged."""
-    return [
-        str(path)
-        for path in root.glob("trials/*/*")
-        if path.is_dir() and ".locks" not in path.parts
-    ]
-
-
-def disk(root: Path) -> dict[str, Any]:
-    """What is whole on disk of each pipeline's search, of entries, and of the run."""
-    found: dict[str, Any] = {
-        "stored": [entry["pipeline"] for entry in entries(root)],
-        "folders": sorted(path.name.rpartition("-")[0] for path in root.glob("entries/[a-z]*")),
-        "parts": sorted(path.name for path in root.glob("entries/.*/*")),
-        "staged": sorted(path.name for path in root.glob("runs/*/stage/*/*")),
-    }
-    for search in root.glob("trials/all-*/*"):
-        files = {p.relative_to(search).as_posix(): p for p in search.rglob("*") if p.is_file()}
-        whole = {name: _whole(path) for name, path in files.items() if name.endswith(".json")}
-        trials = sorted(path.name.removeprefix("trial_") for path in search.glob("trial_*"))
-        found[search.parent.name.removeprefix("all-")] = {
-            "files": sorted(files),
-            "weights": [t for t in trials if f"trial_{t}/checkpoint.weights.h5" in files],
-            "returned": [t for t in trials if whole.get(f"trial_{t}/result.json")],
-            "told": [t for t in trials if whole.get(f"trial_{t}/trial.json")],
-            "oracle": (whole.get("oracle.json") or {}).get("end_order", []),
-        }
-    return found
-
-
-def _whole(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text())
-    except ValueError:
-        return None
+    paths = root.glob("trials/*/*")
+    return [str(path) for path in paths if path.is_dir() and ".locks" not in path.parts]

@@ -2,12 +2,13 @@
 behind.
 """
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from e2e_samples import run_inline, write
+from e2e_samples import refused, run_inline, write
 
-pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
+pytestmark = pytest.mark.e2e
 
 HEAD = (
     "# @package _global_\ndefaults: [/task: classification, /tuner: grid, _self_]\n"
@@ -30,81 +31,76 @@ def bug(hp):
 """
 
 
+GOOD = """mode: check
+model: {_target_: mine.build, units: 1}
+fit: {epochs: 3}
+"""
+WRONG = """pipelines:
+  a: {model: {_target_: mine.build, unitz: 1}}
+  b: {model: {_target_: mine.biuld}}
+  c:
+    model: {_target_: mine.build, units: 1}
+    tuner: {kind: tpe, start_from: [{more: 4}, {moore: 4}]}
+"""
+BUG = """pipelines:
+  a: {model: {_target_: mine.bug}}
+  b: {model: {_target_: mine.build, units: 1}, tuner: {kind: tpe, max_trials: 6}}
+"""
+
+
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    """Of a user with a module and some experiments."""
-    wrong = (
-        "pipelines:\n  a: {model: {_target_: mine.build, unitz: 1}}\n"
-        "  b: {model: {_target_: mine.biuld}}\n"
-        "  c:\n    model: {_target_: mine.build, units: 1}\n"
-        "    tuner: {kind: tpe, start_from: [{more: 4}, {moore: 4}]}\n"
-    )
-    bug = (
-        "pipelines:\n  a: {model: {_target_: mine.bug}}\n"
-        "  b: {model: {_target_: mine.build, units: 1}, tuner: {kind: tpe, max_trials: 6}}\n"
-    )
-    good = "mode: check\nmodel: {_target_: mine.build, units: 1}\nfit: {epochs: 3}\n"
-    files = {"good": HEAD + good, "wrong": HEAD + wrong, "bug": HEAD + bug}
+def folder(tmp_path: Path) -> Iterator[Path]:
+    """Of a user with a module and some experiments; nothing may be left there."""
     write(
         tmp_path,
         mine_py=MINE,
-        **{f"conf__experiment__{name}_yaml": text for name, text in files.items()},
+        conf__experiment__good_yaml=HEAD + GOOD,
+        conf__experiment__wrong_yaml=HEAD + WRONG,
+        conf__experiment__bug_yaml=HEAD + BUG,
     )
-    return tmp_path
-
-
-def left(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir())
+    yield tmp_path
+    assert {path.name for path in tmp_path.iterdir()} - {"__pycache__"} == {"conf", "mine.py"}
 
 
 def test_a_check_says_what_a_run_would_come_to(folder: Path) -> None:
     """One row for each pipeline, in each job of a sweep; not even the root is made."""
     done = run_inline(folder, "-m", "+experiment=good", "seed=1,2")
-    assert done.exit_code == 0, done.err
     rows = [line.split() for line in done.out.splitlines() if line.startswith("main ")]
     assert len(rows) == 2
     for row in rows:
         assert " ".join(row).startswith("main classification 48 + 12 rows of (3,) 16 grid 4 12 1 ")
         assert row[-1] == "new"
-    assert left(folder) == ["conf", "mine.py"]
 
 
+@pytest.mark.nightly
 def test_a_search_that_cannot_fit_the_disk_is_refused(folder: Path) -> None:
     """Before it starts, by a check or a run."""
     for mode in ("check", "run"):
         more = ["tuner=random", "tuner.max_trials=100000000000000", f"mode={mode}"]
-        done = run_inline(folder, "+experiment=good", *more)
-        assert (done.exit_code, done.out) == (2, "")
-        assert "tuner.directory: the search needs 500000000" in done.err
-    assert {*left(folder)} - {"__pycache__"} == {"conf", "mine.py"}
+        message = refused(folder, "+experiment=good", *more)
+        assert "tuner.directory: the search needs 500000000" in message
 
 
+@pytest.mark.nightly
 def test_what_only_an_import_shows_is_told_of_all_pipelines(folder: Path) -> None:
     """With file and line, and exit code 2."""
-    done = run_inline(folder, "+experiment=wrong", "mode=check")
-    assert (done.exit_code, done.out) == (2, "")
-    said = [
-        line.removeprefix("error: conf/experiment/wrong.yaml:")
-        for line in done.err.splitlines()
-        if "error: " in line
-    ]
-    assert [text.partition(" (")[0] for text in said] == [
+    lines = refused(folder, "+experiment=wrong", "mode=check").splitlines()
+    errors = [line.partition(" (")[0] for line in lines if "error: " in line]
+    assert [error.removeprefix("error: conf/experiment/wrong.yaml:") for error in errors] == [
         "5: pipelines.a.model.unitz: build takes no argument 'unitz'; did you mean 'units'?",
         "5: pipelines.a.model: build needs the argument 'units'",
         "6: pipelines.b.model._target_: 'mine' has no 'biuld'; did you mean 'build'?",
         "9: pipelines.c.tuner.start_from[1]: unknown hyperparameter 'moore'; did you mean 'more'?",
     ]
-    assert left(folder) == ["conf", "mine.py"]
 
 
+@pytest.mark.nightly
 def test_a_bug_of_the_users_keeps_its_trace(folder: Path) -> None:
     """Nothing was started: exit code 2; the other pipelines are shown, and that of one the budget
     is so small that its tuner decides nothing.
     """
-    done = run_inline(folder, "+experiment=bug", "mode=check")
-    assert done.exit_code == 2
+    done = run_inline(folder, "+experiment=bug", "mode=check", exit_code=2)
     assert "ValueError: a bug of mine" in done.err
-    assert "\nb  " in done.out
     assert "b: with tuner.max_trials=6, every trial is drawn at random: the" in done.err
+    assert "\nb  " in done.out
     assert "\na  " not in done.out
-    assert left(folder) == ["conf", "mine.py"]

@@ -15,14 +15,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import killing
 import pytest
 from distributed import Client, LocalCluster
-from e2e_samples import Done, finish, run, start, start_inline, wait_until, write
+from e2e_samples import REPOSITORY, finish, run, run_inline, start, wait_until, write
+from killing import picture
+from runner_samples import pipeline
 
-from runner.config.schema import DaskExecutor, Pipeline, Run
+from runner.config.schema import DaskExecutor, Run
 from runner.data.shared import Loaded
-from runner.errors import DataError, ExperimentError, InputError
+from runner.errors import DataError, ExperimentError
 from runner.search.state import SearchFolder
 from runner.training import environment
 from runner.workers import tasks
@@ -30,7 +31,7 @@ from runner.workers.cluster import Dask, Local, on_worker, versions
 
 pytestmark = pytest.mark.e2e
 
-# Says where it trains, and takes its time: on the first worker, until the late one has joined.
+# Says where it trains, and stays at it as long as a file says so.
 SLOW = """
 import os
 import time
@@ -54,9 +55,8 @@ class Slow(keras_tuner.HyperModel):
     def fit(self, hp, model, *rows, **arguments):
         say("begins")
         history = model.fit(*rows, **arguments)
-        while os.environ.get("WHERE") == "first" and "late" not in Path("said").read_text():
+        while Path("hold-" + os.environ.get("WHERE", "here")).exists():
             time.sleep(0.05)
-        time.sleep(1)
         say("ends")
         return history
 
@@ -65,8 +65,7 @@ def say(word):
     with Path("said").open("a") as file:
         file.write(f"{os.environ.get('WHERE', 'here')} {os.getpid()} {word}\\n")
 """
-EXPERIMENT = """
-# @package _global_
+EXPERIMENT = """# @package _global_
 defaults: [/task: classification, /data: iris, /tuner: random, _self_]
 model: {_target_: slow.Slow}
 fit: {epochs: 2}
@@ -74,7 +73,19 @@ tuner: {max_trials: 6}
 validation: {repeats: 2}
 baselines: none
 """
-DASK = ("executor=dask", "executor.address=scheduler.json")
+COMMAND = ("+experiment=slow", "executor=dask", "executor.address=scheduler.json")
+# for a machine without the package, however it is installed
+WITHOUT = """
+import sys
+
+class Without:
+    @staticmethod
+    def find_spec(name, *_):
+        if name.partition(".")[0] == "runner":
+            raise ModuleNotFoundError(f"No module named {name!r}", name=name)
+
+sys.meta_path.insert(0, Without)
+"""
 
 
 @dataclass
@@ -82,7 +93,7 @@ class Cluster:
     """A scheduler and workers, started with Dask's own command in a folder that they share."""
 
     folder: Path
-    path: str = str(killing.REPOSITORY)
+    path: str = str(REPOSITORY)
     started: list["subprocess.Popen[bytes]"] = field(default_factory=list)
 
     def dask(self, *arguments: str, where: str = "") -> "subprocess.Popen[bytes]":
@@ -107,6 +118,15 @@ class Cluster:
     def worker(self, where: str) -> "subprocess.Popen[bytes]":
         return self.dask("worker", "--nthreads", "1", "--no-dashboard", where=where)
 
+    def trainings(self, where: str = "") -> list[list[str]]:
+        """Who has begun and ended trainings, in their order; of one worker or of all."""
+        path = self.folder / "said"
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [line.split() for line in lines if line.startswith(where)]
+
+    def trains(self, where: str) -> bool:
+        return [word for *_, word in self.trainings(where)][-1:] == ["begins"]
+
 
 def until(condition: Callable[[], bool]) -> None:
     end = time.monotonic() + 60
@@ -121,145 +141,93 @@ def lose(process: "subprocess.Popen[bytes]") -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def said(folder: Path, where: str = "") -> list[list[str]]:
-    """Who has begun and ended trainings, in their order; of one worker or of all."""
-    path = folder / "said"
-    lines = path.read_text().splitlines() if path.exists() else []
-    return [line.split() for line in lines if line.startswith(where)]
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    write(tmp_path, conf__experiment__slow_yaml=EXPERIMENT, slow_py=SLOW)
+    cluster = Cluster(tmp_path)
+    yield cluster
+    for process in cluster.started:
+        lose(process)
 
 
-def trains(folder: Path, where: str) -> bool:
-    return said(folder, where)[-1:] != [] and said(folder, where)[-1][2] == "begins"
-
-
-def result(root: Path) -> tuple[object, dict[str, Any]]:
-    """The trials and the model's weights of the entry that is complete."""
-    (entry,) = [each for each in killing.entries(root) if each["status"] == "complete"]
-    rows = killing.trials(root, entry)
-    table = [{k: v for k, v in row.items() if k not in ("started", "seconds")} for row in rows]
-    weights = killing.weights(root / entry["artefacts"]["model"]["path"])
-    return table, {name: array.tobytes() for name, array in weights.items()}
-
-
-@dataclass
-class Story:
-    """What happened, and what was left of it."""
-
-    folder: Path
-    lost: Done
-    again: Done
-    seconds: float  # from the loss of the scheduler to the end of the run
-    first: str  # the process that trained on the first worker
-    orphans: list[str]
-
-
-@pytest.fixture(scope="module")
-def story(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
-    folder = tmp_path_factory.mktemp("dask")
-    write(folder, conf__experiment__slow_yaml=EXPERIMENT.lstrip(), slow_py=SLOW)
-    cluster = Cluster(folder)
-    try:
-        scheduler = cluster.scheduler()
-        running = start(folder, "+experiment=slow", *DASK)
-        alone = start_inline(folder, "+experiment=slow", "paths.root=alone", WHERE="no")
-        first = cluster.worker("first")
-        wait_until(lambda: trains(folder, "first"), running)
-        cluster.worker("late")
-        wait_until(lambda: trains(folder, "late") and trains(folder, "first"), running)
-        lose(first)
-        wait_until(lambda: len(said(folder, "late")) > 4 and trains(folder, "late"), running)
-        lose(scheduler)
-        clock = time.monotonic()
-        lost = finish(running)
-        seconds = time.monotonic() - clock
-        pids = {pid for _, pid, _ in [*said(folder, "first"), *said(folder, "late")]}
-        with suppress(AssertionError):
-            until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
-        orphans = [pid for pid in pids if Path("/proc", pid).exists()]
-        cluster.scheduler()
-        cluster.worker("third")
-        running = start(folder, "+experiment=slow", *DASK)
-        wait_until(lambda: trains(folder, "third"), running)
-        running.kill()
-        until(lambda: not Path("/proc", said(folder, "third")[-1][1]).exists())
-        again = run(folder, "+experiment=slow", *DASK)
-        assert finish(alone).exit_code == 0
-        yield Story(folder, lost, again, seconds, said(folder, "first")[0][1], orphans)
-    finally:
-        for process in cluster.started:
-            lose(process)
-
-
-def test_trials_and_weights_are_those_of_one_process(story: Story) -> None:
-    assert story.again.exit_code == 0, story.again
-    assert result(story.folder / "results") == result(story.folder / "alone")
+def test_a_lost_machine_costs_its_trial_and_the_result_is_that_of_one_process(
+    cluster: Cluster,
+) -> None:
+    """A worker that joins late is given the trial of the machine that was lost, and all others."""
+    folder = cluster.folder
+    (folder / "hold-first").touch()
+    cluster.scheduler()
+    first = cluster.worker("first")
+    running = start(folder, *COMMAND)
+    wait_until(lambda: cluster.trains("first"), running)
+    cluster.worker("late")
+    wait_until(lambda: len(cluster.trainings("late")) > 1, running)
+    lose(first)
+    finish(running)
+    assert [len(cluster.trainings(where)) for where in ("first", "late")] == [1, 2 * (6 + 2)]
+    run_inline(folder, *COMMAND[:1], "paths.root=alone")
+    assert picture(folder) == picture(folder, "alone")
 
 
 @pytest.mark.nightly
-def test_a_lost_worker_costs_the_trial_that_it_ran(story: Story) -> None:
-    workers = ("first", "late", "third")
-    begun = [
-        where for where, _, word in said(story.folder) if where in workers and word == "begins"
-    ]
-    # trials and refits; one trial was lost with a machine, and one each, if one was under way,
-    # with the scheduler and the run
-    assert 6 + 2 + 1 <= len(begun) <= 6 + 2 + 3
+def test_a_lost_scheduler_is_told_at_once_and_the_same_command_resumes(cluster: Cluster) -> None:
+    """With what to do, and no process left behind; after a run that is killed, too."""
+    folder = cluster.folder
+    scheduler = cluster.scheduler()
+    cluster.worker("one")
+    running = start(folder, *COMMAND)
+    wait_until(lambda: len(cluster.trainings("one")) > 2, running)
+    (folder / "hold-one").touch()
+    wait_until(lambda: cluster.trains("one"), running)
+    lose(scheduler)
+    clock = time.monotonic()
+    lost = finish(running, exit_code=1)
+    assert time.monotonic() - clock < 60
+    words = "the Dask scheduler at scheduler.json is gone; finished trials are kept"
+    assert words in lost.err
+    assert "Traceback" not in lost.err
+    pids = {pid for _, pid, _ in cluster.trainings()}
+    until(lambda: not any(Path("/proc", pid).exists() for pid in pids))
+    (folder / "hold-two").touch()
+    cluster.scheduler()
+    cluster.worker("two")
+    running = start(folder, *COMMAND)
+    wait_until(lambda: cluster.trains("two"), running)
+    running.kill()
+    until(lambda: not Path("/proc", cluster.trainings("two")[-1][1]).exists())
+    (folder / "hold-two").unlink()
+    run(folder, *COMMAND)
+    begun = [where for where, _, word in cluster.trainings() if word == "begins"]
+    assert begun.count("one") + begun.count("two") == 6 + 2 + 2
+    run_inline(folder, *COMMAND[:1], "paths.root=alone")
+    assert picture(folder) == picture(folder, "alone")
 
 
-@pytest.mark.nightly
-def test_a_worker_that_joins_late_is_given_trials(story: Story) -> None:
-    assert [word for *_, word in said(story.folder, "late")][:2] == ["begins", "ends"]
-
-
-@pytest.mark.nightly
-def test_a_lost_scheduler_is_told_at_once_with_what_to_do(story: Story) -> None:
-    assert story.lost.exit_code == 1
-    assert (
-        "the Dask scheduler at scheduler.json is gone; finished trials are kept" in story.lost.err
-    )
-    assert "Traceback" not in story.lost.err
-    assert story.seconds < 60
-
-
-@pytest.mark.nightly
-def test_no_process_outlives_its_machine_or_the_scheduler(story: Story) -> None:
-    assert story.orphans == []
-
-
+@pytest.mark.parametrize("address", ["tcp://127.0.0.1:9", "empty.json"])
 @pytest.mark.nightly
 def test_a_scheduler_that_does_not_answer_is_told_in_seconds_and_nothing_starts(
-    tmp_path: Path,
+    tmp_path: Path, address: str
 ) -> None:
+    (tmp_path / "empty.json").touch()
+    command = ["+experiment=digits", "executor=dask", f"executor.address={address}"]
     clock = time.monotonic()
-    done = run(
-        tmp_path, "+experiment=digits", "executor=dask", "executor.address=tcp://127.0.0.1:9"
-    )
-    assert done.exit_code == 2
-    assert "executor.address: no Dask scheduler answers at tcp://127.0.0.1:9" in done.err
+    done = run(tmp_path, *command, exit_code=2)
+    assert time.monotonic() - clock < 60
+    assert f"executor.address: no Dask scheduler answers at {address}: " in done.err
     assert "Traceback" not in done.err
     assert not (tmp_path / "results" / "runs").exists()
-    assert time.monotonic() - clock < 60
 
 
 @pytest.mark.nightly
-def test_a_scheduler_without_the_package_is_told(tmp_path: Path) -> None:
-    cluster = Cluster(tmp_path, path="")
-    try:
-        cluster.scheduler()
-        run = Run(executor=DaskExecutor(address=str(tmp_path / "scheduler.json")))
-        words = "No module named 'runner.*the same packages"
-        with Dask(run) as workers, pytest.raises(ExperimentError, match=words):
-            workers.submit(environment.devices, run).result()
-    finally:
-        lose(cluster.started[0])
-
-
-@pytest.mark.nightly
-def test_a_file_that_is_no_schedulers_is_told(tmp_path: Path) -> None:
-    (tmp_path / "empty.json").touch()
-    run = Run(executor=DaskExecutor(address=str(tmp_path / "empty.json")))
-    with pytest.raises(InputError, match=r"no Dask scheduler answers at .*empty.json: Expecting"):
-        Dask(run)
+def test_a_scheduler_without_the_package_is_told(cluster: Cluster) -> None:
+    """Not waited for: it cannot read a task."""
+    write(cluster.folder, without__sitecustomize_py=WITHOUT)
+    cluster.path = str(cluster.folder / "without")
+    cluster.scheduler()
+    run = Run(executor=DaskExecutor(address=str(cluster.folder / "scheduler.json")))
+    words = "No module named 'runner.*the same packages"
+    with Dask(run) as workers, pytest.raises(ExperimentError, match=words):
+        workers.submit(environment.devices, run).result(timeout=60)
 
 
 @pytest.fixture
@@ -273,9 +241,8 @@ def executor() -> Iterator[Any]:
 @pytest.mark.nightly
 def test_a_machine_with_other_packages_is_refused_by_name(executor: Any) -> None:
     expected = {**versions("tensorflow"), "keras": "3.0.0"}
-    with pytest.raises(
-        ExperimentError, match=rf"on {platform.node()} has keras 3\.\d+\.\d+, not 3"
-    ):
+    words = rf"on {platform.node()} has keras 3\.\d+\.\d+, not 3"
+    with pytest.raises(ExperimentError, match=words):
         executor.submit(on_worker, b"", "tensorflow", expected, b"", b"").result()
 
 
@@ -289,18 +256,8 @@ def test_a_machine_without_the_folder_of_the_run_is_refused_by_name(executor: An
 
 @pytest.mark.nightly
 def test_a_machine_with_other_data_is_refused_by_name(tmp_path: Path) -> None:
-    pipeline = Pipeline.model_validate(
-        {
-            "task": {"kind": "classification"},
-            "data": {"kind": "sklearn", "name": "iris"},
-            "model": {"_target_": "runner.models.linear"},
-            "tuner": {"kind": "random"},
-        }
-    )
     run = Run(executor=DaskExecutor(address="tcp://host:1"))
-    place, planned = SearchFolder(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
-    with (
-        Local(run, 1) as local,
-        pytest.raises(DataError, match=rf"has changed.*{platform.node()}"),
-    ):
-        local.answer(tasks.trial, (run, pipeline, planned, place, "0", {}))
+    folder, planned = SearchFolder(tmp_path, "", tmp_path), Loaded("other content", {}, 0.0, 0)
+    words = rf"has changed.*{platform.node()}"
+    with Local(run, 1) as local, pytest.raises(DataError, match=words):
+        local.answer(tasks.trial, (run, pipeline(), planned, folder, "0", {}))

@@ -1,16 +1,14 @@
 """The installed project, used from a folder that knows nothing of its repository."""
 
-import json
 import os
 import subprocess
 import sys
 import venv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pytest
-from e2e_samples import LIMIT, REPOSITORY, sha256, write
+from e2e_samples import LIMIT, REPOSITORY, documents, sha256, write
 
 pytestmark = pytest.mark.e2e
 
@@ -57,28 +55,20 @@ class Project:
     folder: Path
     bin: Path
 
-    def run(self, *command: str, stdin: str | None = None) -> str:
+    def run(self, *command: str, stdin: str = "") -> str:
         """What a command that succeeds prints."""
-        env = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-        env["PATH"] = f"{self.bin}{os.pathsep}{env['PATH']}"
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
         done = subprocess.run(
             command,
             cwd=self.folder,
-            env=env,
-            input=stdin or "",
+            env=environment | {"PATH": f"{self.bin}{os.pathsep}{os.environ['PATH']}"},
+            input=stdin,
             capture_output=True,
             text=True,
             timeout=LIMIT,
         )
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
-
-    def entry(self, root: str) -> dict[str, Any]:
-        """The only one below a root."""
-        said = self.run("python", "-m", "history", "--root", root, "list", "--json")
-        [entry] = json.loads(said)
-        assert isinstance(entry, dict)
-        return entry
 
 
 @pytest.fixture(scope="module")
@@ -111,14 +101,14 @@ def test_an_experiment_of_ones_own_runs_by_both_doors(project: Project) -> None:
     are found; a debug run keeps its entries apart.
     """
     project.run("python", "-m", "runner", "+experiment=mine")
-    project.run("runner", "+experiment=mine", "validation=repeated", "+debug=default")
-    for root, trials, epochs in (("results", 2, 3), ("results/debug", 1, 1)):
-        entry = project.entry(root)
-        assert (entry["status"], entry["search"]["trials"]["total"]) == ("complete", trials)
-        for artefact in entry["artefacts"].values():
-            assert sha256(project.folder / root / artefact["path"]) == artefact["sha256"]
-        history = project.folder / root / entry["artefacts"]["history"]["path"]
-        [refit] = json.loads(history.read_bytes())
+    debug = "validation=repeated", "+debug=default", "executor=inline"
+    project.run("runner", "+experiment=mine", *debug)
+    for root, count, epochs in (("results", 2, 3), ("results/debug", 1, 1)):
+        [entry] = documents(project.folder, root)
+        assert (entry["status"], entry["search"]["trials"]["total"]) == ("complete", count)
+        for name, facts in entry["artefacts"].items():
+            assert sha256(entry.path(name)) == facts["sha256"]
+        [refit] = entry.refits()
         assert refit["epochs"] == epochs
 
 

@@ -2,14 +2,13 @@
 nothing had been is in test_killed.py, for every tuner.
 """
 
-import functools
 import json
 import os
 import signal
 from pathlib import Path
 
 import pytest
-from e2e_samples import REPOSITORY, entries, run, run_inline, start, stop, trials, wait_until, write
+from e2e_samples import REPOSITORY, documents, finish, run, run_inline, start, wait_until, write
 
 pytestmark = pytest.mark.e2e
 
@@ -87,35 +86,27 @@ def started(folder: Path) -> dict[str, str]:
     return {result["trial_id"]: result["started"] for result in results}
 
 
-def has_ended(folder: Path, count: int) -> bool:
-    return len(started(folder)) >= count
-
-
 def test_a_signal_ends_a_search_at_once_and_the_same_command_finishes_it(tmp_path: Path) -> None:
     """With the exit code of the signal, no entry, and a word of how to resume. In the end there is
     one complete entry; no trial that had ended ran again, and none failed by the signal.
     """
     write(tmp_path, my_code_py=CODE, conf__experiment__slow_yaml=EXPERIMENT)
-    before: dict[str, str] = {}
-    for count, number in ((2, signal.SIGTERM), (4, signal.SIGINT)):
-        process = start(tmp_path, "+experiment=slow")
-        wait_until(functools.partial(has_ended, tmp_path, count), process)
-        done = stop(process, number)
-        assert (done.exit_code, done.out) == (128 + number, "")
-        assert "Traceback" not in done.err
-        assert "re-run the same command to resume" in done.err.splitlines()[-1]
-        assert not (tmp_path / "results" / "history.json").exists()
-        now = started(tmp_path)
-        assert len(now) <= count + 3  # some may end while the signal is on its way
-        assert before.items() <= now.items()
-        before = now
-    done = run(tmp_path, "+experiment=slow")
-    assert done.exit_code == 0, done.err
+    process = start(tmp_path, "+experiment=slow")
+    wait_until(lambda: len(started(tmp_path)) >= 2, process)
+    process.send_signal(signal.SIGINT)
+    done = finish(process, exit_code=128 + signal.SIGINT)
+    assert done.out == ""
+    assert "Traceback" not in done.err
+    assert done.err.splitlines()[-1] == RESUMES
+    assert not (tmp_path / "results" / "history.json").exists()
+    before = started(tmp_path)
+    assert len(before) <= 5  # some may end while the signal is on its way
+    done = run_inline(tmp_path, "+experiment=slow")
     assert "resuming after trial" in done.err
-    [entry] = entries(tmp_path).values()
+    [entry] = documents(tmp_path)
     assert entry["status"] == "complete"
     assert entry["search"]["trials"] == {"total": 6, "completed": 6, "failed": 0}
-    rows = {row["trial_id"]: row["started"] for row in trials(tmp_path, entry)}
+    rows = {row["trial_id"]: row["started"] for row in entry.trials()}
     assert before.items() <= rows.items()
     assert not (tmp_path / "results" / "trials").exists()
 
@@ -143,9 +134,9 @@ def test_a_signal_while_something_is_imported_is_told_in_a_sentence(
     """Of the door itself, or of TensorFlow, whose compiled code makes another error of it."""
     write(tmp_path, site__sitecustomize_py=STOPPER)
     path = os.pathsep.join([str(tmp_path / "site"), str(REPOSITORY)])
-    folder, arguments = tmp_path / "user", ["+experiment=digits", "debug=false", "executor=inline"]
-    done = run(folder, *arguments, PYTHONPATH=path, STOP_AT=module)
-    assert (done.exit_code, done.out, done.err.splitlines()) == (130, "", [RESUMES])
+    command = ["+experiment=digits", "debug=false", "executor=inline"]
+    done = run(tmp_path / "user", *command, exit_code=130, PYTHONPATH=path, STOP_AT=module)
+    assert (done.out, done.err.splitlines()) == ("", [RESUMES])
 
 
 @pytest.mark.parametrize("name", ["Twice", "Compiled"])
@@ -156,8 +147,8 @@ def test_a_signal_ends_a_run_whatever_becomes_of_the_exception(tmp_path: Path, n
     """
     text = EXPERIMENT.replace("my_code.Slow", f"my_code.{name}")
     write(tmp_path, my_code_py=CODE, conf__experiment__slow_yaml=text)
-    done = run_inline(tmp_path, "+experiment=slow")
-    assert (done.exit_code, done.err.splitlines()[-1]) == (130, RESUMES)
+    done = run_inline(tmp_path, "+experiment=slow", exit_code=130)
+    assert done.err.splitlines()[-1] == RESUMES
     assert "Traceback" not in done.err
     assert "failed" not in done.err
     assert started(tmp_path) == {}

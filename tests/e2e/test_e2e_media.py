@@ -3,11 +3,12 @@ stored models; and a series by defaults alone.
 """
 
 from pathlib import Path
+from typing import Any
 
-import keras
 import numpy as np
+import pandas as pd
 import pytest
-from e2e_samples import Ran, entries, run_inline, write
+from e2e_samples import entries, run_inline, write
 from matplotlib.image import imsave
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
@@ -68,8 +69,14 @@ NILE = """
 """
 
 
+PHOTOS = {"train": [14, 6, 4, 3], "validation": [5, 6, 4, 3], "test": [5, 6, 4, 3]}
+SERIES = {"train": [66, 5, 2], "validation": [18, 5, 2], "test": [18, 5, 2]}
+STREAM = {"train": [80, 3], "validation": [20, 3]}
+
+
 @pytest.fixture(scope="module")
-def media(tmp_path_factory: pytest.TempPathFactory) -> Ran:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A user's, in which all three have run."""
     folder = tmp_path_factory.mktemp("media")
     write(folder, my_batches_py=CODE, conf__experiment__media_yaml=MEDIA)
     draw = np.random.default_rng(0)
@@ -79,95 +86,58 @@ def media(tmp_path_factory: pytest.TempPathFactory) -> Ran:
             image = draw.integers(0, 200, (6, 4, 3), dtype="uint8")
             image[..., channel] += 55
             imsave(folder / "photos" / name / f"{number}.png", image)
-    steps = np.arange(120)
-    np.savetxt(
-        folder / "series.csv",
-        np.stack([np.sin(steps / 5), draw.normal(size=120)], axis=1),
-        delimiter=",",
-        header="t,other",
-        comments="",
-    )
+    table = pd.DataFrame({"t": np.sin(np.arange(120) / 5), "other": draw.normal(size=120)})
+    table.to_csv(folder / "series.csv", index=False)
     done = run_inline(folder, "+experiment=media", "hooks.purge=null")
-    return Ran(folder, done, entries(folder))
+    assert "Warning" not in done.err
+    return folder
 
 
-def test_each_is_searched_and_stored(media: Ran) -> None:
+@pytest.mark.parametrize(
+    ("pipeline", "data"),
+    [
+        ("photos", {"shapes": PHOTOS, "classes": ["blue", "red"]}),
+        ("series", {"shapes": SERIES, "columns": {"t": "number", "other": "number"}}),
+        ("stream", {"shapes": STREAM, "classes": ["0", "1"]}),
+    ],
+)
+def test_each_is_searched_and_stored(folder: Path, pipeline: str, data: dict[str, Any]) -> None:
     """With shapes, classes and the names of columns."""
-    assert media.done.exit_code == 0, media.done.err
-    assert "Warning" not in media.done.err
-    found = {
-        name: (
-            entry["status"],
-            entry["data"]["shapes"],
-            entry["data"].get("classes"),
-            entry["data"].get("columns"),
-        )
-        for name, entry in media.entries.items()
-    }
-    assert found == {
-        "photos": (
-            "complete",
-            {"train": [14, 6, 4, 3], "validation": [5, 6, 4, 3], "test": [5, 6, 4, 3]},
-            ["blue", "red"],
-            None,
-        ),
-        "series": (
-            "complete",
-            {"train": [66, 5, 2], "validation": [18, 5, 2], "test": [18, 5, 2]},
-            None,
-            {"t": "number", "other": "number"},
-        ),
-        "stream": ("complete", {"train": [80, 3], "validation": [20, 3]}, ["0", "1"], None),
-    }
-    assert list(media.entries["photos"]["best"]["values"]) == [
-        "model.dropout",
-        "model.optimizer.momentum",
-    ]
+    entry = entries(folder)[pipeline]
+    assert entry["status"] == "complete"
+    stored = {key: entry["data"].get(key) for key in ("shapes", "classes", "columns")}
+    assert stored == {"classes": None, "columns": None} | data
+    searched = ["model.dropout", "model.optimizer.momentum"]
+    assert pipeline != "photos" or [*entry["best"]["values"]] == searched
 
 
-def test_what_was_streamed_is_evaluated_row_by_row(media: Ran) -> None:
+def test_what_was_streamed_is_evaluated_row_by_row(folder: Path) -> None:
     """The stored accuracy is that of the stored model on the validation rows."""
-    entry = media.entries["stream"]
-    model = keras.models.load_model(media.folder / "results" / entry["artefacts"]["model"]["path"])
+    entry = entries(folder)["stream"]
     x = np.random.default_rng(0).normal(size=(100, 3)).astype("float32")[:20]
-    right = model.predict(x, verbose=0).argmax(axis=1) == (x.sum(axis=1) > 0)
+    predicted = entry.model().predict(x, verbose=0)
+    right = predicted.argmax(axis=1) == (x.sum(axis=1) > 0)
     assert entry["validation"]["metrics"]["accuracy"] == pytest.approx(right.mean())
 
 
-def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(media: Ran) -> None:
+def test_a_search_over_shuffled_batches_is_reproduced_bit_by_bit(folder: Path) -> None:
     """The shuffle has no seed of its own: it follows the trial's."""
-    done = run_inline(
-        media.folder,
-        f"reproduce={media.entries['stream']['id']}",
-        "reproduce_search=true",
-        "trust=true",
-    )
-    assert done.exit_code == 0, done.err
-    assert "identical" in done.out
+    command = [f"reproduce={entries(folder)['stream']['id']}", "reproduce_search=true"]
+    assert "identical" in run_inline(folder, *command, "trust=true").out
 
 
 def test_a_series_is_no_worse_than_its_last_value(tmp_path: Path) -> None:
     """The flow of the Nile at Aswan, 1871 to 1970, by defaults: `series`, beside baselines."""
     write(tmp_path, nile_csv="\n".join(["flow", *NILE.split()]))
-    done = run_inline(
-        tmp_path,
-        "task=regression",
-        "data=windows",
-        "data.path=nile.csv",
-        "data.target=flow",
-        "data.sequence_length=8",
-        "tuner=random",
-        "tuner.max_trials=1",
-        "fit.epochs=30",
-        "validation.repeats=2",
-    )
-    assert done.exit_code == 0, done.err
-    (entry,) = entries(tmp_path).values()
+    data = ["data=windows", "data.path=nile.csv", "data.target=flow", "data.sequence_length=8"]
+    short = ["tuner=random", "tuner.max_trials=1", "fit.epochs=30", "validation.repeats=2"]
+    run_inline(tmp_path, "task=regression", *data, *short)
+    [entry] = entries(tmp_path).values()
     space = ["model.hidden.h1", "model.hidden.h2", "model.dropout", "model.learning_rate"]
     assert [*entry["best"]["values"]] == space
-    baselines = {name: found["test"] for name, found in entry["baselines"].items()}
-    assert {"last_value", "ridge"} <= {*baselines}
-    assert all(found["mase"] > 0 for found in baselines.values())
-    for found in (entry["test"]["metrics"], entry["ensemble"]["test"]):
-        assert found["rmse"] < 0.95 * baselines["last_value"]["rmse"]
-        assert found["mase"] < baselines["last_value"]["mase"]
+    baselines = {name: parts["test"] for name, parts in entry["baselines"].items()}
+    assert {"last_value", "ridge"} <= baselines.keys()
+    assert all(metrics["mase"] > 0 for metrics in baselines.values())
+    for metrics in (entry["test"]["metrics"], entry["ensemble"]["test"]):
+        assert metrics["rmse"] < 0.95 * baselines["last_value"]["rmse"]
+        assert metrics["mase"] < baselines["last_value"]["mase"]

@@ -11,7 +11,7 @@ from typing import Any
 import nbclient
 import nbformat
 import pytest
-from e2e_samples import REPOSITORY
+from e2e_samples import REPOSITORY, write
 
 import history
 
@@ -27,8 +27,7 @@ purge: {_target_: runner.hooks.purge}
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A user's folder, whose conf shadows the shipped hooks."""
     made = tmp_path_factory.mktemp("notebook")
-    (made / "conf" / "hooks").mkdir(parents=True)
-    (made / "conf" / "hooks" / "default.yaml").write_text(HOOKS)
+    write(made, conf__hooks__default_yaml=HOOKS)
     return made
 
 

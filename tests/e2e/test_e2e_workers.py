@@ -5,7 +5,6 @@ test_killed.py.
 import os
 import signal
 import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -13,15 +12,13 @@ from pathlib import Path
 import killing
 import pytest
 from e2e_samples import (
-    REPOSITORY,
+    documents,
     entries,
     finish,
-    history,
-    interruptible,
+    outcome,
     run,
     run_inline,
-    told,
-    trials,
+    start,
     wait_until,
     write,
 )
@@ -100,20 +97,6 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def alone(folder: Path, *arguments: str, **environment: str) -> "subprocess.Popen[str]":
-    """The command as the head of a session of its own, whose processes can be told."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "runner", "+experiment=own", *arguments],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        start_new_session=True,
-        preexec_fn=interruptible,
-    )
-
-
 def all_gone(session: int, seconds: float = 5) -> dict[int, str]:
     """The processes of a session that are there after so many seconds: none, as soon as it can."""
     end = time.monotonic() + seconds
@@ -126,8 +109,7 @@ def held(folder: Path, place: str, process: "subprocess.Popen[str]") -> None:
     wait_until((folder / f"at-{place}").exists, process)
 
 
-# One handler takes all of them; in a search, SIGTERM and SIGINT to the run alone are in
-# test_e2e_interrupted.py too.
+# One handler takes all of them; SIGINT to a search alone is in test_e2e_interrupted.py.
 SENT = [
     ("plan", signal.SIGINT, True),
     ("search", signal.SIGTERM, True),
@@ -143,18 +125,16 @@ def test_a_signal_ends_all_processes_at_once_wherever_they_are(folder: Path) -> 
     is shown, and the same command goes on from there.
     """
     for place, number, whole in SENT:
-        process = alone(folder, HOLD=place)
+        process = start(folder, "+experiment=own", HOLD=place)
         held(folder, place, process)
         (os.killpg if whole else os.kill)(process.pid, number)
         assert all_gone(process.pid) == {}, (place, number)
-        _, err = process.communicate()
-        assert process.returncode == 128 + number
-        assert "Trace" not in err
-        assert "died" not in err
-        assert "re-run the same command to resume" in err.splitlines()[-1]
+        done = finish(process, exit_code=128 + number)
+        assert "Trace" not in done.err
+        assert "died" not in done.err
+        assert "re-run the same command to resume" in done.err.splitlines()[-1]
         (folder / f"at-{place}").unlink()
-    done = finish(alone(folder))
-    assert done.exit_code == 0, done.err
+    done = run(folder, "+experiment=own")
     assert "taken over from the history" in done.err
     [entry] = entries(folder).values()
     assert entry["search"]["trials"] == {"total": 4, "completed": 4, "failed": 0}
@@ -164,7 +144,7 @@ def test_no_process_outlives_a_run_that_is_killed_and_keras_is_the_workers_alone
     folder: Path,
 ) -> None:
     """While the server that workers come from imports it, too."""
-    process = alone(folder, HOLD="search")
+    process = start(folder, "+experiment=own", HOLD="search")
     held(folder, "search", process)
     maps = {pid: Path(f"/proc/{pid}/maps").read_text() for pid in killing.living(process.pid)}
     assert "libtensorflow" not in maps.pop(process.pid)
@@ -172,7 +152,7 @@ def test_no_process_outlives_a_run_that_is_killed_and_keras_is_the_workers_alone
     process.kill()
     assert all_gone(process.pid) == {}
     process.communicate()
-    process = alone(folder)
+    process = start(folder, "+experiment=own")
     wait_until(lambda: len(killing.living(process.pid)) > 1, process)
     process.kill()
     assert all_gone(process.pid) == {}
@@ -232,32 +212,33 @@ def test_a_worker_that_dies_costs_its_trial_alone_which_runs_again(tmp_path: Pat
     three workers die of has failed, and is tried again by the next start.
     """
     write(tmp_path, deadly_py=DEADLY, conf__experiment__deadly_yaml=SEARCHED)
+    log = tmp_path / "log"
     arguments = ["+experiment=deadly", "executor.workers=2", "executor.trial_timeout=10"]
     done = run(tmp_path, *arguments, DEADLY="1")
-    assert done.exit_code == 0, done.err
-    assert "a worker died: SIGBUS ended it; its task starts again" in done.err
-    assert "a worker died: SIGSEGV ended it" in done.err
-    assert "a worker died: SIGKILL ended it (out of memory?)" in done.err
-    assert "a worker died: it ended with exit code 3" in done.err
-    assert "a worker died: it took longer than 10 s (executor.trial_timeout)" in done.err
+    for words in (
+        "SIGBUS ended it; its task starts again",
+        "SIGSEGV ended it",
+        "SIGKILL ended it (out of memory?)",
+        "it ended with exit code 3",
+        "it took longer than 10 s (executor.trial_timeout)",
+    ):
+        assert f"a worker died: {words}" in done.err
     assert "Traceback" not in done.err
-    [first] = history(tmp_path, "list")
-    rows = {row["values"]["how"]: row for row in trials(tmp_path, first)}
+    [first] = documents(tmp_path)
+    rows = {row["values"]["how"]: row for row in first.trials()}
     failed = {how: row["message"] for how, row in rows.items() if row["status"] == "FAILED"}
-    assert {*failed} == {"always", "raises"}
+    assert failed.keys() == {"always", "raises"}
     assert failed["always"].startswith("3 workers died of it, most recently: ")
     assert "SystemExit: enough" in failed["raises"]
-    ran = Counter((tmp_path / "log").read_text().split())
-    times = {"always": 3, "raises": 1}
-    assert all(ran[how] >= times.get(how, 2) for how in rows)
-    (tmp_path / "log").unlink()
-    done = run_inline(tmp_path, "+experiment=deadly")
-    assert done.exit_code == 0, done.err
+    times = Counter(log.read_text().split())
+    least = {"always": 3, "raises": 1}
+    assert all(times[how] >= least.get(how, 2) for how in rows)
+    log.unlink()
+    run_inline(tmp_path, "+experiment=deadly")
     best = first["best"]["values"]["how"]
-    assert {*(tmp_path / "log").read_text().split()} <= {"always", best, "fine"}
-    done = run_inline(tmp_path, "+experiment=deadly", "fresh=true")
-    assert done.exit_code == 0, done.err
-    *_, last = history(tmp_path, "list")
-    for row in trials(tmp_path, last):
+    assert {*log.read_text().split()} <= {"always", best, "fine"}
+    run_inline(tmp_path, "+experiment=deadly", "fresh=true")
+    last = documents(tmp_path)[-1]
+    for row in last.trials():
         how = row["values"]["how"]
-        assert how in failed or told([row]) == told([rows[how]])
+        assert how in failed or outcome([row]) == outcome([rows[how]])

@@ -16,6 +16,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "e2e"))
 
 import killing  # the path is set above: the tests share it
+from e2e_samples import documents
 
 
 def soak(
@@ -25,14 +26,13 @@ def soak(
     differences).
     """
     arguments = [f"+experiment={model}", *killing.TUNERS[tuner]]
-    clock, done = time.monotonic(), 0
-    code, output = killing.finish(folder, "reference", [*arguments, "executor.workers=1"])
-    if code != 0:
-        return 0, 0, [f"the reference ended with {code}: {output[-2000:]}"]
-    arguments += [f"executor.workers={workers}"]
-    seconds, expected = time.monotonic() - clock, killing.picture(folder / "reference")
+    clock = time.monotonic()
+    killing.run(folder, "reference", *arguments, "executor.workers=1", inline=False)
+    seconds = time.monotonic() - clock
+    expected = killing.picture(folder, "reference")
+    arguments.append(f"executor.workers={workers}")
     differences: list[str] = []
-    runs = 0
+    done = runs = 0
     while done < kills:
         root, seen = f"run{runs}", dict[str, object]()
         killed, runs = True, runs + 1
@@ -45,12 +45,12 @@ def soak(
             seen |= now
         if any(word in output for word in ("Traceback", "ERROR", "error:", "cannot be used")):
             differences.append(f"{root}: its output has an error: {output[-2000:]}")
-        for entry in killing.entries(folder / root):
-            for row in killing.trials(folder / root, entry):
-                told = [seen[trial] for trial in seen if trial.endswith(f"/{row['trial_id']}")]
-                if told not in ([], [(row["started"], row["seconds"])]):
+        for entry in documents(folder, root):
+            for row in entry.trials():
+                starts = [seen[trial] for trial in seen if trial.endswith(f"/{row['trial_id']}")]
+                if starts not in ([], [(row["started"], row["seconds"])]):
                     differences.append(f"{root}: trial {row['trial_id']} has another start")
-        if killing.picture(folder / root) != expected:
+        if killing.picture(folder, root) != expected:
             differences.append(f"{root}: differs from the run that nobody killed")
         left = killing.leftovers(folder / root)
         differences += [f"{root}: {path} was not purged" for path in left]

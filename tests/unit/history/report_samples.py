@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 from history_samples import artefacts
 
 import history
@@ -16,24 +17,30 @@ from history.tasks import ClassificationResult, RegressionResult
 SCRIPT = "<script>alert('x')</script>"
 
 
-def hp(kind: str, name: str, **config: object) -> dict[str, object]:
-    return {"class_name": kind, "config": {"name": name, "conditions": [], **config}}
-
-
-def under(parent: str, *values: object) -> dict[str, object]:
-    found = {"class_name": "Parent", "config": {"name": parent, "values": [*values]}}
-    return {"conditions": [found]}
-
-
-SPACE = [
-    hp("Choice", "optimizer", values=["sgd", "adam"], ordered=False),
-    hp("Float", "momentum", min_value=0.0, max_value=0.9, step=0.1, **under("optimizer", "sgd")),
-    hp("Float", "rate", min_value=1e-4, max_value=1e-2, sampling="log", step=None),
-    hp("Int", "width", min_value=16, max_value=128, step=16, sampling="linear"),
-    hp("Boolean", "bias"),
-    hp("Choice", "kind", values=["plain", SCRIPT], ordered=False),
-    hp("Fixed", "seed", value=3),
-]
+# As Keras Tuner writes it.
+SPACE: list[dict[str, Any]] = yaml.safe_load(
+    """
+- class_name: Choice
+  config: {name: optimizer, conditions: [], values: [sgd, adam], ordered: false}
+- class_name: Float
+  config:
+    name: momentum
+    conditions: [{class_name: Parent, config: {name: optimizer, values: [sgd]}}]
+    min_value: 0.0
+    max_value: 0.9
+    step: 0.1
+- class_name: Float
+  config: {name: rate, conditions: [], min_value: 1.0e-4, max_value: 0.01, sampling: log, step: }
+- class_name: Int
+  config: {name: width, conditions: [], min_value: 16, max_value: 128, step: 16, sampling: linear}
+- class_name: Boolean
+  config: {name: bias, conditions: []}
+- class_name: Choice
+  config: {name: kind, conditions: [], values: [plain, "SCRIPT"], ordered: false}
+- class_name: Fixed
+  config: {name: seed, conditions: [], value: 3}
+""".replace("SCRIPT", SCRIPT)
+)
 
 
 def trials(count: int, objective: str, epochs: int = 6) -> list[dict[str, Any]]:
@@ -42,47 +49,42 @@ def trials(count: int, objective: str, epochs: int = 6) -> list[dict[str, Any]]:
     for number in range(count):
         rate, adam = 10 ** draw.uniform(-4, -2), draw.random() < 0.5
         score = 0.97 - 0.2 * (np.log10(rate) + 3) ** 2 - 0.05 * draw.random()
-        failed = number == 1
-        rows.append(
-            {
-                "trial_id": f"{number:04}",
-                "status": "FAILED" if failed else "COMPLETED",
-                "score": None if failed else score,
-                "values": {
-                    "optimizer": "adam" if adam else "sgd",
-                    **({} if adam else {"momentum": 0.1 * int(draw.integers(10))}),
-                    "rate": rate,
-                    "width": 16 * int(draw.integers(1, 9)),
-                    "bias": bool(draw.integers(2)),
-                    "kind": ("plain", SCRIPT)[number % 3 == 0],
-                    "seed": 3,
-                },
-                "best_epoch": None if failed else epochs - 1,
-                "started": f"2026-07-01T{number // 60:02}:{number % 60:02}:00.000+00:00",
-                "seconds": 30 + 20 * draw.random(),
-                "history": []
-                if failed
-                else [{objective: list(score * (1 - np.exp(-np.arange(1, epochs + 1))))}],
-                "message": f"ValueError: no such layer {SCRIPT}" if failed else None,
-            }
-        )
+        values: dict[str, Any] = {"optimizer": "adam" if adam else "sgd"}
+        if not adam:
+            values["momentum"] = 0.1 * int(draw.integers(10))
+        values |= {
+            "rate": rate,
+            "width": 16 * int(draw.integers(1, 9)),
+            "bias": bool(draw.integers(2)),
+            "kind": SCRIPT if number % 3 == 0 else "plain",
+            "seed": 3,
+        }
+        row = {
+            "trial_id": f"{number:04}",
+            "status": "COMPLETED",
+            "score": score,
+            "values": values,
+            "best_epoch": epochs - 1,
+            "started": f"2026-07-01T{number // 60:02}:{number % 60:02}:00.000+00:00",
+            "seconds": 30 + 20 * draw.random(),
+            "history": [{objective: list(score * (1 - np.exp(-np.arange(1, epochs + 1))))}],
+            "message": None,
+        }
+        rows.append(row)
+    failure: dict[str, Any] = {"status": "FAILED", "score": None, "best_epoch": None, "history": []}
+    rows[1] |= {**failure, "message": f"ValueError: no such layer {SCRIPT}"}
     return rows
 
 
 def refits(count: int, name: str, epochs: int = 8) -> list[dict[str, Any]]:
     draw, at = np.random.default_rng(1), np.arange(1, epochs + 1)
     curves = {"loss": np.exp(-at / 3), name: 1 - np.exp(-at / 2)}
-    return [
-        {
-            "seed": number,
-            "history": {
-                f"{of}{key}": list(values + draw.normal(0, 0.02, epochs) + 0.1 * bool(of))
-                for of in ("", "val_")
-                for key, values in curves.items()
-            },
-        }
-        for number in range(count)
-    ]
+    curves |= {f"val_{key}": values + 0.1 for key, values in curves.items()}
+    rows: list[dict[str, Any]] = []
+    for number in range(count):
+        noisy = {key: list(curve + draw.normal(0, 0.02, epochs)) for key, curve in curves.items()}
+        rows.append({"seed": number, "history": noisy})
+    return rows
 
 
 def arrays(**given: np.ndarray) -> bytes:
@@ -102,26 +104,69 @@ def predicted(classes: int, rows: int = 120) -> bytes:
     return arrays(truth=truth, predicted=rows_of / rows_of.sum(axis=1, keepdims=True))
 
 
+# Of a run that has stored all, but for what differs by task and by the trials.
+DOCUMENT = """
+run_id: 2026-07-01_10-00-00-000001
+pipeline: mlp
+status: complete
+seed: 0
+overrides: [+experiment=flowers, seed=0]
+search: {tuner: random, seconds: 480.0}
+data:
+  source: {kind: table, path: flowers.csv, target: species}
+  shapes: {train: [360, 4], validation: [120, 4], test: [120, 4]}
+  columns: {petal width: number, colour: category}
+  read: read 2 numbers, 1 category (colour 3 words); target species
+  split: {kind: stratified, validation: 0.2, test: 0.2, seed: 0}
+environment:
+  python: 3.11.2
+  packages: {keras: 3.15.1, tensorflow: 2.21.0}
+  git: {commit: 0123abc, dirty: false}
+  processor: AMD EPYC
+  cores: 2
+  accelerator: null
+timings: {preparation: 0.21, search: 480.0, validation: 75.5}
+"""
+MEASURED = {
+    "classification": """
+experiment: flowers
+validation:
+  metrics: {accuracy: 0.9321, log_loss: 0.21}
+  deviation: {accuracy: 0.0042, log_loss: 0.02}
+test: {metrics: {accuracy: 0.9512}, deviation: {accuracy: 0.006}}
+baselines: {simple: {validation: {accuracy: 0.8}, test: {accuracy: 0.7}}}
+""",
+    "regression": """
+experiment: houses
+validation: {metrics: {rmse: 0.9321}, deviation: {rmse: 0.0042}}
+test: {metrics: {rmse: 0.9512}, deviation: {rmse: 0.006}}
+baselines: {simple: {validation: {rmse: 1.2}, test: {rmse: 1.3}}}
+""",
+}
+CLASSES = ("setosa", "versicolor", "virginica")
+
+
 def store(
     root: Path,
     task: str = "classification",
     *,
-    classes: tuple[str, ...] = ("setosa", "versicolor", "virginica"),
+    classes: tuple[str, ...] = CLASSES,
     count: int = 12,
     repeats: int = 3,
     **keys: Any,
 ) -> Entry:
     """Store an entry that has all artefacts of a run."""
-    is_classification = task == "classification"
-    manager = history.open(root).manager_of(Entry({"task": task}, root))
-    names = classes if is_classification else ()
-    objective, metric = ("val_accuracy", "accuracy") if is_classification else ("val_mse", "rmse")
-    result = (
-        ClassificationResult({}, names, tuple((n, 0.9, 0.8, 0.85, 40) for n in names), ())
-        if is_classification
-        else RegressionResult({"rmse": 1.5}, {"mean": -0.5, "q50": 0.25})
-    )
-    rows, kept = trials(count, objective), predicted(len(names))
+    document: dict[str, Any] = yaml.safe_load(DOCUMENT + MEASURED[task])
+    result: ClassificationResult | RegressionResult
+    if task == "classification":
+        rows_of_report = tuple((name, 0.9, 0.8, 0.85, 40) for name in classes)
+        result = ClassificationResult({}, classes, rows_of_report, ())
+        objective, kept = "val_accuracy", predicted(len(classes))
+        document["data"]["classes"] = list(classes)
+    else:
+        result = RegressionResult({"rmse": 1.5}, {"mean": -0.5, "q50": 0.25})
+        objective, kept = "val_mse", predicted(0)
+    rows = trials(count, objective)
     contents = {
         "config": f'seed: 0\npipelines:\n  mlp: {{model: {{note: "{SCRIPT}"}}}}\n'.encode(),
         "trials": json.dumps(rows).encode(),
@@ -130,58 +175,22 @@ def store(
         "test_predictions": kept,
         f"{task}_report": result.csv().encode(),
     }
-    made = root.parent / "made"
-    files = artefacts(manager, made)
+    manager = history.open(root).manager_of(Entry({"task": task}, root))
+    folder = root.parent / "made"
+    files = artefacts(manager, folder)
     for name, content in contents.items():
-        files.setdefault(name, made / f"{name}.bin").write_bytes(content)
+        files.setdefault(name, folder / f"{name}.bin").write_bytes(content)
     best = max(rows, key=lambda row: row["score"] or 0)
-    document: dict[str, Any] = {
-        "run_id": "2026-07-01_10-00-00-000001",
-        "experiment": "flowers" if is_classification else "houses",
-        "pipeline": "mlp",
-        "status": "complete",
-        "seed": 0,
-        "overrides": ["+experiment=flowers", "seed=0"],
-        "search": {
-            "tuner": "random",
-            "objective": {"name": objective, "direction": "max"},
-            "space": SPACE,
-            "trials": {"total": count, "completed": count - 1, "failed": 1},
-            "seconds": 480.0,
-        },
-        "best": {key: best[key] for key in ("trial_id", "score", "values", "best_epoch")},
-        "validation": {
-            "repeats": repeats,
-            "metrics": {metric: 0.9321, **({"log_loss": 0.21} if is_classification else {})},
-            "deviation": {metric: 0.0042, **({"log_loss": 0.02} if is_classification else {})},
-        },
-        "test": {"repeats": repeats, "metrics": {metric: 0.9512}, "deviation": {metric: 0.006}},
-        "baselines": {
-            "simple": {
-                part: {metric: value} for part, value in (("validation", 0.8), ("test", 0.7))
-            }
-            if is_classification
-            else {"validation": {metric: 1.2}, "test": {metric: 1.3}}
-        },
-        "data": {
-            "source": {"kind": "table", "path": "flowers.csv", "target": "species"},
-            "fingerprint": "ab" * 32,
-            "shapes": {"train": [360, 4], "validation": [120, 4], "test": [120, 4]},
-            "columns": {"petal width": "number", "colour": "category", SCRIPT: "number"},
-            "read": "read 2 numbers, 1 category (colour 3 words); target species",
-            "split": {"kind": "stratified", "validation": 0.2, "test": 0.2, "seed": 0},
-            **({"classes": list(names)} if names else {}),
-        },
-        "environment": {
-            "python": "3.11.2",
-            "packages": {"keras": "3.15.1", "tensorflow": "2.21.0"},
-            "git": {"commit": "0123abc", "dirty": False},
-            "processor": "AMD EPYC",
-            "cores": 2,
-            "accelerator": None,
-        },
-        "timings": {"preparation": 0.21, "search": 480.0, "validation": 75.5},
+    document["best"] = {key: best[key] for key in ("trial_id", "score", "values", "best_epoch")}
+    document["search"] |= {
+        "objective": {"name": objective, "direction": "max"},
+        "space": SPACE,
+        "trials": {"total": count, "completed": count - 1, "failed": 1},
     }
+    document["data"]["fingerprint"] = "ab" * 32
+    document["data"]["columns"][SCRIPT] = "number"
+    for part in ("validation", "test"):
+        document[part]["repeats"] = repeats
     return manager.add({**document, **keys}, files)
 
 

@@ -11,11 +11,11 @@ import pytest
 from omegaconf import DictConfig
 from pydantic import TypeAdapter, ValidationError
 
+import runner
 from history import registry
 from history.entry import Entry
 from history.manager import COMMON_ARTEFACTS
-from runner import cli
-from runner.config import compose
+from runner.config import compose, plugins
 from runner.config.arguments import as_typed, for_hydra
 from runner.config.choices import conf_folder
 from runner.config.schema import Data, Experiment, Pipeline
@@ -24,7 +24,7 @@ from runner.data.dataset import Dataset
 from runner.data.sources import load
 from runner.errors import ConfigError, Problem
 
-REPOSITORY = Path(cli.__file__).parents[1]
+REPOSITORY = Path(runner.__file__).parents[1]
 SHIPPED = sorted(path.stem for path in (REPOSITORY / "conf" / "experiment").glob("*.yaml"))
 
 MLP: dict[str, Any] = {
@@ -45,7 +45,7 @@ def from_hydra(*overrides: str) -> Experiment:
     """The experiment that these command-line arguments name, composed by Hydra as the command line
     does it.
     """
-    cli.register()
+    plugins.register()
     given = for_hydra(overrides)
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         return from_files(hydra.compose("config", given), *map(as_typed, given))
@@ -53,7 +53,7 @@ def from_hydra(*overrides: str) -> Experiment:
 
 def from_files(files: Mapping[str, Any], *overrides: str) -> Experiment:
     """The experiment of a config that is written out here, with command-line values over it."""
-    return compose.experiment("named", compose.said(DictConfig(files)), overrides)
+    return compose.experiment("named", compose.plain(DictConfig(files)), overrides)
 
 
 def problems(compose_it: Callable[[], object]) -> dict[str, str]:

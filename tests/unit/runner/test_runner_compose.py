@@ -12,6 +12,7 @@ from foundation.trees import lookup, texts
 from history import registry
 from history.config import _unescaped, literal_yaml
 from runner import cli
+from runner.config import plugins
 from runner.config.arguments import for_hydra
 from runner.config.choices import conf_folder
 from runner.config.compose import effective, overlay
@@ -487,7 +488,7 @@ def test_a_tilde_on_the_command_line_is_the_home_folder(
         "-cd=~",
         "a='~,~'",
     ]
-    cli.register()
+    plugins.register()
     with hydra.initialize_config_dir(version_base="1.3", config_dir=str(conf_folder())):
         given = for_hydra(["+experiment=digits", "paths.root=~/r"])
         composed = hydra.compose("config", given, return_hydra_config=True)

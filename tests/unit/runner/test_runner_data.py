@@ -18,8 +18,9 @@ from runner_samples import data, read
 
 from runner import models
 from runner.config.schema import PARTS, Data, Split
-from runner.data import dataset
+from runner.data import limits
 from runner.data.dataset import Dataset, Part
+from runner.data.npz import split_file
 from runner.data.split import folded, refuse_leaks, split
 from runner.errors import ConfigError, DataError
 
@@ -372,7 +373,7 @@ def test_arrays_that_do_not_fit_into_memory_are_not_read(
 ) -> None:
     """However small the file is."""
     section = npz(x=X, y=Y)
-    monkeypatch.setattr(dataset, "available", lambda: 2000)
+    monkeypatch.setattr(limits, "available", lambda: 2000)
     with pytest.raises(DataError, match=r"cannot read .*rows\.npz .*: they take .* GB of memory"):
         data(**section)
 
@@ -714,11 +715,11 @@ def test_the_rows_of_each_part_are_kept(loaded: Load, tmp_path: Path) -> None:
     """
     text = "a,price\n" + "".join(f"{'' if n == 3 else n},{n}\n" for n in range(20))
     made = loaded(text, columns={}, missing="drop", split={"validation": 0.2, "test": 0.1})
-    with np.load(io.BytesIO(dataset.split_file(made.rows))) as kept:
+    with np.load(io.BytesIO(split_file(made.rows))) as kept:
         assert [*kept] == ["train", "validation", "test"]
         for name, part in made.parts.items():
             assert kept[name].tolist() == part.y.tolist()
-    assert dataset.split_file({}) == b""
+    assert split_file({}) == b""
     paths = {"train": str(tmp_path / "rows.csv"), "validation": str(tmp_path / "other.csv")}
     (tmp_path / "other.csv").write_text("a,price\n5,99\n")
     assert loaded(text, columns={}, path=paths, missing="drop").rows == {}

@@ -20,8 +20,9 @@ from training_samples import bench
 
 from history.model_file import foreign_code
 from runner import models
-from runner.data import dataset
-from runner.data.dataset import Array, Dataset, Facts, Part, moments
+from runner.data import limits
+from runner.data.arrays import moments
+from runner.data.dataset import Array, Dataset, Facts, Part
 from runner.errors import ConfigError, DataError
 from runner.training.preflight import preflight
 
@@ -202,7 +203,7 @@ def test_images_that_do_not_fit_into_memory_are_not_loaded(
     photos: Path, monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     """Twenty of 48 bytes, twice."""
-    monkeypatch.setattr(dataset, "available", lambda: free)
+    monkeypatch.setattr(limits, "available", lambda: free)
     words = "20 images take .* Use a smaller image_size, or"
     refused = pytest.raises(DataError, match=words) if free == 1919 else nullcontext()
     with refused:
@@ -452,7 +453,7 @@ def test_windows_that_do_not_fit_into_memory_are_not_made(
     series: Callable[..., dict[str, Any]], monkeypatch: pytest.MonkeyPatch, free: int
 ) -> None:
     """A hundred of six numbers, of four bytes, twice."""
-    monkeypatch.setattr(dataset, "available", lambda: free)
+    monkeypatch.setattr(limits, "available", lambda: free)
     words = "the windows take .* Use a larger sequence_stride, or"
     refused = pytest.raises(DataError, match=words) if free == 4799 else nullcontext()
     with refused:

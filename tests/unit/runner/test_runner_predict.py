@@ -24,7 +24,7 @@ from foundation.errors import IntegrityError, UnknownEntry, UntrustedCode
 from history.entry import Entry
 from history.manager import COMMON_ARTEFACTS
 from runner.data import files as tables
-from runner.data.columns import StoredData, read_new
+from runner.data.new_rows import StoredData, read_new
 from runner.errors import DataError, ExperimentError, InputError, ModelError
 from runner.run import predict
 from runner.run.predict import plan

@@ -55,7 +55,7 @@ def test_a_secret_is_found_as_messages_spell_it(
     assert OmegaConf.create({"a": "${oc.env:A_KEY}"}).a == secret
     for spelt in (secret, repr(secret), json.dumps(secret), quote(secret), quote_plus(secret)):
         assert redact(f"<{spelt.strip(chr(34) + chr(39))}>") == "<${oc.env:A_KEY}>"
-    assert cli._told(ConfigError(f"cannot {secret}", "model")) == 2
+    assert cli._report(ConfigError(f"cannot {secret}", "model")) == 2
     assert capsys.readouterr().err == "error: model: cannot ${oc.env:A_KEY}\n"
 
 
