@@ -14,6 +14,7 @@ import numpy as np
 from foundation import errors, trees
 from history import Entry, catalogue, model_file
 from runner.config import compose, targets
+from runner.config.schema import Run
 from runner.data import dataset, files, log, new_rows
 from runner.errors import ExperimentError, InputError, ModelError
 
@@ -37,29 +38,20 @@ class Prediction:
     trust: bool
 
 
-def plan(
-    history: catalogue.History,
-    reference: str,
-    input: str | None,
-    output: str | None,
-    *,
-    trust: bool,
-) -> Prediction:
+def plan(run: Run) -> Prediction:
     """Check that an entry's model can be applied, and read the rows. Imports nothing heavy and
     writes nothing.
 
     Args:
-        history: that holds the entry.
-        reference: the entry's id, a unique prefix of it, or its position.
-        input: the file of rows, in one of files.FORMATS.
-        output: the file to write or replace, in one of files.FORMATS.
-        trust: whether to import code outside Keras that the model names.
+        run: the root keys of the command, of which `predict` names the entry, `input` the file of
+            rows, and `output` the file to write or replace; both in one of files.FORMATS.
 
     Raises:
         InputError: the entry, input or output cannot be used; UntrustedCode if trust is needed.
         IntegrityError: the model has changed since it was stored.
     """
-    entry = history.get(reference)
+    history = catalogue.History(run.paths.root)
+    entry = history.get(str(run.predict))
     model = entry.verified("model")
     try:
         data = new_rows.StoredData.model_validate(entry.document.get("data") or {})
@@ -75,14 +67,14 @@ def plan(
     is_ours = maker.startswith(("runner.", "keras."))
     if is_ours or all("." in name and ">" not in name for name in names):
         maker = ""
-    if names and not trust:
+    if names and not run.trust:
         foreign = [*names, maker] if maker else names
         raise errors.UntrustedCode(f"predict: loading the model of {entry.id}", foreign)
-    source = Path(input or "")
-    target = Path(output or "")
+    source = Path(str(run.input))
+    target = Path(str(run.output))
     _refuse_output(target, source, history.root)
     rows, ignored = new_rows.read_new(source, data)
-    return Prediction(entry, model, maker, rows, ignored, data.classes, target, trust)
+    return Prediction(entry, model, maker, rows, ignored, data.classes, target, run.trust)
 
 
 def predict(plan: Prediction) -> int:
