@@ -50,12 +50,6 @@ class Plan:
     entry: Entry | None = None  # from the history, so that the pipeline need not run
     size: state.Size | None = None  # of the default model; None if there is an entry
 
-    def of(self, trials: int) -> "Plan":
-        """Return the plan of a search with this number of trials and no time limit."""
-        tuner = self.pipeline.tuner
-        tuner = tuner.model_copy(update={"max_seconds": None, tuner.limit: trials})
-        return replace(self, pipeline=self.pipeline.model_copy(update={"tuner": tuner}))
-
     @property
     def data(self) -> Mapping[str, Any]:
         """What an entry records of the data."""

@@ -8,7 +8,7 @@ import orjson
 
 from foundation import errors, files
 from foundation.secrets import redact
-from history import oracle
+from history import oracle, ranking
 from history.records import Trial
 from runner.report import progress
 from runner.run import comparison, pipeline, plan, stored
@@ -73,9 +73,9 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
             state.delete_search(planned.search)
         devices = workers.submit(environment.devices, experiment.run).result()
     metrics = []
-    for part, evaluation in (("validation", entry.validation), ("test", entry.test)):
+    for part in ranking.PARTS:
         means = again.summary(part)["metrics"] if part in again.parts else {}
-        for name in {**evaluation.metrics, **means}:
+        for name in getattr(entry, part).metrics | means:
             metrics.append((part, name, entry.metric(name, part), means.get(name)))
     kind, first, apart = comparison.compare(then, now)
     same, differs = comparison.compare_causes(
@@ -97,9 +97,12 @@ def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.P
     fingerprint = planned.identity.search_fingerprint
     folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
     search = state.SearchFolder(folder, fingerprint, root / ".locks")
-    if task.entry.status == "budget":
-        planned = planned.of(trials)
-    return replace(planned, search=search)
+    settings = planned.pipeline
+    if task.entry.status == "budget":  # as many trials, however long they take
+        limits = {"max_seconds": None, settings.tuner.limit: trials}
+        tuner = settings.tuner.model_copy(update=limits)
+        settings = settings.model_copy(update={"tuner": tuner})
+    return replace(planned, search=search, pipeline=settings)
 
 
 def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
