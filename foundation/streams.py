@@ -1,7 +1,6 @@
-"""The standard streams as the runner has them, whatever the shell has made of them."""
+"""The standard streams as our programs have them, whatever the shell has made of them."""
 
 import io
-import multiprocessing
 import os
 import sys
 from collections.abc import Callable
@@ -38,6 +37,8 @@ class Stream(io.TextIOWrapper):
 
 def steerable() -> bool:
     """Say whether stderr is a terminal on which this process alone can draw."""
+    import multiprocessing  # the history, which starts in no time, does without
+
     return (
         multiprocessing.current_process().name == "MainProcess"  # others are a sweep's launcher's
         and os.isatty(2)

@@ -7,14 +7,13 @@ import gc
 import os
 import sys
 
+from foundation import streams
 from history.view import commands
 
 
 def main() -> int:
     """Run the command line in sys.argv and return the exit code."""
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:  # closed by the shell: what nobody reads ends no command
-            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_RDWR), "w"))
+    streams.guard()
     # it would walk all documents again and again, in a process that lives for a second
     gc.disable()
     if "_ARGCOMPLETE" in os.environ:  # a shell asks what may come next

@@ -148,10 +148,9 @@ class Entry:
         deviation instead.
         """
         value = self.value(f"{part}.{of}.{name}")
-        largest = sys.float_info.max
-        if isinstance(value, int | float) and -largest <= value <= largest:
-            return float(value)
-        return None
+        largest = sys.float_info.max  # some integers are too large for a float
+        is_finite = isinstance(value, int | float) and -largest <= value <= largest
+        return float(value) if is_finite else None
 
     def value(self, dotted: str, default: files.Json = None) -> files.Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or

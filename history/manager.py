@@ -118,13 +118,13 @@ class HistoryManager:
 
         Raises IntegrityError naming the first artefact that is missing or differs in size or hash.
         """
-        stored = next((kept for kept in self.entries() if kept.id == entry.id), None)
-        if stored is None:
+        stored = self.entries(id=entry.id)
+        if not stored:
             raise errors.IntegrityError(
                 f"the history in {self.root} does not hold the entry {entry.id}"
             )
-        self._check(stored)
-        stored.verify()
+        self._check(stored[0])
+        stored[0].verify()
 
     def directions(self, entries: Iterable[Entry]) -> dict[str, Direction | None]:
         """Return which way each metric is better: the task's, then those of the entries' models,

@@ -117,9 +117,5 @@ def _misfit(document: files.JsonObject) -> str | None:
 
 
 def _is_artefact(facts: files.Json) -> bool:
-    return (
-        isinstance(facts, dict)
-        and type(facts.get("path")) is str
-        and type(facts.get("bytes")) is int
-        and type(facts.get("sha256")) is str
-    )
+    kinds = {"path": str, "bytes": int, "sha256": str}
+    return isinstance(facts, dict) and all(type(facts.get(key)) is kinds[key] for key in kinds)

@@ -57,7 +57,7 @@ def _write_entry(entry: Entry, path: Path, code: Sequence[str]) -> None:
         with suppress(Exception):  # the entry's page says what is wrong with its files
             plots = explore.plots(entry)
     if plots:
-        explored = _render("explore.html", entry=entry, plots=plots, top="../", state="")
+        explored = _render("explore.html", entry=entry, plots=plots, top="../")
         files.write_atomic(path.with_name("explore.html"), explored.encode())
     files.write_atomic(path, entry_page(entry, state, bool(plots)).encode())
 
@@ -93,14 +93,14 @@ def index_page(entries: Sequence[Entry]) -> str:
     for entry in entries:
         groups.setdefault((entry.experiment, entry.task), []).append(entry)
     ranked = [_ranked(group) for group in reversed(groups.values())]
-    return _render("index.html", entries=entries, groups=ranked, top="", state="")
+    return _render("index.html", entries=entries, groups=ranked)
 
 
 def _ranked(entries: Sequence[Entry]) -> dict[str, Any]:
     """Return what the index says of the entries of one experiment and task."""
     metric, direction = registry.ranked_by(entries[-1])
     means = [ranking.measurement(entry, "validation", metric).mean for entry in entries]
-    overrides = [{str(each) for each in entry.value("overrides", [])} for entry in entries]
+    overrides = [{str(override) for override in entry.value("overrides", [])} for entry in entries]
     return {
         "metric": metric,
         "direction": direction,

@@ -6,11 +6,11 @@ nothing imports pandas or Keras.
 """
 
 import argparse
-import os
 import sys
 from argparse import Namespace
 from collections.abc import Callable, Sequence
 from inspect import getdoc
+from itertools import chain
 from operator import methodcaller
 from pathlib import Path
 from typing import Any, NoReturn
@@ -55,7 +55,7 @@ def argument(usage: str, text: str, **more: Any) -> Argument:
     return methodcaller("add_argument", name, help=text, **more)
 
 
-def command(*arguments: Argument) -> Callable[[Run], Run]:
+def command(*groups: Sequence[Argument]) -> Callable[[Run], Run]:
     """Return a decorator that makes a function the command of its name, with its docstring as
     help.
     """
@@ -68,7 +68,7 @@ def command(*arguments: Argument) -> Callable[[Run], Run]:
         own.set_defaults(run=run)
         # Without a default of its own, so that it does not undo a --root before the command.
         own.add_argument("--root", default=argparse.SUPPRESS, metavar="DIR", help=WHERE)
-        for add_argument in arguments:
+        for add_argument in chain.from_iterable(groups):
             action = add_argument(own)
             if action.help.startswith(REFERENCE):
                 action.completer = _ids
@@ -116,6 +116,7 @@ OF_ONE = [
     argument(f"--{noun} ID", f"only entries of this {noun}; a prefix will do", dest=key)
     for key, noun in ONE.items()
 ]
+MATCHING = [*FILTERS, STATUS, *OF_ONE]
 JSON = argument("--json", "print strict JSON and nothing else")
 WIDE = argument("--wide", "every column, however narrow the terminal")
 TABLE = [
@@ -155,16 +156,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         say(f"error: {error}")
         return error.exit_code
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what is still buffered
-        if not isinstance(error, BrokenPipeError):  # a reader, `head` say, that has what it wanted
-            say(f"error: {error}")
-            return 1
+        say(f"error: {error}")
+        return 1
     except KeyboardInterrupt:
         return 130
     return 0
 
 
-@command(*FILTERS, STATUS, *OF_ONE, *TABLE)
+@command(MATCHING, TABLE)
 def list_(history: History, args: Namespace) -> Output:
     """List the entries, oldest first; below them, the runs that are at work.
 
@@ -180,7 +179,7 @@ def list_(history: History, args: Namespace) -> Output:
     return _data(args, listed) or pages.overview(history.root, listed, args.columns)
 
 
-@command(ENTRY, *TABLE)
+@command([ENTRY], TABLE)
 def trials(history: History, args: Namespace) -> Output:
     """List the trials of an entry with their values, best first.
 
@@ -210,11 +209,13 @@ def trials(history: History, args: Namespace) -> Output:
 
 
 @command(
-    ENTRY,
-    argument("tags TAG", "tags to add", nargs="*"),
-    argument("--remove TAG", "tags to remove", action="append", default=[]),
-    argument("--name TEXT", 'a name of your own; "" removes it'),
-    argument("--note TEXT", 'a note; "" removes it'),
+    [
+        ENTRY,
+        argument("tags TAG", "tags to add", nargs="*"),
+        argument("--remove TAG", "tags to remove", action="append", default=[]),
+        argument("--name TEXT", 'a name of your own; "" removes it'),
+        argument("--note TEXT", 'a note; "" removes it'),
+    ]
 )
 def tag(history: History, args: Namespace) -> None:
     """Change the tags, the name and the note of an entry.
@@ -237,7 +238,7 @@ def tag(history: History, args: Namespace) -> None:
     say(f"{entry.id}: {'; '.join(labels) or 'no labels'}")
 
 
-@command(ENTRY, JSON)
+@command([ENTRY, JSON])
 def show(history: History, args: Namespace) -> Output:
     """Show one entry: its result, its learning curves, and everything that was recorded."""
     entry = history.get(args.entry)
@@ -245,10 +246,12 @@ def show(history: History, args: Namespace) -> Output:
 
 
 @command(
-    argument("one A", REFERENCE),
-    argument("other B", REFERENCE),
-    argument("more C", f"{REFERENCE}; each is compared with A", nargs="*"),
-    JSON,
+    [
+        argument("one A", REFERENCE),
+        argument("other B", REFERENCE),
+        argument("more C", f"{REFERENCE}; each is compared with A", nargs="*"),
+        JSON,
+    ]
 )
 def compare(history: History, args: Namespace) -> Output:
     """Say how entries differ: their metrics, and the config, data and code that led to them.
@@ -265,10 +268,8 @@ def compare(history: History, args: Namespace) -> Output:
 
 
 @command(
-    *FILTERS,
-    JSON,
-    WIDE,
-    argument("--metric NAME", "rank by this metric (default: the task's own)"),
+    FILTERS,
+    [JSON, WIDE, argument("--metric NAME", "rank by this metric (default: the task's own)")],
 )
 def best(history: History, args: Namespace) -> Output:
     """Show the best complete or budget entry of each task.
@@ -307,9 +308,9 @@ def best(history: History, args: Namespace) -> Output:
 
 
 @command(
-    argument("entries ID", f"{REFERENCE}; before --csv and --json", nargs="*"),
-    *FILTERS[1:],
-    STATUS,
+    [argument("entries ID", f"{REFERENCE}; before --csv and --json", nargs="*")],
+    FILTERS[1:],  # its --experiment is a form
+    [STATUS],
 )
 def export(history: History, args: Namespace) -> Output:
     """Write entries for other programs, or for another root.
@@ -391,11 +392,9 @@ def _check_target(history: History, file: Path) -> None:
 
 
 @command(
-    argument("entries ID", f"{REFERENCE}; without one, all that match", nargs="*"),
-    *FILTERS,
-    STATUS,
-    *OF_ONE,
-    argument("--output DIR", "the folder for its pages", type=Path, required=True),
+    [argument("entries ID", f"{REFERENCE}; without one, all that match", nargs="*")],
+    MATCHING,
+    [argument("--output DIR", "the folder for its pages", type=Path, required=True)],
 )
 def report(history: History, args: Namespace) -> None:
     """Write a report for a browser: an index of entries, and a page of each.
@@ -410,13 +409,15 @@ def report(history: History, args: Namespace) -> None:
 
 
 @command(
-    argument("path PATH", "the file or folder", type=Path),
-    argument(
-        "--task NAME",
-        "the task, if a Keras Tuner folder does not show it: classification, ...",
-    ),
-    argument("--objective NAME", "likewise, the metric by which its trials were scored"),
-    argument("--direction", "likewise, the direction of the objective", choices=("min", "max")),
+    [
+        argument("path PATH", "the file or folder", type=Path),
+        argument(
+            "--task NAME",
+            "the task, if a Keras Tuner folder does not show it: classification, ...",
+        ),
+        argument("--objective NAME", "likewise, the metric by which its trials were scored"),
+        argument("--direction", "likewise, the direction of the objective", choices=("min", "max")),
+    ]
 )
 def import_(history: History, args: Namespace) -> None:
     """Take in what was exported, or made elsewhere.
@@ -448,7 +449,7 @@ def import_(history: History, args: Namespace) -> None:
         say(f"every entry of {args.path} is already in {history.root}; nothing was changed")
 
 
-@command(argument("entries ID", REFERENCE, nargs="+"), YES)
+@command([argument("entries ID", REFERENCE, nargs="+"), YES])
 def remove(history: History, args: Namespace) -> None:
     """Remove entries with their folders."""
     entries = {entry.id: entry for entry in map(history.get, args.entries)}
@@ -466,7 +467,7 @@ def remove(history: History, args: Namespace) -> None:
         say(f"{id}: removed")
 
 
-@command(YES)
+@command([YES])
 def doctor_(history: History, args: Namespace) -> None:
     """Check the database, documents, artefacts and folders; --yes repairs what can be repaired."""
     repaired, left = doctor.mend(history) if args.yes else ([], doctor.examine(history))
@@ -489,23 +490,22 @@ def _remedy(finding: doctor.Finding) -> str:
 
 def _matching(history: History, args: Namespace) -> list[Entry]:
     """Return the entries that are named, if any are, as far as they match."""
-    wanted = {key: getattr(args, key, None) for key in ("experiment", "pipeline", "task", "status")}
+    keys = ("experiment", "pipeline", "task", "status", *ONE)
+    wanted = {key: value for key, value in vars(args).items() if key in keys and value is not None}
     for key, noun in ONE.items():
-        reference = getattr(args, key, None)
-        if reference is not None:
-            ids = {entry.document.get(key): None for entry in history.entries()}
-            wanted[key] = history.one_of(noun, reference, list(filter(None, ids)))
+        if key in wanted:
+            ids = {getattr(entry, key): None for entry in history.entries()}
+            wanted[key] = history.one_of(noun, wanted[key], list(filter(None, ids)))
     entries = history.entries(**wanted)
-    named = {history.get(name).id for name in getattr(args, "entries", ())}
-    if named:
+    if "entries" in args and args.entries:
+        named = [history.get(reference).id for reference in args.entries]
         entries = [entry for entry in entries if entry.id in named]
     if args.tag is not None:
         entries = [
             entry for entry in entries if args.tag in map(str, entry.document.get("tags") or [])
         ]
     if not entries:
-        is_filtered = any([args.tag, *wanted.values()])
-        filters = " that match" if is_filtered else ""
+        filters = " that match" if args.tag or wanted else ""
         say(f"no entries in {history.root}{filters}")
     return entries
 

@@ -66,7 +66,7 @@ def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None
 
 def _table(rows: Sequence[Row], columns: Sequence[str], spare: Sequence[str] = ()) -> Table:
     check_columns(rows, columns)
-    return Table(columns, [[*map(row.cell, columns)] for row in rows], spare)
+    return Table(columns, [row.cells(columns) for row in rows], spare)
 
 
 def _running(root: Path) -> Table:
@@ -137,7 +137,7 @@ def best_list(best: Mapping[str, tuple[str, list[ranking.Ranked]]]) -> Page:
         entry = ranked[0].entry
         row = EntryRow(entry)
         row.metric = metric
-        rows.append([*map(row.cell, COLUMNS), _baseline(entry, metric)])
+        rows.append([*row.cells(COLUMNS), _baseline(entry, metric)])
         ties[entry.id] = _tied(ranked)
         values[entry.id] = entry.best.values
     return Page(
@@ -311,7 +311,7 @@ def comparison_page(
         notes |= comparison["notes"]
     compared = {}
     for letter, entry in zip(LETTERS, entries, strict=False):
-        compared[letter] = [*map(EntryRow(entry).cell, COLUMNS[:6])]
+        compared[letter] = EntryRow(entry).cells(COLUMNS[:6])
     sections = [
         Section("Entries", [Facts(compared)]),
         Section("Metrics", [Text(notes.get("metrics", ""), indent=2)]),

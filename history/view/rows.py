@@ -1,6 +1,6 @@
 """Entries and trials as the rows of a table: the columns that a user may name, and their cells."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import ClassVar, TypeVar
 
@@ -45,6 +45,10 @@ class Row:
     def cell(self, column: str) -> str:
         """Return what the row has in a column, as a person reads it."""
         return brief(self.value(column))
+
+    def cells(self, columns: Iterable[str]) -> list[str]:
+        """Return what the row has in columns, as a person reads it."""
+        return [self.cell(column) for column in columns]
 
 
 class EntryRow(Row):

@@ -5,6 +5,7 @@ check.py reads a config into it. `rules()` of a section yield what is wrong betw
 which of them, and the message.
 Nothing here imports Keras: a config is checked before anything heavy is loaded.
 """
+# ruff: noqa: RUF012 - each instance has a copy of a default, as pydantic has it
 
 import re
 from codecs import lookup
@@ -28,6 +29,7 @@ from pydantic import (
 
 from foundation import errors
 from history import config
+from history.records import Direction
 from runner.config.section import (
     MAPPING,
     VALUE,
@@ -214,7 +216,7 @@ class Task(Section):
     rank_by: str | None = None
     """The validation metric that ranks pipelines: one of the task's, or one that your model
     reports; null: the history manager's default."""
-    direction: Literal["min", "max"] | None = None
+    direction: Direction | None = None
     """Whether lower (min) or higher (max) is better; null: known for the task's metrics, for some
     of Keras', and for the objective."""
 
@@ -298,7 +300,7 @@ class Dialect(Section):
     thousands: Literal["", ",", ".", " ", "'"] | None = None
     """What separates groups of three digits; "": nothing; null: what a column proves, as 1,234,567
     does."""
-    na_values: list[str] = Field(default=[])
+    na_values: list[str] = []
     """Texts in a CSV file that stand for a missing value, in addition to the empty cell."""
     encoding: Annotated[str, AfterValidator(_codec)] = "utf-8"
     """The encoding of a CSV file, as Python names it: cp1252, utf-16, ..."""
@@ -327,7 +329,7 @@ class TableData(_Files, Dialect):
     """A CSV or Parquet file."""
     target: str
     """The column that is predicted."""
-    columns: dict[str, Literal["number", "category", "date", "text", "ignore"]] = Field(default={})
+    columns: dict[str, Literal["number", "category", "date", "text", "ignore"]] = {}
     """How to read a column, if its content does not show it; ignore leaves it out. A date becomes
     four numbers: year, month, weekday, and days since the first one; for a text, the model sees
     which of its frequent words occur."""
@@ -474,7 +476,7 @@ class _EvenTuner(_Tuner):
 
 
 class _Drawn(_Tuner):
-    start_from: list[Either[Name, dict[str, Scalar]]] = Field(default=[])
+    start_from: list[Either[Name, dict[str, Scalar]]] = []
     """The first trials, in order, instead of one with the defaults (a grid keeps its own order).
     Each is a mapping of values by hyperparameter, `{model.dropout: 0.2}`, with defaults for the
     rest; or an entry, by its id or a prefix of it, whose best trial's values are used; or `best`:
@@ -575,19 +577,18 @@ class HyperbandTuner(_Drawn):
 TUNERS = RandomTuner | GridTuner | BayesianTuner | TpeTuner | HyperbandTuner
 Tuner = Annotated[TUNERS, OneOf(TUNERS)]
 
-Direction = Literal["min", "max"]
-# The direction of what goes by a name of Keras, with or without `val_`; others are not guessed.
-DIRECTIONS: dict[Direction, str] = {
-    "min": """loss mae mse rmse msle mape mean_absolute_error mean_squared_error
-        root_mean_squared_error mean_absolute_percentage_error mean_squared_logarithmic_error
-        binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy""",
-    "max": """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
-        precision recall f1_score fbeta_score r2_score top_k_categorical_accuracy
-        sparse_top_k_categorical_accuracy mean_io_u one_hot_mean_io_u precision_at_recall
-        recall_at_precision sensitivity_at_specificity specificity_at_sensitivity
-        pearson_correlation concordance_correlation""",
-}
-KNOWN = {name: direction for direction, names in DIRECTIONS.items() for name in names.split()}
+# What goes by these names of Keras, with or without `val_`, is better when lower, or higher; the
+# direction of others is not guessed.
+LOWER = """loss mae mse rmse msle mape mean_absolute_error mean_squared_error
+    root_mean_squared_error mean_absolute_percentage_error mean_squared_logarithmic_error
+    binary_crossentropy categorical_crossentropy sparse_categorical_crossentropy"""
+HIGHER = """accuracy acc binary_accuracy categorical_accuracy sparse_categorical_accuracy auc
+    precision recall f1_score fbeta_score r2_score top_k_categorical_accuracy
+    sparse_top_k_categorical_accuracy mean_io_u one_hot_mean_io_u precision_at_recall
+    recall_at_precision sensitivity_at_specificity specificity_at_sensitivity
+    pearson_correlation concordance_correlation"""
+KNOWN: dict[str, Direction] = dict.fromkeys(LOWER.split(), "min")
+KNOWN |= dict.fromkeys(HIGHER.split(), "max")
 BETTER = {"min": "lower", "max": "higher"}
 
 
@@ -662,7 +663,7 @@ class Validation(Section):
 class Fingerprint(Section):
     """What else identifies a pipeline, besides its config, code and data."""
 
-    files: list[Existing] = Field(default=[])
+    files: list[Existing] = []
     """Files that its code reads, such as a base model; if one changes, nothing is reused."""
 
     def rules(self) -> Iterable[Rule]:
@@ -689,7 +690,7 @@ class Pipeline(Section):
     """Arguments of Keras' fit; each may be a hyperparameter. Null is not passed on."""
     validation: Validation = Validation()
     """How the best hyperparameters are refitted; null is taken from the search."""
-    callbacks: dict[str, Target | None] = Field(default={})
+    callbacks: dict[str, Target | None] = {}
     """Keras callbacks of search and refit, by name; null removes one. Their arguments may use
     ${trial.id}, ${trial.folder} and ${trial.execution}."""
     fingerprint: Fingerprint = Fingerprint()
@@ -699,7 +700,7 @@ class Pipeline(Section):
     baselines: Literal["auto", "none"] = "auto"
     """Simple scikit-learn models, on the same rows, to compare each result with; none: no
     baselines. They never influence a result."""
-    artefacts: list[Annotated[str, AfterValidator(_below)]] = Field(default=[])
+    artefacts: list[Annotated[str, AfterValidator(_below)]] = []
     """Patterns, such as '*.csv' or '**/*.csv', of files that callbacks leave in ${trial.folder}:
     those of the best trial and of the refits are kept in the entry, all others are purged."""
 
@@ -831,7 +832,7 @@ class Run(Section):
     """Import the code that a stored config or model names."""
     name: Name | None = None
     """What you call its entries. It decides nothing, as `tags` and `note`: see `history tag`."""
-    tags: list[Name] = Field(default=[])
+    tags: list[Name] = []
     """Words to find its entries by: `history list --tag WORD`."""
     note: Name | None = None
     """What is to be remembered of its entries."""
@@ -845,7 +846,7 @@ class Run(Section):
     """Where things are written."""
     executor: Executor = ProcessesExecutor()
     """Where trials and refits run."""
-    hooks: dict[str, Target | None] = Field(default={})
+    hooks: dict[str, Target | None] = {}
     """Functions that run after all pipelines, by name, purge last; null removes one."""
 
     @classmethod
@@ -886,15 +887,15 @@ class File(Run, Pipeline):
     and those of a single pipeline (`pipelines.NAME.tuner`).
     """
 
-    pipelines: dict[str, Pipeline | None] = Field(default={})
+    pipelines: dict[str, Pipeline | None] = {}
     """The pipelines by name, each with what differs from the sections for all."""
-    defaults: list[str | dict[str, Any]] = Field(default=[])
+    defaults: list[str | dict[str, Any]] = []
     """One choice for each group: `/tuner: random`, `/model@pipelines.NAME.model: mlp`."""
-    debug: dict[str, dict[str, Any]] = Field(default={})
+    debug: dict[str, dict[str, Any]] = {}
     """Sections that override those of every pipeline."""
     experiment: str | None = None
     """The name of an experiment file, on the command line."""
-    hydra: dict[str, Any] = Field(default={})
+    hydra: dict[str, Any] = {}
     """Settings of Hydra itself."""
 
 

@@ -77,8 +77,10 @@ def tag_of(schema: type[Section]) -> tuple[str, str | None]:
     """Return (key, value) that tell a section from the others of its union; without a value, the
     key alone does.
     """
-    key = next(filter(schema.model_fields.__contains__, TAGS), "_target_")
-    return key, str(schema.model_fields[key].default) if key in TAGS else None
+    for key in TAGS:
+        if key in schema.model_fields:
+            return key, str(schema.model_fields[key].default)
+    return "_target_", None
 
 
 def is_meant(schema: type[Section], content: Mapping[str, object]) -> bool:

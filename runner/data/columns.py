@@ -3,7 +3,7 @@ missing values.
 """
 
 from collections import Counter
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from runner.errors import DataError, Faults, short
 # different texts in a column that are taken for categories without being asked for, and how many of
 # these may occur but once
 WORDS, ONCE = 100, 20
-SHOWN = 8  # columns of a kind that are named when it is said what was read
+SHOWN = 8  # columns of a kind that are named in the summary of what was read
 PLURALS = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
 
 
@@ -54,10 +54,11 @@ def read(settings: schema.TableData, task: str) -> Rows:
             if not kinds:
                 kinds = _kinds(settings, table, task, faults)
             table.require({"": kinds})
-            whole: Mapping[str, Collection[str | None]]
-            whole = {"error": kinds, "fill": beside, "drop": ()}
-            remedy = "; fill it in, or set data.missing: drop"
-            columns = table.columns(kinds, whole[settings.missing], remedy)
+            columns = table.columns(
+                kinds,
+                {"error": kinds, "fill": beside, "drop": ()}[settings.missing],
+                "; fill it in, or set data.missing: drop",
+            )
             if faults:
                 continue
             if settings.missing == "drop":
@@ -121,31 +122,31 @@ def notes_of(
         columns: these, as they were read, and the target, and the one that the split goes by.
         target, by: the names of these two.
     """
-    described = dict[str, str]()
+    described = {}
     for name, column in columns.items():
         described[name] = f"{name}{table.styles.get(name, '')}"
         if is_text(column) and features.get(name) != "text":
             described[name] = f"{name} {len(set(column) - {''}):,} words"
-    said = [_features_in_words(features, described), f"target {described[target]}"]
+    phrases = [_features_in_words(features, described), f"target {described[target]}"]
     if by:
-        said.append(f"split by {by}")
+        phrases.append(f"split by {by}")
     ignored = [short(name) for name in table.names if name not in columns and name != by]
     if ignored:
-        said.append(f"ignored {', '.join(ignored)}")
-    styles, since = dict[str, Any](), dict[str, str]()
+        phrases.append(f"ignored {', '.join(ignored)}")
+    styles, since = {}, {}
     for name, kind in features.items():
         if kind == "number" and name in table.styles:
             styles[name] = table.styles[name].model_dump()
         first = pandas.Series(columns[name]).min() if kind == "date" else None
         if not pandas.isna(first):
             since[name] = str(first)
-    notes = {"read": escape.printable("; ".join(said)), "styles": styles, "since": since}
+    notes = {"read": escape.printable("; ".join(phrases)), "styles": styles, "since": since}
     return {key: note for key, note in notes.items() if note}
 
 
 def _features_in_words(features: Mapping[str, str], described: Mapping[str, str]) -> str:
     """Return how many features there are of each kind, with what is notable of them."""
-    said = list[str]()
+    phrases = []
     for kind, plural in PLURALS.items():
         names = [name for name in features if features[name] == kind]
         if not names:
@@ -154,15 +155,15 @@ def _features_in_words(features: Mapping[str, str], described: Mapping[str, str]
         if len(notable) > SHOWN:
             notable[SHOWN:] = ["..."]
         count = f"{len(names)} {kind if len(names) == 1 else plural}"
-        said.append(f"{count} ({', '.join(notable)})" if notable else count)
-    return f"read {', '.join(said)}"
+        phrases.append(f"{count} ({', '.join(notable)})" if notable else count)
+    return f"read {', '.join(phrases)}"
 
 
 def as_features(columns: Mapping[str, Array], since: Mapping[str, Any]) -> Features:
     """Return what a model takes of columns: one array of numbers or, where some are words, each by
     itself; a date as numbers, the last of which is the days `since` the first one of its column.
     """
-    x = dict[str, Array]()
+    x = {}
     for name, column in columns.items():
         if column.dtype.kind != "M":
             x[name] = column if is_text(column) else column.astype("float32")
@@ -181,7 +182,7 @@ def _kinds(
     settings: schema.TableData, table: files.Table, task: str, faults: Faults
 ) -> dict[str, str]:
     """Return how the columns are to be read, those that are ignored left out."""
-    kinds = dict[str, str]()
+    kinds = {}
     for name in table.names:
         with faults:
             kinds[name] = _kind(settings, table, name, task)
@@ -190,7 +191,8 @@ def _kinds(
 
 def _kind(settings: schema.TableData, table: files.Table, name: str, task: str) -> str:
     """Return number, category, date, text or ignore: how a column is to be read."""
-    content = table.parsed(name).kind
+    cells = table.parsed(name)
+    content = cells.kind
     if name == settings.target:
         return "number" if content == "number" or task == "regression" else "category"
     asked = settings.columns.get(name)
@@ -205,38 +207,37 @@ def _kind(settings: schema.TableData, table: files.Table, name: str, task: str) 
         )
     if content in ("number", "date"):
         return content
-    if name in table.doubts:
+    if cells.doubt:
         raise DataError(
-            f"{table.doubts[name]}; if these are not numbers, set columns: {{{name}: category}}"
+            f"{cells.doubt}; if these are not numbers, set columns: {{{name}: category}}"
         )
     if content not in ("category", "mixed"):
         raise DataError(
             f"column '{name}' has type {content}: set columns: {{{name}: ignore}}, or store it as "
             "numbers or text"
         )
-    _check_words(table, name)
+    _check_words(table, name, np.flatnonzero(cells.others))
     return "category"
 
 
-def _check_words(table: files.Table, name: str) -> None:
+def _check_words(table: files.Table, name: str, words: Array) -> None:
     """Raise DataError unless texts that nobody called categories look like some: few, and no
-    numbers among which one is mistyped.
+    numbers among which one is mistyped. `words` are the rows of those that are no numbers.
     """
     column = table.columns({name: "category"})[name]
-    words = np.flatnonzero(table.parsed(name).others)
     say = f"set columns: {{{name}: category}}"
     texts = pandas.Series(column[words]).astype(str)
     is_number = pandas.to_numeric(texts.str.replace(",", "."), errors="coerce").notna()
     commas = words[is_number]
     if 2 * len(commas) > np.count_nonzero(texts != ""):
         raise DataError(
-            f"{table.place(commas[0], name)}: {column[commas[0]]!r:.60} has a comma; is "
+            f"{table.position(commas[0], name)}: {column[commas[0]]!r:.60} has a comma; is "
             f"data.decimal right? If so, {say}"
         )
     if 2 * len(words) < len(column):
         raise DataError(
-            f"{table.place(words[0], name)}: {column[words[0]]!r:.60} is not a number, unlike the "
-            f"other values: fix it, or {say}"
+            f"{table.position(words[0], name)}: {column[words[0]]!r:.60} is not a number, unlike "
+            f"the other values: fix it, or {say}"
         )
     counts = Counter(column)
     counts.pop("", None)

@@ -14,7 +14,8 @@ from runner.data.arrays import Array as Array
 from runner.data.arrays import Features as Features
 from runner.data.arrays import is_text as is_text
 from runner.data.arrays import moments, shapes
-from runner.data.words import frequent
+from runner.data.facts import Facts as Facts
+from runner.data.vocabulary import frequent
 
 BATCH = 256  # rows predicted at a time, everywhere: results depend on it in the last digit
 # what a model takes of a date, and pandas' word for it; the last is counted from the first date on
@@ -34,7 +35,7 @@ class Part:
 
     @property
     def features(self) -> dict[str, Array]:
-        """The features by name; one array that has none by the empty one."""
+        """The features by name; that of a single array is empty."""
         return self.x if isinstance(self.x, dict) else {"": self.x}
 
     @property
@@ -55,7 +56,7 @@ class Part:
 
     @property
     def numbers(self) -> Array:
-        """The features that are numbers, rows first; none of inputs of several values."""
+        """The features that are numbers, rows first; none where inputs have several values."""
         if not isinstance(self.x, dict):
             return self.x
         columns = [column for column in self.x.values() if not is_text(column)]
@@ -82,16 +83,14 @@ class Part:
                 yield np.ascontiguousarray(array).data
 
     def take(self, rows: Array | slice) -> "Part":
-        """Return some of its rows, given by their numbers or as a slice; of a stream, of the first
-        batch.
-        """
+        """Return rows by their numbers or as a slice; of a stream, rows of its first batch."""
         return self._of(
             {name: column[rows] for name, column in self.features.items()},
             self.y[: self.at_hand][rows],
         )
 
     def joined(self, other: "Part") -> "Part":
-        """Return its rows, and those of another part after them."""
+        """Return these rows followed by those of another part."""
         columns = {
             name: np.concatenate([column, other.features[name]])
             for name, column in self.features.items()
@@ -134,46 +133,18 @@ class Stream(Part):
 
 
 @dataclass(frozen=True)
-class Facts:
-    """What the training part tells a model. The statistics are over the last axis of the numbers,
-    missing ones left out; `columns` are the names of a table's features, `categories` the words of
-    those that hold no numbers, and `texts` the frequent words in those that hold texts. `past` is
-    the place among the features of a window of the target, where its own past is one, and it is a
-    number.
-    """
-
-    input_shape: Any  # of a row: a tuple or, of several inputs, a mapping of such by name
-    num_classes: int | None  # None: regression
-    feature_mean: list[float]
-    feature_variance: list[float]
-    target_mean: float = 0.0
-    target_deviation: float = 1.0
-    columns: tuple[str, ...] | None = None
-    categories: Mapping[str, list[str]] = field(default_factory=dict)
-    texts: Mapping[str, list[str]] = field(default_factory=dict)
-    may_miss: bool = False  # numbers may be missing
-    past: int | None = None
-    train: Part = field(kw_only=True, repr=False, compare=False)
-
-    @property
-    def rows(self) -> int:
-        """The number of training rows."""
-        return len(self.train)
-
-    @property
-    def task(self) -> str:
-        """Classification or regression."""
-        return "classification" if self.num_classes else "regression"
-
-
-@dataclass(frozen=True)
 class Dataset:
-    """One source, split into the parts train, validation and perhaps test, in this order. `classes`
-    are the class names in the order of their numbers; None for regression. `columns` maps the names
-    of a table's features to number, category or date; None where they have no names. `source` is
-    the section `data` that it was read by, `notes` are what an entry keeps of the reading, and
-    `rows` are the numbers of each part's rows in the source, from 0, if there is one source; `by`
-    is what a split goes by, if it does by anything, of each part's rows.
+    """One source, split into parts.
+
+    Args:
+        parts: train, validation and perhaps test, in this order.
+        classes: the class names in the order of their numbers; None for regression.
+        source: the section `data` of the config.
+        columns: the kind of each feature of a table: number, category, date or text; None where
+            features have no names.
+        notes: what an entry keeps of how the source was read.
+        rows: the numbers, from 0, of each part's rows in the source, if there is one source.
+        by: the values that the split goes by, for the rows of each part, if there are any.
     """
 
     parts: Mapping[str, Part]
@@ -239,7 +210,7 @@ class Dataset:
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
         train, kinds = self.train, self.columns or {}
-        categories, texts = dict[str, list[str]](), dict[str, list[str]]()
+        categories, texts = {}, {}
         if not isinstance(train, Stream):
             for name, column in train.features.items():
                 if kinds.get(name) == "text":
@@ -286,7 +257,7 @@ class Dataset:
 
 def features_of(columns: Mapping[str, str]) -> tuple[str, ...]:
     """Return the names of the features that columns become: of a date there are several."""
-    names = list[str]()
+    names = []
     for name, kind in columns.items():
         names += [f"{name} {part}" for part in DATE] if kind == "date" else [name]
     return tuple(names)

@@ -56,23 +56,24 @@ NO_WORDS = ("mixed", "bytes")  # it says so of lists and mappings, too
 @dataclass(frozen=True)
 class Cells:
     """What a column holds, as far as the content tells: number, category, date, mixed (numbers
-    among words), empty, or another type of pandas; its numbers, NaN where a cell holds none; and
-    which cells hold something else.
+    among words), empty, or another type of pandas; its numbers, NaN where a cell holds none; which
+    cells hold something else; and why it is unclear how its numbers are written.
     """
 
     kind: str
     numbers: Array
     others: Array
+    doubt: str = ""
 
 
 @dataclass(eq=False)
 class Table:
     """A file of named columns, read whole into a pandas DataFrame.
 
-    `asked` are columns that were said to be numbers. `styles` say how numbers are written where
-    they are not plain; `styled`: they are those of another file, and there are no more. `doubts`
-    say of columns why that cannot be told. Of a CSV, which has no types, `lines` are those on which
-    the rows end, and `how` it was read by pandas.
+    `asked` are columns that the config says to be numbers. `styles` say how numbers are written
+    where they are not plain; `styled`: they are those of another file, and there are no more. Of a
+    CSV, which has no types, `lines` are those on which the rows end, and `how` are the arguments
+    with which pandas read it.
     """
 
     path: Path
@@ -86,7 +87,6 @@ class Table:
 
     def __post_init__(self) -> None:
         self.names = [str(name) for name in self.frame]
-        self.doubts = dict[str, str]()
         self._written = functools.cache(self._of_texts)
         duplicates = {str(name) for name in self.frame.columns[self.frame.columns.duplicated()]}
         if duplicates:
@@ -119,21 +119,20 @@ class Table:
         if np.isnan(values).any() or self._may_be_grouped(words):
             if not self.styled and words.str.fullmatch(ISO).all():
                 return Cells("date", numbers, there)
-            cells = numerals.cells(words)
-            if not self.styled:
-                try:
+            cells = numerals.split_cells(words)
+            try:
+                if not self.styled:
                     self._find_style(name, cells)
-                except numerals.DoubtfulNumber as doubt:
-                    row = np.flatnonzero(there)[codes == doubt.place][0]
-                    self.doubts[name] = f"{self.place(row, name)}: {doubt}"
+            except numerals.DoubtfulNumber as doubt:  # they are numbers all the same
+                code, why = doubt.args
+                row = np.flatnonzero(there)[codes == code][0]
+                return Cells("mixed", numbers, there, f"{self.position(row, name)}: {why}")
             if name in self.styles:
                 values = self.styles[name].values(cells)
         numbers[there] = values[codes]
         others = there & np.isnan(numbers)
-        if name in self.doubts:  # its cells are numbers all the same
-            return Cells("mixed", numbers, there)
-        has_numbers, has_words = bool((there & ~others).any()), bool(others.any())
-        return Cells(OF_CELLS[has_numbers, has_words], numbers, others)
+        has_numbers = bool((there & ~others).any())
+        return Cells(OF_CELLS[has_numbers, bool(others.any())], numbers, others)
 
     def _plain(self, words: "pandas.Series[str]") -> Array:
         """Return words as numbers, NaN where one is none with the decimal sign of the dialect; text
@@ -162,8 +161,8 @@ class Table:
     def _column(self, name: str) -> "pandas.Series[Any]":
         """Return a column as text, as it is written: 01, TRUE; "" where nothing is."""
         if self.how and self.frame[name].dtype.kind in "ifb":
-            place = self.names.index(name)
-            again = pandas.read_csv(self.path, **self.how, usecols=[place], dtype=str)
+            column_number = self.names.index(name)
+            again = pandas.read_csv(self.path, **self.how, usecols=[column_number], dtype=str)
             self.frame[name] = again.squeeze("columns")
         column = self.frame[name].astype(object)
         return column.map(str).where(column.notna(), "")
@@ -185,7 +184,7 @@ class Table:
             gaps = np.flatnonzero(missing(values))
             if name in whole and len(gaps):
                 raise DataError(
-                    f"{self.place(gaps[0], name)}: a {NOUNS[values.dtype.kind]} is missing, "
+                    f"{self.position(gaps[0], name)}: a {NOUNS[values.dtype.kind]} is missing, "
                     f"the first of {len(gaps)}{remedy}"
                 )
             return values
@@ -194,7 +193,7 @@ class Table:
 
     def require(self, names: Mapping[str, Iterable[str]]) -> None:
         """Raise DataError where columns are not there that keys of the config ask for."""
-        problems = list[Problem]()
+        problems = []
         for key, wanted in names.items():
             absent = [name for name in wanted if name not in self.names]
             if absent:
@@ -207,7 +206,7 @@ class Table:
         if problems:
             raise DataError(problems)
 
-    def place(self, row: int, name: str) -> str:
+    def position(self, row: int, name: str) -> str:
         """Return where the cell of a row (from 0) stands, for messages."""
         line = "" if self.lines is None else f" (line {self.lines[row]})"
         return f"{self.path}, row {row + 1}{line}, column '{name}'"
@@ -235,8 +234,8 @@ class Table:
 
     def _numbers(self, name: str) -> Array:
         cells = self.parsed(name)
-        if name in self.doubts:
-            raise DataError(self.doubts[name])
+        if cells.doubt:
+            raise DataError(cells.doubt)
         wrong = cells.others | (np.abs(cells.numbers) > np.finfo("float32").max)
         self._refuse(name, wrong, "is not a finite single-precision number")
         return cells.numbers
@@ -247,7 +246,7 @@ class Table:
         if len(rows):
             cell = short(repr(str(self.frame[name].iloc[rows[0]])))
             more = f"; {len(rows):,} cells are not" if len(rows) > 1 else ""
-            raise DataError(f"{self.place(rows[0], name)}: {cell} {what}{more}")
+            raise DataError(f"{self.position(rows[0], name)}: {cell} {what}{more}")
 
 
 def open_table(
@@ -262,8 +261,8 @@ def open_table(
     Args:
         path: its suffix tells which.
         dialect: how it is written.
-        asked: columns that were said to be numbers.
-        styles: how numbers are written, where they are not plain, if another file has told that.
+        asked: columns that the config says to be numbers.
+        styles: how numbers are written, where they are not plain, if another file has shown that.
 
     Raises:
         DataError: it cannot be read, has two columns of one name, or no rows.

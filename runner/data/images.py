@@ -41,7 +41,7 @@ def read(settings: schema.ImageData, task: str) -> Rows:
 def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Dataset
     """Return Keras' dataset of a folder, which reads no image yet."""
     try:
-        found = keras.utils.image_dataset_from_directory(
+        images = keras.utils.image_dataset_from_directory(
             folder,
             batch_size=None,
             shuffle=False,
@@ -51,22 +51,22 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
         )
     except (OSError, ValueError) as error:
         raise DataError(f"cannot read {folder} as a folder of classes: {error}") from error
-    names = found.class_names
+    names = images.class_names
     if PART_NAMES.issuperset(names):
         raise DataError(
             f"{folder} has folders of parts ({', '.join(names)}), not of classes; "
             "write {train: ..., validation: ...} with the folder of each"
         )
-    images = {Path(path) for path in found.file_paths}
-    wrong = [f"{path} is not a regular file" for path in sorted(images) if not path.is_file()]
-    for name in sorted(set(names) - {path.relative_to(folder).parts[0] for path in images}):
+    paths = {Path(path) for path in images.file_paths}
+    wrong = [f"{path} is not a regular file" for path in sorted(paths) if not path.is_file()]
+    for name in sorted(set(names) - {path.relative_to(folder).parts[0] for path in paths}):
         wrong.append(
             f"the class folder {folder / name} contains no images ({FORMATS}); delete it, or add "
             "some"
         )
     if wrong:
         raise DataError([Problem("", what) for what in wrong])
-    others = {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()} - images
+    others = {path for path in folder.glob("[!.]*/**/[!.]*") if path.is_file()} - paths
     if others:
         log.warning(
             "data.path: ignored, as they are not images (%s): %d files, such as %s",
@@ -74,7 +74,7 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
             len(others),
             min(others),
         )
-    return found
+    return images
 
 
 def _pixels(folder: Any, shape: tuple[int, ...]) -> Part:

@@ -29,7 +29,7 @@ class ControlGroups:
         """Return the bytes that are free in each group that this process is in."""
         own = files.found_in(Path("/proc/self/cgroup"), self.line) or ""
         group = Path(self.folder, own.lstrip("/"))
-        free = list[int]()
+        free = []
         for folder in (group, *group.parents):
             with suppress(OSError, ValueError):  # no such group, or one without a limit
                 limit = int((folder / self.limit).read_text())

@@ -35,15 +35,15 @@ class Style(BaseModel, frozen=True):
     thousands: str = ""
     unit: str = ""
 
-    def values(self, found: pandas.DataFrame) -> Array:
+    def values(self, cells: pandas.DataFrame) -> Array:
         """Return cells as numbers, NaN where one is none in this style."""
         point, group = re.escape(self.decimal), re.escape(self.thousands)
         whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{group}\d{{3}})+)" if group else r"\d+"
-        fits = found["number"].str.fullmatch(
+        fits = cells["number"].str.fullmatch(
             rf"[-+]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?"
-        ) & found["unit"].isin(["", self.unit])
-        texts = found["sign"] + (
-            found["number"]
+        ) & cells["unit"].isin(["", self.unit])
+        texts = cells["sign"] + (
+            cells["number"]
             .str.replace(self.thousands, "", regex=False)
             .str.replace(self.decimal, ".", regex=False)
         )
@@ -55,43 +55,39 @@ class Style(BaseModel, frozen=True):
         return f"{unit} with thousands {self.thousands!r}" if self.thousands else unit
 
 
-class DoubtfulNumber(Exception):  # noqa: N818 - what was found, and not yet an error
-    """A number may be meant in two ways, or is none among others; `place` is that of its cell."""
-
-    def __init__(self, place: int, why: str) -> None:
-        super().__init__(why)
-        self.place = place
+class DoubtfulNumber(Exception):  # noqa: N818 - what it is
+    """A cell may be meant in two ways, or is no number among others: its index, and why."""
 
 
-def cells(texts: "pandas.Series[str]") -> pandas.DataFrame:
+def split_cells(texts: "pandas.Series[str]") -> pandas.DataFrame:
     """Return each text with its sign, number and unit, "" where it is no number."""
-    found = texts.str.translate(ALIKE).str.extract(CELL).fillna("")
-    unit = (found[1] + found[3]).str.strip()
-    return pandas.DataFrame({"text": texts, "sign": found[0], "number": found[2], "unit": unit})
+    groups = texts.str.translate(ALIKE).str.extract(CELL).fillna("")
+    unit = (groups[1] + groups[3]).str.strip()
+    return pandas.DataFrame({"text": texts, "sign": groups[0], "number": groups[2], "unit": unit})
 
 
 def style_of(
-    found: pandas.DataFrame, decimal: str, thousands: str | None, *, asked: bool
+    cells: pandas.DataFrame, decimal: str, thousands: str | None, *, asked: bool
 ) -> Style | None:
     """Return the style that all cells are written in; None where they are no numbers.
 
     Args:
-        found: the cells, each another.
-        decimal: that was told, if only by default.
-        thousands: that were told; "": there are none; None: they must be proven.
-        asked: these were said to be numbers: some may lack the unit, and what may be meant in two
-            ways is as `decimal` says.
+        cells: the different ones, as `split_cells` returns them.
+        decimal: the one that the config says, if only by default.
+        thousands: what the config says; "": there are none; None: they must be proven.
+        asked: the config says that these are numbers: some may lack the unit, and what may be
+            meant in two ways is as `decimal` says.
 
     Raises:
         DoubtfulNumber: they seem to be numbers, but do not tell which.
     """
-    unit = _unit_of(found, asked)
+    unit = _unit_of(cells, asked)
     if unit is None:
         return None
-    number = found["number"]
+    number = cells["number"]
     # what fits a number of so many digits fits all of these
     digits = number.str.replace(r"(?<=\d)\d", "1", regex=True)
-    shapes = found.assign(text="", number=digits).drop_duplicates()
+    shapes = cells.assign(text="", number=digits).drop_duplicates()
     styles = [
         Style(decimal=point, thousands=group, unit=unit)
         for point in (decimal, "," if decimal == "." else ".")
@@ -103,9 +99,9 @@ def style_of(
     of_all = np.flatnonzero(fits.all(axis=1)).tolist()
     if asked or thousands is not None:
         allowed = THOUSANDS if thousands is None else ("", thousands)
-        for place in of_all:
-            if styles[place].decimal == decimal and styles[place].thousands in allowed:
-                return styles[place]
+        for index in of_all:
+            if styles[index].decimal == decimal and styles[index].thousands in allowed:
+                return styles[index]
     is_simple = np.array([not style.thousands for style in styles])
     if fits[is_simple].any(axis=0).all():  # nothing proves separators of thousands
         is_sure = decimal == "." or (values[of_all] == values[of_all[:1]]).all()
@@ -120,18 +116,18 @@ def style_of(
     return None
 
 
-def _unit_of(found: pandas.DataFrame, asked: bool) -> str | None:
+def _unit_of(cells: pandas.DataFrame, asked: bool) -> str | None:
     """Return the unit that all cells have; None where they are no numbers, or not of one unit."""
-    texts, units = found["text"], found["unit"]
-    is_number = found["number"] != ""
+    texts, units = cells["text"], cells["unit"]
+    is_number = cells["number"] != ""
     has_unit = texts.str.contains(UNIT) & is_number
     if not is_number.all():
-        if 2 * has_unit.sum() <= len(found):
+        if 2 * has_unit.sum() <= len(cells):
             return None
-        place = int(is_number.argmin())
+        index = int(is_number.argmin())
         raise DoubtfulNumber(
-            place,
-            f"{texts[place]!r:.60} is not a number, unlike the other values; fix it, or add it "
+            index,
+            f"{texts[index]!r:.60} is not a number, unlike the other values; fix it, or add it "
             "to data.na_values",
         )
     different = set(units)
@@ -141,10 +137,10 @@ def _unit_of(found: pandas.DataFrame, asked: bool) -> str | None:
         return "".join(different)
     if not (asked or has_unit.any() or "" in different):
         return None
-    place = int((units != units[0]).argmax())
+    index = int((units != units[0]).argmax())
     raise DoubtfulNumber(
-        place,
-        f"{texts[place]!r} has a different unit from {texts[0]!r}; use one unit throughout, "
+        index,
+        f"{texts[index]!r} has a different unit from {texts[0]!r}; use one unit throughout, "
         "or, if a unit is merely missing, declare the column a number",
     )
 
@@ -154,12 +150,12 @@ def _doubt(numbers: "pandas.Series[str]") -> DoubtfulNumber:
     commas = np.flatnonzero(numbers.str.contains(","))
     points = np.flatnonzero(numbers.str.contains(".", regex=False))
     marked = [*commas, *points]
-    place = int(marked[0]) if marked else 0
-    number = numbers[place]
+    index = int(marked[0]) if marked else 0
+    number = numbers[index]
     if not marked:
         why = f"{number!r} has separators of thousands; is data.thousands right?"
     elif len(commas) and len(points):
-        others = [numbers[point] for point in points if point != place]
+        others = [numbers[point] for point in points if point != index]
         why = (
             f"{number!r} appears next to {(others or [number])[0]!r}; which is the decimal sign? "
             "Write all numbers of a column in the same way, or set data.decimal and data.thousands"
@@ -173,4 +169,4 @@ def _doubt(numbers: "pandas.Series[str]") -> DoubtfulNumber:
     else:
         mark = "comma" if len(commas) else "point"
         why = f"{number!r} has a {mark}; is data.decimal right?"
-    return DoubtfulNumber(place, why)
+    return DoubtfulNumber(index, why)

@@ -57,7 +57,7 @@ def load(settings: schema.Data, task: str) -> Dataset:
 
 
 def _divided(data: Dataset, settings: schema.Split, by: arrays.Array | None) -> Dataset:
-    """Return the parts that all rows are divided into, by a value of each if there are such."""
+    """Return all rows divided into parts, by their values in `by` if the split needs them."""
     whole = data.parts[WHOLE]
     numbers = data.rows.get(WHOLE, np.arange(len(whole)))
     parts, rows, by_part = {}, {}, {}
@@ -94,11 +94,11 @@ def _npz(settings: schema.NpzData, task: str) -> Rows:
 
 
 def _function(settings: schema.FunctionData, task: str) -> Rows:
-    """Call the function and return what it made.
+    """Return what the user's function returns.
 
     Raises:
         ConfigError: there is no such function, or it takes other arguments.
-        DataError: it returned something else, or what no model can be trained on.
+        DataError: it returned something else, or rows that no model can be trained on.
     """
     target = settings.target
     call = functools.partial(targets.locate(target, "data._target_"), **settings.args)
@@ -120,7 +120,7 @@ def _function(settings: schema.FunctionData, task: str) -> Rows:
 
 
 def _pair(target: str, x: Any, y: Any) -> Part:
-    """Return what a function made as a part; raises DataError for several inputs without names."""
+    """Return the arrays of a part; raises DataError if there are several unnamed inputs."""
     rows = len(y) if hasattr(y, "__len__") else 0
     inputs = x if isinstance(x, (tuple, list)) and len(x) != rows else ()
     if inputs and all(getattr(array, "shape", ())[:1] == (rows,) for array in inputs):

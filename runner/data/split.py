@@ -101,7 +101,7 @@ def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[s
 
     splitter = getattr(model_selection, SPLITTERS[kind][0])
     whole = len(y) if groups is None else len(set(groups))
-    rows, held_out = np.arange(len(y)), dict[str, Array]()
+    rows, held_out = np.arange(len(y)), {}
     for name, share in (("test", settings.test), ("validation", settings.validation)):
         if not share:
             continue

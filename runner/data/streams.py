@@ -1,5 +1,5 @@
-"""Streams of batches, which a function of the user's returns: they are passed over, and never
-collected.
+"""Streams of batches, which a user's function returns. They are read batch by batch, and their
+features are never held in memory all at once.
 """
 
 import hashlib
@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 
 from runner import later as keras
-from runner.data import arrays
+from runner.data.arrays import (
+    UNNAMED,
+    Array,
+    Features,
+    features,
+    is_text,
+    moments,
+    numbers,
+    one_each,
+)
 from runner.data.dataset import Part, Stream
 from runner.data.rows import Rows
 from runner.errors import DataError, gathered, short
@@ -21,16 +30,15 @@ def is_stream(part: object) -> bool:
 
 
 def read(function: Callable[[], Any], target: str, task: str) -> Rows:
-    """Return the parts, after a pass over each and another one over those held out.
+    """Return the parts after one pass over each, and a second one over those held out.
 
     Args:
-        function: the user's, with its arguments; it returns streams by part.
+        function: the user's, its arguments bound; it returns a stream for each part.
         target: its dotted path, for messages.
         task: classification or regression.
 
     Raises:
-        DataError: the rows are not such that a model can be trained on them, or are others each
-            time.
+        DataError: a model cannot be trained on the rows, or they differ from pass to pass.
     """
 
     def part(name: str) -> Stream:
@@ -64,11 +72,11 @@ def read(function: Callable[[], Any], target: str, task: str) -> Rows:
 
 
 def _pass(source: Any, where: str, function: Callable[[], Any], name: str) -> Stream:
-    """Return what one pass over a part of a function's streams tells."""
+    """Return a part with the digest and statistics of one pass over it."""
     digest = hashlib.sha256()
-    firsts, targets = list[arrays.Features](), list[arrays.Array]()
+    firsts, targets = list[Features](), list[Array]()
 
-    def numbers() -> Iterator[arrays.Array]:
+    def all_numbers() -> Iterator[Array]:
         for batch in _batches(source, where):
             for content in batch.content():
                 digest.update(content)
@@ -79,8 +87,10 @@ def _pass(source: Any, where: str, function: Callable[[], Any], name: str) -> St
         if not targets:
             raise DataError(f"{where} holds no rows")
 
-    moments = arrays.moments(numbers())
-    return Stream(firsts[0], np.concatenate(targets), function, name, digest.hexdigest(), moments)
+    statistics = moments(all_numbers())
+    return Stream(
+        firsts[0], np.concatenate(targets), function, name, digest.hexdigest(), statistics
+    )
 
 
 def _batches(source: Any, where: str) -> Iterator[Part]:
@@ -99,18 +109,18 @@ def _batch(batch: Any, where: str) -> Part:
         raise DataError(f"{where}: is not a pair (x, y)")
     x, y = batch
     if isinstance(x, (tuple, list)):
-        raise DataError(f"{where}: x is a {type(x).__name__}; {arrays.UNNAMED}")
+        raise DataError(f"{where}: x is a {type(x).__name__}; {UNNAMED}")
     if not isinstance(x, Mapping) and len(x.shape) < 2:
         raise DataError(f"{where}: x is not an array of rows of one shape; is batch() missing?")
-    checked = arrays.features(x, where)
-    rows: arrays.Features
+    checked = features(x, where)
+    rows: Features
     if isinstance(checked, dict):
         rows = {
-            name: column if arrays.is_text(column) else np.asarray(x[name])
+            name: column if is_text(column) else np.asarray(x[name])
             for name, column in checked.items()
         }
     else:
         rows = np.asarray(x)
-    y = arrays.one_each(y, Part(rows, y).at_hand, where)
-    arrays.numbers(y, f"targets of {where}")
+    y = one_each(y, Part(rows, y).at_hand, where)
+    numbers(y, f"targets of {where}")
     return Part(rows, y)

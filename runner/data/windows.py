@@ -133,7 +133,7 @@ def _filled(
         if len(gaps):
             row = int(np.searchsorted(places, gaps[0]))
             raise DataError(
-                f"{table.place(row, name)}: the values missing here or just before cannot be "
+                f"{table.position(row, name)}: the values missing here or just before cannot be "
                 "filled in: they are at the start or end of the series, or more than data.limit "
                 f"({settings.limit or 'all'})"
             )
@@ -166,10 +166,10 @@ def _places(settings: schema.WindowData, table: files.Table) -> Array:
         "comes after a gap; fill in the rows, or set data.missing: forward": is_gap
         & (settings.missing == "error"),
     }
-    problems = list[Problem]()
+    problems = []
     for what, is_wrong in wrong.items():
         for row in (np.flatnonzero(is_wrong) + 1).tolist():
-            at = f"{table.place(row, name)}: {table.frame[name].iloc[row]}"
+            at = f"{table.position(row, name)}: {table.frame[name].iloc[row]}"
             problems.append(Problem("data.time", f"{at} {what}"))
     if problems:
         raise DataError(problems)

@@ -4,7 +4,7 @@ trainings.
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,12 +17,9 @@ from runner.training.environment import versions
 
 try:
     # nothing is sent to its makers, and a server that is not there is given up in seconds
-    os.environ |= {
-        "MLFLOW_LOGGING_LEVEL": "ERROR",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "3",
-        **os.environ,
-    }
+    os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "3")
     import mlflow
     from mlflow import entities, models, types
 except ModuleNotFoundError as error:
@@ -81,32 +78,36 @@ def _log(entry: Entry, experiment: str, log_models: bool) -> None:
     for torn in runs:
         client.delete_run(torn.info.run_id)
     parts = trainings.of(entry)
-    ended = trainings.seconds(entry.created)
-    settings = {
-        "tuner": entry.search.tuner or None,
-        "objective": entry.search.objective.name or None,
-        "seed": entry.value("seed"),
-    }
-    whole = trainings.Training(
-        name=entry.id,
-        values=settings | entry.best.values,
-        scores=trainings.scores(
-            {"validation": entry.validation.metrics, "test": entry.test.metrics}
-        ),
-        history={},
-        began=min([ended, *(part.began for part in parts)]),
-        ended=ended,
-        failed=entry.status == "failed",
-    )
-    run_id = _run(experiment, whole, {ENTRY: entry.id, "runner.run_id": entry.run_id})
+    tags = {ENTRY: entry.id}
+    run_id = _run(experiment, _whole(entry, parts), tags | {"runner.run_id": entry.run_id})
     for part in parts:
-        _run(experiment, part, {ENTRY: entry.id, "mlflow.parentRunId": run_id})
+        _run(experiment, part, tags | {"mlflow.parentRunId": run_id})
     for name in entry.artefacts:
         if name != "model":
             client.log_artifact(run_id, str(entry.verified(name)))
     if log_models and "model" in entry.artefacts:
         _log_model(entry, run_id)
     client.set_tag(run_id, WHOLE, "true")
+
+
+def _whole(entry: Entry, parts: Sequence[trainings.Training]) -> trainings.Training:
+    """Return an entry as a run: its settings and results, from the start of its first training."""
+    ended = trainings.seconds(entry.created)
+    settings = {
+        "tuner": entry.search.tuner or None,
+        "objective": entry.search.objective.name or None,
+        "seed": entry.value("seed"),
+    }
+    metrics = {"validation": entry.validation.metrics, "test": entry.test.metrics}
+    return trainings.Training(
+        name=entry.id,
+        values=settings | entry.best.values,
+        scores=trainings.scores(metrics),
+        history={},
+        began=min([ended, *(part.began for part in parts)]),
+        ended=ended,
+        failed=entry.status == "failed",
+    )
 
 
 def _log_model(entry: Entry, run_id: str) -> None:

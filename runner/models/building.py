@@ -3,14 +3,12 @@ task, and how a model is compiled.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.errors import ConfigError
 from runner.models.encoding import Tensor, inputs
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
 
 Sizes = Mapping[str, int | None] | Sequence[int]
 Optimizer = str | Mapping[str, object]
@@ -26,7 +24,7 @@ def in_order(sizes: Sizes) -> list[int]:
     return [int(size) for size in every if size]
 
 
-def check_axes(facts: "Facts", count: int, what: str) -> None:
+def check_axes(facts: Facts, count: int, what: str) -> None:
     """Raise ConfigError unless the rows have so many axes."""
     shape = facts.input_shape
     if isinstance(shape, Mapping) or len(shape) != count:
@@ -71,16 +69,14 @@ def through(layers: Iterable[Callable[[Tensor], Tensor]], flow: Tensor) -> Tenso
     return flow
 
 
-def compiled(facts: "Facts", given: Tensor, predicted: Tensor, optimizer: Any) -> Any:
+def compiled(facts: Facts, given: Tensor, predicted: Tensor, optimizer: Any) -> Any:
     """Return a compiled model from its inputs and its output."""
     model = keras.Model(given, predicted)
     model.compile(optimizer, LOSSES[facts.task], metrics=METRICS[facts.task])
     return model
 
 
-def new_model(
-    facts: "Facts", layers: Sequence[Any], optimizer: Any, regularizer: Any = None
-) -> Any:
+def new_model(facts: Facts, layers: Sequence[Any], optimizer: Any, regularizer: Any = None) -> Any:
     """Return a compiled model: layers between the inputs and an output that suits the task."""
     given, flow = inputs(facts)
     output = [

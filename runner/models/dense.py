@@ -1,12 +1,8 @@
 """Rows as one vector each: linear and logistic regression, and a multilayer perceptron."""
 
-from typing import TYPE_CHECKING
-
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.models.building import Optimizer, Sizes, hidden_layers, new_model, new_optimizer
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
 
 
 def linear(

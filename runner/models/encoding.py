@@ -4,13 +4,11 @@ training rows.
 
 import re
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.errors import ConfigError
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
 
 Tensor = Any  # Keras has no types
 
@@ -18,7 +16,7 @@ Tensor = Any  # Keras has no types
 UNKNOWN = "\N{REPLACEMENT CHARACTER}"
 
 
-def inputs(facts: "Facts") -> tuple[Tensor, Tensor]:
+def inputs(facts: Facts) -> tuple[Tensor, Tensor]:
     """Return inputs for raw rows, and what a first layer takes of them: numbers normalised by the
     training rows, a missing one being their mean, and each category one-hot, with a place for words
     that no training row had.
@@ -44,7 +42,7 @@ def inputs(facts: "Facts") -> tuple[Tensor, Tensor]:
     return given, joined([scaled, *encoded])
 
 
-def raw_inputs(facts: "Facts") -> tuple[Tensor, Tensor, list[Tensor]]:
+def raw_inputs(facts: Facts) -> tuple[Tensor, Tensor, list[Tensor]]:
     """Return inputs for raw rows, their numbers as they are (None without any), each category
     one-hot, and of each text which of its frequent words are there.
 

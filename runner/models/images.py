@@ -1,15 +1,13 @@
 """A residual network for images (He et al. 2016)."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.errors import ConfigError
 from runner.models.building import Optimizer, Sizes, check_axes, in_order, new_model, new_optimizer
 from runner.models.encoding import Tensor
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
 
 
 def cnn(
@@ -48,7 +46,7 @@ def cnn(
     """
     check_axes(facts, 3, "cnn takes images (height, width, channels)")
     layers = _augmentation([augment] if isinstance(augment, str) else augment)
-    blocks = list[Any]()
+    blocks = []
     for count in in_order(filters):
         blocks.append(keras.layers.MaxPooling2D(padding="same"))
         blocks.append(_residual(count, kernel_size, activation))

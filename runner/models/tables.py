@@ -4,14 +4,12 @@ scikit-learn's HGB on six, with a mean rank of 1.4 among five tools (docs/tables
 
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.models.building import check_axes, compiled
 from runner.models.encoding import Tensor, joined, raw_inputs, softly_clipped
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Array, Facts
 
 RATES = {"classification": 0.01, "regression": 0.03}  # learning rates
 
@@ -80,7 +78,7 @@ def _dense(flow: Tensor, units: int, activation: str | None) -> Tensor:
     return keras.layers.Dense(units, activation, kernel_initializer=initializer)(scaled)
 
 
-def _encoded(facts: "Facts", numbers: Tensor) -> list[Any]:
+def _encoded(facts: Facts, numbers: Tensor) -> list[Any]:
     """Return numbers of rows of columns, a missing one being their median: smoothly clipped, and
     between 0 and 1 for each piece between two eighths of the training rows.
     """
@@ -109,7 +107,7 @@ def _encoded(facts: "Facts", numbers: Tensor) -> list[Any]:
     return [clipped, keras.layers.ReLU(max_value=1)(pieces)]
 
 
-def _eighths(facts: "Facts") -> "Array":
+def _eighths(facts: Facts) -> Any:
     """Return the least of the numbers of each column, the values below which one eighth of the
     rows lies, two eighths and so on, and the greatest: of shape (9, columns).
     """

@@ -2,12 +2,10 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
+from runner.data.facts import Facts
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ SCHEDULES = {
 }
 
 
-def trained(target: str, facts: "Facts") -> dict[str, Any]:
+def trained(target: str, facts: Facts) -> dict[str, Any]:
     """Return how a model is trained, as arguments of Keras' fit, where the config does not say it.
 
     Args:

@@ -1,15 +1,13 @@
 """Windows of a series: they are told how far the target will be from its last value."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from runner import later as keras
+from runner.data.facts import Facts
 from runner.errors import ConfigError
 from runner.models import building
 from runner.models.building import Optimizer, Sizes, new_optimizer
 from runner.models.encoding import Tensor, inputs, joined, softly_clipped
-
-if TYPE_CHECKING:
-    from runner.data.dataset import Facts
 
 
 def series(
@@ -82,7 +80,7 @@ def lstm(
     return window_model(facts, layers, new_optimizer(optimizer, learning_rate))
 
 
-def window_model(facts: "Facts", layers: list[Any], optimizer: Any) -> Any:
+def window_model(facts: Facts, layers: list[Any], optimizer: Any) -> Any:
     """Return a compiled model of windows: of the change against the target's last value, where a
     window contains that.
     """
@@ -101,7 +99,7 @@ def window_model(facts: "Facts", layers: list[Any], optimizer: Any) -> Any:
     return building.compiled(facts, given, keras.layers.Add()([last_target, change]), optimizer)
 
 
-def _usual_changes(facts: "Facts") -> list[float]:
+def _usual_changes(facts: Facts) -> list[float]:
     """Return how far each feature of a window usually is from what it was one row before, and the
     target from its last value there; 1 for what never changes.
     """
@@ -113,7 +111,7 @@ def _usual_changes(facts: "Facts") -> list[float]:
     return [value or 1.0 for value in (*of_features, of_target)]
 
 
-def _distances(facts: "Facts", off: Tensor, scaled: Tensor, usual: list[float]) -> Tensor:
+def _distances(facts: Facts, off: Tensor, scaled: Tensor, usual: list[float]) -> Tensor:
     """Return each feature's distance from its own last value, in units of what it usually changes
     from one row to the next; beside the features but the target as they are, softly clipped.
 

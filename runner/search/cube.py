@@ -29,6 +29,15 @@ def value_at(hp: "HyperParameter", at: float) -> Any:
     return min(max(value, hp.min_value), hp.max_value) if hasattr(hp, "min_value") else value
 
 
+def count(hp: "HyperParameter") -> int | None:
+    """Return how many values a hyperparameter has; None: it has no steps."""
+    if not hasattr(hp, "min_value"):
+        return len(hp.values)
+    if isinstance(hp.min_value, int) and hp.sampling == "linear":
+        hp.step = hp.step or 1
+    return hp._get_n_values() if hp.step else None
+
+
 def point(values: "HyperParameters", space: Iterable[Any]) -> list[float]:
     """Return where values lie in a space; what has none is at its default."""
     coordinates = []

@@ -27,8 +27,10 @@ from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import schedule, state
 from runner.search.schedule import End, Step
+from runner.search.state import Proposal, SearchFolder, TrialResult
 from runner.training import regimes
-from runner.workers import executors, tasks
+from runner.workers import tasks
+from runner.workers.executors import Workers
 
 log = logging.getLogger("runner")
 
@@ -39,7 +41,7 @@ PATIENCE = 1.0  # seconds, after which the number of slots is looked at again
 class Progress:
     """A trial that has just been told, and how far the search is."""
 
-    result: state.TrialResult
+    result: TrialResult
     score: float | None  # None: it failed
     best: float | None  # score so far
     ran: bool  # in this start; False: in an earlier one
@@ -65,10 +67,10 @@ class Outcome:
 def search(
     run: Run,
     pipeline: Pipeline,
-    folder: state.SearchFolder,
+    folder: SearchFolder,
     marker: Mapping[str, object],
     notify: Callable[[Progress], None],
-    workers: executors.Workers,
+    workers: Workers,
     data: Loaded,
     space: Mapping[str, object],
 ) -> Outcome:
@@ -117,8 +119,8 @@ def search(
 class _Started:
     """A trial that was given to the workers."""
 
-    proposal: state.Proposal
-    future: "Future[state.TrialResult]"
+    proposal: Proposal
+    future: "Future[TrialResult]"
 
 
 @dataclass
@@ -127,9 +129,9 @@ class _Search:
 
     run: Run
     pipeline: Pipeline
-    folder: state.SearchFolder
+    folder: SearchFolder
     notify: Callable[[Progress], None]
-    workers: executors.Workers
+    workers: Workers
     data: Loaded
     space: Mapping[str, object]
 
@@ -153,7 +155,7 @@ class _Search:
             ahead=getattr(tuner, "parallel", None),
             patience=getattr(tuner, "stop_when_no_improvement", None),
             most_failures=tuner.max_consecutive_failed_trials,
-            waiting=deque[state.Proposal](),
+            waiting=deque[Proposal](),
             started=deque[_Started](),
         )
         self.best: tuple[str, float | None] = "", None  # trial and score
@@ -205,7 +207,7 @@ class _Search:
         ended = [each.future.result() for each in done if not each.future.exception()]
         self.disk.keep(ended, self._needed(ended))
 
-    def _needed(self, ended: Collection[state.TrialResult]) -> set[str]:
+    def _needed(self, ended: Collection[TrialResult]) -> set[str]:
         """Return the trials whose checkpoints are needed; `ended` are those that are not told."""
         objective = self.pipeline.objective
         continued = {*self.continuable}
@@ -223,10 +225,10 @@ class _Search:
         else:
             self.course.waiting.append(proposal)
 
-    def _start(self, proposal: state.Proposal) -> None:
+    def _start(self, proposal: Proposal) -> None:
         recorded = self.results.get(proposal.trial_id)
         if recorded is not None and recorded.answers(proposal, self.folder):
-            future = Future[state.TrialResult]()
+            future = Future[TrialResult]()
             future.set_result(recorded)
         else:
             task = (tasks.trial, self.run, self.pipeline, self.data, self.folder)
@@ -276,13 +278,13 @@ class Disk:
     that goes on comes to the same.
     """
 
-    def __init__(self, folder: state.SearchFolder) -> None:
+    def __init__(self, folder: SearchFolder) -> None:
         self.folder = folder
         self.checkpoints = dict[str, int]()  # bytes by trial; 0: it is deleted
         self.others = 0  # bytes of all other files
         self.peak = 0  # bytes of all files, at most
 
-    def keep(self, ended: Iterable[state.TrialResult], needed: Collection[str]) -> None:
+    def keep(self, ended: Iterable[TrialResult], needed: Collection[str]) -> None:
         """Take in the checkpoints of trials, and delete all but those that are needed."""
         for result in ended:
             checkpoint = result.checkpoints.get(result.trial_id, {})
@@ -300,7 +302,7 @@ class Disk:
                 self.others += path.stat().st_size
 
 
-def seconds(results: Iterable[state.TrialResult]) -> float:
+def seconds(results: Iterable[TrialResult]) -> float:
     """Return for how long trials ran, one or several at a time."""
     spans = []
     for result in results:
@@ -313,12 +315,12 @@ def seconds(results: Iterable[state.TrialResult]) -> float:
     return total
 
 
-def _outcome(ended: _Started, folder: state.SearchFolder) -> state.TrialResult:
+def _outcome(ended: _Started, folder: SearchFolder) -> TrialResult:
     """Return the result of a trial; one that ended its workers has failed, and says so itself."""
     try:
         return ended.future.result()
     except errors.WorkerDied as error:
-        result = state.TrialResult(
+        result = TrialResult(
             trial_id=ended.proposal.trial_id,
             asked=ended.proposal.hyperparameters["values"],
             hyperparameters=ended.proposal.hyperparameters,

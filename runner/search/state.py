@@ -117,23 +117,22 @@ class TrialResult(Trained):
     started: str  # ISO 8601
     seconds: float
 
-    def answers(self, asked: Proposal, place: "SearchFolder") -> bool:
+    def answers(self, proposal: Proposal, search: "SearchFolder") -> bool:
         """Say whether it stands for a trial as it is asked for now, and went on from what its
         parent has left; if not, log why. Its own checkpoint may be gone: see trial.ended.
         """
-        faults = {
-            "it ran out of memory, or its worker died": self.again,
-            "its result belongs to other values": self.asked != asked.hyperparameters["values"],
-            **{
-                f"trial {name}, which it continued, was made differently": parent is not None
-                and parent.checkpoints.get(name) != was
-                for name, was in self.checkpoints.items()
-                for parent in [place.result(name) if name != self.trial_id else None]
-            },
-        }
-        if found := [fault for fault, is_there in faults.items() if is_there]:
-            log.warning("trial %s runs again: %s", self.trial_id, "; ".join(found))
-        return not found
+        faults = []
+        if self.again:
+            faults.append("it ran out of memory, or its worker died")
+        if self.asked != proposal.hyperparameters["values"]:
+            faults.append("its result belongs to other values")
+        for name, stamp in self.checkpoints.items():
+            parent = search.result(name) if name != self.trial_id else None
+            if parent is not None and parent.checkpoints.get(name) != stamp:
+                faults.append(f"trial {name}, which it continued, was made differently")
+        if faults:
+            log.warning("trial %s runs again: %s", self.trial_id, "; ".join(faults))
+        return not faults
 
 
 def read_marker(folder: Path) -> dict[str, object]:
@@ -148,14 +147,14 @@ def tried(folder: Path, fingerprint: str) -> Size | None:
     """Return what a search's marker says of the default model, if it was tried before the search
     for a pipeline with this fingerprint: it need not be tried again.
     """
-    known: Any = read_marker(folder).get("tried")
-    return Size(**known["size"]) if known and known["fingerprint"] == fingerprint else None
+    tried: Any = read_marker(folder).get("tried")
+    return Size(**tried["size"]) if tried and tried["fingerprint"] == fingerprint else None
 
 
 @dataclass(frozen=True)
 class SearchFolder:
-    """Where a search is on disk: its folder, the fingerprint that marks it, and where its lock
-    stands, which must outlive the folder.
+    """The folder of a search, the fingerprint that marks it, and the folder of its lock, which must
+    outlive the search's.
     """
 
     folder: Path
@@ -184,11 +183,8 @@ class SearchFolder:
 
     def trial_ids(self) -> list[str]:
         """Return the ids of the trials that have a folder, in their order."""
-        return sorted(
-            path.name.removeprefix("trial_")
-            for path in self.folder.glob("trial_*")
-            if path.name.removeprefix("trial_").isdecimal()
-        )
+        ids = [path.name.removeprefix("trial_") for path in self.folder.glob("trial_*")]
+        return sorted(filter(str.isdecimal, ids))
 
     def checkpoint(self, trial_id: str) -> Path:
         return self.trial(trial_id) / CHECKPOINT
@@ -213,12 +209,13 @@ class SearchFolder:
 
     def fold(self, trial_id: str, number: int, known: Mapping[str, object]) -> dict[str, Any]:
         """Return what a fold of a trial returned, if it has ended, of the same values and seed."""
-        found = files.mapping_in(self.trial(trial_id) / FOLD.format(number))
-        return found if known.items() <= found.items() else {}
+        fold = files.mapping_in(self.trial(trial_id) / FOLD.format(number))
+        return fold if known.items() <= fold.items() else {}
 
     def results(self) -> dict[str, TrialResult]:
         """Return the results of the trials that have ended, by the trial's id."""
-        return {result.trial_id: result for result in map(self.result, self.trial_ids()) if result}
+        results = map(self.result, self.trial_ids())
+        return {result.trial_id: result for result in results if result}
 
     def write(self, name: str, content: object, trial_id: str | None = None) -> None:
         """Write a file of the search, or of a trial, unless it is there as it is to be; what is not
@@ -232,7 +229,7 @@ class SearchFolder:
             files.write_atomic(path, content)
 
 
-def delete_search(place: SearchFolder) -> int:
+def delete_search(search: SearchFolder) -> int:
     """Delete what a search wrote: its own files, by their names, and the folders that are then
     empty. Whatever else lies there is kept, and named in the log, as is a folder that cannot be
     deleted: one that is reached through a link or a mount, does not carry this search's marker, or
@@ -243,32 +240,27 @@ def delete_search(place: SearchFolder) -> int:
     Returns:
         The bytes freed.
     """
-    folder, freed = place.folder, 0
+    folder, freed = search.folder, 0
     try:
-        with files.held(place.lock, f"the search in {folder}", timeout=0):
-            if (
-                folder.resolve() != folder
-                or not _is_plain(folder)
-                or read_marker(folder).get("fingerprint") != place.fingerprint
-            ) and folder.exists():
+        with files.held(search.lock, f"the search in {folder}", timeout=0):
+            is_own = (
+                folder.resolve() == folder
+                and _is_plain(folder)
+                and read_marker(folder).get("fingerprint") == search.fingerprint
+            )
+            if not is_own and folder.exists():
                 raise errors.HistoryError("it is a link, a mount, or lacks this search's marker")
-            for path in _own_files(place):
-                with suppress(OSError):  # it may not be deleted, or more is in its folder
-                    cut = path.parent.glob(f".{glob.escape(path.name)}.*{files.TEMPORARY}")
-                    for found in (*cut, path):
-                        if found.is_file() and not found.is_symlink():
-                            size = found.stat().st_size
-                            found.unlink()
-                            freed += size
-                    path.parent.rmdir()
+            for path in _own_files(search):
+                freed += _delete(path)
     except errors.HistoryError as error:
         log.warning("trial data kept in %s: %s", folder, error)
         return 0
     if folder.exists():
+        kept = sorted(str(path.relative_to(folder)) for path in islice(folder.rglob("*"), SHOWN))
         log.warning(
             "kept in %s, because no search wrote it, or it cannot be deleted: %s",
             folder,
-            ", ".join(sorted(str(p.relative_to(folder)) for p in islice(folder.rglob("*"), SHOWN))),
+            ", ".join(kept),
         )
     for parent in (folder.parent, folder.parent.parent):
         with suppress(OSError):  # other searches are in it
@@ -276,22 +268,44 @@ def delete_search(place: SearchFolder) -> int:
     return freed
 
 
-def _own_files(place: SearchFolder) -> Iterator[Path]:
+def _delete(path: Path) -> int:
+    """Delete a file, what a kill has left of writing it, and its folder if that is then empty;
+    return the bytes freed.
+    """
+    freed = 0
+    with suppress(OSError):  # it may not be deleted, or more is in its folder
+        torn = path.parent.glob(f".{glob.escape(path.name)}.*{files.TEMPORARY}")
+        for file in (*torn, path):
+            if file.is_file() and not file.is_symlink():
+                size = file.stat().st_size
+                file.unlink()
+                freed += size
+        path.parent.rmdir()
+    return freed
+
+
+def _own_files(search: SearchFolder) -> Iterator[Path]:
     """Yield the files that a search writes in the order in which they may go: without its
     checkpoint, a trial has to run again; without its marker, the folder is nobody's.
     """
-    yield place.folder / ORACLE
-    for trial in filter(_is_plain, map(place.trial, place.trial_ids())):
-        yield from (trial / RESULT, *trial.glob(FOLD.format("*")), trial / TRIAL, trial / EPOCH)
-        yield from (*_below(trial / CALLBACKS), trial / CHECKPOINT)
-    yield place.folder / MARKER
+    yield search.folder / ORACLE
+    for trial in map(search.trial, search.trial_ids()):
+        if _is_plain(trial):
+            yield trial / RESULT
+            yield from trial.glob(FOLD.format("*"))
+            yield trial / TRIAL
+            yield trial / EPOCH
+            yield from _below(trial / CALLBACKS)
+            yield trial / CHECKPOINT
+    yield search.folder / MARKER
 
 
 def _below(folder: Path) -> Iterator[Path]:
     """Yield the files below a folder, the inner ones first; none behind a link or mount."""
-    for path in folder.iterdir() if _is_plain(folder) else ():
-        yield from _below(path)
-        yield path
+    if _is_plain(folder):
+        for path in folder.iterdir():
+            yield from _below(path)
+            yield path
 
 
 def _is_plain(folder: Path) -> bool:

@@ -6,7 +6,6 @@ import warnings
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-import keras_tuner
 import optuna
 
 from history.ranking import Direction
@@ -14,6 +13,7 @@ from runner.search import cube
 from runner.search.state import Values
 
 if TYPE_CHECKING:
+    import keras_tuner
     from keras_tuner.engine.hyperparameters import HyperParameter
     from keras_tuner.engine.trial import Trial
 
@@ -31,21 +31,14 @@ class Axis:
 
     def __init__(self, name: str, hp: "HyperParameter") -> None:
         self.name, self.hp = name, hp
-        is_number = hasattr(hp, "min_value")
-        if isinstance(hp, keras_tuner.engine.hyperparameters.Int) and hp.sampling == "linear":
-            hp.step = hp.step or 1
-        self.count: int | None = None
-        if not is_number:
-            self.count = len(hp.values)
-        elif hp.step:
-            self.count = hp._get_n_values()
+        self.count = count = cube.count(hp)
         self.distribution: optuna.distributions.BaseDistribution
-        if self.count is None:
+        if count is None:
             self.distribution = optuna.distributions.FloatDistribution(0.0, 1.0)
-        elif is_number or getattr(hp, "ordered", False):
-            self.distribution = optuna.distributions.IntDistribution(0, self.count - 1)
+        elif hasattr(hp, "min_value") or getattr(hp, "ordered", False):
+            self.distribution = optuna.distributions.IntDistribution(0, count - 1)
         else:
-            self.distribution = optuna.distributions.CategoricalDistribution(range(self.count))
+            self.distribution = optuna.distributions.CategoricalDistribution(range(count))
 
     def position(self, value: Any) -> float:
         """Return what Optuna has for a value; for one between two steps, the nearest."""
@@ -54,7 +47,7 @@ class Axis:
 
     def draw(self, trial: Any) -> Any:
         """Return the value that Optuna chooses for a trial."""
-        at = trial._suggest(self.name, self.distribution)  # as its methods for each kind do
+        at = trial._suggest(self.name, self.distribution)  # as its method for each kind does
         return cube.value_at(self.hp, (at + 0.5) / self.count if self.count else at)
 
 

@@ -16,7 +16,7 @@ import platform
 import sys
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from concurrent.futures import CancelledError, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
@@ -48,16 +48,16 @@ class Dask(executors.Processes):
 
     def __init__(self, run: schema.Run) -> None:
         assert isinstance(run.executor, schema.DaskExecutor)
-        self.address, self._slots, self.known = run.executor.address, 1, -1
+        self.address = run.executor.address
+        self.threads_known = -1
         # a lost scheduler is told by us
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)
         try:
+            address = self.address
+            if "://" not in address:
+                address = json.loads(Path(address).read_text())["address"]
             self.client: Any = distributed.Client(  # type: ignore[no-untyped-call]
-                self.address
-                if "://" in self.address
-                else json.loads(Path(self.address).read_text())["address"],
-                timeout=PATIENCE,
-                set_as_default=False,
+                address, timeout=PATIENCE, set_as_default=False
             )
         except (OSError, ValueError, TypeError, KeyError) as error:
             raise errors.InputError(
@@ -66,35 +66,29 @@ class Dask(executors.Processes):
             ) from error
         super().__init__(run, slots=1)
         self.threads = ThreadPoolExecutor(10_000, "task")  # which wait
-        told = {key: value for key, value in os.environ.items() if key.startswith(DECIDING)}
+        environ = {key: value for key, value in os.environ.items() if key.startswith(DECIDING)}
         self.origin = (
             os.urandom(8),
             run.backend,
             versions(run.backend),
-            pickle.dumps((run, str(Path.cwd()), told, secrets.known, logging.root.level)),
+            pickle.dumps((run, str(Path.cwd()), environ, secrets.known, logging.root.level)),
         )
         _ = self.slots  # which says how many there are
 
     @property
     def slots(self) -> int:
         """How many threads the Dask workers have, now."""
-        with suppress(OSError):  # the scheduler is gone, as the tasks tell
-            threads = (
-                sum(self.client.nthreads().values())
-                if self.client.status == "running"
-                else self.known
-            )
-            if threads != self.known:
-                log.info(
-                    "%d threads of Dask workers at %s%s",
-                    threads,
-                    self.address,
-                    "" if threads else ": waiting for a `dask worker`",
-                )
-            self.known = threads
-        return self.known
+        threads = self.threads_known
+        if self.client.status == "running":
+            with suppress(OSError):  # the scheduler is gone, as the tasks tell
+                threads = sum(self.client.nthreads().values())
+        if threads != self.threads_known:
+            hint = "" if threads else ": waiting for a `dask worker`"
+            log.info("%d threads of Dask workers at %s%s", threads, self.address, hint)
+        self.threads_known = threads
+        return threads
 
-    def answer(self, function: Callable[..., object], arguments: Sequence[object]) -> worker.Answer:
+    def answer(self, function: worker.Function, arguments: worker.Arguments) -> worker.Answer:
         if function not in FAR:
             return super().answer(function, arguments)
         executor, task = self.client.get_executor(pure=False), pickle.dumps((function, arguments))
@@ -152,14 +146,20 @@ def on_worker(
         ExperimentError: this machine is not as it must be.
     """
     here: Any = distributed.get_worker()
-    found = versions(backend)
-    if differ := [f"{n} {found[n]}, not {v}" for n, v in expected.items() if found[n] != v]:
-        raise errors.ExperimentError(
-            f"the Dask worker on {platform.node()} has {'; '.join(differ)}"
-        )
+    name = here.get_current_task()
+    installed = versions(backend)
+    differing = []
+    for package, version in expected.items():
+        if installed[package] != version:
+            differing.append(f"{package} {installed[package]}, not {version}")
+    if differing:
+        versions_here = "; ".join(differing)
+        raise errors.ExperimentError(f"the Dask worker on {platform.node()} has {versions_here}")
     with lock:
-        node = nodes[key] = nodes.get(key) or Node(here, *pickle.loads(origin))
-        node.tasks.add(name := here.get_current_task())
+        if key not in nodes:
+            nodes[key] = Node(here, *pickle.loads(origin))
+        node = nodes[key]
+        node.tasks.add(name)
     try:
         return node.workers.answer(*pickle.loads(task))  # type: ignore[no-any-return]
     except (EOFError, ConnectionError):  # the node is gone, or the task is not wanted any more
@@ -190,43 +190,47 @@ class Node(managers.BaseManager):
 
     def _watch(self) -> None:
         """End the process once nobody wants what it does: Dask cannot end a task that runs."""
-        known = self.here.state.tasks
-        while (
-            self.here.status.name in ("running", "paused")
-            and (self.tasks or time.monotonic() - self.used < IDLE)
-            and all(name in known and known[name].state == "executing" for name in [*self.tasks])
-        ):
+        while self._is_wanted():
             time.sleep(1)
         with lock:
             for key in [key for key, node in nodes.items() if node is self]:
                 del nodes[key]
         self.shutdown()
 
+    def _is_wanted(self) -> bool:
+        if self.here.status.name not in ("running", "paused"):
+            return False
+        wanted, tasks = self.here.state.tasks, [*self.tasks]
+        if not tasks:
+            return time.monotonic() - self.used < IDLE
+        return all(name in wanted and wanted[name].state == "executing" for name in tasks)
+
 
 class Local(executors.Processes):
     """What a node has: workers that share the data, which is loaded once on each machine."""
 
-    def answer(self, function: Callable[..., object], arguments: Sequence[Any]) -> worker.Answer:
+    def answer(self, function: worker.Function, arguments: worker.Arguments) -> worker.Answer:
         if function in (tasks.trial, tasks.refit):
-            run, pipeline, given, *rest = arguments
+            run, pipeline, planned, *rest = arguments
             with lock:
                 loading = self.data(pipeline)
             try:
-                if loading.result().content != given.content:
+                data = loading.result()
+                if data.content != planned.content:
                     raise errors.DataError("the data has changed since the run was planned")
             except errors.DataError as error:
                 raise errors.DataError(f"{error} (on {platform.node()})") from error
-            arguments = (run, pipeline, replace(loading.result(), code=given.code), *rest)
+            arguments = (run, pipeline, replace(data, code=planned.code), *rest)
         return super().answer(function, arguments)
 
 
 Node.register("Local", Local, exposed=("answer",))
 
 
-def begin(folder: str, told: Mapping[str, str], known: Mapping[str, str], level: int) -> None:
+def begin(folder: str, environ: Mapping[str, str], known: Mapping[str, str], level: int) -> None:
     """Make this process a node, as the one is that the run was started by."""
     worker.stay(known, level)
     sys.path.insert(0, folder)  # the user's code
     for name in [name for name in os.environ if name.startswith(DECIDING)]:
         del os.environ[name]
-    os.environ |= told
+    os.environ |= environ

@@ -13,11 +13,11 @@ import queue
 import signal
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
-from concurrent.futures.process import BrokenProcessPool, ProcessPoolExecutor
-from itertools import cycle, islice
+from itertools import cycle
 from multiprocessing import forkserver
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -76,8 +76,9 @@ class Workers(Executor):
         """Say it where no more than so many tasks are run at the same time, by a key of the config,
         so that workers stay idle.
         """
-        if most is not None and (idle := self.slots - most) > 0:
-            log.info("%d of %d workers stay idle: %s=%d", idle, self.slots, key, most)
+        slots = self.slots
+        if most is not None and most < slots:
+            log.info("%d of %d workers stay idle: %s=%d", slots - most, slots, key, most)
 
     def oracle(self, *arguments: Any) -> Any:
         """Return a search's oracle; see `runner.search.oracles.new_oracle`."""
@@ -94,17 +95,13 @@ class Workers(Executor):
             path = shared and Path(f"/proc/{os.getpid()}/fd/{shared.fileno()}")
             self._data[key] = self.submit(tasks.load, pipeline, path), shared
         for old in [*self._data][:-1]:
-            if (
-                old != key
-                and sum(
-                    future.result().size
-                    for future, _ in self._data.values()
-                    if future.done() and not future.exception()
-                )
-                > KEPT
-            ):
+            if old != key and self._loaded_bytes() > KEPT:
                 del self._data[old]
         return self._data[key][0]
+
+    def _loaded_bytes(self) -> int:
+        done = [future for future, _ in self._data.values() if future.done()]
+        return sum(future.result().size for future in done if not future.exception())
 
 
 def serve(run: schema.Run) -> Any:
@@ -113,30 +110,26 @@ def serve(run: schema.Run) -> Any:
     """
     environment.claim(run)
     os.environ |= {"KERAS_BACKEND": run.backend, "RUNNER_PID": str(os.getpid())}
-    context = multiprocessing.get_context(
-        "forkserver" if "forkserver" in multiprocessing.get_all_start_methods() else "spawn"
-    )
-    if context.get_start_method() == "forkserver":
-        context.set_forkserver_preload(["runner.workers.preload"])
-        forkserver.ensure_running()
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["runner.workers.preload"])
+    forkserver.ensure_running()
     return context
 
 
-def how_many(threads: int, told: int | str, devices: Sequence[str]) -> int:
-    """Return how many workers there are: unless told, one for each graphics processor or, without
-    any, as many as have cores and memory, those of the control group that this process is in.
+def how_many(threads: int, workers: int | str, devices: Sequence[str]) -> int:
+    """Return how many workers there are: so many, or with `auto` one for each graphics processor
+    or, without any, as many as have cores and memory, those of the control group that this process
+    is in.
     """
-    cores, workers = joblib.cpu_count(), told
+    cores = joblib.cpu_count()
     if not isinstance(workers, int):
         workers = len(devices) or max(1, int(min(cores // threads, available() / LEAST)))
-    if (idle := cores - workers * threads) > 0:
-        log.info(
-            "%d of %d cores stay idle: executor.workers=%d, threads=%d",
-            idle,
-            cores,
-            workers,
-            threads,
-        )
+    idle = cores - workers * threads
+    if idle > 0:
+        why = f"executor.workers={workers}, threads={threads}"
+        log.info("%d of %d cores stay idle: %s", idle, cores, why)
     return workers
 
 
@@ -155,15 +148,17 @@ class Processes(Workers):
         environment.git.cache_clear()
         self.begin = (run, secrets.known, logging.root.level)
         shared = FRUGAL if self._slots > len(devices) else {}
-        self.all = [
-            Slot(self, shared | ({VISIBLE: one} if one else {}))
-            for one in islice(cycle(devices or [None]), self._slots)
-        ]
+        self.all = [Slot(self, shared) for _ in range(self._slots)]
+        if devices:
+            for slot, device in zip(self.all, cycle(devices), strict=False):
+                slot.environ[VISIBLE] = device
         self.idle: queue.LifoQueue[Slot] = queue.LifoQueue()  # a warm one comes first
         self.idle.queue.extend(reversed(self.all))
         self.busy = dict.fromkeys(self.all)
         self.threads = ThreadPoolExecutor(self._slots, "slot")
         self.consulted = Slot(self, shared)  # has the oracle
+        # a new process asks how others have ended, which only one thread may ask at a time
+        self.lock = threading.Lock()
         self.ended = False
 
     @property
@@ -176,7 +171,7 @@ class Processes(Workers):
         """
         return self.threads.submit(lambda: self.answer(function, arguments).result())
 
-    def answer(self, function: Callable[..., object], arguments: Sequence[object]) -> worker.Answer:
+    def answer(self, function: worker.Function, arguments: worker.Arguments) -> worker.Answer:
         """Run a task, and wait for what comes of it; see submit."""
         slot = self.idle.get()
         self.busy[slot] = function, arguments, time.monotonic()
@@ -197,7 +192,8 @@ class Processes(Workers):
     def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
         self.ended = True
         self.threads.shutdown(wait=False, cancel_futures=True)
-        if Interrupted.by and (server := vars(forkserver._forkserver)["_forkserver_pid"]):
+        server = vars(forkserver._forkserver)["_forkserver_pid"]
+        if Interrupted.by and server:
             os.kill(server, signal.SIGKILL)  # it may still import, and threads wait for it
         for slot in (*self.all, self.consulted):
             slot.end()
@@ -206,94 +202,88 @@ class Processes(Workers):
 class Slot:
     """A worker, and those that replace it."""
 
-    def __init__(self, workers: Processes, own: dict[str, str]) -> None:
-        self.workers, self.given = workers, (*workers.begin, {**os.environ, **own})
-        self.pool: ProcessPoolExecutor | None = None
+    def __init__(self, workers: Processes, environ: dict[str, str]) -> None:
+        self.workers, self.environ = workers, {**os.environ, **environ}
         self.process: Any = None
-        self.said: Any = None  # the file of what it writes, not to the terminal that is drawn on
+        self.connection: Any = None
+        self.output: Any = None  # the file of what it writes, not to the terminal that is drawn on
         self.limit = 0.0  # bytes of memory, as soon as it is known
 
     def run(
         self,
-        function: Callable[..., object],
-        arguments: Sequence[object],
-        anew: Sequence[object] | None = None,
+        function: worker.Function,
+        arguments: worker.Arguments,
+        anew: worker.Arguments | None = None,
     ) -> worker.Answer:
         """Run a task; see Processes.submit. A worker that is new gets the arguments `anew`."""
         settings = self.workers.settings
-        timeout = settings.trial_timeout if function is tasks.trial else None
-        deaths = 1 if function is tasks.hook else DEATHS  # it may have done what cannot be repeated
-        for left in reversed(range(deaths)):
+        attempts = 1 if function is tasks.hook else DEATHS  # a hook may not be repeatable
+        for attempt in range(1, attempts + 1):
             try:
-                answer = self._once(
-                    function, anew if anew and self.pool is None else arguments, timeout
-                )
+                is_new = self.process is None
+                answer = self._attempt(function, anew if anew and is_new else arguments)
                 break
             except errors.WorkerDied as death:
                 time.sleep(MOMENT)
                 self.workers.go_on()
-                if not left:
-                    raise errors.WorkerDied(
-                        f"{deaths} worker{'s' * (deaths > 1)} died of it, most recently: {death}"
-                    ) from None
+                if attempt == attempts:
+                    died = "1 worker died" if attempts == 1 else f"{attempts} workers died"
+                    message = f"{died} of it, most recently: {death}"
+                    raise errors.WorkerDied(message) from None
                 log.warning("a worker died: %s; its task starts again", death)
-        self.limit = (
-            self.limit or (settings.max_memory or 0) * 1e9 or max(LEAST, GROWTH * answer.memory)
-        )
+        if not self.limit:
+            allowed = (settings.max_memory or 0) * 1e9
+            self.limit = allowed or max(LEAST, GROWTH * answer.memory)
         if answer.memory > self.limit and not anew:
             self.end()
         return answer
 
-    def _once(
-        self, function: Callable[..., object], arguments: Sequence[object], timeout: float | None
-    ) -> worker.Answer:
+    def _attempt(self, function: worker.Function, arguments: worker.Arguments) -> worker.Answer:
+        timeout = self.workers.settings.trial_timeout if function is tasks.trial else None
         try:
-            return (
-                (self.pool or self._begin()).submit(worker.do, function, arguments).result(timeout)
-            )
-        except TimeoutError:
+            if self.process is None:
+                self._begin()
+            self.connection.send((function, arguments))
+            if self.connection.poll(timeout):
+                return self.connection.recv()  # type: ignore[no-any-return]
             cause = f"it took longer than {timeout:g} s (executor.trial_timeout)"
-        except (BrokenProcessPool, EOFError, OSError):
-            if self.pool is not None:
-                self.pool.shutdown()  # how it ended is to be asked by one thread at a time
-            cause = _end_of(self.process)
+        except (EOFError, OSError):
+            cause = self._how_it_ended()
         finally:
-            sys.stderr.write(self.said.read() if self.said and not Interrupted.by else "")
+            if self.output and not Interrupted.by:
+                sys.stderr.write(self.output.read())
         self.end()
         raise errors.WorkerDied(cause)
 
-    def _begin(self) -> ProcessPoolExecutor:
-        """Start a worker: a pool of one, as in a larger one all fail with the first that dies."""
+    def _begin(self) -> None:
         self.workers.go_on()
         if self.workers.run.progress == "live" and streams.steerable():
-            self.said = tempfile.NamedTemporaryFile("w+", errors="replace")  # noqa: SIM115
-        self.pool = ProcessPoolExecutor(
-            *(1, self.workers.context, worker.begin),
-            (*self.given, self.said and self.said.name),
-        )
-        pid, self.limit = self.pool.submit(os.getpid).result(), 0.0
-        self.process = next((p for p in multiprocessing.active_children() if p.pid == pid), None)
+            self.output = tempfile.NamedTemporaryFile("w+", errors="replace")  # noqa: SIM115
+        self.connection, theirs = multiprocessing.Pipe()
+        output = self.output and self.output.name
+        settings = (theirs, *self.workers.begin, self.environ, output)
+        process = self.workers.context.Process(target=worker.work, args=settings)
+        with theirs, self.workers.lock:
+            process.start()
+        self.process, self.limit = process, 0.0
         self.workers.go_on()
-        return self.pool
+
+    def _how_it_ended(self) -> str:
+        if self.process is None:
+            return "it could not be started"
+        with self.workers.lock:
+            self.process.join(1)
+        code = self.process.exitcode
+        if code is None or code >= 0:
+            return f"it ended with exit code {code}"
+        hint = " (out of memory?)" if code == -signal.SIGKILL else ""
+        return f"{signal.Signals(-code).name} ended it{hint}"
 
     def end(self) -> None:
         """End the worker, if there is one."""
-        pool, process, self.pool, self.process = self.pool, self.process, None, None
+        process, self.process = self.process, None
         if process is not None:
             process.kill()
-        if pool is not None:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-
-def _end_of(process: Any) -> str:
-    """Say how a worker ended, or what else has become of it."""
-    if process is None:
-        return "it could not be started"
-    process.join(1)
-    code = process.exitcode
-    if code is None or code >= 0:
-        return f"it ended with exit code {code}"
-    return f"{signal.Signals(-code).name} ended it{' (out of memory?)' * (code == -9)}"
 
 
 class Consulted:
@@ -305,7 +295,8 @@ class Consulted:
         self, slot: Slot, run: schema.Run, pipeline: schema.Pipeline, space: Any, recorded: Any
     ) -> None:
         self.slot, self.values = slot, dict[str, state.Values](recorded)
-        self.begun, self.calls = (run, pipeline, space, self.values), list[tuple[Any, ...]]()
+        self.begun = (run, pipeline, space, self.values)
+        self.calls = list[tuple[Any, ...]]()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return functools.partial(self._call, name)
@@ -313,8 +304,8 @@ class Consulted:
     def _call(self, *call: Any) -> Any:
         self.calls.append(call)
         anew = self.begun, self.calls
-        known = anew if len(self.calls) == 1 else (None, [call])
-        answer = self.slot.run(tasks.consult, known, anew).result()
+        arguments = anew if len(self.calls) == 1 else (None, [call])
+        answer = self.slot.run(tasks.consult, arguments, anew).result()
         if isinstance(answer, state.Proposal):  # so that it need not be drawn again
             self.values[answer.trial_id] = answer.hyperparameters["values"]
         return answer
