@@ -62,9 +62,10 @@ class UntrustedCode(InputError):  # noqa: N818 - reads as what it says
     def __init__(self, what: str, names: Iterable[str]) -> None:
         self.what = what
         self.names = tuple(printable(name) for name in names)
+        listed = "".join(f"\n  {name}" for name in self.names)
         super().__init__(
-            "\n  ".join((f"{what} would import and run:", *self.names))
-            + "\nRead that code first; if you trust it, add trust=true"
+            f"{what} would import and run:{listed}\n"
+            "Read that code first; if you trust it, add trust=true"
         )
 
 
@@ -76,9 +77,8 @@ def program() -> str:
 
 def suggest(word: str, known: Iterable[str]) -> str:
     """Return a "did you mean" clause for a misspelt word, empty when nothing is near."""
-    near = sorted(  # swapped letters come first
-        get_close_matches(word, list(known)), key=lambda other: sorted(other) != sorted(word)
-    )
+    near = get_close_matches(word, list(known))
+    near.sort(key=lambda other: sorted(other) != sorted(word))  # swapped letters come first
     return f"; did you mean '{near[0]}'?" if near else ""
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import yaml
 
 from foundation import errors, escape, files, trees
+from foundation.files import Json, JsonObject
 from history import Entry, schema
 
 DECIDING = ("seed", "deterministic", "threads", "backend")  # root keys that results depend on
@@ -37,7 +38,7 @@ SHIPPED = frozenset(
 LABELS = ("name", "parent_name")  # of a hyperparameter: dotted, but no code
 
 
-def stored_config(entry: Entry) -> tuple[files.JsonObject, str, files.JsonObject]:
+def stored_config(entry: Entry) -> tuple[JsonObject, str, JsonObject]:
     """Return the root keys that decide results, the pipeline's name and its sections, as plain
     data.
 
@@ -64,7 +65,7 @@ def with_config(entry: Entry) -> Entry:
     """
     with suppress(errors.ExperimentError):
         root, _, sections = stored_config(entry)
-        return replace(entry, document={**entry.document, "config": root | sections})
+        return replace(entry, document=entry.document | {"config": root | sections})
     return entry
 
 
@@ -113,10 +114,10 @@ def experiment_yaml(entry: Entry) -> str:
         if names:
             head.append(f"{what}: {', '.join(names)}")
     comments = "".join(f"# {escape.printable(line)}\n" for line in head)
-    return comments + literal_yaml({**root, "pipelines": {name: sections}})
+    return comments + literal_yaml(root | {"pipelines": {name: sections}})
 
 
-def literal_yaml(content: Mapping[str, files.Json]) -> str:
+def literal_yaml(content: Mapping[str, Json]) -> str:
     """Return plain data as YAML from which Hydra makes the same: `${` in it is text, not an
     interpolation.
     """
@@ -128,7 +129,11 @@ def literal_yaml(content: Mapping[str, files.Json]) -> str:
 
 
 def _unescaped(text: str) -> str:
-    return re.sub(r"(\\+)\$\{", lambda found: "\\" * (len(found[1]) // 2) + "${", text)
+    def half(match: re.Match[str]) -> str:
+        backslashes = match[1]
+        return backslashes[: len(backslashes) // 2] + "${"
+
+    return re.sub(r"(\\+)\$\{", half, text)
 
 
 def foreign_code(sections: Mapping[str, object]) -> list[str]:

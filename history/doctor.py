@@ -9,6 +9,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from foundation import errors, files
+from foundation.files import JsonObject
 from history import Entry, History, schema, store
 
 # What a kill leaves of a folder; earlier releases called it .removed on its way out.
@@ -61,49 +62,49 @@ def mend(history: History) -> tuple[list[Finding], list[Finding]]:
     Raises HistoryError or OSError when a repair fails; what was repaired before stays so.
     """
     repaired: list[Finding] = []
-    found = examine(history)
-    while any(finding.do for finding in found):
+    findings = examine(history)
+    while any(finding.do for finding in findings):
         with history.store.locked():
             # Again: what another process was in the middle of has ended by now.
             for finding in examine(history):
                 if finding.do is not None:
                     finding.do()
                     repaired.append(finding)
-        found = examine(history)
-    return repaired, found
+        findings = examine(history)
+    return repaired, findings
 
 
-def _restore(kept: store.Store) -> None:
+def _restore(database: store.Store) -> None:
     """Begin with the generation before, or with nothing; whole folders are put back next."""
     try:
-        before = store.read_tables(kept.previous) or {}
+        before = store.read_tables(database.previous) or {}
     except errors.HistoryError:
         before = {}
-    for path in (kept.path, kept.previous):
+    for path in (database.path, database.previous):
         if path.exists():
             files.link(path, path.with_name(f"{path.name}.damaged-{token_hex(4)}"))
-    files.write_atomic(kept.path, files.to_json(before))
+    files.write_atomic(database.path, files.to_json(before))
 
 
-def _repeated(kept: store.Store, documents: list[files.JsonObject]) -> Iterator[Finding]:
+def _repeated(database: store.Store, documents: list[JsonObject]) -> Iterator[Finding]:
     """Find rows of one id."""
     distinct = {files.to_json(document): document for document in documents}.values()
     copies = len(documents) - len(distinct)
     if copies:
-        what = f"{kept.path} holds {copies} duplicate rows"
-        yield Finding(what, "remove them", partial(_take_out_copies, kept, distinct))
+        what = f"{database.path} holds {copies} duplicate rows"
+        yield Finding(what, "remove them", partial(_take_out_copies, database, distinct))
     for id, times in Counter(document["id"] for document in distinct).items():
         if times > 1:
             yield Finding(f"{id} is in the database {times} times, with different contents")
 
 
-def _take_out_copies(kept: store.Store, distinct: Iterable[files.JsonObject]) -> None:
-    with kept.changing() as table:
+def _take_out_copies(database: store.Store, distinct: Iterable[JsonObject]) -> None:
+    with database.changing() as table:
         table.remove(lambda row: isinstance(row.get("id"), str))
         table.insert_multiple(distinct)
 
 
-def _entry(history: History, document: files.JsonObject) -> Iterator[Finding]:
+def _entry(history: History, document: JsonObject) -> Iterator[Finding]:
     """Find what is wrong with an entry and its folder."""
     try:
         Entry(schema.read_document(document, f"entry {document['id']!r}"), history.root).verify()
@@ -149,11 +150,11 @@ def _folders(history: History, ids: Collection[str]) -> Iterator[Finding]:
         yield Finding(what, "put back", partial(history.store.insert, *whole))
 
 
-def _whole(folder: Path) -> files.JsonObject:
+def _whole(folder: Path) -> JsonObject:
     """Return the document in an entry's folder as it was written; raises HistoryError or OSError
     unless it is that entry's and all its artefacts are as stored.
     """
-    document: files.JsonObject = files.read_json(folder / store.DOCUMENT)
+    document: JsonObject = files.read_json(folder / store.DOCUMENT)
     Entry(schema.read_document(document, "its document"), folder.parent.parent).verify()
     if document["id"] != folder.name:
         raise errors.IntegrityError(f"its document is that of {document['id']!r}")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 from foundation import errors, escape, files, trees
+from foundation.files import Json, JsonObject
 from history import schema
 from history.records import Artefact, Best, Data, Evaluation, Origin, Search, Trial, Validation
 
@@ -43,7 +44,7 @@ def new_id(pipeline: str, of: str = "") -> str:
 class _Section(Generic[Value]):
     """What an entry's document has under the attribute's name, read when it is first asked for."""
 
-    def __init__(self, read: Callable[[files.Json], Value]) -> None:
+    def __init__(self, read: Callable[[Json], Value]) -> None:
         self.read = read
 
     def __set_name__(self, _: type, name: str) -> None:
@@ -55,19 +56,19 @@ class _Section(Generic[Value]):
         return value
 
 
-def _text(value: files.Json) -> str:
+def _text(value: Json) -> str:
     return value or ""
 
 
-def _texts(value: files.Json) -> list[str]:
+def _texts(value: Json) -> list[str]:
     return list(map(str, value or []))
 
 
-def _mapping(value: files.Json) -> files.JsonObject:
+def _mapping(value: Json) -> JsonObject:
     return value or {}
 
 
-def _artefacts(value: files.Json) -> dict[str, Artefact]:
+def _artefacts(value: Json) -> dict[str, Artefact]:
     return {name: Artefact.read(facts) for name, facts in _mapping(value).items()}
 
 
@@ -84,7 +85,7 @@ class Entry:
     `error` of a failed one.
     """
 
-    document: files.JsonObject
+    document: JsonObject
     root: Path
     _repr_html_: ClassVar[Callable[..., str]]  # for notebooks; the package sets it
 
@@ -152,7 +153,7 @@ class Entry:
         is_finite = isinstance(value, int | float) and -largest <= value <= largest
         return float(value) if is_finite else None
 
-    def value(self, dotted: str, default: files.Json = None) -> files.Json:
+    def value(self, dotted: str, default: Json = None) -> Json:
         """Return what the document has under a dotted key, or `default` where it has nothing or
         null.
 
@@ -200,7 +201,7 @@ class Entry:
         for name in self.artefacts:
             self.verified(name)
 
-    def identity(self) -> files.JsonObject:
+    def identity(self) -> JsonObject:
         """Return all that the pipeline's fingerprint is made of, as far as it was kept.
 
         It is an artefact, as documents are to stay small; older entries have it in their document.
@@ -211,7 +212,7 @@ class Entry:
             identity = files.read_json(self.verified("identity"))
         return identity if isinstance(identity, dict) else {}
 
-    def refits(self) -> list[files.JsonObject]:
+    def refits(self) -> list[JsonObject]:
         """Return a row for each refit: its seed, its metrics over the validation and test rows, and
         their `history`.
 
@@ -223,7 +224,7 @@ class Entry:
             rows = list(files.read_json(path))
             # Older entries have all but `history` in their document.
             older = self.value("validation.runs", [{}] * len(rows))
-            return [{**old, **row} for old, row in zip(older, rows, strict=True)]
+            return [old | row for old, row in zip(older, rows, strict=True)]
         except (TypeError, ValueError) as error:
             raise errors.IntegrityError(f"{path} is not a list of refits: {error}") from error
 
@@ -264,7 +265,7 @@ class Entry:
 
 
 def frame(
-    rows: list[files.JsonObject], time: str, columns: list[str] | None = None
+    rows: list[JsonObject], time: str, columns: list[str] | None = None
 ) -> "pandas.DataFrame":
     """Return rows as a table, in which the column `time` holds times in UTC."""
     import pandas
@@ -274,14 +275,14 @@ def frame(
     return table.assign(**{time: times})
 
 
-def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
+def select(rows: Iterable[JsonObject], root: Path, **wanted: str | None) -> list[Entry]:
     """Return the entries that have every value asked for (None: any), oldest first.
 
     Arguments: `rows`, of the database; those that cannot be read, of a newer schema perhaps, are
     named in the log, once, and left out, so that the others can be. `wanted`, by keys of documents,
     such as experiment, pipeline, task, status. Entries of the same second stay in the order given.
     """
-    asked = {key: value for key, value in wanted.items() if value is not None}
+    filters = {key: value for key, value in wanted.items() if value is not None}
     entries: list[Entry] = []
     left_out: dict[str, errors.IntegrityError] = {}
     for row in rows:
@@ -290,7 +291,7 @@ def select(rows: Iterable[files.JsonObject], root: Path, **wanted: str | None) -
         except errors.IntegrityError as error:
             left_out[repr(row["id"])] = error
             continue
-        if asked.items() <= document.items():
+        if filters.items() <= document.items():
             entries.append(Entry(document, root))
     if left_out:
         first = next(iter(left_out.values()))

@@ -82,7 +82,7 @@ class HistoryManager:
                 link(path, folder / path.name)
 
         try:
-            given: JsonObject = {
+            own: JsonObject = {
                 "id": id,
                 "schema_version": schema.SCHEMA_VERSION,
                 "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -90,8 +90,8 @@ class HistoryManager:
                 "manager": self.name,
                 "artefacts": {name: store.facts(path, id) for name, path in files.items()},
             }
-            # What is given stands first, and wins.
-            stored = {**given, "origin": {"kind": "run"}, **plain, **given}
+            # Our own keys stand first, and win.
+            stored = own | {"origin": {"kind": "run"}} | plain | own
             entry = Entry(schema.read_document(stored, "it"), self.root)
             self._check(entry)
             if len({store.DOCUMENT, *(path.name for path in files.values())}) <= len(files):
@@ -111,7 +111,7 @@ class HistoryManager:
         """Return this task's entries that have the values asked for (as `select` takes them),
         oldest first.
         """
-        return select(self.store.all(), self.root, **{"task": self.task, **wanted})
+        return select(self.store.all(), self.root, **{"task": self.task} | wanted)
 
     def verify(self, entry: Entry) -> None:
         """Compare what the database says of the entry now with every artefact on disk.

@@ -18,7 +18,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from foundation import errors, escape, files
+from foundation import errors, escape
+from foundation.files import JsonObject
 
 LIMIT = 64 * 2**20  # bytes of config.json; those of large models have a few MB
 REASON = 1000  # letters that are kept of what Keras says, the last ones
@@ -52,7 +53,7 @@ def foreign_code(path: Path) -> list[str]:
     states no module; `__lambda__` is bytecode within the file. Raises IntegrityError for a file
     that is no .keras file, or damaged.
     """
-    found: set[str] = set()
+    names: set[str] = set()
     if path.suffix != ".keras":  # Keras would take it for another format, and read something else
         raise errors.IntegrityError(
             f"{path} is not a model: the name of a stored model ends in .keras"
@@ -64,12 +65,12 @@ def foreign_code(path: Path) -> list[str]:
             raise ValueError(
                 f"its config.json is larger than {LIMIT >> 20} MB, or it contains no model"
             )
-        json.loads(content, object_hook=lambda node: found.update(_foreign(node)))
+        json.loads(content, object_hook=lambda node: names.update(_foreign(node)))
     except Exception as error:  # a damaged zip shows as one of a dozen types
         raise errors.IntegrityError(
             f"{path} is not a .keras file, or is damaged: {error}; restore it"
         ) from error
-    return sorted(map(escape.printable, found))
+    return sorted(map(escape.printable, names))
 
 
 def load_model(path: Path, trust: bool = False) -> Any:
@@ -112,31 +113,29 @@ def reason(error: Exception) -> str:
     """Return what Keras says in one line, without the configs of whole objects that it puts before
     the cause.
     """
-    return " ".join(re.sub(r"(Full object config: |\bconfig=)\{.*", "", str(error)).split())[
-        -REASON:
-    ]
+    text = re.sub(r"(Full object config: |\bconfig=)\{.*", "", str(error))
+    return " ".join(text.split())[-REASON:]
 
 
-def _foreign(node: files.JsonObject) -> Iterator[str]:
+def _foreign(node: JsonObject) -> Iterator[str]:
     """Yield what one mapping names itself, not what is within it."""
-    kind, module = node.get("class_name"), node.get("module")
+    kind = node.get("class_name")
     if kind is None or kind in _VALUES:
         return
+    module = node.get("module")
     is_function = kind == "function"
-    name = node.get(
-        {"function": "config", "__typespec__": "spec_name"}.get(str(kind), "class_name")
-    )
+    key = {"function": "config", "__typespec__": "spec_name"}.get(str(kind), "class_name")
+    name = node.get(key)
     registered = None if is_function else node.get("registered_name")
-    known = is_keras(f"{module}.{name}", function=is_function)
-    if not known:
+    is_known = is_keras(f"{module}.{name}", function=is_function)
+    if not is_known:
         yield f"{module}.{name}" if module and ">" not in str(name) else str(registered or name)
     # Keras looks a registered name up first, whatever else the mapping says.
-    if registered not in (None, name) and (known or not str(registered).endswith(f">{name}")):
+    if registered not in (None, name) and (is_known or not str(registered).endswith(f">{name}")):
         yield str(registered)
 
 
 def is_keras(path: str, *, function: bool) -> bool:
     """Say whether a dotted path is known by its name to be a part of a Keras model."""
-    return bool(
-        (_FUNCTIONS if function else _PARTS).fullmatch(path) and not _CARRIERS.fullmatch(path)
-    )
+    parts = _FUNCTIONS if function else _PARTS
+    return bool(parts.fullmatch(path)) and not _CARRIERS.fullmatch(path)

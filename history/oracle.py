@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from foundation import errors, files
+from foundation.files import Json, JsonObject
 from history import ranking
 from history.records import Trial
 
@@ -28,11 +29,11 @@ _PARAMETERS = (
 class SearchRecord:
     """One search: the whole `oracle`, its `space`, and its trials as they were started."""
 
-    oracle: dict[str, files.Json]
-    space: list[files.Json]
+    oracle: JsonObject
+    space: list[Json]
     trials: list[Trial]
 
-    def summary(self) -> dict[str, files.Json]:
+    def summary(self) -> JsonObject:
         """Return what an entry's section `search` says of it: space, oracle, trials, the seconds,
         None if none has any, and the bytes that its files took at most, None if that is not known.
         """
@@ -51,7 +52,7 @@ class SearchRecord:
         }
 
 
-def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_json) -> SearchRecord:
+def read_search(folder: Path, read: Callable[[Path], Json] = files.read_json) -> SearchRecord:
     """Read the search in `folder` (`directory/project_name`), its trials in the order they were
     started.
 
@@ -59,14 +60,16 @@ def read_search(folder: Path, read: Callable[[Path], files.Json] = files.read_js
     Raises HistoryError naming the file that cannot be read.
     """
     with as_written(folder / "oracle.json", read) as oracle:
-        space, order = oracle["hyperparameters"]["space"], oracle["start_order"]
+        space = oracle["hyperparameters"]["space"]
+        order = oracle["start_order"]
         ids = [name for name in order if isinstance(name, str) and TRIAL_ID.fullmatch(name)]
         if order != list(dict.fromkeys(ids)) or not isinstance(space, list):
             raise ValueError("start_order must name each trial once, by a plain id")
-    return SearchRecord(oracle, space, [_trial(folder / f"trial_{id}", id, read) for id in order])
+    trials = [_trial(folder / f"trial_{id}", id, read) for id in order]
+    return SearchRecord(oracle, space, trials)
 
 
-def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> Trial:
+def _trial(folder: Path, trial_id: str, read: Callable[[Path], Json]) -> Trial:
     path = folder / "result.json"
     result = read(path) if os.path.lexists(path) else {}
     with as_written(folder / "trial.json", read) as written:
@@ -91,7 +94,7 @@ def _trial(folder: Path, trial_id: str, read: Callable[[Path], files.Json]) -> T
 
 
 @contextmanager
-def as_written(path: Path, read: Callable[[Path], files.Json]) -> Iterator[files.Json]:
+def as_written(path: Path, read: Callable[[Path], Json]) -> Iterator[Json]:
     """Give what the file holds; what goes wrong with that is the file's fault."""
     try:
         yield read(path)

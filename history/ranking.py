@@ -63,11 +63,11 @@ def rank(entries: Iterable[Entry], metric: str, direction: Direction) -> list[Ra
     for entry in entries:
         score = measurement(entry, "validation", metric)
         ranked.append(Ranked(score.mean, score.deviation, score.repeats, entry))
-    ranked.sort(key=lambda place: merit(place.mean, direction), reverse=True)
-    ties = [indistinguishable(ranked[0], place) for place in ranked]
+    ranked.sort(key=lambda score: merit(score.mean, direction), reverse=True)
+    ties = [indistinguishable(ranked[0], score) for score in ranked]
     if ranked and ties[0]:  # with itself, where its noise is known
         ties[0] = any(ties[1:])
-    return [replace(place, tied=tie) for place, tie in zip(ranked, ties, strict=True)]
+    return [replace(score, tied=tie) for score, tie in zip(ranked, ties, strict=True)]
 
 
 def standard_error(one: Score, other: Score) -> float | None:

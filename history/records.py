@@ -6,7 +6,7 @@ what is stored and printed.
 """
 
 import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, Literal, Self
 
 from foundation.files import Json, JsonObject
@@ -21,14 +21,12 @@ class Record:
     @classmethod
     def read(cls, section: Json) -> Self:
         """Return the section as a record; a missing or null value is the default."""
+        attributes = cls.__dataclass_fields__
         values: dict[str, Any] = {}
-        for attribute in fields(cls):
-            value = (section or {}).get(attribute.name)
-            if value is None:
-                continue
-            if isinstance(attribute.default, Record):
-                value = attribute.default.read(value)
-            values[attribute.name] = value
+        for name, value in (section or {}).items():
+            if value is not None and name in attributes:
+                default = attributes[name].default
+                values[name] = default.read(value) if isinstance(default, Record) else value
         return cls(**values)
 
 

@@ -62,14 +62,14 @@ def manager_class(name: str) -> type[HistoryManager]:
     """
     if name not in names():
         raise errors.RegistryError(errors.unknown("history manager", name, names()))
-    found = _classes[name]
-    if not isinstance(found, EntryPoint):
-        return found
+    registered = _classes[name]
+    if not isinstance(registered, EntryPoint):
+        return registered
     try:
-        loaded: type[HistoryManager] = found.load()
+        loaded: type[HistoryManager] = registered.load()
     except Exception as error:  # a plug-in's import can fail in any way
         raise errors.RegistryError(
-            f"the history manager {name!r} cannot be loaded from {found.value}: "
+            f"the history manager {name!r} cannot be loaded from {registered.value}: "
             f"{type(error).__name__}: {error}"
         ) from error
     return register(name)(loaded)
@@ -77,9 +77,9 @@ def manager_class(name: str) -> type[HistoryManager]:
 
 def manager(name: str, root: Path) -> HistoryManager:
     """Return the history manager of that name on `root`; raises as `manager_class` does."""
-    made = manager_class(name)(root)
-    made.name = name
-    return made
+    manager = manager_class(name)(root)
+    manager.name = name
+    return manager
 
 
 def ranked_by(entry: Entry) -> tuple[str, Direction]:
@@ -114,17 +114,15 @@ def _find_plugins() -> None:
 def _put(name: str, new: type[HistoryManager] | EntryPoint) -> None:
     old = _classes.get(name, new)
     if _origin(old) != _origin(new):
-        known = [f"{key} = {_origin(_classes[key])}" for key in sorted(_classes)]
+        registered = [f"{key} = {_origin(_classes[key])}" for key in sorted(_classes)]
         raise errors.RegistryError(
             f"history manager {name!r} is registered twice, as {_origin(old)} and as "
-            f"{_origin(new)}; rename one. Registered: {', '.join(known)}"
+            f"{_origin(new)}; rename one. Registered: {', '.join(registered)}"
         )
     _classes[name] = new
 
 
 def _origin(manager: type[HistoryManager] | EntryPoint) -> str:
-    return (
-        manager.value
-        if isinstance(manager, EntryPoint)
-        else f"{manager.__module__}:{manager.__qualname__}"
-    )
+    if isinstance(manager, EntryPoint):
+        return manager.value
+    return f"{manager.__module__}:{manager.__qualname__}"

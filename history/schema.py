@@ -13,7 +13,8 @@ import re
 from datetime import datetime
 from types import NoneType
 
-from foundation import errors, escape, files, trees
+from foundation import errors, escape, trees
+from foundation.files import Json, JsonObject
 
 SCHEMA_VERSION = 2
 ID = re.compile(r"[a-z][a-z0-9-]{0,99}")  # safe as a folder's name, and as a Hydra override
@@ -22,7 +23,8 @@ LABELS = ("name", "tags", "note")  # a user's words for an entry, which decide n
 STATUSES = ("complete", "failed", "budget")
 
 # Tuples, as unions of types take isinstance several times as long.
-_TEXT, _MAPPING = (str, NoneType), (dict, NoneType)
+_TEXT = (str, NoneType)
+_MAPPING = (dict, NoneType)
 
 _MAPPINGS = (
     "origin",
@@ -58,7 +60,7 @@ _SHAPE["validation.repeats"] = (int, NoneType)
 _SHAPE["artefacts"] = (dict, dict)  # always
 
 
-def read_document(content: object, where: str) -> files.JsonObject:
+def read_document(content: object, where: str) -> JsonObject:
     """Return an entry's document in the schema of today, having checked its shape.
 
     Every document comes in here, from the database, from a folder and from elsewhere; behind it
@@ -75,14 +77,14 @@ def read_document(content: object, where: str) -> files.JsonObject:
             f"{where} has the schema version {version!r}; this release reads 1 to "
             f"{SCHEMA_VERSION}: install the release that wrote it, or a later one"
         )
-    document: files.JsonObject = _to_2(content) if version == 1 else content
+    document: JsonObject = _to_2(content) if version == 1 else content
     problem = _misfit(document)
     if problem:
         raise errors.IntegrityError(f"{where} cannot be read: {problem}")
     return document
 
 
-def upgrade_config(sections: files.JsonObject) -> files.JsonObject:
+def upgrade_config(sections: JsonObject) -> JsonObject:
     """Return the stored sections of a pipeline's config, brought up to date in place."""
     split = (sections.get("data") or {}).get("split") or {}
     if "stratify" in split:
@@ -90,15 +92,16 @@ def upgrade_config(sections: files.JsonObject) -> files.JsonObject:
     return sections
 
 
-def _to_2(document: files.JsonObject) -> files.JsonObject:
+def _to_2(document: JsonObject) -> JsonObject:
     data = document.get("data")
-    upgraded = {**document, "schema_version": 2, "origin": {"kind": "run"}}
+    upgraded = document | {"schema_version": 2, "origin": {"kind": "run"}}
     if isinstance(data, dict) and isinstance(data.get("columns"), list):
-        upgraded["data"] = {**data, "columns": {str(name): "number" for name in data["columns"]}}
+        columns = {str(name): "number" for name in data["columns"]}
+        upgraded["data"] = data | {"columns": columns}
     return upgraded
 
 
-def _misfit(document: files.JsonObject) -> str | None:
+def _misfit(document: JsonObject) -> str | None:
     """Say what is wrong with the shape of a document, if anything is."""
     if document.get("status") not in STATUSES:
         return f"status is {document.get('status')!r:.60}; it must be one of {', '.join(STATUSES)}"
@@ -116,6 +119,11 @@ def _misfit(document: files.JsonObject) -> str | None:
     return None
 
 
-def _is_artefact(facts: files.Json) -> bool:
-    kinds = {"path": str, "bytes": int, "sha256": str}
-    return isinstance(facts, dict) and all(type(facts.get(key)) is kinds[key] for key in kinds)
+def _is_artefact(facts: Json) -> bool:
+    # Spelt out, since a long history has many.
+    return (
+        isinstance(facts, dict)
+        and type(facts.get("path")) is str
+        and type(facts.get("bytes")) is int
+        and type(facts.get("sha256")) is str
+    )

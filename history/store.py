@@ -13,9 +13,10 @@ from tinydb import Storage, TinyDB, middlewares, where
 from tinydb.table import Table
 
 from foundation import errors, files
+from foundation.files import JsonObject
 from history import schema
 
-Tables = dict[str, dict[str, files.JsonObject]]  # a table's name → a row's number → the row
+Tables = dict[str, dict[str, JsonObject]]  # a table's name → a row's number → the row
 
 TABLE = "entries"
 DOCUMENT = "entry.json"
@@ -45,18 +46,18 @@ class Store(Storage):
 
     def add(
         self,
-        documents: Collection[files.JsonObject],
-        fill: Callable[[files.JsonObject, Path], None],
+        documents: Collection[JsonObject],
+        fill: Callable[[JsonObject, Path], None],
     ) -> None:
         """Make the folders of entries, put them on disk, then insert the documents in one step.
 
         Arguments: `fill` puts the artefacts of a document into a folder. Raises OSError or
         HistoryError, and what `fill` raises; nothing is stored then.
         """
-        made = [self.entries / document["id"] for document in documents]
+        folders = [self.entries / document["id"] for document in documents]
         with self.locked(), ExitStack() as parts:
             files.make_folder(self.entries)
-            for document, folder in zip(documents, made, strict=True):
+            for document, folder in zip(documents, folders, strict=True):
                 part = _part(folder)
                 _discard(folder)  # what a kill left
                 parts.callback(delete, part)
@@ -65,13 +66,13 @@ class Store(Storage):
                 (part / DOCUMENT).write_bytes(files.to_json(document, indent=True))
                 for path in (*part.iterdir(), part):
                     files.sync(path)
-            for folder in made:
+            for folder in folders:
                 _part(folder).rename(folder)
             files.sync(self.entries)
             try:
                 self.insert(*documents)
             except errors.HistoryError:
-                for folder in made:
+                for folder in folders:
                     _discard(folder)
                 raise
 
@@ -99,7 +100,8 @@ class Store(Storage):
             with self.changing() as table:
                 table.update(keys, where("id") == id)
                 document = table.get(where("id") == id)
-            if (path := self.entries / id / DOCUMENT).is_file():
+            path = self.entries / id / DOCUMENT
+            if path.is_file():
                 files.write_atomic(path, files.to_json(document, indent=True))
 
     def insert(self, *documents: Mapping[str, object]) -> None:
@@ -107,15 +109,14 @@ class Store(Storage):
         with self.changing() as table:
             table.insert_multiple(documents)
 
-    def all(self) -> list[files.JsonObject]:
+    def all(self) -> list[JsonObject]:
         """Return every document, oldest first; makes no file. Raises HistoryError.
 
         Rows that somebody else wrote without an id are left out.
         """
-        rows = (self.read() or {}).get(TABLE, {})
-        return [
-            row for key in sorted(rows, key=int) if isinstance((row := rows[key]).get("id"), str)
-        ]
+        numbered = (self.read() or {}).get(TABLE, {})
+        rows = [numbered[number] for number in sorted(numbered, key=int)]
+        return [row for row in rows if isinstance(row.get("id"), str)]
 
     def read(self) -> Tables | None:
         """Return the tables, or None without a file; raises HistoryError when they cannot be
@@ -136,9 +137,9 @@ class Store(Storage):
                 temporary.write_bytes(files.to_json(data, cleaned=True))
                 with (
                     suppress(FileNotFoundError),
-                    files.atomic(self.previous, keep_mode=False) as kept,
+                    files.atomic(self.previous, keep_mode=False) as previous,
                 ):
-                    files.link(self.path, kept)
+                    files.link(self.path, previous)
         except OSError as error:
             raise errors.HistoryError(
                 f"cannot write {self.path}: {error.strerror or error}; its old content is intact: "
@@ -205,7 +206,7 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def facts(file: Path, id: str) -> files.JsonObject:
+def facts(file: Path, id: str) -> JsonObject:
     """Return what the entry of that id records of an artefact: path below the root, bytes and
     sha256.
     """

@@ -25,9 +25,8 @@ class ClassificationResult:
 
     def csv(self) -> str:
         """Return `per_class` as CSV with a header."""
-        return files.to_csv(
-            [("class", "precision", "recall", "f1", "support"), *self.per_class], "\n"
-        )
+        header = ("class", "precision", "recall", "f1", "support")
+        return files.to_csv([header, *self.per_class], "\n")
 
 
 @dataclass(frozen=True)
@@ -43,14 +42,10 @@ class RegressionResult:
 
     def csv(self) -> str:
         """Return the metrics, then the residuals as `residual_<name>`, as CSV with a header."""
-        return files.to_csv(
-            [
-                ("quantity", "value"),
-                *self.metrics.items(),
-                *((f"residual_{name}", value) for name, value in self.residuals.items()),
-            ],
-            "\n",
-        )
+        rows: list[tuple[object, object]] = [("quantity", "value")]
+        rows += self.metrics.items()
+        rows += [(f"residual_{name}", value) for name, value in self.residuals.items()]
+        return files.to_csv(rows, "\n")
 
 
 class ClassificationManager(manager.HistoryManager):

@@ -1,5 +1,5 @@
 """Runs from Python: a command in a process of its own, so that a notebook neither imports Keras nor
-loses what it has set up. What that says on stderr is said here, as it comes.
+loses what it has set up. Its stderr is passed on as it comes.
 """
 
 import json

@@ -56,10 +56,10 @@ def write_archive(entries: Iterable[Entry], path: Path) -> None:
 def read_archive(history: History, path: Path) -> list[Entry]:
     """Take every entry of an archive into the history, or none.
 
-    Returns the entries that were taken; one that is already there, the same in all it says, is left
-    out. Raises InputError for what is no such archive, holds what an archive must not (links, paths
-    that lead out, more than it says) or an artefact whose hash is wrong, HistoryError when storing
-    fails.
+    Returns the entries that were taken; identical ones that are already there are left out. Raises
+    InputError for a file that is not an archive, holds what an archive must not (links, paths that
+    lead out, more than it announces) or has an artefact with a wrong hash; HistoryError when
+    storing fails.
     """
     try:
         with zipfile.ZipFile(path) as archive:

@@ -49,7 +49,7 @@ class Project:
 
 
 def import_project(history: History, project: Project) -> list[Entry]:
-    """Store a search; return its entry, or none where an entry says the same already.
+    """Store a search; return its entry, or none if the history has it already.
 
     Raises RegistryError where no history manager is of its task, HistoryError or OSError when it
     cannot be stored.
@@ -76,8 +76,8 @@ def read_project(
 ) -> Project:
     """Read the search in a Keras Tuner project folder.
 
-    Arguments: `task`, for where the files do not tell it; `objective` and `direction`, which win
-    over what the files tell. Raises InputError naming the file and what to do.
+    Arguments: `task`, where it cannot be inferred from the files; `objective` and `direction`,
+    which win over those of the files. Raises InputError naming the file and what to do.
     """
     folder = path.resolve()
     tracked: Tracked = []
@@ -145,8 +145,9 @@ def _is_plain(path: Path) -> bool:
 
 
 def _metrics(folder: Path, trial_id: str, directions: Directions) -> dict[str, float]:
-    """Return the metrics of a trial that has ended, and put their directions down; the best value
-    of each is, as for Keras Tuner, that of the means which the executions have at each step.
+    """Return the best value of each metric of a trial that has ended, and add their directions.
+
+    As for Keras Tuner, it is the best of the means over the executions at each step.
     """
     metrics = {}
     with oracle.as_written(folder / f"trial_{trial_id}" / "trial.json", _json) as trial:

@@ -1,3 +1,1 @@
-"""What came of entries as pages of HTML: a folder that a browser opens without network or
-server.
-"""
+"""Entries as pages of HTML: a folder that a browser opens without network or server."""

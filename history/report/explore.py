@@ -34,12 +34,11 @@ def library() -> list[Path]:
 
 
 def plots(entry: Entry) -> dict[str, str]:
-    """Return the plots of an entry by name, each as JSON for Plotly.js that may stand in a page; of
-    fewer than two trials with a score, none; what is of the most important hyperparameters, only
-    where so many trials tell them.
+    """Return the plots of an entry by name, each as JSON for Plotly.js that is safe within a page.
 
-    Raises ImportError without Optuna and Plotly, IntegrityError when the trials are not what was
-    stored.
+    There are none for fewer than two trials with a score. Plots of the most important
+    hyperparameters need enough trials to tell which they are. Raises ImportError without Optuna and
+    Plotly, IntegrityError when the trials are not what was stored.
     """
     from optuna import importance, trial, visualization
 

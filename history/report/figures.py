@@ -31,8 +31,10 @@ Array = NDArray[Any]
 def drawn(
     title: str, draw: Callable[..., None], *arguments: Any, panels: int = 1, **labels: str
 ) -> Figure:
-    """Return what a function here draws, in so many panels side by side, as a picture that stands
-    alone. Arguments: `labels`, those of the first panel's axes.
+    """Return a picture that stands alone.
+
+    Arguments: `draw`, a function of this module, called with the panels and `arguments`; `panels`,
+    how many there are side by side; `labels`, of the axes of the first panel.
     """
     import matplotlib.figure
 
@@ -66,7 +68,7 @@ def inline(figure: Figure) -> str:
 
 @cache
 def _page_colours() -> dict[str, str]:
-    """Return what a page has in place of each colour of a picture that stands alone."""
+    """Return the page's colour for each colour of a picture that stands alone."""
     import matplotlib
 
     style = matplotlib.rc_params_from_file(STYLE, use_default_template=False)
@@ -93,7 +95,7 @@ def _curve(panel: Any, refit: files.JsonObject, key: str, colour: str, label: st
 
 
 def scores(panel: Any, values: Array, direction: str, unit: str) -> None:
-    """Draw scores in their order, with the best so far; those that are NaN have failed."""
+    """Draw scores in order, with the best so far; NaN is a failure."""
     number = np.arange(len(values))
     best = np.fmin if direction == "min" else np.fmax
     panel.plot(number, values, "o", **CLOUD, label="score")
@@ -110,8 +112,8 @@ def scores(panel: Any, values: Array, direction: str, unit: str) -> None:
 
 
 def confusion_matrix(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> None:
-    """Draw true classes down, predicted across; the shade is the share of the true class, the
-    number the rows.
+    """Draw the number of rows of each true class (down) and predicted class (across), shaded by
+    its share of the true class.
     """
     from matplotlib import colors
 
@@ -134,10 +136,10 @@ def confusion_matrix(panel: Any, truth: Array, predicted: Array, classes: Sequen
 
 
 def roc(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> None:
-    """Draw how many rows of a class are found, for how many others are taken for it."""
+    """Draw the true positive rate of each class over its false positive rate."""
     from sklearn import metrics
 
-    first = 1 if len(classes) == 2 else 0  # of two, one tells all
+    first = 1 if len(classes) == 2 else 0  # one curve says all of two classes
     panel.plot((0, 1), (0, 1), **GUIDE)
     for number, name in enumerate(classes):
         is_class = truth == number
@@ -153,7 +155,7 @@ def roc(panel: Any, truth: Array, predicted: Array, classes: Sequence[str]) -> N
 
 
 def calibration(panel: Any, truth: Array, predicted: Array, _: object) -> None:
-    """Draw how often the predicted class is the true one, by the probability that it was given."""
+    """Draw how often the predicted class is right, by its predicted probability."""
     from sklearn.calibration import calibration_curve
 
     is_right = predicted.argmax(axis=1) == truth
@@ -195,8 +197,7 @@ def plain(name: str) -> str:
     return text.replace("$", r"\$")
 
 
-# What is drawn of predictions: by the name that history managers have for it, a title, how, and
-# what is across and what up.
+# How predictions are drawn, by the names that history managers use: title, function, labels.
 HELD = {
     "confusion_matrix": ("Confusion matrix", confusion_matrix, "predicted", "true"),
     "roc": (
@@ -218,7 +219,7 @@ HELD = {
 
 
 def held(name: str, part: str, truth: Array, predicted: Array, classes: Sequence[str]) -> Figure:
-    """Return what is drawn under a name of HELD of the predictions of a part."""
+    """Return a picture of the predictions on the rows of a part: the one named in HELD."""
     title, draw, across, up = HELD[name]
     title = f"{title}, {len(truth):,} {part} rows"
     return drawn(title, draw, truth, predicted, classes, xlabel=across, ylabel=up)

@@ -23,10 +23,10 @@ MARK = "report.css"  # which every report has
 
 
 def write(history: History, entries: Sequence[Entry], folder: Path) -> None:
-    """Write an index of the entries and a page of each, or bring up to date what is there: a page
-    is written again only where its entry, or this code, is another than then.
+    """Write an index of the entries and a page for each, or bring a report up to date: a page is
+    written again only if its entry or this code has changed.
 
-    Raises InputError for a folder that holds something else, OSError.
+    Raises InputError for a folder that holds something else, and OSError.
     """
     is_taken = folder.is_dir() and not (folder / MARK).exists() and any(folder.iterdir())
     if is_taken or folder.resolve().is_relative_to(history.root / "entries"):
@@ -45,7 +45,10 @@ def write(history: History, entries: Sequence[Entry], folder: Path) -> None:
 
 
 def _write_entry(entry: Entry, path: Path, code: Sequence[str]) -> None:
-    """Write the page of an entry, and that of its plots, unless they are up to date."""
+    """Write the page of an entry and the page of its plots, unless they are up to date.
+
+    Arguments: `code`, hashes of the files that pages are made with.
+    """
     library = explore.library()
     content = [code, find_spec("optuna") is None, library, entry.document]
     state = hashlib.sha256(repr(content).encode()).hexdigest()
@@ -63,8 +66,11 @@ def _write_entry(entry: Entry, path: Path, code: Sequence[str]) -> None:
 
 
 def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:
-    """Return the page of an entry. What its files do not hold is left out; what cannot be read in
-    them is said. It leads to the plots of its trials if it `is_explored`.
+    """Return the page of an entry. What the entry lacks is left out; what cannot be read of its
+    files is reported on the page.
+
+    Arguments: `state`, a hash of all that the page is made of; `is_explored`, whether it links to a
+    page of plots.
     """
     pieces: dict[str, Any] = {}
     problems: list[str] = []
@@ -78,7 +84,7 @@ def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:
     page = {"state": state, "top": "../", "problems": problems, "is_explored": is_explored}
     try:
         return _render("entry.html", entry=entry, **page, **pieces)
-    except Exception as error:  # so may its document
+    except Exception as error:  # and so may its document
         problems.append(f"Most of it cannot be shown: {type(error).__name__}: {error}")
     names = (*schema.NAMES, "id", "created", "status")
     readable = Entry({name: entry.document.get(name) for name in names}, entry.root)
@@ -86,8 +92,8 @@ def entry_page(entry: Entry, state: str = "", is_explored: bool = False) -> str:
 
 
 def index_page(entries: Sequence[Entry]) -> str:
-    """Return the page that leads to those of the entries: for each experiment and task they are
-    ranked, and shown in their order with the best so far.
+    """Return the page that links to those of the entries. The entries of each experiment and task
+    are ranked, and a chart shows their scores in order with the best so far.
     """
     groups: dict[tuple[str, str], list[Entry]] = {}
     for entry in entries:
@@ -97,7 +103,7 @@ def index_page(entries: Sequence[Entry]) -> str:
 
 
 def _ranked(entries: Sequence[Entry]) -> dict[str, Any]:
-    """Return what the index says of the entries of one experiment and task."""
+    """Return what the index shows of the entries of one experiment and task."""
     metric, direction = registry.ranked_by(entries[-1])
     means = [ranking.measurement(entry, "validation", metric).mean for entry in entries]
     overrides = [{str(override) for override in entry.value("overrides", [])} for entry in entries]
@@ -111,7 +117,7 @@ def _ranked(entries: Sequence[Entry]) -> dict[str, Any]:
 
 
 def notebook_entry(entry: Entry) -> str:
-    """Return what an entry shows of itself in a notebook."""
+    """Return an entry as a notebook shows it."""
     pictures = []
     for draw in (curves, scores):
         with suppress(Exception):  # files from elsewhere may hold anything
@@ -122,13 +128,13 @@ def notebook_entry(entry: Entry) -> str:
 
 
 def notebook_list(entries: Sequence[Entry]) -> str:
-    """Return what a history shows of itself in a notebook: its newest entries."""
+    """Return a history as a notebook shows it: its newest entries."""
     newest = entries[: -NEWEST - 1 : -1]
     return _render("notebook_list.html", entries=newest, total=len(entries))
 
 
 def curves(entry: Entry) -> Figure | None:
-    """Return the loss and the objective of all refits by epoch."""
+    """Return a picture of the loss and the objective of all refits by epoch."""
     refits = entry.refits()
     names = []
     for name in dict.fromkeys(("loss", entry.search.objective.name.removeprefix("val_"))):
@@ -140,7 +146,7 @@ def curves(entry: Entry) -> Figure | None:
 
 
 def held(entry: Entry) -> list[Figure]:
-    """Return pictures of what was predicted of the rows that are held out."""
+    """Return pictures of the predictions on the held-out rows."""
     predictions = {}
     for part, name in (("validation", "predictions"), ("test", "test_predictions")):
         if name in entry.artefacts:
@@ -156,12 +162,12 @@ def held(entry: Entry) -> list[Figure]:
 
 
 def report(entry: Entry) -> Section:
-    """Return what its history manager reports of an entry."""
+    """Return the report of the history manager that stored the entry."""
     return pages.report(History(entry.root), entry)
 
 
 def scores(entry: Entry) -> Figure | None:
-    """Return the scores of its trials, with the best so far."""
+    """Return a picture of the scores of the trials, with the best so far."""
     objective = entry.search.objective
     values = [trial.score for trial in entry.trial_records()]
     return _score_chart(f"{objective.name} of trials", values, objective.direction, "trial")
@@ -181,7 +187,7 @@ def config(entry: Entry) -> str:
     return entry.verified("config").read_text(encoding="utf-8")
 
 
-# What a page is made of, by the name that its template has for it.
+# The parts of a page, by the names that its template has for them.
 PIECES: dict[str, Callable[[Entry], Any]] = {
     "curves": curves,
     "held": held,

@@ -20,7 +20,7 @@ Space = dict[str, list[files.JsonObject]]
 
 
 def space(entry: Entry) -> Space:
-    """Return what the search of an entry has searched."""
+    """Return the space that an entry's search went through."""
     space: Space = {}
     for hyperparameter in entry.search.space:
         space.setdefault(hyperparameter["config"]["name"], []).append(hyperparameter)
@@ -28,12 +28,12 @@ def space(entry: Entry) -> Space:
 
 
 def study(entry: Entry) -> "optuna.Study":
-    """Return the trials of an entry, in their order, by the names and values that Keras Tuner has.
-    Each has its objective by epoch, its times and, as attributes, its id and what the tuner itself
-    added to its values.
+    """Return the trials of an entry, in order, with Keras Tuner's names and values.
 
-    A range holds all values that were tried; steps, and what never varies, are left out. Raises
-    ImportError without Optuna, IntegrityError when the trials are not what was stored.
+    Each has its objective by epoch, its times and, as attributes, its id and the values that the
+    tuner itself added. A range includes all values that were tried; steps, and hyperparameters that
+    never vary, are left out. Raises ImportError without Optuna, IntegrityError when the trials are
+    not what was stored.
     """
     import optuna
 
@@ -88,7 +88,7 @@ def _ranges(
 
 
 def _is_active(variants: Sequence[files.JsonObject], values: Mapping[str, files.Json]) -> bool:
-    """Say whether the conditions of one of those that share a name hold."""
+    """Say whether the conditions of any hyperparameter of this name hold."""
     for variant in variants:
         parents = [condition["config"] for condition in variant["config"].get("conditions") or []]
         if all(values.get(parent["name"]) in parent["values"] for parent in parents):
@@ -103,26 +103,24 @@ def _distribution(
 
     kinds = {variant["class_name"] for variant in variants}
     configs = [variant["config"] for variant in variants]
-    if kinds == {"Boolean"}:
-        return distributions.CategoricalDistribution([False, True])
-    choices: list[files.Json] = []
     if not kinds <= {"Int", "Float"}:
+        choices: list[files.Json] = []
         for config in configs:
-            choices += config.get("values", [config.get("value")])
+            fixed = [config["value"]] if "value" in config else [False, True]
+            choices += config.get("values", fixed)
         return distributions.CategoricalDistribution(list(dict.fromkeys([*choices, *tried])))
     ends = list(tried)
     for config in configs:
         ends += [config["min_value"], config["max_value"]]
-    low, high = min(ends), max(ends)
-    log = configs[0].get("sampling") == "log" and low > 0
+    log = configs[0].get("sampling") == "log" and min(ends) > 0
     if kinds == {"Int"}:
-        return distributions.IntDistribution(low, high, log=log)
-    return distributions.FloatDistribution(low, high, log=log)
+        return distributions.IntDistribution(min(ends), max(ends), log=log)
+    return distributions.FloatDistribution(min(ends), max(ends), log=log)
 
 
 def importance(entry: Entry) -> dict[str, float]:
-    """Return by how much each hyperparameter decides which of an entry's trials are the best tenth,
-    in all 1: by Optuna's PED-ANOVA; nothing for fewer than ENOUGH trials.
+    """Return how much each hyperparameter decides which trials are the best tenth, as shares of 1,
+    by Optuna's PED-ANOVA; nothing for fewer than ENOUGH trials.
 
     Raises as `study` does.
     """

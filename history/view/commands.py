@@ -122,11 +122,12 @@ WIDE = argument("--wide", "every column, however narrow the terminal")
 TABLE = [
     JSON,
     argument("--csv", "print CSV: the columns or, without, every key"),
-    argument("--sort KEY", "sort by it, smallest first; those without it last"),
+    argument("--sort KEY", "sort by it, smallest first; those without it last", default=""),
     argument("--reverse", "reverse the order"),
     argument(
         "--columns KEY,...",
         "the columns of the table",
+        default=[],
         type=lambda keys: keys.replace(" ", "").split(","),
     ),
     WIDE,
@@ -171,10 +172,10 @@ def list_(history: History, args: Namespace) -> Output:
     or best.values.model.dropout; or one of their configs: config.fit.batch_size.
     """
     entries = _matching(history, args)
-    if any(key.startswith("config.") for key in [args.sort or "", *(args.columns or ())]):
+    if any(key.startswith("config.") for key in [args.sort, *args.columns]):
         from history.config import with_config
 
-        entries = [*map(with_config, entries)]
+        entries = list(map(with_config, entries))
     listed = _listed(args, [EntryRow(entry) for entry in entries], args.reverse)
     return _data(args, listed) or pages.overview(history.root, listed, args.columns)
 
@@ -279,14 +280,14 @@ def best(history: History, args: Namespace) -> Output:
     """
     entries = [entry for entry in _matching(history, args) if entry.status != "failed"]
     best: dict[str, tuple[str, list[ranking.Ranked]]] = {}
-    known: list[str] = []
+    metrics: list[str] = []
     for task in dict.fromkeys(entry.task for entry in entries):
         candidates = [entry for entry in entries if entry.task == task]
         manager = history.manager_of(candidates[-1])
-        metrics = [name for name, way in manager.directions(candidates).items() if way]
+        ranked_by = [name for name, way in manager.directions(candidates).items() if way]
+        metrics += ranked_by
         metric = args.metric or manager.ranking
-        known += metrics
-        if metric not in metrics:
+        if metric not in ranked_by:
             continue
         ranked = manager.rank(candidates, metric)
         if ranked[0].mean is None:
@@ -296,8 +297,8 @@ def best(history: History, args: Namespace) -> Output:
     if not best:
         raise errors.InputError(
             f"no complete entry in {history.root} matches and has this "
-            f"metric{errors.suggest(args.metric or '', known)} (known: "
-            f"{', '.join(known) or 'none'})"
+            f"metric{errors.suggest(args.metric or '', metrics)} (known: "
+            f"{', '.join(metrics) or 'none'})"
         )
     if not args.json:
         return pages.best_list(best)
@@ -429,9 +430,8 @@ def import_(history: History, args: Namespace) -> None:
     if args.path.is_dir():
         from history.exchange.keras_tuner import import_project, read_project
 
-        taken = import_project(
-            history, read_project(args.path, args.task, args.objective, args.direction)
-        )
+        project = read_project(args.path, args.task, args.objective, args.direction)
+        taken = import_project(history, project)
     else:
         from history.exchange.archive import read_archive
 
@@ -501,9 +501,7 @@ def _matching(history: History, args: Namespace) -> list[Entry]:
         named = [history.get(reference).id for reference in args.entries]
         entries = [entry for entry in entries if entry.id in named]
     if args.tag is not None:
-        entries = [
-            entry for entry in entries if args.tag in map(str, entry.document.get("tags") or [])
-        ]
+        entries = [entry for entry in entries if args.tag in entry.tags]
     if not entries:
         filters = " that match" if args.tag or wanted else ""
         say(f"no entries in {history.root}{filters}")

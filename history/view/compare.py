@@ -3,11 +3,12 @@
 from collections.abc import Mapping
 from contextlib import suppress
 
-from foundation import errors, files, trees
+from foundation import errors, trees
+from foundation.files import JsonObject
 from history import Entry, History, config, ranking
 
 
-def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
+def compare(history: History, one: Entry, other: Entry) -> JsonObject:
     """Return how two entries, A and B, differ, as plain data.
 
     {"a", "b": ids, "metrics": {part: {metric: {"a", "b", "difference", "error", "within_noise",
@@ -44,11 +45,11 @@ def compare(history: History, one: Entry, other: Entry) -> files.JsonObject:
     }
 
 
-def _in_order(section: files.JsonObject) -> files.JsonObject:
+def _in_order(section: JsonObject) -> JsonObject:
     return dict(sorted(section.items(), key=str))
 
 
-def _about(one: Entry, other: Entry, metrics: Mapping[str, files.JsonObject]) -> str:
+def _about(one: Entry, other: Entry, metrics: Mapping[str, JsonObject]) -> str:
     """Return what a reader should know of the metrics that are compared; "" for nothing."""
     notes = []
     if one.id == other.id:
@@ -61,12 +62,12 @@ def _about(one: Entry, other: Entry, metrics: Mapping[str, files.JsonObject]) ->
     return "; ".join(notes)
 
 
-def _config(entry: Entry) -> files.JsonObject:
+def _config(entry: Entry) -> JsonObject:
     root, _, sections = config.stored_config(entry)
     return root | sections
 
 
-def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str, files.JsonObject]:
+def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str, JsonObject]:
     """Compare the metrics of either entry or, where their tasks differ, of both."""
     directions: dict[str, ranking.Direction | None] = {}
     for entry in (one, other):
@@ -84,7 +85,7 @@ def _metrics(history: History, one: Entry, other: Entry, part: str) -> dict[str,
 
 def _metric(
     one: Entry, other: Entry, part: str, name: str, direction: ranking.Direction | None
-) -> files.JsonObject:
+) -> JsonObject:
     a = ranking.measurement(one, part, name)
     b = ranking.measurement(other, part, name)
     difference = None
@@ -105,7 +106,7 @@ def _metric(
     }
 
 
-def _sections(entry: Entry) -> dict[str, files.JsonObject]:
+def _sections(entry: Entry) -> dict[str, JsonObject]:
     environment = dict(entry.environment)
     packages = {"python": environment.pop("python", None)}
     packages |= environment.pop("packages", None) or {}

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from foundation import files
+from foundation.files import Json
 
 
 @dataclass(frozen=True)
@@ -28,11 +28,11 @@ class Table:
 class Facts:
     """Values by their names; those without a value (`-` is none) are not shown."""
 
-    values: Mapping[str, files.Json]
+    values: Mapping[str, Json]
 
-    def known(self) -> dict[str, files.Json]:
+    def known(self) -> dict[str, Json]:
         """Return those that have a value."""
-        nothing: tuple[files.Json, ...] = (None, {}, [], "", "-")
+        nothing: tuple[Json, ...] = (None, {}, [], "", "-")
         return {key: value for key, value in self.values.items() if value not in nothing}
 
     def is_empty(self) -> bool:

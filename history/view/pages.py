@@ -3,15 +3,18 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import chain
 from pathlib import Path
 
-from foundation import errors, files
+from foundation import errors
+from foundation.files import Json, JsonObject
 from history import Entry, History, ranking, registry, schema
 from history.records import Trial
 from history.view.page import Facts, Page, Section, Table, Text
 from history.view.rows import COLUMNS, EntryRow, Row, TrialRow, check_columns
 from history.view.text import (
     bars,
+    best_baseline,
     local_time,
     measured,
     not_better,
@@ -50,11 +53,11 @@ LETTERS = [chr(code) for code in range(ord("A"), 0x1000)]  # of entries that are
 VERDICTS = {True: "within noise", False: "beyond noise", None: "noise unknown"}
 
 
-def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str] | None) -> Page:
+def overview(root: Path, rows: Sequence[EntryRow], columns: Sequence[str]) -> Page:
     """Return the list of entries, if there are some, and below it what runs are at.
 
-    Arguments: `columns`, of the list. None: COLUMNS, and names and tags where there are some, as
-    far as there is room. Raises InputError for a column that no entry has.
+    Arguments: `columns`, of the list. Without any: COLUMNS, and names and tags where there are
+    some, as far as there is room. Raises InputError for a column that no entry has.
     """
     if columns:
         table = _table(rows, columns)
@@ -80,7 +83,7 @@ def _running(root: Path) -> Table:
     return Table(("running", "experiment", "at", "trials", "best so far", "by"), rows)
 
 
-def trial_list(rows: Sequence[TrialRow], columns: Sequence[str] | None) -> Page:
+def trial_list(rows: Sequence[TrialRow], columns: Sequence[str]) -> Page:
     """Return a row per trial: its score and the values in which trials differ, or the columns
     named; then the other values, and why trials have failed.
 
@@ -189,7 +192,7 @@ def _result(entry: Entry) -> Facts:
     """Return what is asked first of an entry: what it came to, and from what."""
     row = EntryRow(entry)
     metric = row.metric
-    facts: dict[str, files.Json] = {"status": row.cell("status")}
+    facts: JsonObject = {"status": row.cell("status")}
     results = {
         _validation(entry): measured(entry, "validation", metric),
         "their mean": number(entry.metric(metric, "ensemble")),
@@ -232,8 +235,7 @@ def _warning(entry: Entry) -> str:
 def _baseline(entry: Entry, metric: str) -> str:
     """Return the best baseline of an entry by a metric."""
     direction = registry.direction(entry, metric)
-    best = ranking.baseline(entry, metric, direction) if direction else None
-    return f"{number(best[1])} {best[0]}" if best else "-"
+    return best_baseline(entry, metric, direction) if direction else "-"
 
 
 def _metrics(entry: Entry) -> Table:
@@ -241,13 +243,11 @@ def _metrics(entry: Entry) -> Table:
     averaged = [part for part in ranking.PARTS if entry.ensemble.get(part)]
     columns = ["metric", _validation(entry), "test"]
     columns += [f"{part}, their mean" for part in averaged]
-    rows = []
+    rows = {}
     for name in entry.validation.metrics | entry.test.metrics:
-        row = [name]
-        row += [measured(entry, part, name) for part in ranking.PARTS]
-        row += [number(entry.metric(name, "ensemble", part)) for part in averaged]
-        rows.append(row)
-    return Table(columns, rows)
+        own = [measured(entry, part, name) for part in ranking.PARTS]
+        rows[name] = own + [number(entry.metric(name, "ensemble", part)) for part in averaged]
+    return _by_name(columns, rows)
 
 
 def _baselines(entry: Entry) -> Table:
@@ -274,12 +274,12 @@ def _curves(entry: Entry) -> Section:
     except (errors.ExperimentError, AttributeError, LookupError, TypeError):
         return Section("", [])  # failed, imported or damaged
     epochs = max(map(len, curves.values()), default=0)
-    rows = []
+    rows = {}
     for name, values in curves.items():
         if len(values) > 1:
-            rows.append([name, number(values[0]), bars(values), number(values[-1])])
+            rows[name] = [number(values[0]), bars(values), number(values[-1])]
     title = f"Learning curves of refit {kept + 1} of {len(refits)}, {epochs} epochs"
-    return Section(title, [Table(("metric", "first", "", "last"), rows)])
+    return Section(title, [_by_name(("metric", "first", "", "last"), rows)])
 
 
 def _finite(values: Iterable[object]) -> list[float]:
@@ -302,9 +302,7 @@ def report(history: History, entry: Entry) -> Section:
     return Section(report.title.capitalize(), [Table(report.columns, rows)])
 
 
-def comparison_page(
-    entries: Sequence[Entry], comparisons: Sequence[Mapping[str, files.Json]]
-) -> Page:
+def comparison_page(entries: Sequence[Entry], comparisons: Sequence[JsonObject]) -> Page:
     """Return what `compare` says of an entry, A, and each of the others, in sections."""
     notes: dict[str, str] = {}
     for comparison in comparisons:
@@ -319,12 +317,14 @@ def comparison_page(
     for part in ranking.PARTS:
         verdicts = [comparison["metrics"][part] for comparison in comparisons]
         sections.append(_compared(entries, verdicts, part))
-    names = list(dict.fromkeys(n for each in comparisons for n in each["metrics"]["validation"]))
-    means = {
-        f"{part} {name}": [number(entry.metric(name, "ensemble", part)) for entry in entries]
-        for part in ranking.PARTS
-        for name in names
-    }
+    names: JsonObject = {}
+    for comparison in comparisons:
+        names |= comparison["metrics"]["validation"]
+    means = {}
+    for part in ranking.PARTS:
+        for name in names:
+            row = [number(entry.metric(name, "ensemble", part)) for entry in entries]
+            means[f"{part} {name}"] = row
     baselines = {name: [_baseline(entry, name) for entry in entries] for name in names}
     sections.append(Section("Mean of the refits", [_beside("metric", means)]))
     sections.append(Section("Best baselines", [_beside("validation", baselines)]))
@@ -336,58 +336,64 @@ def comparison_page(
     return Page(sections)
 
 
-def _beside(corner: str, cells: Mapping[str, Sequence[str]]) -> Table:
-    """Return the rows that have anything, by name, with a column for each entry."""
-    rows = [[name, *row] for name, row in cells.items() if set(row) != {"-"}]
-    count = len(rows[0]) - 1 if rows else 0
-    return Table([corner, *LETTERS[:count]], rows)
+def _beside(corner: str, rows: Mapping[str, list[str]]) -> Table:
+    """Return the rows that have anything, with a column for each entry."""
+    known = {name: row for name, row in rows.items() if set(row) != {"-"}}
+    count = max(map(len, known.values()), default=0)
+    return _by_name([corner, *LETTERS[:count]], known)
 
 
-def _differing(every: Sequence[Mapping[str, Sequence[files.Json]]]) -> Table:
+def _by_name(columns: Sequence[str], rows: Mapping[str, list[str]]) -> Table:
+    return Table(columns, [[name, *row] for name, row in rows.items()])
+
+
+def _differing(every: Sequence[Mapping[str, Sequence[Json]]]) -> Table:
     """Return the keys in which entries differ, with the values of each."""
-    first: dict[str, files.Json] = {}
+    first: JsonObject = {}
     for differences in reversed(every):
         first |= {key: values[0] for key, values in differences.items()}
     rows = []
     for key, value in first.items():
-        others = [differences.get(key, (value, value))[1] for differences in every]
-        rows.append([key, *map(pairs, [value, *others])])
+        row = [key, pairs(value)]
+        for differences in every:
+            _, other = differences.get(key, (value, value))
+            row.append(pairs(other))
+        rows.append(row)
     return Table(["key", *LETTERS[: len(every) + 1]], rows, folds=True)
 
 
-def _compared(
-    entries: Sequence[Entry], every: Sequence[Mapping[str, files.Json]], part: str
-) -> Section:
+def _compared(entries: Sequence[Entry], every: Sequence[JsonObject], part: str) -> Section:
     """Return the metrics that `compare` has of a part: of two entries a row each, with the
     difference; of several a column each.
     """
-    names = list(dict.fromkeys(name for verdicts in every for name in verdicts))
-    rows = []
+    names = list(dict.fromkeys(chain.from_iterable(every)))
+    rows = {}
     if len(entries) == 2:
         for name in names:
             means = [measured(entry, part, name) for entry in entries]
-            rows.append([name, *means, *_verdict(every[0][name])])
+            rows[name] = means + _verdict(every[0][name])
         columns = ["metric", "A", "B", "verdict", "B - A ± error"]
-        return Section(part.capitalize(), [Table(columns, rows)])
+        return Section(part.capitalize(), [_by_name(columns, rows)])
     for letter, entry, verdicts in zip(LETTERS, entries, [{}, *every], strict=False):
-        cells = [measured(entry, part, name) + _sign(verdicts.get(name)) for name in names]
-        rows.append([letter, *cells])
+        if names:
+            cells = [measured(entry, part, name) + _sign(verdicts.get(name)) for name in names]
+            rows[letter] = cells
     title = f"{part.capitalize()}: ▲ better and ▼ worse than A, beyond noise"
-    return Section(title, [Table(["", *names], rows if names else [])])
+    return Section(title, [_by_name(["", *names], rows)])
 
 
-def _sign(verdict: Mapping[str, files.Json] | None) -> str:
+def _sign(verdict: JsonObject | None) -> str:
     """Return whether an entry, B, is better or worse than A beyond noise, as a sign."""
     if not verdict or verdict["within_noise"] is not False or verdict["better"] is None:
         return ""
     return " ▲" if verdict["better"] == "b" else " ▼"
 
 
-def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:
+def _verdict(facts: JsonObject) -> list[str]:
     """Return what `compare` says of a metric in words, and the difference with its error."""
     difference = facts["difference"]
     if difference is None:
-        return "-", "-"
+        return ["-", "-"]
     verdict = VERDICTS[facts["within_noise"]]
     if facts["better"]:
         verdict = f"{facts['better'].upper()} better, {verdict}"
@@ -396,4 +402,4 @@ def _verdict(facts: Mapping[str, files.Json]) -> tuple[str, str]:
         change = f"+{change}"
     if facts["error"] is not None:
         change += f" ± {number(facts['error'])}"
-    return verdict, change
+    return [verdict, change]

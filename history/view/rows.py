@@ -5,6 +5,7 @@ from functools import cached_property
 from typing import ClassVar, TypeVar
 
 from foundation import errors, escape, files, trees
+from foundation.files import Json, JsonObject
 from history import Entry, registry, schema
 from history.records import Trial
 from history.view.text import brief, duration, local_time, measured, number, pairs
@@ -33,10 +34,10 @@ class Row:
     columns: ClassVar[Sequence[str]]
     others: ClassVar[str]
 
-    def __init__(self, document: files.JsonObject) -> None:
+    def __init__(self, document: JsonObject) -> None:
         self.document = document
 
-    def value(self, column: str) -> files.Json:
+    def value(self, column: str) -> Json:
         """Return what the row has in a column, as a program reads it and rows are sorted; None for
         nothing.
         """
@@ -67,29 +68,29 @@ class EntryRow(Row):
         """The metric that entries like this one are ranked by, unless another was set."""
         return registry.ranked_by(self.entry)[0]
 
-    def value(self, column: str) -> files.Json:
+    def value(self, column: str) -> Json:
         """Return what the entry has in a column."""
-        search = self.entry.search
         match column:
             case "metric":
                 return self.entry.metric(self.metric)
             case "trials":
-                return None if search.trials.total is None else search.trials.completed
+                trials = self.entry.search.trials
+                return None if trials.total is None else trials.completed
             case "search":
-                return search.seconds
+                return self.entry.search.seconds
         return super().value(column)
 
     def cell(self, column: str) -> str:
         """Return what a person reads in a column: a time as local time, a metric with its name."""
+        if column == "metric":
+            text = measured(self.entry, "validation", self.metric)
+            return text if text == "-" else f"{text} {self.metric}"
         value = self.value(column)
         match column:
             case "created":
                 return local_time(value)
             case "status" if self.entry.imported:
                 return f"{value} (imported)"
-            case "metric":
-                text = measured(self.entry, "validation", self.metric)
-                return text if text == "-" else f"{text} {self.metric}"
             case "trials" if value is not None:
                 return f"{value}/{self.entry.search.trials.total}"
             case "search" if value is not None:
@@ -137,24 +138,30 @@ def in_order(rows: Sequence[AnyRow], column: str, reverse: bool) -> list[AnyRow]
     Raises InputError for a column that none of them has.
     """
     check_columns(rows, [column])
-    with_value = [row for row in rows if row.value(column) is not None]
-    without = [row for row in rows if row.value(column) is None]
-    with_value.sort(key=lambda row: _sort_key(row.value(column)), reverse=reverse)
-    return with_value + without
+    with_value = []
+    without = []
+    for row in rows:
+        value = row.value(column)
+        if value is None:
+            without.append(row)
+        else:
+            with_value.append((_sort_key(value), row))
+    with_value.sort(key=lambda keyed: keyed[0], reverse=reverse)
+    return [row for _, row in with_value] + without
 
 
-def _sort_key(value: files.Json) -> tuple[bool, files.Json]:
+def _sort_key(value: Json) -> tuple[bool, Json]:
     is_text = not isinstance(value, int | float)
     return is_text, pairs(value) if is_text else value
 
 
-def to_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> bytes:
+def to_csv(rows: Sequence[Row], columns: Sequence[str] = ()) -> bytes:
     """Return rows as CSV in UTF-8 (RFC 4180) with a header: the columns named or, without, all keys
     of their documents; what a row lacks is empty. A spreadsheet runs nothing of it.
 
     Raises InputError for a column that none of the rows has.
     """
-    check_columns(rows, columns or ())
+    check_columns(rows, columns)
     table = []
     for row in rows:
         if columns:
@@ -166,6 +173,6 @@ def to_csv(rows: Sequence[Row], columns: Sequence[str] | None = None) -> bytes:
     return files.to_csv(map(escape.spreadsheet_cell, line) for line in lines).encode()
 
 
-def _plain(value: files.Json) -> files.Json:
+def _plain(value: Json) -> Json:
     """Return a value as one number or text."""
     return value if value is None or isinstance(value, int | float) else pairs(value)

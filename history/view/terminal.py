@@ -83,7 +83,7 @@ class _Column(NamedTuple):
 
 
 def _column(column: Sequence[str]) -> _Column:
-    return _Column([*column], max(map(cells.cell_len, column)))
+    return _Column(list(column), max(map(cells.cell_len, column)))
 
 
 def _lines(content: Table, room: int, is_ascii: bool) -> Iterator[console.RenderableType]:
@@ -94,7 +94,7 @@ def _lines(content: Table, room: int, is_ascii: bool) -> Iterator[console.Render
     It is written in plain code, since rich's own table takes a millisecond a row.
     """
     columns = [
-        _column([*map(escape.printable, column)])
+        _column(list(map(escape.printable, column)))
         for column in zip(content.columns, *content.rows, strict=True)
     ]
     if not _fit(columns, room):
@@ -137,4 +137,8 @@ def _fit(columns: Sequence[_Column], room: int, gap: int = 2) -> bool:
 def _shortened(column: _Column) -> _Column:
     if column.cells[0] not in NAMES:
         return column
-    return _column([f"{c[:7]}…{c[-8:]}" if len(c) > 16 else c for c in column.cells])
+    return _column([_without_middle(cell) for cell in column.cells])
+
+
+def _without_middle(cell: str) -> str:
+    return f"{cell[:7]}…{cell[-8:]}" if len(cell) > 16 else cell

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 
-from foundation import files
+from foundation.files import Json
 from history import Entry, ranking
 
 
@@ -26,6 +26,12 @@ def shown(score: ranking.Score) -> str:
     if score.mean is None or score.deviation is None or score.repeats < 2:
         return mean
     return f"{mean} ± {number(score.deviation)}"
+
+
+def best_baseline(entry: Entry, metric: str, direction: ranking.Direction) -> str:
+    """Return the best of an entry's baselines by a metric, and its name; `-` without one."""
+    best = ranking.baseline(entry, metric, direction)
+    return f"{number(best[1])} {best[0]}" if best else "-"
 
 
 def not_better(entry: Entry, metric: str, direction: ranking.Direction) -> str:
@@ -70,7 +76,8 @@ def bars(values: Sequence[float], width: int = 40) -> str:
     newest_first = values[::-step]
     low = min(newest_first)
     span = max(newest_first) - low or 1
-    return "".join("▁▂▃▄▅▆▇█"[int((value - low) / span * 7.99)] for value in newest_first[::-1])
+    heights = [int((value - low) / span * 7.99) for value in reversed(newest_first)]
+    return "".join("▁▂▃▄▅▆▇█"[height] for height in heights)
 
 
 def local_time(created: str) -> str:
@@ -78,12 +85,12 @@ def local_time(created: str) -> str:
     return datetime.fromisoformat(created).astimezone().strftime("%Y-%m-%d %H:%M")
 
 
-def brief(value: files.Json) -> str:
+def brief(value: Json) -> str:
     """Return a value of a hyperparameter, or another fact, as it is read."""
     return f"{value:.5g}" if isinstance(value, float) else pairs(value)
 
 
-def pairs(values: files.Json) -> str:
+def pairs(values: Json) -> str:
     """Return nested values on one line: `a=1, b=2`."""
     if isinstance(values, Mapping):
         return ", ".join(f"{key}={pairs(value)}" for key, value in values.items()) or "{}"

@@ -20,8 +20,8 @@ from runner.errors import ConfigError, InputError, short
 GIVEN = "_given_"  # a name that nobody takes for a key or a part of a text
 LISTED = ("experiment", "debug")  # groups that the defaults list names without a choice
 DEBUG = {"debug=true": "debug=default", "debug=false": "~debug", "debug=null": "~debug"}
-HOME = re.compile(r"""(?<=[=,\[ ])~[^]},'"]*(?=[^'"]*$)""")  # what Hydra takes in quotes only
-# a key in quotes, as in {"first name": category}, which Hydra takes in other words only
+HOME = re.compile(r"""(?<=[=,\[ ])~[^]},'"]*(?=[^'"]*$)""")  # Hydra takes a `~` only in quotes
+# A key in quotes, as in {"first name": category}: Hydra takes it only with escapes instead.
 QUOTED = re.compile(r"""(?<=[{,])(\s*)(["'])([^"']+)\2(?=\s*:)""")
 OTHER_CONFIG = ("--config-", "-cd", "-cn", "-cp")  # options that choose another config than ours
 TYPED = " on the command line"  # ends the place of what an argument says
@@ -30,13 +30,13 @@ TYPED = " on the command line"  # ends the place of what an argument says
 def parse(
     arguments: Iterable[str], loader: config_loader.ConfigLoader | None = None
 ) -> list[types.Override]:
-    """Return arguments as Hydra reads them; its loader knows what a `glob(*)` stands for."""
+    """Return arguments as Hydra parses them; its loader expands a `glob(*)`."""
     return overrides_parser.OverridesParser.create(loader).parse_overrides(list(arguments))
 
 
 def by_precedence(arguments: Iterable[str]) -> list[types.Override]:
-    """Return arguments as Hydra reads them, each before those that win over it: those of single
-    pipelines are last.
+    """Return arguments as Hydra parses them, in the order in which they apply: later ones win, and
+    those of single pipelines come last.
     """
     return sorted(parse(arguments), key=lambda each: each.key_or_group.startswith("pipelines."))
 
@@ -64,18 +64,21 @@ def typed_at(argument: str) -> str:
 
 
 def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
-    """Return the arguments of the command line, Hydra's own options among them, as Hydra takes
-    them: with a `+` before each choice of a group that no defaults list names yet, because nobody
-    has to know which choices an experiment spells out.
+    """Return the arguments of the command line, Hydra's own options included, as Hydra expects
+    them. A choice of a group gets a `+` unless a defaults list already names one, so that users
+    need not know which choices an experiment spells out.
 
     Args:
         typed: the arguments.
-        values: whether values of sections go below GIVEN, and unknown root keys get the `+` that
-            hands them to our own checker, which reports all errors at once.
+        values: whether values of sections go below GIVEN, and unknown root keys get a `+`, which
+            hands them to our own checker, because it reports all errors at once.
+
+    Raises:
+        InputError: a key is written as an option, or a group has two choices.
     """
     for argument in typed:
         option = argument.lstrip("-").partition("=")[0]
-        if argument.startswith("-") and option in schema.Run.known():
+        if argument.startswith("-") and option in schema.Run.config_keys():
             # Hydra would take it for an abbreviation of one of its own.
             raise InputError(f"--{option}{TYPED}: keys have no dashes; write {option}=VALUE")
     lines = [
@@ -100,7 +103,7 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
                 )
         elif kind == "section" and values:
             replaced[line] = f"{line.removesuffix(bare)}{GIVEN}.{bare}"
-        elif kind == "root" and values and root_key not in schema.Run.known():
+        elif kind == "root" and values and root_key not in schema.Run.config_keys():
             replaced[line] = f"+{bare}"
     without_plus = {chosen[group] for group in chosen if group not in LISTED}.intersection(lines)
     # With another config than ours, Hydra's own rules for the `+` of a choice hold.
@@ -113,8 +116,8 @@ def for_hydra(typed: Sequence[str], *, values: bool = True) -> list[str]:
 
 
 def _spelt_for_hydra(argument: str) -> str:
-    """Return an argument without the `+` that an experiment, or a key of the run, may be added by,
-    but need not; and with quotes as Hydra wants them.
+    """Return an argument without the optional `+` of an experiment or a key of the run, and quoted
+    as Hydra wants it.
     """
     keys = "|".join([*LISTED, *schema.Run.model_fields])
     line = re.sub(rf"^\+({keys})=", r"\1=", argument)
@@ -130,8 +133,8 @@ def _escaped_key(quoted: re.Match[str]) -> str:
 
 
 def _named_groups(arguments: Iterable[str]) -> set[str]:
-    """Return the groups that a defaults list names a choice of, in the first job that these
-    arguments make.
+    """Return the groups of which a defaults list names a choice, in the first job of these
+    arguments.
     """
     with hydra.initialize_config_dir(str(choices.conf_folder()), version_base="1.3"):
         loader = global_hydra.GlobalHydra.instance().config_loader()
@@ -141,8 +144,8 @@ def _named_groups(arguments: Iterable[str]) -> set[str]:
 
 
 def of_task(hydra_config: HydraConf) -> list[str]:
-    """Return the arguments of a composed config but Hydra's own; an interpolation in them is not
-    theirs to resolve.
+    """Return the arguments of a composed config, except Hydra's own, with interpolations
+    unresolved.
     """
     return list(map(str, OmegaConf.to_container(hydra_config.overrides.task, resolve=False) or ()))
 
@@ -153,8 +156,7 @@ def by_job(overrides: list[types.Override]) -> list[list[str]]:
 
 
 def jobs(hydra_config: HydraConf, loader: config_loader.ConfigLoader) -> list[list[str]]:
-    """Return the arguments of each job of a sweep; none for a sweeper that makes them up as it
-    goes.
+    """Return the arguments of each job of a sweep; none if the sweeper makes them up as it goes.
 
     Raises:
         InputError: there is no job.

@@ -80,7 +80,7 @@ def known_keys(section: str, content: object = None) -> set[str]:
     """
     keys = set(map(str, content)) if isinstance(content, Mapping) else set()
     for kind in schemas(section, content):
-        keys.update(kind.known())
+        keys.update(kind.config_keys())
     return keys
 
 
@@ -94,7 +94,7 @@ def elsewhere(key: str, section: str) -> str:
     homes = [other for other in schema.SECTIONS if key in known_keys(other)]
     if any(section.endswith(home) for home in homes):
         return "; it is a key of another kind"
-    if key in schema.Run.known():
+    if key in schema.Run.config_keys():
         homes.insert(0, "the root")
     return f"; it is a key of {' and of '.join(homes)}" if homes else ""
 
@@ -255,7 +255,7 @@ def _ranking(pipeline: schema.Pipeline, keeper: type[manager.HistoryManager]) ->
     if metric == "mase" and not isinstance(pipeline.data, schema.WindowData):
         yield "task.rank_by", "only windows of a series have a mase"
     ranked_by = metric or keeper.ranking
-    direction = keeper.metrics.get(ranked_by) or schema.KNOWN.get(ranked_by)
+    direction = keeper.metrics.get(ranked_by) or schema.DIRECTIONS.get(ranked_by)
     if direction and stated and stated != direction:
         better = schema.BETTER[direction]
         yield "task.direction", f"{ranked_by} is better when {better}: {direction}"

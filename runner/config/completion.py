@@ -34,14 +34,14 @@ def candidates(words: Sequence[str], word: str) -> list[str]:
     """
     bare = word.lstrip("+")
     key, equals, _ = bare.partition("=")
-    pipelines, known = _known(words)
+    pipelines, values = _values(words)
     if key in ("reproduce", "predict"):
         roots = [each.partition("=")[2] for each in words if each.startswith("paths.root=")]
-        known[key] = [str(row["id"]) for row in History(*roots[-1:]).store.all()]
+        values[key] = [str(row["id"]) for row in History(*roots[-1:]).store.all()]
     if equals:
-        whole = [f"{key}={value}" for value in known.get(key, [])]
+        whole = [f"{key}={value}" for value in values.get(key, [])]
     else:
-        whole = [*OPTIONS, *(f"{name}=" for name in known)]
+        whole = [*OPTIONS, *(f"{name}=" for name in values)]
         whole += [f"~pipelines.{name}" for name in pipelines]
     return [word.removesuffix(bare) + each for each in _begun(whole, bare)]
 
@@ -58,25 +58,23 @@ def _begun(whole: Sequence[str], start: str) -> list[str]:
     return sorted(begun)
 
 
-def _known(words: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
-    """Return the pipelines, the keys that may be given, and the values that each may have, as far
-    as they are known.
-    """
-    known: dict[str, list[Any]] = {key: [] for key in _of_files(words)}
-    pipelines = {key.split(".")[1] for key in known if key.startswith("pipelines.")}
+def _values(words: Sequence[str]) -> tuple[list[str], dict[str, list[Any]]]:
+    """Return the pipelines, and the values that are known of each key that may be set."""
+    values: dict[str, list[Any]] = {key: [] for key in _of_files(words)}
+    pipelines = {key.split(".")[1] for key in values if key.startswith("pipelines.")}
     text = (choices.conf_folder() / "schema.json").read_text(encoding="utf-8")
     definitions = json.loads(text)["$defs"]
     paths = {"": "File"} | {f"pipelines.{name}.": "Pipeline" for name in pipelines}
     for path, section in paths.items():
-        for key, values in _of_schema(definitions, definitions[section], path):
+        for key, enumerated in _of_schema(definitions, definitions[section], path):
             if key != path[:-1]:  # the section itself
-                known.setdefault(key, []).extend(values)
+                values.setdefault(key, []).extend(enumerated)
     for group in choices.groups():
-        known[group] = list(choices.choices(group))
+        values[group] = list(choices.choices(group))
         for name in pipelines:
-            if f"pipelines.{name}.{group}" in known:
-                known[f"{group}@pipelines.{name}.{group}"] = known[group]
-    return sorted(pipelines), known
+            if f"pipelines.{name}.{group}" in values:
+                values[f"{group}@pipelines.{name}.{group}"] = values[group]
+    return sorted(pipelines), values
 
 
 def _of_schema(definitions: Any, node: Any, path: str) -> Iterator[tuple[str, list[Any]]]:

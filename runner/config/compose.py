@@ -118,7 +118,7 @@ def _merged(root: Tree, overrides: Sequence[str], faults: Faults) -> Pipelines:
     Args:
         root: the root sections, `pipelines`, the preset, and `only`.
         overrides: the command line's; those that set a section, or choose one, count.
-        faults: takes up what cannot be laid anywhere.
+        faults: collects what cannot be laid anywhere.
     """
     declared = _declared(root, overrides)
     pipelines = {}
@@ -144,7 +144,7 @@ def _merged(root: Tree, overrides: Sequence[str], faults: Faults) -> Pipelines:
 
 
 def _declared(root: Tree, overrides: Sequence[str]) -> dict[str, Any]:
-    """Return what each pipeline has of its own in files, also those that `+pipelines.NAME` adds."""
+    """Return each pipeline's own sections in files; those that `+pipelines.NAME` adds have none."""
     declared = {str(name): own or {} for name, own in (root.get("pipelines") or {}).items()}
     for argument in overrides:
         added = re.match(r"\+{1,2}pipelines\.([^.=]+)", argument)
@@ -154,7 +154,7 @@ def _declared(root: Tree, overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def _from_files(root: Tree, own: Tree) -> Tree:
-    """Return the sections of a pipeline as files have them."""
+    """Return the sections of a pipeline as the files define them."""
     tree = {key: root[key] for key in schema.SECTIONS if root.get(key)}
     for section, content in own.items():
         if content or section not in tree:
@@ -168,7 +168,7 @@ def _from_files(root: Tree, own: Tree) -> Tree:
 
 
 def _lay_preset(pipelines: Pipelines, preset: Tree, faults: Faults) -> None:
-    """Lay the preset over each pipeline that has its keys."""
+    """Lay each key of the preset over the pipelines whose section takes it."""
     for section, content in preset.items():
         if section not in schema.SECTIONS or not isinstance(content, dict):
             what = f"must be a mapping, and one of {', '.join(schema.SECTIONS)}"

@@ -1,5 +1,5 @@
-"""What is wrong with a config, each problem with the place that says so last: an argument of the
-command line, or a line of a file.
+"""What is wrong with a config, each problem with its place: the argument of the command line, or
+the line of a file, that set it last.
 
 Places are looked for only when something is wrong, so they cost a checked run nothing. Hydra knows
 which files a config is made of and under which package each one stands; the YAML nodes of these
@@ -38,12 +38,12 @@ PLUGINS = {
 
 
 def of(error: Exception, name: str = "config", typed: Sequence[str] = ()) -> list[Problem]:
-    """Return what an error says is wrong: ours with their places, an inherited one once, where it
-    was made; or Hydra's or YAML's, in one line.
+    """Return the problems of an error: of ours, each with its place, an inherited one once, at the
+    root section; of Hydra's or YAML's, its message in one line.
 
     Args:
-        error: of a config.
-        name: of the primary config.
+        error: what composing or checking a config raised.
+        name: the name of the primary config.
         typed: the arguments of the command line.
     """
     if isinstance(error, ConfigError):
@@ -66,7 +66,7 @@ def of(error: Exception, name: str = "config", typed: Sequence[str] = ()) -> lis
 
 
 def _placed(problems: Sequence[Problem], name: str, typed: Sequence[str]) -> list[Problem]:
-    """Return problems with their places, each once, in the order of these."""
+    """Return problems with their places, without duplicates, sorted by place."""
     try:
         in_files, in_arguments = _in_files(name, typed), _in_arguments(typed)
     except Exception:  # a place is a courtesy: the error itself must still be reported
@@ -82,7 +82,7 @@ def _order(problem: Problem) -> tuple[str, int]:
 
 
 def _in_files(name: str, typed: Sequence[str]) -> dict[Steps, str]:
-    """Return the line that says each path last, of the files that arguments choose."""
+    """Return the file and line that set each path last, in the files that arguments choose."""
     loader = global_hydra.GlobalHydra.instance().config_loader()
     folders = [source.path for source in loader.get_sources() if source.scheme() == "file"]
     composed = loader.compute_defaults_list(name, list(typed), hydra.types.RunMode.RUN)
@@ -103,9 +103,7 @@ def _in_files(name: str, typed: Sequence[str]) -> dict[Steps, str]:
 
 
 def _in_arguments(typed: Sequence[str]) -> list[tuple[Steps, str]]:
-    """Return the path and the place of each argument that says something itself: the one that
-    wins first. One that chooses a file leaves it to the file.
-    """
+    """Return the path and the place of each argument that sets a value, the winning one first."""
     return [
         (_steps(override.key_or_group), arguments.typed_at(str(override.input_line)))
         for override in reversed(arguments.by_precedence(typed))
@@ -114,7 +112,7 @@ def _in_arguments(typed: Sequence[str]) -> list[tuple[Steps, str]]:
 
 
 def _lines(node: yaml.Node | None, path: Steps) -> Iterator[tuple[Steps, int]]:
-    """Yield each path that a file says, but for its defaults list, and its line."""
+    """Yield each path that a file sets, except its defaults list, and its line."""
     if not isinstance(node, yaml.MappingNode):
         return
     for key, value in node.value:
@@ -128,13 +126,13 @@ def _lines(node: yaml.Node | None, path: Steps) -> Iterator[tuple[Steps, int]]:
 def _at(
     problem: Problem, in_files: Mapping[Steps, str], in_arguments: list[tuple[Steps, str]]
 ) -> Problem:
-    """Return a problem with its place, at the root section where a pipeline inherited it."""
+    """Return a problem with its place; where a pipeline inherited it, that of the root section."""
     steps = _steps(problem.where)
     root_steps = steps[2:] if steps[:1] == ("pipelines",) else ()
     at_root = replace(problem, where=problem.where.split(".", 2)[2]) if root_steps else problem
     for path, place in in_arguments:
-        says_part_of_it = bool(steps) and steps not in in_files and steps == path[: len(steps)]
-        if says_part_of_it or path == steps[: len(path)]:
+        sets_part_of_it = bool(steps) and steps not in in_files and steps == path[: len(steps)]
+        if sets_part_of_it or path == steps[: len(path)]:
             return replace(problem, place=place)
         if path == root_steps[: len(path)]:
             return replace(at_root, place=place)
@@ -146,7 +144,7 @@ def _at(
 
 
 def _written(steps: Steps, in_files: Mapping[Steps, str]) -> Steps:
-    """Return the path, or the nearest one around it, that a file says."""
+    """Return the path, or the nearest one around it, that a file sets."""
     while steps and steps not in in_files:
         steps = steps[:-1]
     return steps

@@ -587,8 +587,8 @@ HIGHER = """accuracy acc binary_accuracy categorical_accuracy sparse_categorical
     sparse_top_k_categorical_accuracy mean_io_u one_hot_mean_io_u precision_at_recall
     recall_at_precision sensitivity_at_specificity specificity_at_sensitivity
     pearson_correlation concordance_correlation"""
-KNOWN: dict[str, Direction] = dict.fromkeys(LOWER.split(), "min")
-KNOWN |= dict.fromkeys(HIGHER.split(), "max")
+DIRECTIONS: dict[str, Direction] = dict.fromkeys(LOWER.split(), "min")
+DIRECTIONS |= dict.fromkeys(HIGHER.split(), "max")
 BETTER = {"min": "lower", "max": "higher"}
 
 
@@ -600,19 +600,19 @@ class Objective(Section):
     metrics."""
 
     def rules(self) -> Iterable[Rule]:
-        known = KNOWN.get(self.name.removeprefix("val_"))
-        if not known and not self.direction:
+        usual = DIRECTIONS.get(self.name.removeprefix("val_"))
+        if not usual and not self.direction:
             yield (
                 "direction",
                 f"state whether {self.name} is to be minimised or maximised (min or max)",
             )
-        if known and self.direction and self.direction != known:
-            yield "direction", f"{self.name} is better when {BETTER[known]}: {known}"
+        if usual and self.direction and self.direction != usual:
+            yield "direction", f"{self.name} is better when {BETTER[usual]}: {usual}"
 
     @property
     def sense(self) -> Direction:
         """The stated direction, or the one known for sure."""
-        return self.direction or KNOWN[self.name.removeprefix("val_")]
+        return self.direction or DIRECTIONS[self.name.removeprefix("val_")]
 
 
 class Fit(Section):
@@ -723,7 +723,7 @@ class Pipeline(Section):
             return self.task.direction
         if metric == self.objective.name.removeprefix("val_"):
             return self.objective.sense
-        return KNOWN.get(metric)
+        return DIRECTIONS.get(metric)
 
 
 SECTIONS = tuple(Pipeline.model_fields)
@@ -850,7 +850,7 @@ class Run(Section):
     """Functions that run after all pipelines, by name, purge last; null removes one."""
 
     @classmethod
-    def known(cls) -> list[str]:
+    def config_keys(cls) -> list[str]:
         return [*File.model_fields]
 
     def rules(self) -> Iterable[Rule]:

@@ -49,7 +49,7 @@ class Section(pydantic.BaseModel):
     )
 
     @classmethod
-    def known(cls) -> list[str]:
+    def config_keys(cls) -> list[str]:
         """Return the keys that may stand in it, by their config names."""
         return [field.alias or name for name, field in cls.model_fields.items()]
 
@@ -63,7 +63,7 @@ class Section(pydantic.BaseModel):
         try:
             section = handler(content)
         except pydantic.ValidationError as error:
-            keys = cls.known()
+            keys = cls.config_keys()
             raise refused(
                 (fault["loc"], _in_words(fault, keys), fault["type"]) for fault in error.errors()
             ) from None
@@ -157,12 +157,12 @@ def fault(what: str, kind: str = "fault") -> PydanticCustomError:
     return PydanticCustomError(kind, "{what}", {"what": what})
 
 
-def refused(found: Iterable[tuple[Steps, str, str]]) -> pydantic.ValidationError:
+def refused(faults: Iterable[tuple[Steps, str, str]]) -> pydantic.ValidationError:
     """Return the error of a section with its faults: the path within it, what is wrong there, and
     the type of error.
     """
     details: list[InitErrorDetails] = [
-        {"type": fault(what, kind), "loc": path, "input": None} for path, what, kind in found
+        {"type": fault(what, kind), "loc": path, "input": None} for path, what, kind in faults
     ]
     return pydantic.ValidationError.from_exception_data("section", details)
 
@@ -187,18 +187,17 @@ def dotted(where: str, steps: Iterable[int | str]) -> str:
 
 def _in_words(error: ErrorDetails, keys: Iterable[str]) -> str:
     """Return what pydantic says of a section with these keys, or of what is in it, in our words."""
-    kind, given, context = error["type"], error["input"], error.get("ctx", {})
+    kind, value, context = error["type"], error["input"], error.get("ctx", {})
     if "what" in context:
         return error["msg"]  # in our words already
     if kind == UNKNOWN_KEY:
         return unknown("key", str(error["loc"][-1]), keys)
     if kind == "literal_error":
-        return unknown("value", str(given), re.findall("'(.*?)'", context["expected"]))
-    what = WORDS.get(kind, "{msg}").format(
-        given="null" if given is None else repr(given), msg=error["msg"], **context
-    )
-    if kind == "list_type" and isinstance(given, str):
-        what += f"; write [{given}]"
-    if kind != "string_type" and isinstance(given, list) and error["loc"][-1:] == (VALUE,):
-        what += f"; to search them: {{hp: Choice, values: {given}}}"
+        return unknown("value", str(value), re.findall("'(.*?)'", context["expected"]))
+    given = "null" if value is None else repr(value)
+    what = WORDS.get(kind, "{msg}").format(given=given, msg=error["msg"], **context)
+    if kind == "list_type" and isinstance(value, str):
+        what += f"; write [{value}]"
+    if kind != "string_type" and isinstance(value, list) and error["loc"][-1:] == (VALUE,):
+        what += f"; to search them: {{hp: Choice, values: {value}}}"
     return what

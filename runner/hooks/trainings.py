@@ -14,8 +14,8 @@ class Training:
 
     Attributes: `name`, trial-0003 or refit-1, with -execution-2 where a trial has several;
     `values`, of its hyperparameters; `scores`, metric to number at its end; `history`, metric to
-    its value per epoch, None where that was not finite; `began` (of a refit, which an entry does
-    not say, only near) and `ended`, in seconds since 1970.
+    its value per epoch, None where that was not finite; `began` and `ended`, in seconds since 1970
+    (`began` of a refit is approximate, as an entry does not hold it).
     """
 
     name: str

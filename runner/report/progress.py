@@ -1,5 +1,5 @@
-"""What a run shows on stderr while it goes on: a line for each trial and refit that has ended and,
-at a terminal, below these lines, one display of what it is at. Elsewhere, signs of life.
+"""What a run shows on stderr while it works: a line for each trial and refit that has ended and, at
+a terminal, a display of its progress below these lines. Elsewhere, signs of life.
 """
 
 import contextlib
@@ -80,7 +80,7 @@ def does(task: object, arguments: Sequence[Any], since: float) -> str:
 
 
 class Display:
-    """What a run is at. There is one at a time."""
+    """The progress of a run. There is one at a time."""
 
     now: ClassVar["Display"]
 
@@ -97,10 +97,10 @@ class Display:
         """Begin a stage.
 
         Args:
-            name: of the pipeline that it is of; "": it is the run's.
-            unit: what is done one after the other; or what is done.
-            total: how many of them, where that is known.
-            epochs: how many they have in all, where some have more than others.
+            name: of the pipeline; "" for a stage of the whole run.
+            unit: what is counted, such as a trial; or, of the run, what it does.
+            total: how many units there are, where that is known.
+            epochs: of all units together, where some have more than others.
         """
         if name != self.name:
             self.best = ""
@@ -193,7 +193,7 @@ class Display:
 
 @contextlib.contextmanager
 def shown(run: Run, workers: Any, title: str, names: Iterable[str]) -> Iterator[None]:
-    """Show what a run is at; see Display for the arguments."""
+    """Show the progress of a run; see Display for the arguments."""
     Display.now = Display(run, workers, title, names)
     if run.progress == "live" and streams.steerable():
         with live.Live(

@@ -9,6 +9,7 @@ from history import Entry, manager, ranking
 from history.view.page import Page, Part, Section, Table, Text
 from history.view.terminal import render
 from history.view.text import (
+    best_baseline,
     duration,
     measured,
     not_better,
@@ -29,10 +30,11 @@ def comparison(
     of: manager.HistoryManager, entries: Sequence[Entry], metric: str, run_id: str
 ) -> Page:
     """Return the pipelines of one task, best first: metrics as mean ± deviation over the repeats on
-    the validation rows, and the ranking metric on the test rows too, beside the best baseline;
-    below one whose stored model is the mean of its refits, what that comes to; below them which are
-    doubted, and which do not beat a baseline. What none has is left out. An entry of another run
-    than `run_id` was reused.
+    the validation rows, the ranking metric on the test rows, and the best baseline. Below a
+    pipeline whose stored model is the mean of its refits are that model's metrics; below the table,
+    warnings and pipelines that do not beat a baseline. Empty columns are left out.
+
+    Arguments: `run_id`, of this run; an entry of another one was reused.
     """
     directions = of.directions(entries)
     direction = directions.get(metric) or "max"  # unknown where all have failed
@@ -44,7 +46,7 @@ def comparison(
         result = [
             *_headline(position, ranked, metric),
             number(entry.metric(metric, "test")),
-            _baseline(entry, metric, direction),
+            best_baseline(entry, metric, direction),
             _time(entry, run_id),
             entry.id,
         ]
@@ -70,11 +72,6 @@ def _headline(position: int, ranked: ranking.Ranked, metric: str) -> tuple[str, 
         return f"- {entry.pipeline}", entry.status
     tie = "=" if ranked.tied else ""
     return f"{position}{tie} {entry.pipeline}", measured(entry, "validation", metric)
-
-
-def _baseline(entry: Entry, metric: str, direction: ranking.Direction) -> str:
-    best = ranking.baseline(entry, metric, direction)
-    return f"{number(best[1])} {best[0]}" if best else "-"
 
 
 def _time(entry: Entry, run_id: str) -> str:
@@ -114,9 +111,8 @@ def _doubts(entries: Sequence[Entry], metric: str, direction: ranking.Direction)
 
 
 def sweep(outcome: JsonObject) -> Page:
-    """Return a row for each job of a sweep: what tells it from the others, the score of each
-    pipeline, how it ended; then the configurations over their seeds, if they have several; then
-    which is best.
+    """Return a row for each job of a sweep: what it varies, the score of each pipeline, and how it
+    ended; then the configurations over their seeds, if they have several; then which is best.
     """
     configurations = outcome["configurations"]
     jobs = _jobs(outcome["jobs"], configurations)

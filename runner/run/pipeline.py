@@ -305,10 +305,10 @@ def _search(plan: Plan, workers: Workers, draft: Draft) -> Outcome:
     marker = {"experiment": document["experiment"], "parts": parts}
     outcome = search_step(plan, marker, workers)
     draft.keep_search(outcome.record)
-    document["search"] |= outcome.said
-    if "ended" in outcome.said:
-        log.info("%s: %s", plan.name, outcome.said["ended"])
-    if "max_seconds" in outcome.said:
+    document["search"] |= outcome.notes
+    if "ended" in outcome.notes:
+        log.info("%s: %s", plan.name, outcome.notes["ended"])
+    if "max_seconds" in outcome.notes:
         document["status"] = "budget"
     if baselines is not None:
         try:

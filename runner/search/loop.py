@@ -56,7 +56,7 @@ class Outcome:
     best: Trial
     # what else an entry says of it: `reused`, how many of its trials ran in earlier starts, and how
     # it `ended` before its trials were at an end
-    said: Mapping[str, object]
+    notes: Mapping[str, object]
 
     @property
     def hyperparameters(self) -> dict[str, object]:
@@ -181,7 +181,8 @@ class _Search:
                     case end:
                         return end
         finally:
-            running = [each.future for each in course.started if not each.future.cancel()]
+            futures = [trial.future for trial in course.started]
+            running = [future for future in futures if not future.cancel()]
             if not Interrupted.by:
                 wait(running)  # they write to the folder, which is this search's alone until then
                 content = {"search": self.folder.fingerprint, "peak_bytes": self.disk.peak}
@@ -201,21 +202,27 @@ class _Search:
                     break
                 started.pop()  # no worker has begun with it
         course.slots = self.workers.slots
-        done = [each for each in started if each.future.done()]
+        course.running = []
+        done = []
+        for trial in started:
+            if trial.future.done():
+                done.append(trial)
+            else:
+                course.running.append(trial.future)
         course.has_first_ended = bool(done) and done[0] is started[0]
-        course.running = [each.future for each in started if each not in done]
-        ended = [each.future.result() for each in done if not each.future.exception()]
+        ended = [trial.future.result() for trial in done if not trial.future.exception()]
         self.disk.keep(ended, self._needed(ended))
 
     def _needed(self, ended: Collection[TrialResult]) -> set[str]:
         """Return the trials whose checkpoints are needed; `ended` are those that are not told."""
         objective = self.pipeline.objective
         continued = {*self.continuable}
-        for proposal in (*self.course.waiting, *(each.proposal for each in self.course.started)):
+        unfinished = [trial.proposal for trial in self.course.started]
+        for proposal in unfinished + list(self.course.waiting):
             continued.add(proposal.parent or "")
+        scores = {result.trial_id: result.metrics.get(objective.name) for result in ended}
         if regimes.of(self.pipeline).continues:
-            continued.update(each.trial_id for each in ended)
-        scores = {each.trial_id: each.metrics.get(objective.name) for each in ended}
+            continued.update(scores)
         return schedule.kept_checkpoints(self.best, scores, objective.sense, continued)
 
     def _ask(self) -> None:

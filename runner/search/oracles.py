@@ -89,7 +89,7 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
         for trial_id in self.end_order:
             space.merge(self.trials[trial_id].hyperparameters, overwrite=False)
             hashes[trial_id] = self._id_to_hash[trial_id]
-        told = {
+        as_told = {
             "hyperparameters": space.get_config(),
             "ongoing_trials": {},
             "run_times": dict(self._run_times),
@@ -98,7 +98,7 @@ class Oracle(keras_tuner.Oracle):  # type: ignore[misc]  # keras_tuner has no ty
             "id_to_hash": hashes,
             "tried_so_far": sorted({*hashes.values()}),
         }
-        return {**self.get_state(), **told}
+        return {**self.get_state(), **as_told}
 
 
 class RandomOracle(Oracle):
@@ -186,9 +186,9 @@ class GuidedOracle(Oracle):
         self.tuner = tuner
 
     def propose(self, trial_id: str) -> Values | None:
-        known = self.recorded.get(trial_id, next(self.starts, None))  # without a new fit
-        if known is not None:
-            return dict(known)
+        values = self.recorded.get(trial_id, next(self.starts, None))  # without a new fit
+        if values is not None:
+            return dict(values)
         self._seed_state = seeds.derive_seed(self.seed, trial_id)
         space = self.get_space()
         completed = sum(trial.status == "COMPLETED" for trial in self.trials.values())

@@ -37,15 +37,15 @@ def populate(
         ConfigError: one of these models has other outputs than its task needs.
     """
     target = bench.pipeline.model.target
-    found = keras_tuner.HyperParameters()
-    space.declare(_sections(bench.pipeline), found)
-    bench.hypermodel.declare_hyperparameters(found)
-    branches, known = deque[Values](), list[Values]()
+    whole = keras_tuner.HyperParameters()
+    space.declare(_sections(bench.pipeline), whole)
+    bench.hypermodel.declare_hyperparameters(whole)
+    branches, explored = deque[Values](), list[Values]()
     if target.rpartition(".")[0] != check.OURS:
         branches.append({})
     while branches:
         branch = branches.popleft()
-        hp = found.copy()
+        hp = whole.copy()
         hp.values.update(branch)
         complete(hp)
         try:
@@ -59,12 +59,12 @@ def populate(
         except ModelError as error:
             values = ", ".join(f"{name}={value}" for name, value in branch.items())
             raise ConfigError(f"{target}, with {values}: {error}", "model._target_") from error
-        found.merge(hp, overwrite=False)
-        new = [values for values in _branches(hp) if values not in known]
+        whole.merge(hp, overwrite=False)
+        new = [values for values in _branches(hp) if values not in explored]
         branches.extend({**branch, **values} for values in new)
-        known += new
-    found.merge(tried or [], overwrite=False)
-    return found.get_config()  # type: ignore[no-any-return]
+        explored += new
+    whole.merge(tried or [], overwrite=False)
+    return whole.get_config()  # type: ignore[no-any-return]
 
 
 def _sections(pipeline: schema.Pipeline) -> Mapping[str, object]:

@@ -173,7 +173,7 @@ def on_worker(
 class Node(managers.BaseManager):
     """A process that has the workers of this machine for one run."""
 
-    def __init__(self, here: Any, run: schema.Run, folder: str, *given: Any) -> None:
+    def __init__(self, here: Any, run: schema.Run, folder: str, *settings: Any) -> None:
         try:
             os.chdir(folder)
         except OSError as error:
@@ -183,7 +183,7 @@ class Node(managers.BaseManager):
             ) from error
         multiprocessing.current_process().daemon = False  # one that is may have no children
         super().__init__(ctx=multiprocessing.get_context("spawn"))
-        self.start(begin, (folder, *given))
+        self.start(begin, (folder, *settings))
         self.here, self.tasks, self.used = here, set[str](), time.monotonic()
         self.workers: Any = self.Local(run, here.state.nthreads)  # type: ignore[attr-defined]  # by register()
         threading.Thread(target=self._watch, daemon=True).start()

@@ -269,11 +269,12 @@ class Slot:
         self.workers.go_on()
 
     def _how_it_ended(self) -> str:
-        if self.process is None:
+        process = self.process
+        if process is None:
             return "it could not be started"
         with self.workers.lock:
-            self.process.join(1)
-        code = self.process.exitcode
+            process.join(1)
+        code = process.exitcode
         if code is None or code >= 0:
             return f"it ended with exit code {code}"
         hint = " (out of memory?)" if code == -signal.SIGKILL else ""

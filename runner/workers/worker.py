@@ -104,7 +104,7 @@ def work(
     environ: Mapping[str, str],
     output: str | None,
 ) -> None:
-    """Do the tasks that come, for ever.
+    """Do the tasks that come, one after the other, until the parent has gone.
 
     Args:
         connection: brings tasks, and takes the answers.
@@ -128,7 +128,7 @@ def work(
 
 
 def stay(known: Mapping[str, str], level: int) -> None:
-    """Let this process end with its parent, and not before; see begin."""
+    """Let this process end with its parent, and not before; see work."""
     for number in STOPS:
         signal.signal(number, signal.SIG_IGN)  # the parent ends what is to be ended
     threading.Thread(target=_end_with_parent, daemon=True).start()

@@ -4,6 +4,7 @@ For tests of what a run says and stores; those of processes and of imports start
 """
 
 import contextlib
+import functools
 import itertools
 import json
 import os
@@ -31,19 +32,19 @@ gc.freeze()
 gc.enable()
 
 
-def run(asked):
+def run(request):
     os.setsid()
-    os.chdir(asked["folder"])
+    os.chdir(request["folder"])
     os.environ.clear()
-    os.environ.update(asked["environment"])
-    for number, name in enumerate((os.devnull, asked["out"], asked["err"])):
+    os.environ.update(request["environment"])
+    for number, name in enumerate((os.devnull, request["out"], request["err"])):
         os.dup2(os.open(name, os.O_RDWR | os.O_CREAT | os.O_APPEND), number)
     signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.path[:0] = ["", *os.environ["PYTHONPATH"].split(os.pathsep)]
-    sys.argv = ["runner", *asked["arguments"]]
+    sys.argv = ["runner", *request["arguments"]]
     code = 1
     try:
-        exec(asked["first"], {"__name__": "first"})
+        exec(request["first"], {"__name__": "first"})
         runpy.run_module("runner", run_name="__main__", alter_sys=True)
     except SystemExit as end:
         code = end.code or 0
@@ -57,14 +58,14 @@ def run(asked):
 
 print("ready", flush=True)
 for line in sys.stdin:
-    asked = json.loads(line)
+    request = json.loads(line)
     if os.fork() == 0:  # one that waits for it
-        child = os.fork() or run(asked)
+        child = os.fork() or run(request)
         print(child, flush=True)
         _, status = os.waitpid(child, 0)
-        with open(asked["ended"] + ".part", "w") as file:
+        with open(request["ended"] + ".part", "w") as file:
             file.write(str(os.waitstatus_to_exitcode(status)))
-        os.rename(asked["ended"] + ".part", asked["ended"])
+        os.rename(request["ended"] + ".part", request["ended"])
         os._exit(0)
     while True:  # those before it
         try:
@@ -73,31 +74,29 @@ for line in sys.stdin:
         except ChildProcessError:
             break
 """
+ENVIRONMENT = {
+    "TF_CPP_MIN_LOG_LEVEL": "3",
+    "KERAS_BACKEND": "tensorflow",
+    "PYTHONIOENCODING": "utf-8",
+}
 _folder = tempfile.TemporaryDirectory(prefix="forking-")
 _numbers = itertools.count()
-_server: list["subprocess.Popen[str]"] = []
 
 
-def _serving() -> "subprocess.Popen[str]":
-    if not _server:
-        process = subprocess.Popen(
-            [sys.executable, "-c", SERVER],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=_folder.name,
-            env={
-                **os.environ,
-                "TF_CPP_MIN_LOG_LEVEL": "3",
-                "KERAS_BACKEND": "tensorflow",
-                "PYTHONIOENCODING": "utf-8",
-            },
-        )
-        assert process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        _server.append(process)
-    return _server[0]
+@functools.cache
+def _server() -> "subprocess.Popen[str]":
+    process = subprocess.Popen(
+        [sys.executable, "-c", SERVER],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+        cwd=_folder.name,
+        env=os.environ | ENVIRONMENT,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "ready\n"
+    return process
 
 
 class Forked:
@@ -121,30 +120,29 @@ class Forked:
             first: code that runs before all else.
             terminal: the device that stdout and stderr are, in place of files.
         """
-        self.place, self.returncode = Path(_folder.name, str(next(_numbers))), None
-        self.out = self.place.with_suffix(".out")
-        self.err = self.place.with_suffix(".err")
-        asked = {
+        self.returncode: int | None = None
+        self.ended = Path(_folder.name, str(next(_numbers)))  # a file with the exit code
+        self.out = self.ended.with_suffix(".out")
+        self.err = self.ended.with_suffix(".err")
+        request = {
             "folder": str(folder),
             "arguments": [*arguments, "executor=inline"],
             "environment": dict(environment),
             "out": terminal or str(self.out),
             "err": terminal or str(self.err),
-            "ended": str(self.place),
+            "ended": str(self.ended),
             "first": first,
         }
-        server = _serving()
+        server = _server()
         assert server.stdin is not None
         assert server.stdout is not None
-        server.stdin.write(f"{json.dumps(asked)}\n")
+        server.stdin.write(f"{json.dumps(request)}\n")
         server.stdin.flush()
         self.pid = int(server.stdout.readline())
 
-    returncode: int | None
-
     def poll(self) -> int | None:
         with contextlib.suppress(FileNotFoundError):
-            self.returncode = int(self.place.read_text())
+            self.returncode = int(self.ended.read_text())
         return self.returncode
 
     def communicate(self, timeout: float = 60) -> tuple[str, str]:

@@ -3,25 +3,12 @@ reproduction.
 """
 
 import os
-import subprocess
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
-from e2e_samples import (
-    LIMIT,
-    REPOSITORY,
-    Done,
-    Rows,
-    documents,
-    entries,
-    finish,
-    outcome,
-    run,
-    start,
-)
+from e2e_samples import Done, Rows, documents, entries, finish, outcome, python, run, start
 
 import history
 
@@ -96,20 +83,6 @@ def test_an_experiment_runs_under_the_backend(ran: dict[str, Path], backend: str
     assert any("tuner/trial_id" in each for each in values) == (MAX_EPOCHS[backend] > 2)
 
 
-def python(folder: Path, code: str, *arguments: str, **environment: str) -> str:
-    """What code prints, in a process of its own."""
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": str(REPOSITORY)} | environment,
-        check=True,
-        timeout=LIMIT,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-    return done.stdout
-
-
 PREDICT = """
 import sys, history, numpy as np
 model = history.open("results").get(sys.argv[1]).load_model()
@@ -146,7 +119,8 @@ def test_a_reproduction_is_identical(ran: dict[str, Path], backend: str) -> None
 )
 def test_threads_limits_what_one_training_computes_with(backend: str, tmp_path: Path) -> None:
     """With one thread, one thread takes all of the time."""
-    assert float(python(tmp_path, SHARES, backend)) > 0.8
+    [share] = python(tmp_path, SHARES, backend)
+    assert float(share) > 0.8
 
 
 @needs_jax

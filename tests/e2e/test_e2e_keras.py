@@ -3,33 +3,15 @@ tell them, their searches score as ours do, and their parts are known from forei
 """
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
-from e2e_samples import LIMIT, REPOSITORY, entries, run_inline, write
+from e2e_samples import entries, python, run_inline, write
 
 from history.exchange.keras_tuner import read_project
 
 pytestmark = [pytest.mark.e2e, pytest.mark.nightly]
-
-
-def python(folder: Path, code: str, *arguments: str) -> list[str]:
-    """The lines that code prints, in a process of its own."""
-    path = os.pathsep.join([str(REPOSITORY), str(folder)])
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        stdout=subprocess.PIPE,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"PYTHONPATH": path},
-        timeout=LIMIT,
-        check=True,
-    )
-    return done.stdout.splitlines()
 
 
 # --- projects

@@ -39,28 +39,30 @@ def test_foreign_code_is_listed_and_refused_before_it_is_imported(folder: Path, 
 
 
 @pytest.mark.parametrize(
-    ("experiment", "pipeline"),
+    ("experiment", "pipeline", "arguments"),
     [
-        ("pair", "own"),
-        ("scores", "folds"),
-        ("scores", "kept"),
-        pytest.param("houses", "main", marks=pytest.mark.nightly),
+        ("pair", "own", ["trust=true", "reproduce_search=true"]),
+        ("scores", "folds", ["trust=true"]),
+        ("scores", "kept", ["trust=true"]),
+        pytest.param("houses", "main", [], marks=pytest.mark.nightly),
     ],
 )
 def test_an_entry_reproduces_bit_for_bit(
-    world: World, folder: Path, experiment: str, pipeline: str
+    world: World, folder: Path, experiment: str, pipeline: str, arguments: list[str]
 ) -> None:
-    """Metrics of every repeat and epoch and the weights are those of then; the trials that led to
-    the best one are trained again where need be; the history stays as it was.
+    """Metrics of every repeat and epoch and the weights are those of then, and so is every trial,
+    if asked; the trials that led to the best one are trained again where need be; the history stays
+    as it was.
     """
     before, entry = documents(folder), world.entries[experiment, pipeline]
-    done = run_inline(folder, f"reproduce={entry['id'][:-1]}", "trust=true")
+    done = run_inline(folder, f"reproduce={entry['id'][:-1]}", *arguments)
     assert f"{entry['id']}: identical" in done.out
     of_mean = "every epoch and metric of 2 refits and of their mean"
     assert (of_mean in done.out) == ("ensemble" in entry)
     assert documents(folder) == before
 
 
+@pytest.mark.nightly
 def test_every_trial_reproduces_in_another_root(world: World, tmp_path: Path) -> None:
     """Of an entry that came as an archive."""
     id, archive = world.entries["pair", "shipped"]["id"], tmp_path / "one.zip"

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from e2e_samples import refused, run, run_inline
+from e2e_samples import python, refused, run, run_inline
 from world import World, flowers
 
 pytestmark = pytest.mark.e2e
@@ -81,13 +81,24 @@ def test_a_classifiers_output_is_what_its_model_predicts(world: World, tmp_path:
     assert [*written["class"]] == [names[index] for index in expected.argmax(axis=1)]
 
 
+# The command, and which large packages it has loaded by then.
+DOOR = """
+import runpy, sys
+try:
+    runpy.run_module("runner", run_name="__main__", alter_sys=True)
+except SystemExit as end:
+    print(end.code, {"keras", "tensorflow", "sklearn", "matplotlib"} & {*sys.modules})
+"""
+
+
 def test_code_of_ones_own_runs_only_when_it_is_trusted(world: World, tmp_path: Path) -> None:
-    """It is listed before: the layer by its place, the loss by its registered name, and what built
-    the model.
+    """It is listed before, and before anything large is loaded: the layer by its place, the loss by
+    its registered name, and what built the model.
     """
     folder = world.copy(tmp_path / "again")
     command = [f"predict={world.entries['functions', 'own']['id']}", "input=flowers.csv"]
     message = refused(folder, *command, "output=refused.csv")
+    assert python(folder, DOOR, *command, "output=refused.csv") == ["2 set()"]
     listed = [line.strip() for line in message.splitlines()[1:-1]]
     assert listed == ["mine>loss", "my_layers.Scale", "my_parts.build"]
     assert "imported" not in message

@@ -116,7 +116,7 @@ def run(workers: Workers, folder: Path, tuner: str, seed: int = 1, **own: Any) -
     made, known = settings(tuner, **own), space.get_config()
     where = place(folder)
     outcome = search(Run(seed=seed), made, where, marker, lambda _: None, workers, DATA, known)
-    return outcome.record.trials, outcome.best, outcome.hyperparameters, outcome.said
+    return outcome.record.trials, outcome.best, outcome.hyperparameters, outcome.notes
 
 
 def result(*given: Any, **own: Any) -> tuple[Any, ...]:
