@@ -21,7 +21,6 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 
 from foundation import errors, files, secrets, streams
-from history import History
 from runner.config import arguments, choices, compose, plugins, problems, schema
 from runner.errors import (
     ConfigError,
@@ -301,8 +300,7 @@ def _understood(tree: compose.Tree, choice: str | None, overrides: list[str]) ->
     if run.predict is None:
         again = stored.reproduction(run, overrides)
         return again.experiment.run, again
-    history = History(run.paths.root)
-    return run, predict.plan(history, run.predict, run.input, run.output, trust=run.trust)
+    return run, predict.plan(run)
 
 
 def _job(config: DictConfig) -> None:

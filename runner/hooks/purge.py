@@ -17,13 +17,13 @@ def purge(run: experiment.RunSummary) -> None:
     """
     unneeded = []
     for done in run.pipelines:
-        if done.trials is None or not done.trials.folder.is_dir():
+        if done.search is None or not done.search.folder.is_dir():
             continue
-        reason = _why_it_stays(done, done.trials, run)
+        reason = _why_it_stays(done, done.search, run)
         if reason is None:
-            unneeded.append(done.trials)
+            unneeded.append(done.search)
         else:
-            log.warning("%s: trial data kept in %s: %s", done.name, done.trials.folder, reason)
+            log.warning("%s: trial data kept in %s: %s", done.name, done.search.folder, reason)
     if unneeded:
         freed = decimal(sum(map(delete_search, unneeded)))
         plural = "" if len(unneeded) == 1 else "s"

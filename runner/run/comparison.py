@@ -1,5 +1,5 @@
-"""Compares what two executions of a pipeline came to: their numbers and stored weights, and what
-these were made from.
+"""Compares two executions of a pipeline: their numbers and stored weights, and what these were
+computed from.
 """
 
 import hashlib
@@ -12,18 +12,20 @@ from pathlib import Path
 
 import h5py
 
-from foundation import errors, files, trees
+from foundation import errors, trees
+from foundation.files import Json, JsonObject
 from history import ranking
 from history.records import Trial
 from runner.errors import short
 
-# Each metric of each repeat may differ by so much and be within tolerance.
-RELATIVE, ABSOLUTE = 1e-2, 1e-6
+# A metric of a repeat is within tolerance if it differs by no more than this.
+RELATIVE = 1e-2
+ABSOLUTE = 1e-6
 WEIGHTS = "model.weights.h5"  # in a .keras file
 DEEPEST = 100  # levels of groups in it
 
-# What is compared beside the numbers, by the key of an identity that stands for it.
-BESIDE = {
+# Keys of an identity, and what they stand for in a verdict.
+CAUSES = {
     "model": "the model's settings",
     "data": "the data's rows",
     "code": "all modules of the code",
@@ -32,8 +34,8 @@ BESIDE = {
 }
 
 
-def of_trials(trials: Sequence[Trial]) -> files.JsonObject:
-    """Return the numbers of a search, in the order of time."""
+def of_trials(trials: Sequence[Trial]) -> JsonObject:
+    """Return the numbers of a search in chronological order."""
     numbers = {}
     for trial in trials:
         executions = {
@@ -50,20 +52,18 @@ def of_trials(trials: Sequence[Trial]) -> files.JsonObject:
     return numbers
 
 
-def of_refits(
-    refits: Sequence[files.JsonObject], mean: files.Json, model: Path
-) -> files.JsonObject:
-    """Return the numbers of a validation, in the order of time.
+def of_refits(refits: Sequence[JsonObject], mean: Json, model: Path) -> JsonObject:
+    """Return the numbers of a validation in chronological order.
 
     Args:
-        refits: a row for each, as Entry.refits gives it.
-        mean: the metrics of the refits' mean, by part; None where there is none.
+        refits: a row for each, as in Entry.refits.
+        mean: the metrics of the refits' mean, by part, if it is the stored model.
         model: the file of the stored model.
 
     Raises:
         IntegrityError: the model's weights cannot be read.
     """
-    numbers: files.JsonObject = {}
+    numbers: JsonObject = {}
     for number, row in enumerate(refits, start=1):
         metrics = {part: row.get(part) for part in ranking.PARTS}
         numbers[f"repeat {number}"] = _by_epoch(row["history"]) | metrics
@@ -72,25 +72,26 @@ def of_refits(
     return numbers
 
 
-def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> files.JsonObject:
+def _by_epoch(curves: Mapping[str, Sequence[float | None]]) -> JsonObject:
     return {
         f"epoch {number}": dict(zip(curves, values, strict=True))
         for number, values in enumerate(itertools.zip_longest(*curves.values()), start=1)
     }
 
 
-def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | None, list[str]]:
-    """Say whether two trees of numbers are the same, where they differ first, and which metrics of
-    the repeats only one of them has: these decide nothing, unless none is left.
+def compare(then: JsonObject, now: JsonObject) -> tuple[str, str | None, list[str]]:
+    """Compare two trees of numbers in chronological order. The repeats' metrics by part, such as
+    `repeat 1` → `test` → `accuracy`, decide whether a difference is within tolerance.
 
-    Args:
-        then, now: what was computed, in the order of time: the repeats' metrics by part, such as
-            `repeat 1` → `test` → `accuracy`, decide; all else may differ within tolerance.
+    Returns:
+        Whether they are identical, within tolerance or diverged; the first difference; and the
+        metrics of repeats that only one tree has, which are ignored unless no other is left.
     """
     of_then = {path for path, _, _ in pairs(then, then)}
     of_now = {path for path, _, _ in pairs(now, now)}
     compared = {path[:-1] for path in of_then & of_now if path[0].startswith("repeat ")}
-    differences, apart = [], set()
+    differences = []
+    apart = set()
     for path, old, new in pairs(then, now):
         is_in_both = path in of_then and path in of_now
         if not is_in_both and path[:-1] in compared:
@@ -107,10 +108,8 @@ def compare(then: files.JsonObject, now: files.JsonObject) -> tuple[str, str | N
     return "within tolerance", first, sorted(apart)
 
 
-def pairs(
-    then: files.Json, now: files.Json, *path: str
-) -> Iterator[tuple[tuple[str, ...], files.Json, files.Json]]:
-    """Yield each path of two trees, and both values there; what is missing on one side is None."""
+def pairs(then: Json, now: Json, *path: str) -> Iterator[tuple[tuple[str, ...], Json, Json]]:
+    """Yield each path of two trees with both values; a missing value is None."""
     if not isinstance(then, Mapping) and not isinstance(now, Mapping):
         yield path, then, now
         return
@@ -120,34 +119,31 @@ def pairs(
         yield from pairs(old.get(name), new.get(name), *path, name)
 
 
-def is_near(then: files.Json, now: files.Json) -> bool:
-    """Say whether a metric that differs is within tolerance of what it was."""
+def is_near(then: Json, now: Json) -> bool:
+    """Say whether a metric is within tolerance of its stored value."""
     return (
-        isinstance(then, float)  # an integer may be too large for it
+        isinstance(then, float)  # an integer may be too large for one
         and isinstance(now, float)
         and math.isclose(then, now, rel_tol=RELATIVE, abs_tol=ABSOLUTE)
     )
 
 
-def besides(
-    old: files.JsonObject, new: files.JsonObject
+def compare_causes(
+    old: JsonObject, new: JsonObject
 ) -> tuple[list[str], dict[str, tuple[object, object]]]:
-    """Return what is the same of two identities and environments, in words, and what differs.
-
-    Args:
-        old: as stored. Of an older release, it holds less, and other things: what only one of the
-            two has is neither.
-        new: of now.
+    """Return what is the same in two identities and environments, in words, and the keys that
+    differ. Keys that only one of them has, because of another release, are neither.
     """
     common_old = {key: value for key, value in old.items() if key in new}
     common_new = {key: new[key] for key in common_old}
-    same = [word for key, word in BESIDE.items() if old.get(key) and old[key] == new.get(key)]
+    same = [word for key, word in CAUSES.items() if old.get(key) and old[key] == new.get(key)]
     return same, trees.differences(common_old, common_new)
 
 
 def weights(path: Path) -> dict[str, str]:
-    """Return what each array of a .keras file is, its optimizer's included, by its name in the
-    file: the bytes of two files of one model differ. No code of the model is loaded for it.
+    """Return the type, shape and hash of each array of a .keras file, including the optimizer's, by
+    its name. The files themselves differ even if they hold the same model. No code of the model is
+    loaded.
 
     Raises:
         IntegrityError: the file cannot be read, or does not hold its arrays as Keras stores them.
@@ -163,22 +159,21 @@ def weights(path: Path) -> dict[str, str]:
                 digest = hashlib.sha256(array[...]).hexdigest()
                 hashes[name] = f"{array.dtype} {array.shape} {digest[:16]}"
             return hashes
-    except Exception as error:  # a parser of foreign bytes has many
+    except Exception as error:  # parsers of untrusted bytes raise many
         raise errors.IntegrityError(
             f"{path} has no weights that can be compared: {error}"
         ) from error
 
 
 def _arrays(file: h5py.File, most: int) -> dict[str, h5py.Dataset]:
-    """Return the arrays of a file of weights by name: plain numbers, neither in another file nor
-    said to be more than was written of them, nor the same bytes again and again.
+    """Return the arrays of an untrusted file of weights by name.
 
     Args:
-        file: of a model that may be from elsewhere.
-        most: bytes that they may take in all.
+        file: of the weights.
+        most: bytes that all arrays together may take, so that none repeats the bytes of another.
 
     Raises:
-        ValueError: they are something else.
+        ValueError: they are not plain numbers, or are not stored in the file itself and in full.
     """
     arrays: dict[str, h5py.Dataset] = {}
 

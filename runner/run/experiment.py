@@ -1,7 +1,7 @@
-"""The story of a run: the plans, the pipelines in order, then the hooks, then the table.
+"""The story of a run: plan all pipelines, run them in order, call the hooks, print the table.
 
-A run goes on until its hooks have ended well, and is open until then. The same config continues it:
-its ended pipelines are taken over from the history, and the interrupted search goes on.
+A run stays open until its hooks have ended well. Until then the same config continues it: finished
+pipelines are taken over from the history, and an interrupted search is resumed.
 """
 
 import logging
@@ -17,6 +17,7 @@ from runner.config import compose, schema
 from runner.errors import ExperimentError
 from runner.report import progress, terminal
 from runner.run import identity, opened, pipeline, plan, starting
+from runner.run.plan import Plan
 from runner.workers import executors, start, tasks
 
 log = logging.getLogger("runner")
@@ -24,16 +25,16 @@ log = logging.getLogger("runner")
 
 @dataclass
 class RunSummary:
-    """The outcome of a run: all that hooks are given, as their parameter `run`."""
+    """The outcome of a run, which hooks get as their parameter `run`."""
 
     run_id: str
     root: Path
     pipelines: list[pipeline.Done] = field(default_factory=list)
     failures: list[str] = field(default_factory=list)  # of pipelines and hooks
-    # of each pipeline that has one, in the metric that it is ranked by
+    # by pipeline, in the metric that ranks it
     scores: dict[str, files.JsonObject] = field(default_factory=dict)
-    sweep: str | None = None  # that it is a job of
-    taken_over: bool = False  # all was done, the hooks too, when its sweep was interrupted
+    sweep: str | None = None  # the sweep that it is a job of
+    taken_over: bool = False  # it had ended, hooks included, before its sweep was interrupted
 
     @property
     def exit_code(self) -> int:
@@ -41,7 +42,7 @@ class RunSummary:
 
     @property
     def stored(self) -> list[Entry]:
-        """The entries, failed ones and those of earlier runs that were taken over among them."""
+        """The entries, including failed ones and those taken over from earlier runs."""
         return [done.entry for done in self.pipelines if done.entry is not None]
 
     @property
@@ -51,27 +52,28 @@ class RunSummary:
 
 
 def open_file(experiment: schema.Experiment) -> Path:
-    """Return the file that says that a run of this config is open."""
+    """Return the file that exists while a run of this config is open."""
     return opened.path_of(experiment.root, identity.run_key(experiment))
 
 
 def run(
     experiment: schema.Experiment, effective: Path, new_id: str, sweep: str | None = None
 ) -> RunSummary:
-    """Run an experiment, or what is left of it, and print its comparison.
+    """Run an experiment, or what is left of it, and print a comparison of its pipelines.
 
     Args:
-        experiment: checked.
-        effective: the file that its config goes to, as it was understood.
+        experiment: the checked config.
+        effective: the file to which the resolved config is written.
         new_id: the run's id, unless an open run is continued.
-        sweep: that it is a job of: it stays open when it has ended.
+        sweep: the sweep that the run is a job of; the run then stays open after it has ended.
 
     Raises:
-        InputError: a pipeline cannot work as it is configured; nothing was started.
+        InputError: a pipeline cannot work as configured; nothing was started.
         HistoryError: the history cannot be read.
     """
-    store.Store(experiment.root).all()  # one that cannot be read is reported before the search
-    path, title = open_file(experiment), experiment.name
+    store.Store(experiment.root).all()  # an unreadable history is reported before the search
+    path = open_file(experiment)
+    title = experiment.name
     if sweep:
         title += f", job {new_id.rpartition('-')[2]}"
     with (
@@ -85,7 +87,7 @@ def run(
         effective.write_text(compose.effective(experiment), encoding="utf-8")
         plans = plan.plan_all(experiment, workers, continued)
         taken_over = ended and all(
-            isinstance(planned, plan.Plan) and planned.known for planned in plans.values()
+            isinstance(planned, Plan) and planned.entry for planned in plans.values()
         )
         summary = RunSummary(run_id, experiment.root, sweep=sweep, taken_over=taken_over)
         opened.write(path, run_id, taken_over)
@@ -103,12 +105,12 @@ def run(
 
 def _run_pipelines(
     experiment: schema.Experiment,
-    plans: Mapping[str, plan.Plan | Exception],
+    plans: Mapping[str, Plan | Exception],
     continued: str | None,
     summary: RunSummary,
     workers: executors.Workers,
 ) -> None:
-    """Run the pipelines that no entry makes needless, and add all of them to the summary."""
+    """Run the pipelines that have no usable entry yet, and add all pipelines to the summary."""
     ids = {"run_id": summary.run_id}
     if summary.sweep:
         ids["sweep"] = summary.sweep
@@ -116,10 +118,10 @@ def _run_pipelines(
     for name, earlier in plans.items():
         manager = registry.manager(experiment.pipelines[name].manager_name, summary.root)
         with _alone_in_sweep(earlier, summary) as planned:
-            if isinstance(planned, plan.Plan) and planned.known:
-                done = pipeline.Done(name, manager, planned.known)
-                if planned.known.run_id == continued:
-                    done.trials = planned.place
+            if isinstance(planned, Plan) and planned.entry:
+                done = pipeline.Done(name, manager, planned.entry)
+                if planned.entry.run_id == continued:
+                    done.search = planned.search
             else:
                 done = pipeline.run_pipeline(
                     experiment, name, planned, ids, stage / name, manager, workers
@@ -133,46 +135,44 @@ def _run_pipelines(
             log.error("stopping (on_failure: stop); not run: %s", ", ".join(not_run) or "none")
             break
     for folder in stage.glob("*"):
-        with suppress(OSError):  # what was not taken from it stays
+        with suppress(OSError):  # artefacts that were not stored stay
             os.removedirs(folder)
 
 
 @contextmanager
-def _alone_in_sweep(
-    planned: plan.Plan | Exception, summary: RunSummary
-) -> Iterator[plan.Plan | Exception]:
-    """Hold a pipeline that other jobs of the sweep may be at too; one of them may have ended it by
-    now, which the plan that is given then says.
+def _alone_in_sweep(planned: Plan | Exception, summary: RunSummary) -> Iterator[Plan | Exception]:
+    """Lock a pipeline that other jobs of the sweep may run too, and yield its plan, now with the
+    entry that another job may have stored meanwhile.
     """
     if (
         summary.sweep is None
         or isinstance(planned, Exception)
-        or planned.known
+        or planned.entry
         or planned.run.fresh
     ):
         yield planned
         return
     lock = summary.root / f".locks/pipeline-{planned.identity.fingerprint[:16]}.lock"
     with files.held(lock, f"{planned.name} of the sweep"):
-        yield replace(planned, known=plan.in_history(planned, None, summary.sweep))
+        yield replace(planned, entry=plan.in_history(planned, None, summary.sweep))
 
 
 def run_hooks(run: schema.Run, summary: RunSummary, workers: executors.Workers) -> None:
-    """Call the hooks in their order, `purge` last, by a worker: they may be the user's code, and
-    need Keras. A hook that fails is reported, and the others still run.
+    """Call the hooks in order, `purge` last, in a worker, because they may be user code and need
+    Keras. A failing hook is reported, and the others still run.
     """
     hooks = {name: hook for name, hook in run.hooks.items() if hook is not None}
     for name, hook in sorted(hooks.items(), key=lambda item: item[0] == "purge"):
         try:
             summary.failures = workers.submit(tasks.hook, name, hook, summary).result()
         except Exception as error:
-            trace = not isinstance(error, ExperimentError)  # whose message says all
+            trace = not isinstance(error, ExperimentError)  # whose message is enough
             log.error("the hook %s failed: %s", name, error, exc_info=trace)
             summary.failures.append(f"hooks.{name}: {error}")
 
 
 def _rank(experiment: schema.Experiment, summary: RunSummary) -> None:
-    """Note the scores, and print a table for each task and ranking metric."""
+    """Record the scores, and print a table for each task and ranking metric."""
     tables: dict[tuple[str, str], list[Entry]] = {}
     for done in summary.pipelines:
         if done.entry is None:

@@ -1,11 +1,12 @@
-"""Identities, each with a word of its own. This is the one module that makes them.
+"""Identities, each with a name of its own. Only this module makes them.
 
-    data fingerprint     of the rows that were loaded (computed where they are, by runner.data)
-    code                 of the modules that a config names, or these import (runner.config.code)
-    search fingerprint   of all that decides a search's trials: names and marks its folder
-    fingerprint          of all that decides a pipeline's result: that, the budget and the
-                         validation; an entry with the same one can be reused
-    config hash          of a pipeline's settings: which of a run's entries they belong to
+    data fingerprint     of the loaded rows (computed by runner.data)
+    code                 of the modules that a config names, and those they import (by
+                         runner.config.code)
+    search fingerprint   of all that decides a search's trials; names and marks its folder
+    fingerprint          of all that decides a pipeline's result: the search, its budget and the
+                         validation; an entry with the same fingerprint can be reused
+    config hash          of a pipeline's settings
     run key              of what makes two commands the same run
 
 All but the first two are a `digest` of plain data.
@@ -23,8 +24,8 @@ from history import config
 from runner.config import code, schema
 from runner.training import environment, regimes
 
-SEARCH_FORMAT = 5  # of how trials are drawn and kept: a search of another one is not continued
-# What says how many trials there are: changing it continues a search.
+SEARCH_FORMAT = 5  # of drawing and storing trials; a search of another format is not continued
+# Settings of the number of trials; changing them continues a search.
 BUDGETS = (
     "max_trials",
     "hyperband_iterations",
@@ -38,7 +39,7 @@ NOT_OF_A_SEARCH = {
     "directory",
     "project_name",
 }
-# Settings that are newer than the first fingerprints: left out at their default, so that older
+# Settings that older fingerprints did not have. They are left out at their default, so that older
 # entries and searches still match.
 NEWER: dict[str, object] = {
     "start_from": [],
@@ -48,39 +49,39 @@ NEWER: dict[str, object] = {
     "hyperband_trials": None,
     "stop_when_no_improvement": None,
 }
-# Of a pipeline's settings, those that decide no result. A clock decides none by itself: as many
-# trials come to the same.
-BESIDE: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
+# Settings of a pipeline that decide no result. A time limit decides none by itself: the same number
+# of trials gives the same result.
+IRRELEVANT: Any = {"baselines": True, "artefacts": True, "tuner": {"max_seconds"}}
 
 
 @dataclass(frozen=True)
 class Identity:
-    """All that decides a pipeline's result, part by part, as plain data."""
+    """All that decides a pipeline's result, as plain data."""
 
     of_search: Mapping[str, Any]
-    of_pipeline: Mapping[str, Any]  # that, the budget and the validation
+    of_pipeline: Mapping[str, Any]  # of_search, the budget and the validation
 
     @property
     def search_fingerprint(self) -> str:
-        """The search's."""
+        """Identifies the search."""
         return digest(self.of_search)
 
     @property
     def fingerprint(self) -> str:
-        """The pipeline's."""
+        """Identifies the pipeline."""
         return digest(self.of_pipeline)
 
 
 def identify(
     run: schema.Run, pipeline: schema.Pipeline, data: Mapping[str, object], dtype: str
 ) -> Identity:
-    """Return a pipeline's identity. Paths and verbosity are not among it, and budgets not among
-    what decides its search.
+    """Return a pipeline's identity. It does not depend on paths and verbosity, and that of its
+    search not on budgets.
 
     Args:
         run, pipeline: the settings; the code that they name is read, not imported.
         data: `source` and `content`, the fingerprint, of the loaded data; with folds also `by`, the
-            fingerprint of what they are drawn by.
+            fingerprint of the groups or times that they are drawn by.
         dtype: the policy that importing the model's module left behind.
     """
     settings = pipeline.model_dump(exclude={"tuner": NOT_OF_A_SEARCH})
@@ -123,23 +124,30 @@ def identify(
 
 
 def _without_defaults(settings: Mapping[str, object]) -> dict[str, object]:
+    """Return settings without those of NEWER that have their default."""
     return {key: value for key, value in settings.items() if NEWER.get(key, ...) != value}
 
 
+def config_hash(pipeline: schema.Pipeline) -> str:
+    """Return the hash of a pipeline's settings that decide its result."""
+    return digest(pipeline.model_dump(exclude=IRRELEVANT))
+
+
 def run_key(experiment: schema.Experiment) -> str:
-    """Return what makes two commands the same run: the pipelines with their budgets, and what the
-    run adds to a result.
+    """Return the key of a run: two commands with the same pipelines, including budgets, and the
+    same settings that decide results are the same run.
     """
     pipelines = {
-        name: pipeline.model_dump(exclude=BESIDE) for name, pipeline in experiment.pipelines.items()
+        name: pipeline.model_dump(exclude=IRRELEVANT)
+        for name, pipeline in experiment.pipelines.items()
     }
     deciding = [getattr(experiment.run, key) for key in config.DECIDING]
     return digest([experiment.name, deciding, pipelines])
 
 
 def digest(content: object) -> str:
-    """Return SHA-256 of plain data. The order of keys counts: it is the order of layers, and that
-    in which hyperparameters are drawn.
+    """Return the SHA-256 of plain data. The order of keys counts, as it is the order of layers, and
+    that in which hyperparameters are drawn.
     """
-    # unlike strict JSON, it tells inf from null
+    # json, unlike strict JSON, distinguishes infinity from null
     return hashlib.sha256(json.dumps(content, separators=(",", ":")).encode()).hexdigest()

@@ -1,12 +1,13 @@
-"""What is open, a run or a sweep, from its beginning until all of it has ended well: the same
-command, known by its key, continues it.
+"""Runs and sweeps are open from their start until all of their work has ended well. The same
+command, which has the same key, continues an open one.
 
     <root>/runs/<key>.open         its id, and whether it has ended
-    <root>/.locks/run-<key>.lock   held by the process that is at it
+    <root>/.locks/run-<key>.lock   held by the process that runs it
 
-Whoever waits for that process takes over what it made, so that identical commands at once share
-the work. The jobs of a sweep stay open until all of them have ended well: the file of one that has
-says so, and whoever runs the sweep deletes it. history/running.py shows what is open.
+A process that waited for the lock takes over what the other one made, so that identical commands
+started at once share the work. The jobs of a sweep stay open until all of them have ended well:
+the file of an ended job says so, and the process that runs the sweep deletes it. history/running.py
+shows what is open.
 """
 
 import logging
@@ -21,12 +22,12 @@ log = logging.getLogger("runner")
 
 
 def path_of(root: Path, key: str) -> Path:
-    """Return the file that says that what has this key is open."""
+    """Return the file that exists while the run or sweep with this key is open."""
     return root / "runs" / f"{key[:16]}.open"
 
 
-def left(path: Path) -> files.JsonObject:
-    """Return what such a file says: the `run_id`, None where there is none, and `ended`."""
+def read(path: Path) -> files.JsonObject:
+    """Return the content of such a file: `run_id`, None if there is no file, and `ended`."""
     return {"run_id": None, "ended": False} | files.mapping_in(path)
 
 
@@ -40,30 +41,32 @@ def write(path: Path, run_id: str, ended: bool) -> None:
 def opened(
     path: Path, what: str, new_id: str, *, fresh: bool
 ) -> Iterator[tuple[str, str | None, bool]]:
-    """Open what such a file is of, or go on with it; wait for the process that is at it. Yield its
-    id; once more where it goes on; and whether nothing of it is left to do.
+    """Open a run or sweep, or continue the open one, waiting for another process that runs it.
+    Yield its id; the id again if it is continued, else None; and whether nothing is left to do.
 
     Args:
-        path: of the file.
-        what: is open, for messages.
-        new_id: its id, unless it goes on.
-        fresh: nothing goes on.
+        path: the file that marks it as open.
+        what: its name in messages.
+        new_id: its id, unless it is continued.
+        fresh: start a new one in any case.
 
     Raises:
-        HistoryError: the lock cannot be had.
+        HistoryError: the lock cannot be acquired.
     """
-    lock, seen = path.parent.with_name(".locks") / f"run-{path.stem}.lock", [left(path)]
-    with files.held(lock, what, waiting=lambda: seen.append(left(path))):
-        found = left(path)
-        if found["run_id"] is None:  # what was seen has ended well by now
-            found = {**seen[-1], "ended": True}
-        continued = None if fresh else found["run_id"]
+    lock = path.parent.with_name(".locks") / f"run-{path.stem}.lock"
+    earlier = [read(path)]
+    with files.held(lock, what, waiting=lambda: earlier.append(read(path))):
+        state = read(path)
+        if state["run_id"] is None:  # the other process has ended well by now
+            state = earlier[-1] | {"ended": True}
+        continued = None if fresh else state["run_id"]
+        ended = continued is not None and state["ended"]
         if continued is not None:
             log.info("resuming %s: what has finished is taken over", continued)
-        now = continued or new_id, continued, continued is not None and found["ended"]
-        write(path, now[0], now[2])
+        run_id = continued or new_id
+        write(path, run_id, ended)
         try:
-            yield now
+            yield run_id, continued, ended
         except InputError:  # nothing was started
             if continued is None:
                 path.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""One pipeline: search → refits → entry, after plan.py has prepared it."""
+"""Runs one pipeline that plan.py has prepared: search, refits, entry."""
 
 import functools
 import logging
@@ -20,53 +20,56 @@ from runner import Interrupted
 from runner.config import compose, schema
 from runner.errors import machine_is_at_fault, message_of
 from runner.report.progress import Display
-from runner.run.identity import BESIDE, digest
+from runner.run.identity import config_hash
 from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
+from runner.search.loop import Outcome
 from runner.training import environment, regimes
 from runner.training.validated import BestTrial, Ranking, Refit, Validated
-from runner.workers import executors, tasks
+from runner.workers import tasks
+from runner.workers.executors import Workers
 
 log = logging.getLogger("runner")
 
 
 @dataclass
 class Done:
-    """A pipeline that has ended, well or not. `entry` is None where not even the failure could be
-    stored; `trials` where there are none, or those of an earlier run.
+    """A pipeline that has ended, well or not. `entry` is None if not even the failure could be
+    stored; `search` if it could not be planned, or was part of an earlier run.
     """
 
     name: str
     manager: HistoryManager
     entry: Entry | None = None
-    trials: state.SearchFolder | None = None
+    search: state.SearchFolder | None = None
     error: str | None = None
 
 
 @dataclass
 class Draft:
-    """An entry in the making: the stage that its pipeline is in, what the document holds by then,
-    and the artefacts that wait for the history to take them. A failure keeps all of it.
+    """An entry in the making: the stage that its pipeline has reached, the document so far, and
+    the artefacts that are to be moved to the history. A failure keeps all of it.
     """
 
-    folder: Path  # of the artefacts
+    folder: Path  # for the artefacts
     document: files.JsonObject
     stage: str = "plan"  # then search, validation, history
     files: dict[str, Path] = field(default_factory=dict)
 
-    def keep(self, name: str, file: str, content: bytes | str) -> None:
-        """Write an artefact."""
+    def keep(self, file: str, content: bytes | str) -> None:
+        """Write an artefact, which has the name of its file without the suffix."""
         if isinstance(content, str):
             content = str(files.clean(content)).encode("utf-8", "surrogateescape")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.files[name] = self.folder / file
-        self.files[name].write_bytes(content)
+        path = self.folder / file
+        path.write_bytes(content)
+        self.files[path.stem] = path
 
     def keep_search(self, record: oracle.SearchRecord) -> None:
-        """Keep a search's result, or how far it has got."""
+        """Keep the result of a search, or what there is of it."""
         self.document["search"] |= record.summary()
-        self.keep("trials", "trials.json", files.to_json([trial.row() for trial in record.trials]))
-        self.keep("oracle", "oracle.json", files.to_json(record.oracle))
+        self.keep("trials.json", files.to_json([trial.row() for trial in record.trials]))
+        self.keep("oracle.json", files.to_json(record.oracle))
 
 
 def run_pipeline(
@@ -76,73 +79,70 @@ def run_pipeline(
     ids: Mapping[str, str],
     folder: Path,
     manager: HistoryManager,
-    workers: executors.Workers,
+    workers: Workers,
 ) -> Done:
     """Run one pipeline and store its entry. A failure is stored and returned, not raised.
 
     Args:
-        experiment: the whole, checked.
+        experiment: the checked config.
         name: of the pipeline.
-        planned: its plan, or why there is none, which is then recorded.
-        ids: `run_id` of the run that it belongs to, and `sweep`, if it belongs to one.
-        folder: where its artefacts wait for the history to take them.
-        manager: that stores the entry.
-        workers: that train.
+        planned: its plan, or the error that prevented one, which is then recorded.
+        ids: `run_id` of the run and, if it belongs to one, its `sweep`.
+        folder: for artefacts until the history has them.
+        manager: stores the entry.
+        workers: train the models.
     """
     done = Done(name, manager)
     devices = workers.submit(environment.devices, experiment.run).result()
     draft = Draft(folder, {**ids, **_origin(experiment, name, devices)})
     try:
-        draft.keep("config", "config.yaml", compose.effective(experiment, only=[name]))
+        draft.keep("config.yaml", compose.effective(experiment, only=[name]))
         changes = environment.uncommitted(experiment.root)
         if changes:
-            draft.keep("changes", "changes.diff", changes)
+            draft.keep("changes.diff", changes)
         if isinstance(planned, Exception):
             raise planned
-        done.trials = planned.place
-        _work(planned, workers, experiment.name, draft)
+        done.search = planned.search
+        _work(planned, workers, draft)
         draft.stage = "history"
         done.entry = manager.add({"status": "complete", **draft.document}, draft.files)
     except Exception as error:
         done.error = message_of(error)
         if isinstance(error, errors.ExperimentError) or machine_is_at_fault(error):
             log.error("%s failed in %s: %s", name, draft.stage, done.error)
-        else:  # a code error, ours or the user's: its trace is the message
+        else:  # a code error, in the runner or in user code: the trace is the message
             log.exception("%s failed in %s", name, draft.stage)
         _record_failure(done, draft, error)
     return done
 
 
 def _origin(experiment: schema.Experiment, name: str, devices: str) -> files.JsonObject:
-    """Return what an entry says of where it comes from, however its pipeline ends."""
-    run, pipeline = experiment.run, experiment.pipelines[name]
-    origin = {
+    """Return the part of an entry that does not depend on how its pipeline ends."""
+    run = experiment.run
+    pipeline = experiment.pipelines[name]
+    return {
         "experiment": experiment.name,
         "pipeline": name,
         "task": pipeline.task.kind,
         "seed": run.seed,
         "environment": environment.describe(run, devices),
         "overrides": list(experiment.overrides),
-        "config_hash": digest(pipeline.model_dump(exclude=BESIDE)),
+        "config_hash": config_hash(pipeline),
+        **run.model_dump(include=set(LABELS), exclude_defaults=True),
     }
-    for label in LABELS:
-        if getattr(run, label):
-            origin[label] = getattr(run, label)
-    return origin
 
 
-def search_step(
-    plan: Plan, marker: Mapping[str, object], workers: executors.Workers
-) -> loop.Outcome:
+def search_step(plan: Plan, marker: Mapping[str, object], workers: Workers) -> Outcome:
     """Run a pipeline's search, or what is left of it, and show its trials.
 
     Args:
         plan: the pipeline.
-        marker: what the folder's marker says beside the fingerprint.
-        workers: that run the trials.
+        marker: what else the marker of the search folder is to say.
+        workers: run the trials.
     """
-    tuner, size = plan.pipeline.tuner, plan.size
-    assert size is not None  # a pipeline that is searched was tried
+    tuner = plan.pipeline.tuner
+    size = plan.size
+    assert size is not None  # planning tried the default model
     workers.tell_idle(getattr(tuner, "parallel", None), "tuner.parallel")
     limits = (getattr(tuner, tuner.limit), size.trials)
     total = min(filter(None, limits), default=None)
@@ -151,36 +151,33 @@ def search_step(
     return loop.search(
         plan.run,
         plan.pipeline,
-        plan.place,
+        plan.search,
         {"pipeline": plan.name, "tried": tried, **marker},
         functools.partial(Display.now.trial, plan.pipeline.objective.name),
         workers,
-        plan.again(workers),
+        plan.loaded,
         size.space,
     )
 
 
 def refit_step(
     plan: Plan,
-    outcome: loop.Outcome,
-    place: state.SearchFolder,
+    outcome: Outcome,
     ranked: Ranking,
     folder: Path,
-    workers: executors.Workers,
+    workers: Workers,
 ) -> Validated:
     """Refit and evaluate a pipeline's model, and show each refit.
 
     Args:
         plan: the pipeline.
         outcome: of the search.
-        place: of the search.
         ranked: which refit's model is kept.
         folder: of the artefacts.
         workers: that refit.
     """
     clock = time.perf_counter()
     regime = regimes.of(plan.pipeline)
-    data = plan.again(workers)
     folders = [folder / f"refit-{number}" for number in range(regime.refits)]
     together = folder / "refit-mean"
     workers.tell_idle(len(folders), "validation.repeats")
@@ -188,25 +185,27 @@ def refit_step(
     trial_id = outcome.best.trial_id
     Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
     epochs = (outcome.best.best_epoch or 0) + 1
-    best = BestTrial(place, trial_id, outcome.hyperparameters, epochs)
+    best = BestTrial(plan.search, trial_id, outcome.hyperparameters, epochs)
     started = [
-        workers.submit(tasks.refit, plan.run, plan.pipeline, data, best, number, own_folder)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, plan.loaded, best, number, own_folder)
         for number, own_folder in enumerate(folders)
     ]
     try:
         refits = _refits(plan, regime, started, ranked)
-        pooled, mean = dict[str, Path](), None
+        pooled: dict[str, Path] = {}
+        mean = None
         if regime.folds or plan.pipeline.is_ensemble:
-            started.append(workers.submit(tasks.combine, plan.pipeline, data, refits, together))
-            pooled, mean = started[-1].result()
+            combined = workers.submit(tasks.combine, plan.pipeline, plan.loaded, refits, together)
+            started.append(combined)
+            pooled, mean = combined.result()
         if mean is not None:
             shown = _shown(mean.row, ranked.metric)
             Display.now.say("%s: their mean  %s", plan.name, shown)
         validated = Validated.of(refits, ranked, folder, time.perf_counter() - clock, mean, pooled)
         for own_folder in folders:
-            around = own_folder / schema.CALLBACKS
-            kept = left(plan.pipeline.artefacts, own_folder.name, around, folder)
-            validated.files.update(kept)
+            source = own_folder / schema.CALLBACKS
+            copies = copy_left(plan.pipeline.artefacts, own_folder.name, source, folder)
+            validated.files.update(copies)
         return validated
     finally:
         wait([future for future in started if not future.cancel() and not Interrupted.by])
@@ -234,7 +233,7 @@ def _refits(
 
 
 def _shown(row: files.JsonObject, metric: str) -> str:
-    """Return what a refit reached, by the metric that pipelines are ranked by."""
+    """Return a refit's result in the ranking metric."""
     part = "validation" if "validation" in row else "test"
     if part not in row:
         return ""
@@ -242,35 +241,38 @@ def _shown(row: files.JsonObject, metric: str) -> str:
     return f"{label} {row[part].get(metric, math.nan):.5g}"
 
 
-def left(patterns: Sequence[str], of: str, around: Path, folder: Path) -> dict[str, Path]:
-    """Copy what callbacks have left around there into a folder, as far as patterns say; return it
-    by the name of its training and its own.
+def copy_left(
+    patterns: Sequence[str], training: str, source: Path, folder: Path
+) -> dict[str, Path]:
+    """Copy the files of a training that callbacks have left and that match the patterns, and return
+    the copies by name: the training and the file's path.
     """
     copies = {}
     for pattern in patterns:
-        for path in around.glob(pattern):
+        for path in source.glob(pattern):
             if path.is_file() and not path.is_symlink():
-                name = "-".join([of, *path.relative_to(around).parts])
+                name = "-".join([training, *path.relative_to(source).parts])
                 copies[name] = Path(shutil.copyfile(path, folder / name))
     return dict(sorted(copies.items()))
 
 
-def _work(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> None:
-    """Search and refit; the draft is filled on the way, so that a failure records how far it
-    came.
+def _work(plan: Plan, workers: Workers, draft: Draft) -> None:
+    """Search and refit, filling the draft on the way, so that a failure records what there is by
+    then.
     """
+    plan = plan.with_data(workers)
     _describe(plan, workers, draft)
     draft.stage = "search"
-    outcome = _search(plan, workers, experiment, draft)
+    outcome = _search(plan, workers, draft)
     draft.stage = "validation"
     ranked = ranked_by(plan.pipeline)
-    validated = refit_step(plan, outcome, plan.place, ranked, draft.folder, workers)
+    validated = refit_step(plan, outcome, ranked, draft.folder, workers)
     _keep_left(plan, outcome.best.trial_id, validated, draft)
     _record_validated(plan, outcome, validated, ranked, draft)
 
 
-def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
-    """Record what is known before the search: the data, the identity and the split."""
+def _describe(plan: Plan, workers: Workers, draft: Draft) -> None:
+    """Record and log what is known before the search: the data, the identity and the split."""
     objective = plan.pipeline.objective
     draft.document["data"] = plan.data
     draft.document["fingerprint"] = plan.identity.fingerprint
@@ -280,29 +282,27 @@ def _describe(plan: Plan, workers: executors.Workers, draft: Draft) -> None:
         "objective": {"name": objective.name, "direction": objective.sense},
     }
     identity = secrets.redact(plan.identity.of_pipeline)
-    draft.keep("identity", "identity.json", files.to_json(identity))
-    split = workers.submit(tasks.split, plan.pipeline, plan.again(workers)).result()
+    draft.keep("identity.json", files.to_json(identity))
+    split = workers.submit(tasks.split, plan.pipeline, plan.loaded).result()
     if split:
-        draft.keep("split", "split.npz", split)
-    shapes = plan.data["shapes"]
-    rows = ", ".join(f"{shape[0]} {part}" for part, shape in shapes.items())
-    inputs = plan.data.get("inputs") or tuple(shapes["train"][1:])
-    log.info("%s: %s rows of shape %s", plan.name, rows, inputs)
+        draft.keep("split.npz", split)
+    rows = ", ".join(f"{shape[0]} {part}" for part, shape in plan.data["shapes"].items())
+    log.info("%s: %s rows of shape %s", plan.name, rows, plan.inputs)
     reading = plan.data.get("read")
     if reading:
         log.info("%s: %s", plan.name, reading)
 
 
-def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draft) -> loop.Outcome:
-    """Search, and measure the baselines meanwhile."""
+def _search(plan: Plan, workers: Workers, draft: Draft) -> Outcome:
+    """Search, with the baselines measured meanwhile, and record both."""
     document = draft.document
     say_what_changed(plan)
     baselines = None
     if plan.pipeline.baselines == "auto":
-        given = plan.again(workers)
-        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, given)
+        baselines = workers.submit(tasks.baselines, plan.name, plan.pipeline, plan.loaded)
     parts = secrets.redact(plan.identity.of_search)
-    outcome = search_step(plan, {"experiment": experiment, "parts": parts}, workers)
+    marker = {"experiment": document["experiment"], "parts": parts}
+    outcome = search_step(plan, marker, workers)
     draft.keep_search(outcome.record)
     document["search"] |= outcome.notes
     if "ended" in outcome.notes:
@@ -312,7 +312,7 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
     if baselines is not None:
         try:
             document["baselines"] = baselines.result()
-        except Exception as error:  # they are no reason to lose a search
+        except Exception as error:  # which is no reason to lose the search
             log.warning("%s: no baselines: %s", plan.name, message_of(error))
     best = outcome.best
     document["best"] = {
@@ -325,20 +325,21 @@ def _search(plan: Plan, workers: executors.Workers, experiment: str, draft: Draf
 
 
 def _keep_left(plan: Plan, best: str, validated: Validated, draft: Draft) -> None:
-    """Keep what callbacks have left in the best trial and in the refits."""
-    patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # of all its trainings
-    around = plan.place.trial(best) / schema.CALLBACKS
-    draft.files |= left(patterns, f"trial-{best}", around, draft.folder)
+    """Keep the files that callbacks have left in the best trial and in the refits."""
+    patterns = [f"*/{pattern}" for pattern in plan.pipeline.artefacts]  # in any of its trainings
+    source = plan.search.trial(best) / schema.CALLBACKS
+    draft.files |= copy_left(patterns, f"trial-{best}", source, draft.folder)
     draft.files |= validated.files
     if patterns and not any(name.startswith(("trial-", "refit-")) for name in draft.files):
         log.warning("%s: callbacks left no files that match %s", plan.name, plan.pipeline.artefacts)
 
 
 def _record_validated(
-    plan: Plan, outcome: loop.Outcome, validated: Validated, ranked: Ranking, draft: Draft
+    plan: Plan, outcome: Outcome, validated: Validated, ranked: Ranking, draft: Draft
 ) -> None:
-    """Record what the refits reached, and warn where it is less than the search promised."""
-    pipeline, document = plan.pipeline, draft.document
+    """Record the results of the refits, and warn if they are worse than those of the search."""
+    pipeline = plan.pipeline
+    document = draft.document
     for part in validated.parts:
         document[part] = validated.summary(part)
     section = document["validation"]
@@ -360,7 +361,7 @@ def _record_validated(
     if warning:
         log.warning(warning)
     document["timings"] = {
-        "preparation": plan.given.seconds,
+        "preparation": plan.loaded.seconds,
         "search": document["search"]["seconds"],
         "validation": validated.seconds,
     }
@@ -374,10 +375,10 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
         "stage": draft.stage,
     }
     try:
-        trace = "".join(traceback.format_exception(error))  # with what the user put into it
-        draft.keep("trace", "trace.txt", trace.encode(errors="backslashreplace").decode())
-        if done.trials is not None and (done.trials.folder / state.ORACLE).is_file():
-            draft.keep_search(oracle.read_search(done.trials.folder))
+        trace = "".join(traceback.format_exception(error))  # which may hold any text
+        draft.keep("trace.txt", trace.encode(errors="backslashreplace").decode())
+        if done.search is not None and (done.search.folder / state.ORACLE).is_file():
+            draft.keep_search(oracle.read_search(done.search.folder))
         done.entry = done.manager.add(draft.document, draft.files)
     except (errors.HistoryError, OSError) as unstored:
         log.error("%s: the failure cannot be recorded: %s", done.name, unstored)

@@ -1,5 +1,5 @@
-"""Plans pipelines: loads their data, knows their identities and their searches' folders, and fails
-early where it must fail: a wrong model or objective costs seconds, not trainings.
+"""Plans pipelines: loads their data and finds their identities, search folders and stored entries.
+What cannot work fails here, so that a wrong model or objective costs seconds, not trainings.
 """
 
 import logging
@@ -14,25 +14,27 @@ from typing import Any
 from foundation import errors, secrets, trees
 from history import Entry, registry
 from runner.config import schema
+from runner.config.schema import Experiment, Pipeline
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
 from runner.search import state
 from runner.training import regimes
 from runner.training.validated import Ranking
-from runner.workers import executors, tasks
+from runner.workers import tasks
+from runner.workers.executors import Workers
 
 log = logging.getLogger("runner")
 
-# Keras' callbacks that write, and the argument that says where.
+# Keras' callbacks that write files, and the argument that says where.
 WRITERS = {
     "BackupAndRestore": "backup_dir",
     "CSVLogger": "filename",
     "ModelCheckpoint": "filepath",
     "TensorBoard": "log_dir",
 }
-RECORD = 5_000  # bytes of a trial's JSON files, as measured with 10 epochs of 4 metrics
-RECENT = 100  # entries among which the one that is nearest is looked for
+RECORD = 5_000  # bytes of a trial's JSON files, measured with 10 epochs of 4 metrics
+RECENT = 100  # entries that are searched for the closest one
 
 
 @dataclass(frozen=True)
@@ -41,53 +43,51 @@ class Plan:
 
     name: str
     run: schema.Run
-    pipeline: schema.Pipeline
+    pipeline: Pipeline
     identity: Identity
-    place: state.SearchFolder  # of the search
-    given: Loaded  # its data
-    known: Entry | None = None  # of the history, which makes running it needless
-    size: state.Size | None = None  # of the default model, tried unless an entry is known
-
-    def of(self, trials: int) -> "Plan":
-        """Return the plan of a search of so many trials, however long they take."""
-        tuner = self.pipeline.tuner
-        tuner = tuner.model_copy(update={"max_seconds": None, tuner.limit: trials})
-        return replace(self, pipeline=self.pipeline.model_copy(update={"tuner": tuner}))
+    search: state.SearchFolder
+    loaded: Loaded
+    entry: Entry | None = None  # from the history, so that the pipeline need not run
+    size: state.Size | None = None  # of the default model; None if there is an entry
 
     @property
     def data(self) -> Mapping[str, Any]:
-        """The data as an entry records it."""
-        return self.given.record | {"split": self.pipeline.data.split.model_dump()}
+        """What an entry records of the data."""
+        return self.loaded.record | {"split": self.pipeline.data.split.model_dump()}
 
-    def again(self, workers: executors.Workers) -> Loaded:
-        """Return the data, which is loaded again where it had to make room for that of others.
+    @property
+    def inputs(self) -> object:
+        """The shape of a row, or a description of the model's inputs."""
+        return self.data.get("inputs") or tuple(self.data["shapes"]["train"][1:])
+
+    def with_data(self, workers: Workers) -> "Plan":
+        """Return the plan with its data, reloaded if it had to make room for other data.
 
         Raises:
-            DataError: it is not what it was.
+            DataError: the data has changed meanwhile.
         """
-        given = workers.data(self.pipeline).result()
-        if given.content != self.given.content:
+        loaded = workers.data(self.pipeline).result()
+        if loaded.content != self.loaded.content:
             raise DataError("the data has changed since the run began; re-run the same command")
-        return replace(given, code=self.given.code)
+        return replace(self, loaded=replace(loaded, code=self.loaded.code))
 
 
 def plan_all(
-    experiment: schema.Experiment, workers: executors.Workers, continued: str | None = None
+    experiment: Experiment, workers: Workers, continued: str | None = None
 ) -> dict[str, Plan | Exception]:
-    """Plan every pipeline before the first one starts. All that is wrong with the input, hooks
-    included, is reported at once; a code error is that pipeline's failure alone, recorded in its
-    turn.
+    """Plan every pipeline before the first one starts. All mistakes in the input, including hooks,
+    are reported at once. A code error is the failure of its pipeline alone, and is returned.
 
     Args:
-        experiment: checked.
-        workers: that load the data, and try the default models.
-        continued: the id of the run that is continued, if one is.
+        experiment: the checked config.
+        workers: load the data and try the default models.
+        continued: the id of the run that is continued, if any.
 
     Raises:
-        ConfigError: a pipeline or a hook cannot work as it is configured.
+        ConfigError: a pipeline or a hook cannot work as configured.
     """
     hooks = workers.submit(tasks.check_hooks, experiment.run)
-    # Each step is taken for all pipelines before the next one, so that workers do them together.
+    # All pipelines take a step before any takes the next one, so that workers do them in parallel.
     waiting = {name: _steps(experiment, name, workers, continued) for name in experiment.pipelines}
     plans: dict[str, Any] = dict.fromkeys(waiting)
     problems = list(hooks.result())
@@ -111,22 +111,24 @@ def plan_all(
 
 
 def _steps(
-    experiment: schema.Experiment, name: str, workers: executors.Workers, continued: str | None
+    experiment: Experiment, name: str, workers: Workers, continued: str | None
 ) -> Iterator[Plan | None]:
-    """Load a pipeline's data, try its default model unless the history makes that needless, and
-    yield the plan; before that, None whenever workers have something to do.
+    """Load a pipeline's data, try its default model unless the history has a usable entry, and
+    yield the plan. Before that, yield None whenever workers have something to do.
 
     Raises:
-        ConfigError: the config or the data cannot work.
+        ConfigError: the pipeline cannot work with this config or data.
         Exception: whatever the user's own data and model functions raise.
     """
-    run, pipeline = experiment.run, experiment.pipelines[name]
+    run = experiment.run
+    pipeline = experiment.pipelines[name]
     loading = workers.data(pipeline)
     yield None
-    given = loading.result()
-    surveyed = workers.submit(tasks.survey, pipeline, given)
+    loaded = loading.result()
+    surveyed = workers.submit(tasks.survey, pipeline, loaded)
     yield None
-    tuner, epochs = pipeline.tuner, pipeline.fit.epochs
+    tuner = pipeline.tuner
+    epochs = pipeline.fit.epochs
     if isinstance(tuner, schema.HyperbandTuner) and epochs not in (None, tuner.max_epochs):
         log.info(
             "%s: Hyperband sets the epochs, up to %s; fit.epochs has no effect",
@@ -135,31 +137,32 @@ def _steps(
         )
     for warning in overwritten(pipeline):
         log.warning("%s: %s", name, warning)
-    data = {"source": given.record["source"], "content": given.content}
+    data = {"source": loaded.record["source"], "content": loaded.content}
     if regimes.of(pipeline).folds:
-        data["by"] = given.by
+        data["by"] = loaded.by
     identity = identify(run, pipeline, data, surveyed.result())
-    given = replace(given, code=identity.of_search["code"])
-    place = _search_folder(experiment, name, identity.search_fingerprint)
-    plan = Plan(name, run, pipeline, identity, place, given)
+    loaded = replace(loaded, code=identity.of_search["code"])
+    search = _search_folder(experiment, name, identity.search_fingerprint)
+    plan = Plan(name, run, pipeline, identity, search, loaded)
     if run.reproduce is None:
         entry = in_history(plan, continued)
         if entry is not None:
-            yield replace(plan, known=entry)
-    size = state.tried(place.folder, identity.fingerprint)
+            yield replace(plan, entry=entry)
+    size = state.tried(search.folder, identity.fingerprint)
     if size is None:
-        tried = workers.submit(tasks.preflight, pipeline, given)
+        tried = workers.submit(tasks.preflight, pipeline, loaded)
         yield None
         size = tried.result()
-    if run.reproduce is None and not place.folder.is_dir():  # one that begins
+    if run.reproduce is None and not search.folder.is_dir():  # it is new
         _check_space(plan, size, workers.slots)
     _warn_of_blind_search(plan, size)
     yield replace(plan, size=size)
 
 
 def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
-    """Raise ConfigError where the disk is too full for a search."""
-    folder, tuner = plan.place.folder, plan.pipeline.tuner
+    """Raise ConfigError if the disk is too full for a search."""
+    folder = plan.search.folder
+    tuner = plan.pipeline.tuner
     needed = bytes_of(size, getattr(tuner, tuner.limit) or 0, slots)
     existing = next(parent for parent in folder.parents if parent.is_dir())
     free = shutil.disk_usage(existing).free
@@ -172,7 +175,7 @@ def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
 
 
 def _warn_of_blind_search(plan: Plan, size: state.Size) -> None:
-    """Log it where a tuner that learns from scores has no trial left to use them for."""
+    """Warn if a tuner that learns from scores has no trial left to use them for."""
     tuner = plan.pipeline.tuner
     if not isinstance(tuner, schema.GuidedTuner):
         return
@@ -187,31 +190,31 @@ def _warn_of_blind_search(plan: Plan, size: state.Size) -> None:
         )
 
 
-def ranked_by(pipeline: schema.Pipeline) -> Ranking:
-    """Return what a pipeline's entries and refits are ranked by."""
+def ranked_by(pipeline: Pipeline) -> Ranking:
+    """Return the metric that ranks a pipeline's entries and refits."""
     manager = registry.manager_class(pipeline.manager_name)
     metric = pipeline.task.rank_by or manager.ranking
     direction = manager.metrics.get(metric) or pipeline.direction_of(metric)
-    assert direction is not None  # it was checked
+    assert direction is not None  # the config was checked
     return Ranking(metric, direction)
 
 
 def bytes_of(size: state.Size, trials: int, slots: int) -> int:
-    """Return what a search takes on disk: of its trials, of the checkpoints that are kept, and of
-    those that run, in which others begin from one too.
+    """Return the disk space of a search: its trials' records, the checkpoints that are kept, and
+    those of running trials, which may also have the one that they began from.
     """
     return (size.kept + slots * min(size.kept, 2)) * size.bytes + trials * RECORD
 
 
 def in_history(plan: Plan, run_id: str | None, sweep: str | None = None) -> Entry | None:
-    """Return the newest entry that makes running a pipeline needless: with the pipeline's
-    fingerprint, its artefacts whole, and its search complete or given no less time. With
-    `reuse=true` it may be of any run; where there is none, it is logged which keys differ.
+    """Return the newest entry that can be used instead of running a pipeline: it has the same
+    fingerprint, intact artefacts, and a search that was complete or had at least as much time. With
+    `reuse=true` it may be of any run; if there is none, the keys that differ are logged.
 
     Args:
         plan: the pipeline.
-        run_id: of the run that is continued, if one is: its own entries are taken over.
-        sweep: that the run belongs to: so are those of its other jobs.
+        run_id: the run that is continued, if any; its own entries are taken over.
+        sweep: the sweep that the run belongs to; entries of its jobs are taken over too.
     """
     root = Path(plan.run.paths.root).resolve()
     manager = registry.manager(plan.pipeline.manager_name, root)
@@ -242,8 +245,8 @@ def in_history(plan: Plan, run_id: str | None, sweep: str | None = None) -> Entr
     return None
 
 
-def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
-    """Say which of Keras' callbacks write to one place whatever trial they are of."""
+def overwritten(pipeline: Pipeline) -> Iterator[str]:
+    """Yield a warning for each of Keras' callbacks whose files all trials would share."""
     needed = {"id"}
     if regimes.of(pipeline).executions > 1:
         needed.add("execution")
@@ -265,12 +268,12 @@ def overwritten(pipeline: schema.Pipeline) -> Iterator[str]:
 
 
 def say_what_changed(plan: Plan) -> None:
-    """Log, where a search starts beside older ones of the same pipeline, which keys differ from
-    the newest of them.
+    """If a search starts beside older ones of the same pipeline, log the keys that differ from the
+    newest of them.
     """
-    if (plan.place.folder / state.MARKER).exists():
+    if (plan.search.folder / state.MARKER).exists():
         return
-    markers = plan.place.folder.parent.glob(f"*/{state.MARKER}")
+    markers = plan.search.folder.parent.glob(f"*/{state.MARKER}")
     newest = max(markers, key=lambda path: path.stat().st_mtime, default=None)
     if newest is not None:
         parts = state.read_marker(newest.parent).get("parts")
@@ -282,11 +285,11 @@ def say_what_changed(plan: Plan) -> None:
 
 
 def _say_why_not(plan: Plan, entries: Sequence[Entry]) -> None:
-    """Log, where no entry can be reused, which keys differ from the one that is nearest."""
+    """Log the keys that differ from the closest entry, as none can be reused."""
     now = secrets.redact(plan.identity.of_pipeline)
     candidates = []
     for entry in reversed(entries[-RECENT:]):
-        with suppress(errors.HistoryError):  # damaged: `doctor` says so
+        with suppress(errors.HistoryError):  # a damaged entry, which `doctor` reports
             candidates.append((trees.differences(entry.identity(), now), entry.id))
     if not candidates:
         log.info("%s: nothing to reuse: no complete entry has that name", plan.name)
@@ -306,9 +309,9 @@ def _say_changes(
 
 
 def _search_folder(
-    experiment: schema.Experiment, name: str, search_fingerprint: str
+    experiment: Experiment, name: str, search_fingerprint: str
 ) -> state.SearchFolder:
-    """Return the folder of this search alone: the newest there is or, with `fresh=true`, one more
+    """Return the folder that only this search uses: the newest one or, with `fresh=true`, a new one
     beside it.
     """
     tuner = experiment.pipelines[name].tuner

@@ -1,7 +1,7 @@
 """Applies an entry's stored model to new rows.
 
-`plan` checks all that can be checked without TensorFlow, the rows included; `predict` does it. In
-between, the caller sets up the process (environment.prepare).
+`plan` reads the rows and checks what can be checked without TensorFlow; `predict` does the rest.
+In between, the caller sets up the process (environment.prepare).
 """
 
 from collections.abc import Mapping
@@ -14,6 +14,7 @@ import numpy as np
 from foundation import errors, trees
 from history import Entry, catalogue, model_file
 from runner.config import compose, targets
+from runner.config.schema import Run
 from runner.data import dataset, files, log, new_rows
 from runner.errors import ExperimentError, InputError, ModelError
 
@@ -23,43 +24,34 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Prediction:
-    """What is to be done: all of it was checked."""
+    """A checked prediction that is still to be made."""
 
     entry: Entry
     model: Path
-    # what built the model, if only importing that can register what the model names without saying
-    # where it is; else ""
+    # the target that built the model, if the model names classes without their module, which only
+    # importing the target registers; else ""
     maker: str
     rows: dataset.Features
-    ignored: list[str]  # columns of the input that the model does not take
-    classes: tuple[str, ...] | None  # None: regression
+    ignored: list[str]  # columns of the input that the model does not use
+    classes: tuple[str, ...] | None  # None for regression
     output: Path
     trust: bool
 
 
-def plan(
-    history: catalogue.History,
-    reference: str,
-    input: str | None,
-    output: str | None,
-    *,
-    trust: bool,
-) -> Prediction:
-    """Check that an entry's model can be applied, and read the rows; import nothing heavy and write
-    nothing.
+def plan(run: Run) -> Prediction:
+    """Check that an entry's model can be applied, and read the rows. Imports nothing heavy and
+    writes nothing.
 
     Args:
-        history: that holds the entry.
-        reference: the entry's id, a unique prefix of it, or its position.
-        input: the file of rows, in one of files.FORMATS.
-        output: the file to write or replace, in any of them.
-        trust: import the code outside Keras that the model names.
+        run: the root keys of the command, of which `predict` names the entry, `input` the file of
+            rows, and `output` the file to write or replace; both in one of files.FORMATS.
 
     Raises:
-        InputError: something is not there, or not as it must be; as UntrustedCode, without trust.
-        IntegrityError: the stored model is not what was stored.
+        InputError: the entry, input or output cannot be used; UntrustedCode if trust is needed.
+        IntegrityError: the model has changed since it was stored.
     """
-    entry = history.get(reference)
+    history = catalogue.History(run.paths.root)
+    entry = history.get(str(run.predict))
     model = entry.verified("model")
     try:
         data = new_rows.StoredData.model_validate(entry.document.get("data") or {})
@@ -72,24 +64,25 @@ def plan(
         ) from error
     names = model_file.foreign_code(model)
     maker = str(trees.lookup(entry.identity(), "model._target_") or "")
-    if maker.startswith(("runner.", "keras.")) or all("." in n and ">" not in n for n in names):
+    is_ours = maker.startswith(("runner.", "keras."))
+    if is_ours or all("." in name and ">" not in name for name in names):
         maker = ""
-    if names and not trust:
-        raise errors.UntrustedCode(
-            f"predict: loading the model of {entry.id}", filter(None, [*names, maker])
-        )
-    source, target = Path(input or ""), Path(output or "")
+    if names and not run.trust:
+        foreign = [*names, maker] if maker else names
+        raise errors.UntrustedCode(f"predict: loading the model of {entry.id}", foreign)
+    source = Path(str(run.input))
+    target = Path(str(run.output))
     _refuse_output(target, source, history.root)
     rows, ignored = new_rows.read_new(source, data)
-    return Prediction(entry, model, maker, rows, ignored, data.classes, target, trust)
+    return Prediction(entry, model, maker, rows, ignored, data.classes, target, run.trust)
 
 
 def predict(plan: Prediction) -> int:
     """Predict, write the output and return the number of rows.
 
     Raises:
-        ModelError: the model predicts something else than its task, or is diverged.
-        ExperimentError: the model cannot be loaded, or the output not written.
+        ModelError: the predictions do not fit the task, or are not finite.
+        ExperimentError: the model cannot be loaded, or the output cannot be written.
     """
     if plan.ignored:
         log.info(
@@ -100,9 +93,11 @@ def predict(plan: Prediction) -> int:
         targets.locate(plan.maker, f"the model of {plan.entry.id}")
     model = model_file.load_model(plan.model, trust=plan.trust)
     predicted = np.asarray(model.predict(plan.rows, batch_size=dataset.BATCH, verbose=0))
-    for row in np.argwhere(~np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1))[:1, 0]:
+    is_finite = np.isfinite(predicted).reshape(len(predicted), -1).all(axis=1)
+    if not is_finite.all():
+        row = is_finite.argmin() + 1
         raise ModelError(
-            f"the model of {plan.entry.id} predicts NaN or infinity for row {row + 1} of the input"
+            f"the model of {plan.entry.id} predicts NaN or infinity for row {row} of the input"
         )
     try:
         files.save_table(plan.output, _columns(model, predicted, plan))
@@ -114,25 +109,20 @@ def predict(plan: Prediction) -> int:
 
 
 def _refuse_output(target: Path, source: Path, root: Path) -> None:
-    """Raise InputError where a file of predictions cannot be written, or not in that format."""
-    kind, folder = target.suffix.lower(), target.resolve().parent
-    for wrong, what in (
-        (target.resolve() == source.resolve(), "is the input; choose another file"),
-        (
-            kind not in files.FORMATS,
-            f"has an unknown format; its name must end in {', '.join(files.FORMATS)}",
-        ),
-        (
-            not folder.is_dir() or (target.exists() and not target.is_file()),
-            "must be a file in a folder that exists",
-        ),
-        (
-            folder.is_relative_to(root / "entries"),
-            "belongs to the history; choose a file elsewhere",
-        ),
-    ):
-        if wrong:
-            raise InputError(f"output: {target} {what}")
+    """Raise InputError if predictions cannot be written to a file, or not in its format."""
+    kind = target.suffix.lower()
+    folder = target.resolve().parent
+    problem = None
+    if target.resolve() == source.resolve():
+        problem = "is the input; choose another file"
+    elif kind not in files.FORMATS:
+        problem = f"has an unknown format; its name must end in {', '.join(files.FORMATS)}"
+    elif not folder.is_dir() or (target.exists() and not target.is_file()):
+        problem = "must be a file in a folder that exists"
+    elif folder.is_relative_to(root / "entries"):
+        problem = "belongs to the history; choose a file elsewhere"
+    if problem is not None:
+        raise InputError(f"output: {target} {problem}")
     compose.must_be_writable(folder, "output")
     if kind in files.PARQUET:
         files.parquet(target)
@@ -141,18 +131,17 @@ def _refuse_output(target: Path, source: Path, root: Path) -> None:
 def _columns(
     model: "keras.Model", predicted: dataset.Array, plan: Prediction
 ) -> Mapping[str, dataset.Array]:
-    """Return what is written, by name."""
+    """Return the columns or arrays of the output by name."""
     from runner.training import evaluate  # loads scikit-learn and matplotlib
 
     logits = evaluate.gives_logits(model)
     predicted = evaluate.normalised(predicted, len(predicted), plan.classes, logits=logits)
     if plan.classes is None:
         return {"prediction": predicted}
-    names, probabilities = np.array(plan.classes), predicted
-    guess = names[probabilities.argmax(axis=1)]
+    names = np.array(plan.classes)
+    written = {"class": names[predicted.argmax(axis=1)]}
     if plan.output.suffix.lower() == ".npz":
-        return {"class": guess, "classes": names, "probabilities": probabilities}
-    return {"class": guess} | {
-        f"probability_{name}": column
-        for name, column in zip(plan.classes, probabilities.T, strict=True)
-    }
+        return written | {"classes": names, "probabilities": predicted}
+    for name, column in zip(plan.classes, predicted.T, strict=True):
+        written[f"probability_{name}"] = column
+    return written

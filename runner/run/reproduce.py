@@ -1,6 +1,4 @@
-"""Runs an entry again and says whether the same came out: identical, within tolerance, or diverged,
-and where first.
-"""
+"""Runs an entry again and compares: the result is identical, within tolerance, or diverged."""
 
 import tempfile
 from dataclasses import dataclass, replace
@@ -10,7 +8,7 @@ import orjson
 
 from foundation import errors, files
 from foundation.secrets import redact
-from history import oracle
+from history import oracle, ranking
 from history.records import Trial
 from runner.report import progress
 from runner.run import comparison, pipeline, plan, stored
@@ -21,16 +19,16 @@ from runner.workers import executors, start, tasks
 
 @dataclass(frozen=True)
 class Verdict:
-    """What came of it."""
+    """The result of a reproduction."""
 
     reproduces: str  # the entry's id
-    compared: str  # what was
+    compared: str  # what was compared, in words
     kind: str  # identical, within tolerance or diverged
-    first: str | None  # where the two differ first
-    apart: list[str]  # metrics that only one of the two has: they decide nothing
+    first: str | None  # the first difference
+    apart: list[str]  # metrics that only one of the two has, which are ignored
     metrics: list[tuple[str, str, float | None, float | None]]  # part, name, mean stored and now
-    same: list[str]  # what is as it was, of all that was compared beside the numbers
-    differs: dict[str, tuple[object, object]]  # what is not: dotted key → (then, now)
+    same: list[str]  # settings, data, code and environment that have not changed
+    differs: dict[str, tuple[object, object]]  # those that have: dotted key → (then, now)
 
     @property
     def exit_code(self) -> int:
@@ -42,50 +40,45 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
 
     Args:
         task: the entry and its experiment, whose code may be imported.
-        folder: for what is trained; nothing stays in it.
+        folder: for temporary files.
 
     Raises:
-        InputError: the data is not there, or the config no longer works.
-        IntegrityError: what was stored is damaged.
-        ExperimentError: the training fails.
+        InputError: the data is missing, or the config no longer works.
+        IntegrityError: the entry is damaged.
+        ExperimentError: a training fails.
     """
-    entry, experiment = task.entry, task.experiment
+    entry = task.entry
+    experiment = task.experiment
     now: files.JsonObject = {}
     with (
         tempfile.TemporaryDirectory(prefix="stage-", dir=folder) as stage,
         start.start(experiment.run) as workers,
         progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
-        place = state.SearchFolder(Path(stage, "search"), "", Path(stage))
-        then, outcome = _stored(task, workers, place)
+        recorded = state.SearchFolder(Path(stage, "search"), "", Path(stage))
+        then, outcome = _stored(task, workers, recorded)
         (planned,) = plan.plan_all(experiment, workers).values()
         if isinstance(planned, Exception):
             raise planned
+        planned = replace(planned, search=recorded)
         if experiment.run.reproduce_search:
-            if entry.status == "budget":
-                planned = planned.of(len(outcome.record.trials))
-            # Beside all others; an interrupted one continues, and its trial data is deleted at its
-            # end.
-            fingerprint = planned.identity.search_fingerprint
-            trials = experiment.root / "trials" / f"reproduce-{entry.id}" / fingerprint[:16]
-            place = state.SearchFolder(trials, fingerprint, experiment.root / ".locks")
-            planned = replace(planned, place=place)
+            planned = _apart(planned, task, len(outcome.record.trials))
             outcome = pipeline.search_step(planned, {"reproduces": entry.id}, workers)
             now |= orjson.loads(files.to_json(comparison.of_trials(outcome.record.trials)))
         ranked = plan.ranked_by(planned.pipeline)
-        again = pipeline.refit_step(planned, outcome, place, ranked, Path(stage), workers)
+        again = pipeline.refit_step(planned, outcome, ranked, Path(stage), workers)
         refits = files.read_json(again.files["history"])
         now |= comparison.of_refits(refits, again.ensemble, again.files["model"])
         if experiment.run.reproduce_search:
-            state.delete_search(place)
+            state.delete_search(planned.search)
         devices = workers.submit(environment.devices, experiment.run).result()
     metrics = []
-    for part, evaluation in (("validation", entry.validation), ("test", entry.test)):
+    for part in ranking.PARTS:
         means = again.summary(part)["metrics"] if part in again.parts else {}
-        for name in {**evaluation.metrics, **means}:
+        for name in getattr(entry, part).metrics | means:
             metrics.append((part, name, entry.metric(name, part), means.get(name)))
     kind, first, apart = comparison.compare(then, now)
-    same, differs = comparison.besides(
+    same, differs = comparison.compare_causes(
         {**entry.identity(), "environment": entry.environment},
         {
             **redact(planned.identity.of_pipeline),
@@ -96,8 +89,24 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
     return Verdict(entry.id, compared, kind, first, apart, metrics, same, differs)
 
 
+def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.Plan:
+    """Return the plan of the whole search in a folder of its own, which is deleted at the end; an
+    interrupted one is resumed.
+    """
+    root = task.experiment.root
+    fingerprint = planned.identity.search_fingerprint
+    folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
+    search = state.SearchFolder(folder, fingerprint, root / ".locks")
+    settings = planned.pipeline
+    if task.entry.status == "budget":  # as many trials, however long they take
+        limits = {"max_seconds": None, settings.tuner.limit: trials}
+        tuner = settings.tuner.model_copy(update=limits)
+        settings = settings.model_copy(update={"tuner": tuner})
+    return replace(planned, search=search, pipeline=settings)
+
+
 def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
-    """Return what is compared, in words."""
+    """Describe what is compared."""
     number = task.entry.repeats
     refits = "1 refit" if number == 1 else f"{number} refits"
     if task.keeps_trial:
@@ -111,33 +120,32 @@ def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
 
 
 def _stored(
-    task: stored.Reproduction, workers: executors.Workers, place: state.SearchFolder
+    task: stored.Reproduction, workers: executors.Workers, search: state.SearchFolder
 ) -> tuple[files.JsonObject, loop.Outcome]:
-    """Return the numbers that an entry holds, and the result of its search. It may be from
-    elsewhere.
+    """Return the numbers of an entry, and the result of its search. The entry may be imported.
 
     Args:
         task: the entry and its experiment.
-        workers: that read hyperparameters.
-        place: where trials can be made again.
+        workers: read the hyperparameters.
+        search: for trials that are trained again.
 
     Raises:
-        IntegrityError: that is not what a run stores.
+        IntegrityError: the entry is not as a run stores it.
     """
-    entry, search = task.entry, task.experiment.run.reproduce_search
+    entry = task.entry
+    with_search = task.experiment.run.reproduce_search
     try:
-        trials = entry.trial_records() if search or task.keeps_trial else []
-        best = entry.document.get("best") or {}
-        outcome = loop.Outcome(
-            oracle.SearchRecord({}, entry.search.space, trials),
-            Trial.read({"trial_id": "", "status": "COMPLETED", "values": {}, **best}),
-            {},
-        )
+        trials = entry.trial_records() if with_search or task.keeps_trial else []
+        record = oracle.SearchRecord({}, entry.search.space, trials)
+        best = {"trial_id": "", "status": "COMPLETED", "values": {}}
+        best |= entry.document.get("best") or {}
+        outcome = loop.Outcome(record, Trial.read(best), {})
         workers.submit(tasks.readable, outcome.hyperparameters).result()
-        if task.keeps_trial:  # its checkpoint is then made again
-            _write_results(outcome.record, place)
-        numbers = comparison.of_trials(trials) if search else {}
-        refits, model = entry.refits(), entry.verified("model")
+        if task.keeps_trial:  # it is then trained again
+            _write_results(record, search)
+        numbers = comparison.of_trials(trials) if with_search else {}
+        refits = entry.refits()
+        model = entry.verified("model")
         numbers |= comparison.of_refits(refits, entry.document.get("ensemble"), model)
         return numbers, outcome
     except (KeyError, TypeError, ValueError, AttributeError, RuntimeError) as error:
@@ -146,7 +154,7 @@ def _stored(
         ) from error
 
 
-def _write_results(record: oracle.SearchRecord, place: state.SearchFolder) -> None:
+def _write_results(record: oracle.SearchRecord, search: state.SearchFolder) -> None:
     """Write trials as they were, without their checkpoints."""
     for trial in record.trials:
         if oracle.TRIAL_ID.fullmatch(trial.trial_id):
@@ -158,4 +166,4 @@ def _write_results(record: oracle.SearchRecord, place: state.SearchFolder) -> No
                 started="",
                 seconds=0.0,
             )
-            place.write(state.RESULT, vars(result), trial.trial_id)
+            search.write(state.RESULT, vars(result), trial.trial_id)

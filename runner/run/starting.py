@@ -1,5 +1,5 @@
-"""What a search starts from: entries that `tuner.start_from` names become values before anything is
-planned, so that these decide, and whoever repeats it needs no other entry.
+"""Replaces the entries that `tuner.start_from` names by their best values before anything is
+planned. Only these values count for identities, and a reproduction needs no other entry.
 """
 
 import logging
@@ -18,16 +18,16 @@ BEST = "best"
 def resolved(
     experiment: schema.Experiment, run_id: str | None, sweep: str | None = None
 ) -> schema.Experiment:
-    """Return an experiment whose searches start from values alone.
+    """Return an experiment whose searches start from values alone. The best entry of a pipeline is
+    never one of the same run or sweep, because it did not exist when that began.
 
     Args:
-        experiment: checked.
-        run_id: of the run that goes on, if one does.
-        sweep: that the run is a job of: the best entry is none of its own, nor of the run's, which
-            were not there when they began.
+        experiment: the checked config.
+        run_id: the run that is continued, if any.
+        sweep: the sweep that the run is a job of, if any.
 
     Raises:
-        ConfigError: an entry is not there, or holds no best trial.
+        ConfigError: an entry does not exist, or has no best trial.
     """
     pipelines = dict(experiment.pipelines)
     problems = []
@@ -59,7 +59,7 @@ def _entry(
     run_id: str | None,
     sweep: str | None,
 ) -> Entry | None:
-    """Return the entry that is named; for the best one, which is of this pipeline, perhaps none."""
+    """Return the entry that a reference names; None if it is `best`, and there is none yet."""
     entry = None
     if reference != BEST:
         entry = catalogue.History(experiment.root).get(reference)
@@ -77,7 +77,7 @@ def _entry(
 
 
 def _values(entry: Entry) -> dict[str, bool | int | float | str]:
-    """Return the values of an entry's best trial, without those of Keras Tuner's own."""
+    """Return the values of an entry's best trial, without Keras Tuner's own."""
     if not entry.best.trial_id:
         raise InputError(f"entry {entry.id} has no best trial; choose another")
     return {key: value for key, value in entry.best.values.items() if not key.startswith("tuner/")}

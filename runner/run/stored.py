@@ -1,6 +1,4 @@
-"""Rebuilds an experiment from an entry of the history, whose original YAML may be gone. Imports
-nothing that the entry names.
-"""
+"""Rebuilds an experiment from an entry alone, and imports nothing that the entry names."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,19 +8,19 @@ from history import Entry, catalogue, config
 from runner.config import arguments, compose, schema
 from runner.errors import ConfigError, Problem
 
-NEEDED = ("model", "config", "history")  # artefacts that there is nothing to compare without
+NEEDED = ("model", "config", "history")  # artefacts that a comparison needs
 
 
 @dataclass(frozen=True)
 class Reproduction:
-    """An entry that is to be run again, and the experiment of its one pipeline."""
+    """An entry that is to be run again, and the experiment that consists of its pipeline."""
 
     entry: Entry
     experiment: schema.Experiment
 
     @property
     def keeps_trial(self) -> bool:
-        """Whether its model is that of the best trial, and no refit."""
+        """Whether its model is that of the best trial, not a refit."""
         (pipeline,) = self.experiment.pipelines.values()
         return pipeline.validation.weights == "trial"
 
@@ -32,14 +30,14 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
 
     Args:
         run: the root keys of this command.
-        overrides: of this command; those of sections (a data file that has moved) lie over what was
-            stored.
+        overrides: of this command; those of sections (a data file that has moved) override the
+            stored config.
 
     Raises:
-        InputError: no such entry, one that holds nothing to reproduce, or a wrong override.
-        UntrustedCode: it names code, and `trust` is not set; what an override names is the user's
-            own word.
-        IntegrityError: its config is not what was stored.
+        InputError: there is no such entry, it cannot be reproduced, or an override is wrong.
+        UntrustedCode: its config names code, and `trust` is not set. Code that overrides name is
+            trusted.
+        IntegrityError: its config has changed since it was stored.
     """
     entry = catalogue.History(run.paths.root).get(str(run.reproduce))
     if entry.status == "failed":
@@ -50,7 +48,8 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
         )
     keys, name, sections = config.stored_config(entry)
     own = run.model_dump(exclude=set(config.DECIDING))
-    of_sections, problems = [], []
+    of_sections = []
+    problems = []
     for override in arguments.parse(overrides):
         key = override.key_or_group
         if arguments.effect(override) == "section":
@@ -63,6 +62,6 @@ def reproduction(run: schema.Run, overrides: Sequence[str]) -> Reproduction:
     foreign = config.foreign_code(sections)
     if foreign and not run.trust:
         raise errors.UntrustedCode(f"reproducing {entry.id}", foreign)
-    content = {**keys, **own, "pipelines": {name: sections}}
+    content = keys | own | {"pipelines": {name: sections}}
     experiment = compose.experiment(entry.experiment, content, of_sections, stored=True)
     return Reproduction(entry, experiment)

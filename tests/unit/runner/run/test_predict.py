@@ -23,6 +23,7 @@ import history
 from foundation.errors import IntegrityError, UnknownEntry, UntrustedCode
 from history.entry import Entry
 from history.manager import COMMON_ARTEFACTS
+from runner.config import schema
 from runner.data import files as tables
 from runner.data.new_rows import StoredData, read_new
 from runner.errors import DataError, ExperimentError, InputError, ModelError
@@ -340,10 +341,9 @@ def rows(write: Write, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return write(CSV)
 
 
-def planned(
-    root: Path, output: str | None = "out.csv", input: str | None = "rows.csv", trust: bool = False
-) -> Any:
-    return plan(history.open(root), "@-1", input, output, trust=trust)
+def planned(root: Path, **keys: Any) -> Any:
+    keys = {"predict": "@-1", "input": "rows.csv", "output": "out.csv", **keys}
+    return plan(schema.Run(paths=schema.Paths(root=str(root)), **keys))
 
 
 @pytest.mark.usefixtures("rows")
@@ -518,7 +518,7 @@ def run(rows: Path, add: Add, root: Path, monkeypatch: pytest.MonkeyPatch) -> Ru
     def predicted(model: Model, output: str, **keys: Any) -> Path:
         add(**keys)
         monkeypatch.setattr("history.model_file.load_model", lambda path, trust: model)
-        assert predict.predict(planned(root, output)) == 3
+        assert predict.predict(planned(root, output=output)) == 3
         assert model.seen.tolist() == ROWS.tolist()
         return Path(output)
 

@@ -1,5 +1,6 @@
 """What a search will come to, against what Keras Tuner's oracles then do."""
 
+from pathlib import Path
 from typing import Any
 
 import keras_tuner
@@ -9,10 +10,12 @@ from training_samples import bench, loaded
 
 from runner.config.schema import Run
 from runner.config.space import declare
-from runner.run.rehearsal import forecast
+from runner.run.identity import Identity
+from runner.run.plan import Plan
+from runner.run.rehearsal import cost
 from runner.search.oracles import Oracle, ask_all, new_oracle
 from runner.search.spaces import populate
-from runner.search.state import Size
+from runner.search.state import SearchFolder, Size
 
 SPACES: dict[str, dict[str, Any]] = {
     "empty": {},
@@ -96,12 +99,14 @@ SHIPPED = {
 
 
 @pytest.mark.parametrize("name", SHIPPED)
-def test_the_shipped_experiments_are_counted(name: str) -> None:
+def test_the_shipped_experiments_are_counted(name: str, tmp_path: Path) -> None:
     """As their runs then count them."""
     experiment = from_hydra(f"experiment={name}")
     counted = {}
     for pipeline_name, settings in experiment.pipelines.items():
         size = Size(1, 1, populate(bench(settings)))
-        found = forecast(experiment.run, settings, loaded(settings), size, 2)
-        counted[pipeline_name] = found[:2]
+        place = SearchFolder(tmp_path, "", tmp_path)
+        given, identity = loaded(settings), Identity({}, {})
+        plan = Plan(pipeline_name, experiment.run, settings, identity, place, given, size=size)
+        counted[pipeline_name] = (cost(plan, 2).trials, cost(plan, 2).epochs)
     assert counted == SHIPPED[name]
