@@ -79,7 +79,9 @@ def numbers(array: Array, what: str) -> Array:
     wrong = np.argwhere(~np.isfinite(single))
     if len(wrong):
         row, *place = wrong[0].tolist()
-        at = f"row {row + 1}, place {place}" if place else f"row {row + 1}"
+        at = f"row {row + 1}"
+        if place:
+            at += f", place {place}"
         raise DataError(f"{len(wrong)} of the {what} are NaN or infinite, the first in {at}")
     return single
 
@@ -144,7 +146,6 @@ def moments(chunks: Iterable[Array]) -> tuple[list[float], list[float]]:
         with np.errstate(invalid="ignore"):  # all missing: NaN
             if chunk.size:
                 scaler.partial_fit(chunk.reshape(-1, chunk.shape[-1]).astype("float64"))
-    if not hasattr(scaler, "mean_"):
-        return [], []
-    mean, variance = np.nan_to_num(scaler.mean_), np.nan_to_num(scaler.var_)
+    mean = np.nan_to_num(getattr(scaler, "mean_", []))
+    variance = np.nan_to_num(getattr(scaler, "var_", []))
     return mean.tolist(), variance.tolist()

@@ -20,7 +20,8 @@ from runner.errors import DataError, Faults, short
 
 # different texts in a column that are taken for categories without being asked for, and how many of
 # these may occur but once
-WORDS, ONCE = 100, 20
+WORDS = 100
+ONCE = 20
 SHOWN = 8  # columns of a kind that are named in the summary of what was read
 PLURALS = {"number": "numbers", "category": "categories", "date": "dates", "text": "texts"}
 
@@ -32,12 +33,15 @@ def read(settings: schema.TableData, task: str) -> Rows:
         DataError: a file cannot be read, or its columns are not as they must be; the column and the
             row are named.
     """
-    by, target = settings.split.column, settings.target
+    by = settings.split.column
+    target = settings.target
     # neither is a feature, unless it is named as one
     beside = {target, by} - {name for name, kind in settings.columns.items() if kind != "ignore"}
-    faults, kinds, notes = Faults(), dict[str, str](), dict[str, Any]()
-    parts, rows = dict[str, Part](), dict[str, Array]()
+    faults = Faults()
     first: files.Table | None = None
+    kinds: dict[str, str] = {}
+    parts = {}
+    rows = {}
     for part in sorted(settings.paths, key=(WHOLE, *schema.PARTS).index):
         with faults:
             table = files.open_table(
@@ -73,10 +77,13 @@ def read(settings: schema.TableData, task: str) -> Rows:
             x = as_features(used, notes.get("since", {}))
             parts[part] = Part(x, columns[target])
     faults.tell()
-    if WHOLE not in rows:
-        rows = {}
-    by_rows = columns[by] if by else None
-    return Rows(parts, columns=features, notes=notes, rows=rows, by=by_rows)
+    return Rows(
+        parts,
+        columns=features,
+        notes=notes,
+        rows=rows if WHOLE in rows else {},
+        by=columns[by] if by else None,
+    )
 
 
 def _whole_rows(table: files.Table, columns: Mapping[str, Array], part: str) -> Array:
@@ -133,13 +140,15 @@ def notes_of(
     ignored = [short(name) for name in table.names if name not in columns and name != by]
     if ignored:
         phrases.append(f"ignored {', '.join(ignored)}")
-    styles, since = {}, {}
+    styles = {}
+    since = {}
     for name, kind in features.items():
         if kind == "number" and name in table.styles:
             styles[name] = table.styles[name].model_dump()
-        first = pandas.Series(columns[name]).min() if kind == "date" else None
-        if not pandas.isna(first):
-            since[name] = str(first)
+        if kind == "date":
+            first = pandas.Series(columns[name]).min()
+            if not pandas.isna(first):
+                since[name] = str(first)
     notes = {"read": escape.printable("; ".join(phrases)), "styles": styles, "since": since}
     return {key: note for key, note in notes.items() if note}
 

@@ -209,20 +209,26 @@ class Dataset:
     @functools.cached_property
     def facts(self) -> Facts:
         """What a model is built from, taken from the training part only."""
-        train, kinds = self.train, self.columns or {}
-        categories, texts = {}, {}
+        train = self.train
+        kinds = self.columns or {}
+        categories = {}
+        texts = {}
         if not isinstance(train, Stream):
             for name, column in train.features.items():
                 if kinds.get(name) == "text":
                     texts[name] = frequent(column)
                 elif is_text(column):
                     categories[name] = sorted({*column})
-        target_mean, target_deviation = 0.0, 1.0
+        target_mean = 0.0
+        target_deviation = 1.0
         if self.classes is None:
             y = train.y.astype("float64")
             target_mean = float(y.mean())
             target_deviation = float(y.std()) or 1.0
-        names, target = [*kinds], self.source.get("target")
+        past = None
+        target = self.source.get("target")
+        if self.is_series and target in kinds:
+            past = [*kinds].index(str(target))
         mean, variance = train.statistics
         return Facts(
             self.inputs or train.shape[1:],
@@ -235,7 +241,7 @@ class Dataset:
             categories=categories,
             texts=texts,
             may_miss=self.source.get("missing") == "fill",
-            past=names.index(target) if self.is_series and target in names else None,
+            past=past,
             train=train,
         )
 

@@ -153,8 +153,7 @@ class Table:
     def _find_style(self, name: str, cells: pandas.DataFrame) -> None:
         """Find out how the numbers of a column are written."""
         is_asked = name in self.asked
-        decimal, thousands = self.dialect.decimal, self.dialect.thousands
-        style = numerals.style_of(cells, decimal, thousands, asked=is_asked)
+        style = numerals.style_of(cells, self.dialect, asked=is_asked)
         if style and (self.how or style.unit or style.thousands or is_asked):
             self.styles[name] = style
 
@@ -220,7 +219,8 @@ class Table:
         return self._column(name).to_numpy(object)
 
     def _dates(self, name: str) -> Array:
-        column, texts = self.frame[name], self._column(name).str.strip()
+        column = self.frame[name]
+        texts = self._column(name).str.strip()
         is_nothing = texts.isin(NOTHING)
         dates = pandas.to_datetime(
             column if column.dtype.kind == "M" else texts.mask(is_nothing),
@@ -270,7 +270,7 @@ def open_table(
     kind = path.suffix.lower()
     if kind not in FORMATS:
         raise DataError(f"{path} is not a table; its name must end in {', '.join(FORMATS)}")
-    lines, how = None, None
+    lines = how = None
     try:
         limits.regular(path)
         if kind == ".csv":

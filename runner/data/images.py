@@ -79,9 +79,11 @@ def _folder(folder: Path, settings: schema.ImageData) -> Any:  # a tf.data.Datas
 
 def _pixels(folder: Any, shape: tuple[int, ...]) -> Part:
     """Return the images of a folder, each of the same shape."""
-    paths, labels = folder.file_paths, np.empty(len(folder.file_paths), "int64")
+    paths = folder.file_paths
+    labels = np.empty(len(paths), "int64")
     images = np.empty((len(paths), *shape), "uint8")
-    faults, rows = Faults(), iter(folder)
+    faults = Faults()
+    rows = iter(folder)
     for row, path in enumerate(paths):
         with faults:
             try:

@@ -15,8 +15,13 @@ COPIES = 2  # of rows in memory, while they are split, and again while Keras tra
 
 @dataclass(frozen=True)
 class ControlGroups:
-    """A version of Linux's control groups: its line in /proc/self/cgroup, its folder, and its files
-    of the limit, the use, and the part of that which is given back when it is needed.
+    """One version of Linux's control groups.
+
+    Args:
+        line: of /proc/self/cgroup, a pattern whose group is the path of this process's group.
+        folder: where the groups are mounted.
+        limit, used: files that hold numbers of bytes.
+        cache: the line of memory.stat with the used bytes that are freed when needed.
     """
 
     line: str
@@ -26,7 +31,7 @@ class ControlGroups:
     cache: str
 
     def free(self) -> list[int]:
-        """Return the bytes that are free in each group that this process is in."""
+        """Return the free bytes in each group that this process is in."""
         own = files.found_in(Path("/proc/self/cgroup"), self.line) or ""
         group = Path(self.folder, own.lstrip("/"))
         free = []
@@ -52,8 +57,8 @@ VERSIONS = (
 
 
 def available() -> float:
-    """Return the bytes of memory that are free, for the system and for the control groups that this
-    process is in; infinite where nothing says so.
+    """Return the bytes of memory that the system and the control groups of this process leave free;
+    infinity where neither says.
     """
     free = [math.inf]
     system = files.found_in(Path("/proc/meminfo"), r"MemAvailable:\s*(\d+) kB")
@@ -66,7 +71,8 @@ def available() -> float:
 
 def must_fit(size: int, what: str, remedy: str) -> None:
     """Raise DataError where rows of `size` bytes would not fit into the memory that is free."""
-    needed, free = COPIES * size, available()
+    needed = COPIES * size
+    free = available()
     if needed > free:
         raise DataError(
             f"{what} take {needed / 1e9:.1f} GB of memory while they are split and trained "

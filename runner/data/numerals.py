@@ -8,7 +8,8 @@ import numpy as np
 import pandas
 from pydantic import BaseModel
 
-from runner.data.dataset import Array
+from runner.config.schema import Dialect
+from runner.data.arrays import Array
 
 # between groups of three digits; hard or narrow spaces and typographic apostrophes are these too
 THOUSANDS = ("", ",", ".", " ", "'")
@@ -37,7 +38,8 @@ class Style(BaseModel, frozen=True):
 
     def values(self, cells: pandas.DataFrame) -> Array:
         """Return cells as numbers, NaN where one is none in this style."""
-        point, group = re.escape(self.decimal), re.escape(self.thousands)
+        point = re.escape(self.decimal)
+        group = re.escape(self.thousands)
         whole = rf"(?:\d+|[1-9]\d{{0,2}}(?:{group}\d{{3}})+)" if group else r"\d+"
         fits = cells["number"].str.fullmatch(
             rf"[-+]?(?:{whole}(?:{point}\d*)?|{point}\d+)(?:[eE][-+]?\d+)?"
@@ -66,17 +68,14 @@ def split_cells(texts: "pandas.Series[str]") -> pandas.DataFrame:
     return pandas.DataFrame({"text": texts, "sign": groups[0], "number": groups[2], "unit": unit})
 
 
-def style_of(
-    cells: pandas.DataFrame, decimal: str, thousands: str | None, *, asked: bool
-) -> Style | None:
+def style_of(cells: pandas.DataFrame, dialect: Dialect, *, asked: bool) -> Style | None:
     """Return the style that all cells are written in; None where they are no numbers.
 
     Args:
         cells: the different ones, as `split_cells` returns them.
-        decimal: the one that the config says, if only by default.
-        thousands: what the config says; "": there are none; None: they must be proven.
+        dialect: what the config says, if only by default.
         asked: the config says that these are numbers: some may lack the unit, and what may be
-            meant in two ways is as `decimal` says.
+            meant in two ways is as `dialect` says.
 
     Raises:
         DoubtfulNumber: they seem to be numbers, but do not tell which.
@@ -84,6 +83,8 @@ def style_of(
     unit = _unit_of(cells, asked)
     if unit is None:
         return None
+    decimal = dialect.decimal
+    thousands = dialect.thousands
     number = cells["number"]
     # what fits a number of so many digits fits all of these
     digits = number.str.replace(r"(?<=\d)\d", "1", regex=True)
@@ -118,7 +119,8 @@ def style_of(
 
 def _unit_of(cells: pandas.DataFrame, asked: bool) -> str | None:
     """Return the unit that all cells have; None where they are no numbers, or not of one unit."""
-    texts, units = cells["text"], cells["unit"]
+    texts = cells["text"]
+    units = cells["unit"]
     is_number = cells["number"] != ""
     has_unit = texts.str.contains(UNIT) & is_number
     if not is_number.all():

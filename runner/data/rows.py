@@ -49,7 +49,8 @@ class Rows:
             DataError: features are not finite numbers or do not fit the targets, or the targets do
                 not suit the task.
         """
-        faults, parts = Faults(), dict(self.parts)
+        faults = Faults()
+        parts = dict(self.parts)
         targets = []
         for name, part in self.parts.items():
             if not self.where:

@@ -3,6 +3,7 @@ where the system has such, and are not copied.
 """
 
 import hashlib
+import math
 import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,8 +20,8 @@ ALIGNED = 64  # bytes: TensorFlow takes arrays at such addresses as they lie
 
 @dataclass(frozen=True)
 class Loaded:
-    """What is known of data that was loaded: its fingerprint, its record in an entry, and the
-    seconds that it took; and where its arrays stand, if they are shared.
+    """What other processes need to know of loaded data: its fingerprint, its record in an entry,
+    the seconds that loading took, and where the arrays are, if they are shared.
     """
 
     content: str
@@ -38,27 +39,28 @@ def loaded(dataset: Dataset, seconds: float, path: Path | None) -> Loaded:
     """Return what other processes need of a dataset, its arrays put into the memory at `path`;
     one that cannot be pickled, as a stream of a local function, is loaded by each.
     """
-    content, places, buffers = dataset.fingerprint, [], list[pickle.PickleBuffer]()
+    content = dataset.fingerprint
+    by = ""
+    if dataset.by:
+        values = [list(column) for column in dataset.by.values()]
+        by = hashlib.sha256(repr(values).encode()).hexdigest()
+    rest = b""
+    buffers = list[pickle.PickleBuffer]()
     try:
-        rest = pickle.dumps(dataset, protocol=5, buffer_callback=buffers.append) if path else b""
+        if path is not None:
+            rest = pickle.dumps(dataset, protocol=5, buffer_callback=buffers.append)
     except (pickle.PicklingError, AttributeError, TypeError):
         path = None
+    places = []
     if path is not None:
         with path.open("r+b") as memory:
-            for part in (*(buffer.raw() for buffer in buffers), memoryview(rest)):
-                places.append((memory.seek(-(-memory.tell() // ALIGNED) * ALIGNED), part.nbytes))
+            for part in [*(buffer.raw() for buffer in buffers), memoryview(rest)]:
+                start = math.ceil(memory.tell() / ALIGNED) * ALIGNED
+                memory.seek(start)
                 memory.write(part)
-    return Loaded(
-        content,
-        dataset.describe(content),
-        seconds,
-        dataset.bytes,
-        hashlib.sha256(repr([*map(list, dataset.by.values())]).encode()).hexdigest()
-        if dataset.by
-        else "",
-        path=path,
-        places=tuple(places),
-    )
+                places.append((start, part.nbytes))
+    record = dataset.describe(content)
+    return Loaded(content, record, seconds, dataset.bytes, by, path=path, places=tuple(places))
 
 
 def adopted(given: Loaded) -> Dataset:

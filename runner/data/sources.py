@@ -60,7 +60,9 @@ def _divided(data: Dataset, settings: schema.Split, by: arrays.Array | None) -> 
     """Return all rows divided into parts, by their values in `by` if the split needs them."""
     whole = data.parts[WHOLE]
     numbers = data.rows.get(WHOLE, np.arange(len(whole)))
-    parts, rows, by_part = {}, {}, {}
+    parts = {}
+    rows = {}
+    by_part = {}
     for name, places in split.split(whole.y, settings, by, data.classes or ()).items():
         parts[name] = whole.take(places)
         rows[name] = numbers[places]
@@ -73,17 +75,19 @@ def _sklearn(settings: schema.SklearnData, task: str) -> Rows:
     from sklearn import datasets
 
     bunch = getattr(datasets, f"load_{settings.name}")()
+    x = bunch.data
+    columns = {str(name): "number" for name in bunch.feature_names}
     if "images" in bunch:
-        x, columns = bunch.images[..., np.newaxis], None
-    else:
-        x, columns = bunch.data, {str(name): "number" for name in bunch.feature_names}
+        x = bunch.images[..., np.newaxis]
+        columns = {}
     classes = tuple(str(name) for name in bunch.get("target_names", ()))
     parts = {WHOLE: unchecked(x, bunch.target)}
-    return Rows(parts, settings.name, classes or None, columns)
+    return Rows(parts, settings.name, classes or None, columns or None)
 
 
 def _npz(settings: schema.NpzData, task: str) -> Rows:
-    paths, by = settings.paths, settings.split.column
+    paths = settings.paths
+    by = settings.split.column
     names = {settings.x, settings.y, by or settings.y}
     files = gathered(lambda part: load_arrays(Path(paths[part]), *names), paths)
     return Rows(

@@ -44,7 +44,9 @@ def split(
         DataError: a part would be empty, a class has too few rows to stand in every part, or the
             column does not hold what it must.
     """
-    if column is not None and column.dtype.kind in "fmM":
+    if column is None:
+        column = np.arange(len(y))  # the order of the rows
+    if column.dtype.kind in "fmM":
         gaps = np.flatnonzero(~np.isfinite(column))
         if len(gaps):
             raise DataError(
@@ -53,10 +55,10 @@ def split(
                 "data.split.column",
             )
     kind = _kind(settings, classes)
-    if kind == "given" and column is not None:
+    if kind == "given":
         chosen = _named(column)
     elif kind == "chronological":
-        chosen = by_time(len(y), settings, column)
+        chosen = by_time(column, settings)
     else:
         if kind == "stratified" and classes:
             _check_classes(y, settings, classes)
@@ -95,27 +97,49 @@ def _check_classes(y: Array, settings: Split, classes: Sequence[str]) -> None:
         )
 
 
-def _drawn(kind: str, y: Array, settings: Split, groups: Array | None) -> dict[str, Array]:
-    """Return rows, or whole groups, that are drawn: first those to test, then of the others."""
+def _drawn(kind: str, y: Array, settings: Split, groups: Array) -> dict[str, Array]:
+    """Return rows, or whole groups, drawn at random, those to test first."""
+    whole = len(set(groups)) if kind == "grouped" else len(y)
+    rows = np.arange(len(y))
+    held_out = {}
+    for name, share in (("test", settings.test), ("validation", settings.validation)):
+        if share:
+            [(kept, held)] = _draws(
+                kind,
+                0,
+                y[rows],
+                groups[rows],
+                "data.split",
+                n_splits=1,
+                test_size=_count(share, whole),
+                random_state=settings.seed,
+            )
+            held_out[name] = rows[held]
+            rows = rows[kept]
+    return {"train": rows, **dict(reversed(held_out.items()))}
+
+
+def _draws(
+    kind: str, number: int, y: Array, groups: Array, key: str, **settings: object
+) -> list[tuple[Array, Array]]:
+    """Return what scikit-learn keeps and holds out of rows, once or for each fold.
+
+    Args:
+        kind: of the split.
+        number: of its class in SPLITTERS.
+        y, groups: of the rows.
+        key: of the config, for messages.
+        settings: of the splitter.
+    """
     from sklearn import model_selection
 
-    splitter = getattr(model_selection, SPLITTERS[kind][0])
-    whole = len(y) if groups is None else len(set(groups))
-    rows, held_out = np.arange(len(y)), {}
-    for name, share in (("test", settings.test), ("validation", settings.validation)):
-        if not share:
-            continue
-        draw = splitter(1, test_size=_count(share, whole), random_state=settings.seed)
-        try:
-            of_rows = None if groups is None else groups[rows]
-            kept, held = next(draw.split(rows, y[rows], of_rows))
-        except ValueError as error:
-            raise DataError(
-                f"{len(rows)} rows cannot be split like this: {error}", "data.split"
-            ) from error
-        held_out[name] = rows[held]
-        rows = rows[kept]
-    return {"train": rows, **dict(reversed(held_out.items()))}
+    splitter = getattr(model_selection, SPLITTERS[kind][number])(**settings)
+    arguments = (y, y, groups) if kind == "grouped" else (y, y)
+    try:
+        with warnings.catch_warnings(action="error"):  # of a class with too few rows for the folds
+            return list(splitter.split(*arguments))
+    except (ValueError, UserWarning) as error:
+        raise DataError(f"{len(y)} rows cannot be divided like this: {error}", key) from error
 
 
 def _count(fraction: float, rows: int) -> int:
@@ -123,28 +147,26 @@ def _count(fraction: float, rows: int) -> int:
     return math.ceil(round(fraction * rows, 9))
 
 
-def by_time(rows: int, settings: Split, column: Array | None = None) -> dict[str, Array]:
+def by_time(times: Array, settings: Split) -> dict[str, Array]:
     """Return the oldest rows to train on, the newest to test; rows of one time are never parted.
 
     Args:
-        rows: how many there are.
+        times: of the rows: numbers, dates, or ISO 8601 as text.
         settings: fractions of all rows.
-        column: (rows,): their times; None: they are in order.
 
     Raises:
-        DataError: the column holds something else than times.
+        DataError: something else than a time is among them.
     """
-    test = rows - _count(settings.test, rows)
-    starts = (test - _count(settings.validation, rows), test)
-    blocks = dict(zip(PARTS, _blocks(rows, starts, column), strict=True))
+    test = len(times) - _count(settings.test, len(times))
+    validation = test - _count(settings.validation, len(times))
+    blocks = dict(zip(PARTS, _blocks(times, [validation, test]), strict=True))
     if not settings.test:
         del blocks["test"]
     return blocks
 
 
-def _blocks(rows: int, starts: Sequence[int], column: Array | None) -> list[Array]:
-    """Return the numbers of rows in the order of their times, cut at places in it; see by_time."""
-    times = np.arange(rows) if column is None else column
+def _blocks(times: Array, starts: Sequence[int]) -> list[Array]:
+    """Return the numbers of rows in the order of their times, cut at indices; see by_time."""
     if times.dtype.kind not in "fiuM":
         dates = pandas.to_datetime(times, format="ISO8601", utc=True, errors="coerce")
         odd = np.flatnonzero(dates.isna())
@@ -183,41 +205,36 @@ def folded(data: Dataset, settings: Data, folds: int, number: int | None) -> Dat
     if number is None:
         test = {name: part for name, part in data.parts.items() if name not in PARTS[:2]}
         return replace(data, parts={"train": whole, **test})
-    by = _of_both(data.by) if data.by else None
+    by = _of_both(data.by) if data.by else np.arange(len(whole))
     if kind == "chronological":
         starts = [len(whole) * block // (folds + 1) for block in range(1, folds + 1)]
-        blocks = _blocks(len(whole), starts, by)
-        train, held = np.concatenate(blocks[: number + 1]), blocks[number + 1]
+        blocks = _blocks(by, starts)
+        train = np.concatenate(blocks[: number + 1])
+        held = blocks[number + 1]
         if reach is not None and len(train):  # no window reaches from one block into another
-            places = _of_both(data.rows)
-            held = held[places[held] - reach > places[train].max()]
+            rows = _of_both(data.rows)
+            held = held[rows[held] - reach > rows[train].max()]
     else:
-        train, held = _drawn_folds(kind, whole.y, settings.split, by, folds)[number]
+        seed = settings.split.seed
+        draws = _draws(
+            kind,
+            1,
+            whole.y,
+            by,
+            "tuner.folds",
+            n_splits=folds,
+            shuffle=True,
+            random_state=seed,
+        )
+        train, held = draws[number]
     if not len(train) or not len(held):
         raise DataError(f"{len(whole)} rows leave none for fold {number + 1}", "tuner.folds")
     return replace(data, parts={"train": whole.take(train), "validation": whole.take(held)})
 
 
 def _of_both(values: Mapping[str, Array]) -> Array:
-    """Return what is known of the rows to train on, and then of those to validate."""
+    """Return the values of the training rows, then those of the validation rows."""
     return np.concatenate([values["train"], values["validation"]])
-
-
-def _drawn_folds(
-    kind: str, y: Array, settings: Split, groups: Array | None, folds: int
-) -> list[tuple[Array, Array]]:
-    """Return the rows to train on and to validate of each fold."""
-    from sklearn import model_selection
-
-    splitter = getattr(model_selection, SPLITTERS[kind][1])
-    draw = splitter(folds, shuffle=True, random_state=settings.seed)
-    try:
-        with warnings.catch_warnings(action="error"):  # of a class with too few rows
-            return list(draw.split(y, y, groups))
-    except (ValueError, UserWarning) as error:
-        raise DataError(
-            f"{len(y)} rows cannot be divided like this: {error}", "tuner.folds"
-        ) from error
 
 
 def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
@@ -225,14 +242,16 @@ def refuse_leaks(parts: Mapping[str, Part], *, given: bool) -> None:
     trained on.
 
     Raises:
-        DataError: at least half of the rows of a part that was given stand in another, and more
-            than chance explains: short rows, of categories say, are alike as often within one part.
-            Others are but said.
+        DataError: at least half of the rows of a part that the user made are also in another one,
+            and more than chance explains: short rows, of categories say, repeat as often within one
+            part. Fewer are only logged.
     """
     hashes = {name: _hashes(part) for name, part in parts.items()}
     for other, name in itertools.combinations(hashes, 2):
-        seen, held_out = hashes[other], hashes[name]
-        rows, doubled = len(held_out), np.isin(held_out, seen).sum()
+        seen = hashes[other]
+        held_out = hashes[name]
+        rows = len(held_out)
+        doubled = np.isin(held_out, seen).sum()
         what = f"{doubled} of the {rows} {name} rows are also {other} rows"
         # of rows of one kind, so many are in a sample as are in the rest of it (Good and Turing)
         chance = 1 - list(Counter(seen).values()).count(1) / len(seen)

@@ -74,7 +74,8 @@ def read(function: Callable[[], Any], target: str, task: str) -> Rows:
 def _pass(source: Any, where: str, function: Callable[[], Any], name: str) -> Stream:
     """Return a part with the digest and statistics of one pass over it."""
     digest = hashlib.sha256()
-    firsts, targets = list[Features](), list[Array]()
+    firsts = list[Features]()
+    targets = list[Array]()
 
     def all_numbers() -> Iterator[Array]:
         for batch in _batches(source, where):

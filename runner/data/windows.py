@@ -54,7 +54,7 @@ def read(settings: schema.WindowData, task: str) -> Rows:
     limits.must_fit(size, "the windows", "larger sequence_stride")
     steps = np.arange(settings.sequence_length) * settings.sampling_rate - settings.reach
     targets = series[target].to_numpy()
-    chosen = split.by_time(len(rows), settings.split)
+    chosen = split.by_time(np.arange(len(rows)), settings.split)
     ends = dict[str, Array]()  # the rows that windows have their targets from
 
     def windows(part: str) -> Part:
@@ -79,8 +79,8 @@ def read(settings: schema.WindowData, task: str) -> Rows:
 
 
 def _features(settings: schema.WindowData, table: files.Table) -> list[str]:
-    """Return the columns of numbers: also texts some of which are numbers, as a cell is mistyped
-    then. At horizon 0, the target would be told.
+    """Return the columns of numbers, including texts some of which are numbers: a cell of these is
+    mistyped. At horizon 0 the target is left out, as windows would contain it.
     """
     beside = {settings.time}
     if not settings.horizon:

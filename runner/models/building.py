@@ -1,6 +1,4 @@
-"""What the recipes have in common: the layers between the inputs and an output that suits the
-task, and how a model is compiled.
-"""
+"""What the recipes share: hidden layers, an output that suits the task, and compiling."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any

@@ -93,7 +93,9 @@ def _encoded(facts: Facts, numbers: Tensor) -> list[Any]:
     if facts.may_miss:
         flow = keras.ops.nan_to_num(flow, nan=0.0)
     clipped = softly_clipped(flow)
-    columns, starts, lengths = [], [], []
+    columns = []
+    starts = []
+    lengths = []
     for column, places in enumerate(((eighths - middle) / spread).T):
         edges = np.unique(places)
         columns += [column] * (len(edges) - 1)

@@ -25,7 +25,7 @@ from runner.run.plan import Plan, ranked_by, say_what_changed
 from runner.search import loop, state
 from runner.search.loop import Outcome
 from runner.training import environment, regimes
-from runner.training.validated import Best, Ranking, Refit, Validated
+from runner.training.validated import BestTrial, Ranking, Refit, Validated
 from runner.workers import tasks
 from runner.workers.executors import Workers
 
@@ -185,10 +185,10 @@ def refit_step(
     trial_id = outcome.best.trial_id
     Display.now.say("%s: refits of trial %s, the best, follow", plan.name, trial_id)
     epochs = (outcome.best.best_epoch or 0) + 1
-    best = Best(plan.search, trial_id, outcome.hyperparameters, epochs)
+    best = BestTrial(plan.search, trial_id, outcome.hyperparameters, epochs)
     started = [
-        workers.submit(tasks.refit, plan.run, plan.pipeline, plan.loaded, best, number, each)
-        for number, each in enumerate(folders)
+        workers.submit(tasks.refit, plan.run, plan.pipeline, plan.loaded, best, number, own_folder)
+        for number, own_folder in enumerate(folders)
     ]
     try:
         refits = _refits(plan, regime, started, ranked)
@@ -203,15 +203,15 @@ def refit_step(
             shown = _shown(mean.row, ranked.metric)
             Display.now.say("%s: their mean  %s", plan.name, shown)
         validated = Validated.of(refits, ranked, folder, time.perf_counter() - clock, mean, pooled)
-        for each in folders:
-            source = each / schema.CALLBACKS
-            copies = copy_left(plan.pipeline.artefacts, each.name, source, folder)
+        for own_folder in folders:
+            source = own_folder / schema.CALLBACKS
+            copies = copy_left(plan.pipeline.artefacts, own_folder.name, source, folder)
             validated.files.update(copies)
         return validated
     finally:
         wait([future for future in started if not future.cancel() and not Interrupted.by])
-        for each in (*folders, together):
-            shutil.rmtree(each, ignore_errors=True)
+        for temporary in (*folders, together):
+            shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _refits(

@@ -134,14 +134,14 @@ def _columns(
     """Return the columns or arrays of the output by name."""
     from runner.training import evaluate  # loads scikit-learn and matplotlib
 
-    if plan.classes is None:
-        return {"prediction": evaluate.values(predicted, len(predicted))}
-    names = np.array(plan.classes)
     logits = evaluate.gives_logits(model)
-    probabilities = evaluate.probabilities(predicted, len(names), logits=logits)
-    written = {"class": names[probabilities.argmax(axis=1)]}
+    predicted = evaluate.normalised(predicted, len(predicted), plan.classes, logits=logits)
+    if plan.classes is None:
+        return {"prediction": predicted}
+    names = np.array(plan.classes)
+    written = {"class": names[predicted.argmax(axis=1)]}
     if plan.output.suffix.lower() == ".npz":
-        return written | {"classes": names, "probabilities": probabilities}
-    for name, column in zip(plan.classes, probabilities.T, strict=True):
+        return written | {"classes": names, "probabilities": predicted}
+    for name, column in zip(plan.classes, predicted.T, strict=True):
         written[f"probability_{name}"] = column
     return written

@@ -27,11 +27,11 @@ from runner.data.dataset import Dataset, Part, Stream
 from runner.data.npz import split_file
 from runner.errors import ConfigError, DataError, ModelError
 from runner.training import evaluate
+from runner.training.callbacks import LastValue
 
 Curves = dict[str, list[float]]  # the value of each metric after each epoch
 
 DEFAULT_EPOCHS = 10
-MOMENT = 0.3  # seconds, for which nobody is told of another epoch
 KERAS = ("keras.", "keras_tuner.")  # modules whose `classes` are a number
 ONE_HOT = "categorical_crossentropy"  # a loss that is the same, of classes by number, when sparse
 
@@ -52,15 +52,14 @@ class ConfigHyperModel(keras_tuner.HyperModel):  # type: ignore[misc]  # keras_t
         offered: Mapping[str, object],
     ) -> None:
         super().__init__()
-        self.target, self.offered = target, offered
+        self.target = target
+        self.offered = offered
         self.sections = {"fit": pipeline.fit.model_dump(), "model": pipeline.model.args}
 
     def build(self, hp: "keras_tuner.HyperParameters", steps: int = 1) -> object:
         space.declare(self.sections, hp)
-        return self.target(
-            **targets.wanted(self.target, {"hp": hp, "steps": steps, **self.offered}),
-            **space.sample(self.sections["model"], hp, "model"),
-        )
+        offered = targets.wanted(self.target, {"hp": hp, "steps": steps, **self.offered})
+        return self.target(**offered, **space.sample(self.sections["model"], hp, "model"))
 
 
 @dataclass(frozen=True)
@@ -117,24 +116,29 @@ class Bench:
         keras.backend.clear_session(free_memory=False)
         keras.config.set_dtype_policy(self.dtype)  # a new session forgets it
         keras.utils.set_random_seed(seed)
+        arguments = {}
         if isinstance(self.hypermodel, ConfigHyperModel):
-            batch = train.at_hand if isinstance(train := self.dataset.train, Stream) else 32
-            fit = {"batch_size": batch, "initial_epoch": 0, **self.fit_arguments(hp), **overrides}
-            steps = math.ceil(len(self.dataset.train) / fit["batch_size"])
-            built = self.hypermodel.build(hp, steps * (fit["epochs"] - fit["initial_epoch"]))
-        else:
-            built = self.hypermodel.build(hp)
+            arguments["steps"] = self._steps(hp, overrides)
+        model = self.hypermodel.build(hp, **arguments)
         _left[:] = [keras.config.dtype_policy().name]
-        if not isinstance(built, keras.Model):
+        if not isinstance(model, keras.Model):
             raise ModelError(
-                f"did not build a Keras model, but {built!r:.60}; is a `return` missing?"
+                f"did not build a Keras model, but {model!r:.60}; is a `return` missing?"
             )
-        if built.compiled and built.loss == ONE_HOT:
-            built.compile_from_config({**built.get_compile_config(), "loss": f"sparse_{ONE_HOT}"})
-        if not built.compiled and not self.has_own_fit:
+        if model.compiled and model.loss == ONE_HOT:
+            model.compile_from_config(model.get_compile_config() | {"loss": f"sparse_{ONE_HOT}"})
+        if not model.compiled and not self.has_own_fit:
             raise ModelError("built a model that is not compiled; give it a loss and metrics")
-        evaluate.must_suit(built, self.dataset.classes)
-        return built
+        evaluate.must_suit(model, self.dataset.classes)
+        return model
+
+    def _steps(self, hp: "keras_tuner.HyperParameters", overrides: Mapping[str, Any]) -> int:
+        """Return how many training steps a model has."""
+        train = self.dataset.train
+        fit = {**self.fit_arguments(hp), **overrides}
+        batch_size = fit.get("batch_size", train.at_hand if isinstance(train, Stream) else 32)
+        epochs = fit["epochs"] - fit.get("initial_epoch", 0)
+        return int(math.ceil(len(train) / batch_size) * epochs)
 
     def fit_arguments(self, hp: "keras_tuner.HyperParameters") -> dict[str, Any]:
         """Return Keras' fit arguments, with the values of `hp` in place of hyperparameters.
@@ -144,23 +148,32 @@ class Bench:
         """
         fit = self.pipeline.fit.model_dump()
         space.declare({"fit": fit}, hp)
-        arguments = {k: v for k, v in space.sample(fit, hp, "fit").items() if v is not None}
+        arguments = {
+            name: value for name, value in space.sample(fit, hp, "fit").items() if value is not None
+        }
         if not self.has_own_fit:
-            own = models.trained(self.pipeline.model.target, self.dataset.facts)
-            held_out = self.dataset.parts.get("validation")
-            if own and held_out and self.dataset.facts.past is not None:
-                own["callbacks"].append(LastValue(held_out))
-            if isinstance(self.dataset.train, Stream):
-                own.pop("batch_size", None)
-            arguments = {"epochs": DEFAULT_EPOCHS, **own, **arguments}
+            arguments = self._defaults() | arguments
         if "tuner/epochs" in hp.values:
             arguments["epochs"] = hp.values["tuner/epochs"]
-        if weights := arguments.get("class_weight"):
+        weights = arguments.get("class_weight")
+        if weights:
             classes = self.dataset.classes or ()
-            for name in sorted({*weights} - {*classes}):
-                raise ConfigError(errors.unknown("class", name, classes), "fit.class_weight")
+            unknown = sorted({*weights} - {*classes})
+            if unknown:
+                message = errors.unknown("class", unknown[0], classes)
+                raise ConfigError(message, "fit.class_weight")
             arguments["class_weight"] = {classes.index(name): weights[name] for name in weights}
         return arguments
+
+    def _defaults(self) -> dict[str, Any]:
+        """Return the fit arguments where the config has none."""
+        facts = self.dataset.facts
+        defaults = models.trained(self.pipeline.model.target, facts)
+        if defaults and facts.past is not None and "validation" in self.dataset.parts:
+            defaults["callbacks"].append(LastValue(self.dataset.validation))
+        if isinstance(self.dataset.train, Stream):
+            defaults.pop("batch_size", None)
+        return {"epochs": DEFAULT_EPOCHS, **defaults}
 
     def train(
         self,
@@ -177,80 +190,33 @@ class Bench:
             callbacks: new ones.
             overrides: fit arguments in place of the pipeline's own.
         """
-        held_out = self.dataset.parts.get("validation")
+        validation = self.dataset.parts.get("validation")
         arguments = {
-            "callbacks": [],
-            "validation_data": held_out and self._given(held_out),
+            "validation_data": validation and self._tensors(validation),
             **self.fit_arguments(hp),
             **overrides,
         }
-        arguments["callbacks"] = [
-            each
-            for each in (*arguments["callbacks"], *callbacks)
-            # nothing is there to watch
-            if arguments["validation_data"]
-            or not str(getattr(each, "monitor", "")).startswith("val_")
-        ]
+        callbacks = arguments.get("callbacks", []) + callbacks
+        if not arguments["validation_data"]:  # there is nothing to watch
+            callbacks = [
+                callback
+                for callback in callbacks
+                if not str(getattr(callback, "monitor", "")).startswith("val_")
+            ]
+        arguments["callbacks"] = callbacks
+        train = self.dataset.train
         if not self.has_own_fit:
-            _spare(model, self.dataset.train)
-        return self.hypermodel.fit(
-            hp,
-            model,
-            *self._given(self.dataset.train),
-            verbose=0,
-            **arguments,
-        )
+            _spare(model, train)
+        return self.hypermodel.fit(hp, model, *self._tensors(train), verbose=0, **arguments)
 
-    def _given(self, part: Part) -> tuple[object, ...]:
+    def _tensors(self, part: Part) -> tuple[object, ...]:
         """Return what `fit` takes of a part. TensorFlow would copy each array, unless it is a
         tensor that lies over it.
         """
-        given = part.given()
+        rows = part.given()
         if self.has_own_fit or keras.backend.backend() != "tensorflow":
-            return given
-        return keras.tree.map_structure(_over, given)  # type: ignore[no-any-return]
-
-
-class Epochs(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Writes down how far a training is, for whoever looks on, a few times a second at most."""
-
-    def __init__(self, folder: Path, execution: int = 0) -> None:
-        super().__init__()
-        self.path, self.due = folder / schema.EPOCH, 0.0
-        self.which = f" of training {execution + 1}" * bool(execution)
-
-    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if time.monotonic() >= self.due:
-            self.due = time.monotonic() + MOMENT
-            with suppress(OSError):  # it is no reason to fail
-                files.make_folder(self.path.parent)
-                total = (self.params or {}).get("epochs", "?")  # none, of a loop of the user's own
-                self.path.write_text(f"{epoch + 1}/{total}{self.which}")
-
-
-class LastValue(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Goes back to what a model of changes predicts before it is trained, the last value, unless
-    what training made of it is better on the validation rows by more than a parameter that tells
-    nothing would be by chance (Akaike's criterion).
-    """
-
-    monitor = "val_loss"
-
-    def __init__(self, held_out: Part) -> None:
-        super().__init__()
-        self.held_out = held_out
-
-    def _loss(self) -> float:
-        return float(
-            self.model.evaluate(*self.held_out.given(), verbose=0, return_dict=True)["loss"]
-        )
-
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self.first = self.model.get_weights(), self._loss()
-
-    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        if not self._loss() * math.exp(2 / len(self.held_out)) < self.first[1]:
-            self.model.set_weights(self.first[0])
+            return rows
+        return keras.tree.map_structure(_over, rows)  # type: ignore[no-any-return]
 
 
 def _spare(model: "keras.Model", part: Part) -> None:
@@ -292,55 +258,51 @@ def load_data(pipeline: schema.Pipeline, path: Path | None) -> shared.Loaded:
     keras.utils.set_random_seed(1)
     clock = time.perf_counter()
     dataset = sources.load(pipeline.data, pipeline.task.kind)
-    given = shared.loaded(dataset, time.perf_counter() - clock, path)
-    _keep(pipeline, given, dataset if given.path is None else shared.adopted(given))
-    return given
+    data = shared.loaded(dataset, time.perf_counter() - clock, path)
+    _keep(_source(pipeline, data), dataset if data.path is None else shared.adopted(data))
+    return data
 
 
-def _keep(pipeline: schema.Pipeline, given: shared.Loaded, dataset: Dataset) -> None:
+def _keep(source: str, dataset: Dataset) -> None:
     """Keep data for pipelines to come, as far as it fits beside newer data."""
     gc.collect()  # what loading has left behind may be as large as the data
-    _datasets[_source(pipeline, given)] = dataset
+    _datasets[source] = dataset
     while len(_datasets) > 1 and sum(each.bytes for each in _datasets.values()) > shared.KEPT:
-        _datasets.pop(next(iter(_datasets)))
+        oldest = next(iter(_datasets))
+        del _datasets[oldest]
 
 
-def _source(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
-    return repr((pipeline.task.kind, pipeline.data, given.content))
+def _source(pipeline: schema.Pipeline, data: shared.Loaded) -> str:
+    return repr((pipeline.task.kind, pipeline.data, data.content))
 
 
-def bench(pipeline: schema.Pipeline, given: shared.Loaded) -> Bench:
+def bench(pipeline: schema.Pipeline, data: shared.Loaded) -> Bench:
     """Return a pipeline's data and HyperModel, prepared once in each process.
 
     Args:
         pipeline: the settings.
-        given: its data, as it was loaded before, here or in another process.
+        data: its data, as it was loaded before, here or in another process.
 
     Raises:
         ConfigError: the model's target does not exist or does not take its arguments, or a batch
             size is given to data that comes in batches; or its code is not what it was.
         DataError: the data cannot be read, or is not what it was.
     """
-    source = _source(pipeline, given)
+    source = _source(pipeline, data)
     if source not in _datasets:
-        if given.path is not None:
-            _keep(pipeline, given, shared.adopted(given))
-        elif load_data(pipeline, None).content != given.content:
+        if data.path is not None:
+            _keep(source, shared.adopted(data))
+        elif load_data(pipeline, None).content != data.content:
             raise DataError(
                 f"the data on {platform.node()} has changed since the run was planned; run the "
                 "same command again"
             )
     dataset = _datasets[source]
-    for section, own in (("fit", pipeline.fit), ("validation", pipeline.validation)):
-        if isinstance(dataset.train, Stream) and own.batch_size is not None:
-            raise ConfigError(
-                "the data is already in batches; set this to null, and set the size of batches "
-                "there",
-                f"{section}.batch_size",
-            )
-    key = repr((source, pipeline.model, pipeline.fit, given.code))
+    if isinstance(dataset.train, Stream):
+        _check_batch_sizes(pipeline)
+    key = repr((source, pipeline.model, pipeline.fit, data.code))
     if key not in _hypermodels:
-        if given.code is not None and code.code_of(pipeline) != given.code:
+        if data.code is not None and code.code_of(pipeline) != data.code:
             raise ConfigError(
                 "its code has changed since the run began; re-run the same command to search anew",
                 "model._target_",
@@ -349,36 +311,34 @@ def bench(pipeline: schema.Pipeline, given: shared.Loaded) -> Bench:
     return Bench(pipeline, dataset, *_hypermodels[key])
 
 
+def _check_batch_sizes(pipeline: schema.Pipeline) -> None:
+    """Raise ConfigError where a batch size is given to data that comes in batches."""
+    sizes = {"fit": pipeline.fit.batch_size, "validation": pipeline.validation.batch_size}
+    for section, size in sizes.items():
+        if size is not None:
+            raise ConfigError(
+                "the data is already in batches; set this to null, and set the size of batches "
+                "there",
+                f"{section}.batch_size",
+            )
+
+
 def new_hypermodel(
     pipeline: schema.Pipeline, dataset: Dataset
 ) -> tuple["keras_tuner.HyperModel", str]:
-    """Return a new HyperModel of the pipeline and the dtype policy that its module set when it was
-    imported: a module's choice is its own, not that of pipelines that come after it.
+    """Return the HyperModel that `model` names, or one that calls what it names, and the dtype
+    policy that its module sets. If it is a new model in this process, its module is imported.
 
     Facts of the data that the target names among its parameters are passed by name.
     """
-    settings, facts = pipeline.model, dataset.facts
+    settings = pipeline.model
     module = settings.target.rpartition(".")[0]
-    if module not in _policies and (
-        [keras.config.dtype_policy().name] == _left or module not in sys.modules
-    ):
+    is_of_a_model = [keras.config.dtype_policy().name] == _left
+    if module not in _policies and (is_of_a_model or module not in sys.modules):
         keras.config.set_dtype_policy(_usual)
     target = targets.locate(settings.target, "model._target_")
     dtype = _policies.setdefault(module, keras.config.dtype_policy().name)
-    # whose parameters they are: a class may have inherited them
-    author = (target.__init__ if inspect.isclass(target) else target).__module__ or ""
-    offered = {
-        name: value
-        for name, value in {
-            "facts": facts,
-            "input_shape": facts.input_shape,
-            "num_classes": facts.num_classes,
-            "classes": facts.num_classes if author.startswith(KERAS) else dataset.classes,
-            "columns": facts.columns,
-            "task": pipeline.task.kind,
-        }.items()
-        if name not in settings.args
-    }
+    offered = _offered(pipeline, dataset, target)
     targets.check_arguments(target, settings.args, "model", filled=["hp", *offered])
     if not (inspect.isclass(target) and issubclass(target, keras_tuner.HyperModel)):
         return ConfigHyperModel(target, pipeline, offered), dtype
@@ -387,10 +347,29 @@ def new_hypermodel(
     return target(**targets.wanted(target, offered), **settings.args), dtype
 
 
+def _offered(
+    pipeline: schema.Pipeline, dataset: Dataset, target: Callable[..., object]
+) -> dict[str, object]:
+    """Return the facts that a target may name among its parameters, but what its config gives."""
+    facts = dataset.facts
+    # whose parameters they are: a class may have inherited them
+    function = target.__init__ if inspect.isclass(target) else target
+    is_of_keras = (function.__module__ or "").startswith(KERAS)
+    offered = {
+        "facts": facts,
+        "input_shape": facts.input_shape,
+        "num_classes": facts.num_classes,
+        "classes": facts.num_classes if is_of_keras else dataset.classes,
+        "columns": facts.columns,
+        "task": pipeline.task.kind,
+    }
+    return {name: fact for name, fact in offered.items() if name not in pipeline.model.args}
+
+
 def new_callbacks(
     section: Mapping[str, schema.Target | None],
     where: str,
-    of: str,
+    training: str,
     folder: Path,
     execution: int = 0,
 ) -> list["keras.callbacks.Callback"]:
@@ -399,27 +378,29 @@ def new_callbacks(
     Args:
         section: the targets by name.
         where: the section's dotted path, for messages.
-        of: the id of the trial or refit.
+        training: the id of the trial or refit.
         folder: for what they write; those that have been told of it find it empty.
         execution: the number of the training in its trial.
 
     Raises:
         ConfigError: a callback does not exist or does not take its arguments.
     """
-    known = {"id": of, "folder": folder, "execution": execution}
-    made, given = [], {name: target for name, target in section.items() if target is not None}
-    if "folder" in schema.SAID.findall(str([target.args for target in given.values()])):
+    values = {"id": training, "folder": str(folder), "execution": str(execution)}
+    wanted = {name: target for name, target in section.items() if target is not None}
+    if "folder" in schema.SAID.findall(str([target.args for target in wanted.values()])):
         if folder.resolve() == folder:  # behind a link it may be anybody's
             shutil.rmtree(folder, ignore_errors=True)
         files.make_folder(folder)
-    for name, target in given.items():
+
+    def filled(text: str) -> str:
+        return schema.SAID.sub(lambda match: values[match[1]], text)
+
+    callbacks = []
+    for name, target in wanted.items():
         kind = targets.locate(target.target, f"{where}.{name}._target_")
         targets.check_arguments(kind, target.args, f"{where}.{name}")
-        told = trees.texts(
-            target.args, lambda text: schema.SAID.sub(lambda s: str(known[s[1]]), text)
-        )
-        made.append(kind(**told))
-    return made
+        callbacks.append(kind(**trees.texts(target.args, filled)))
+    return callbacks
 
 
 def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
@@ -427,14 +408,14 @@ def values_of(config: Mapping[str, object]) -> "keras_tuner.HyperParameters":
     return keras_tuner.HyperParameters.from_config(copy.deepcopy(dict(config)))
 
 
-def dtype_of(pipeline: schema.Pipeline, given: shared.Loaded) -> str:
+def dtype_of(pipeline: schema.Pipeline, data: shared.Loaded) -> str:
     """Return the dtype policy that a pipeline's model is built with."""
-    return bench(pipeline, given).dtype
+    return bench(pipeline, data).dtype
 
 
-def rows_of(pipeline: schema.Pipeline, given: shared.Loaded) -> bytes:
+def rows_of(pipeline: schema.Pipeline, data: shared.Loaded) -> bytes:
     """Return the .npz file of the row numbers of each part, if the data has one source."""
-    return split_file(bench(pipeline, given).dataset.rows)
+    return split_file(bench(pipeline, data).dataset.rows)
 
 
 def readable(config: Mapping[str, object]) -> None:
@@ -444,7 +425,5 @@ def readable(config: Mapping[str, object]) -> None:
 
 def curves(returned: object) -> Curves:
     """Return the metrics of every epoch, where a fit returned them."""
-    return {
-        name: [float(value) for value in values]
-        for name, values in getattr(returned, "history", {}).items()
-    }
+    history = getattr(returned, "history", {})
+    return {name: [float(value) for value in values] for name, values in history.items()}

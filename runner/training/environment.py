@@ -24,8 +24,18 @@ RECORDED = (*COMPUTE, "numpy", "scipy", "scikit-learn", "hydra-core", "omegaconf
 HASHED, LISTED = 2**20, 1000  # bytes of an untracked file, and so many of them
 # whatever the user's settings of git are
 DIFF = (
-    *("-c", "diff.relative=false", "diff", "--binary", "--no-color", "--no-ext-diff"),
-    *("--no-textconv", "--submodule=short", "--src-prefix=a/", "--dst-prefix=b/", "-U3", "HEAD"),
+    "-c",
+    "diff.relative=false",
+    "diff",
+    "--binary",
+    "--no-color",
+    "--no-ext-diff",
+    "--no-textconv",
+    "--submodule=short",
+    "--src-prefix=a/",
+    "--dst-prefix=b/",
+    "-U3",
+    "HEAD",
 )
 # what this process is for: see claim
 _claimed: set[tuple[object, ...]] = set()
@@ -128,10 +138,11 @@ def _prepare_torch(run: Run) -> None:
 
 def graphics() -> list[str]:
     """Return NVIDIA's graphics processors that this process may use, by number or name."""
-    told = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if told is None:
-        return [str(n) for n, _ in enumerate(Path("/proc/driver/nvidia/gpus").glob("*"))]
-    return [*itertools.takewhile(lambda name: name not in ("", "-1"), told.split(","))]
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is None:
+        present = Path("/proc/driver/nvidia/gpus").glob("*")
+        return [str(number) for number, _ in enumerate(present)]
+    return list(itertools.takewhile(lambda name: name not in ("", "-1"), visible.split(",")))
 
 
 @contextlib.contextmanager
@@ -139,25 +150,25 @@ def _hushed() -> Iterator[None]:
     """Drop TensorFlow's start-up notices, which would bury ours: its C++ writes them to stderr
     before any log level holds. An import that fails says so by its exception.
     """
-    kept = os.dup(2)
-    with Path(os.devnull).open("wb") as nowhere:
-        os.dup2(nowhere.fileno(), 2)
+    stderr = os.dup(2)
+    with Path(os.devnull).open("wb") as null:
+        os.dup2(null.fileno(), 2)
     try:
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
 def versions(backend: str, names: tuple[str, ...] = COMPUTE) -> dict[str, str]:
     """Return the installed versions of packages, and of the backend."""
-    return {
-        name: next(
-            (found.version for found in importlib.metadata.distributions(name=name)),
-            "not installed as a package",
-        )
-        for name in (*names, *PACKAGES[backend])
-    }
+    installed = {}
+    for name in names + PACKAGES[backend]:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed[name] = "not installed as a package"
+    return installed
 
 
 @functools.cache
@@ -183,8 +194,9 @@ def uncommitted(root: Path) -> str | None:
     differ and, in lines before that, untracked ones outside `root` by name, size and hash: one may
     be a secret. None where there is nothing, or no repository.
     """
-    lines, others = [], git("ls-files", "-z", "--others", "--exclude-standard", ":/") or ""
-    for path in map(Path, others.split("\0")[:LISTED]):
+    lines = []
+    untracked = git("ls-files", "-z", "--others", "--exclude-standard", ":/") or ""
+    for path in map(Path, untracked.split("\0")[:LISTED]):
         if path.is_file() and not path.is_symlink() and root not in path.resolve().parents:
             with contextlib.suppress(OSError):  # gone by now, or not ours to read
                 size = path.stat().st_size
@@ -192,21 +204,22 @@ def uncommitted(root: Path) -> str | None:
                 if size <= HASHED:
                     line += f", SHA-256 {files.sha256(path)}"
                 lines.append(f"{line}\n")
-    return "".join([*lines, git(*DIFF) or ""]) or None
+    lines.append(git(*DIFF) or "")
+    return "".join(lines) or None
 
 
 def describe(run: Run, devices: str) -> dict[str, object]:
     """Return the environment as an entry records it, with the devices that compute."""
-    status, commit = git("status", "--porcelain"), (git("rev-parse", "HEAD") or "").strip()
+    commit = (git("rev-parse", "HEAD") or "").strip()
+    status = git("status", "--porcelain")
+    linux = files.found_in(Path("/proc/cpuinfo"), r"model name\s*: (.+)")
     return {
         "python": platform.python_version(),
-        "packages": {**versions(run.backend, RECORDED), "runner": __version__},
+        "packages": versions(run.backend, RECORDED) | {"runner": __version__},
         "git": {"commit": commit or None, "dirty": None if status is None else bool(status)},
         "host": platform.node(),
         "platform": platform.platform(),
-        "processor": files.found_in(Path("/proc/cpuinfo"), r"model name\s*: (.+)")  # Linux's own
-        or platform.processor()
-        or platform.machine(),
+        "processor": linux or platform.processor() or platform.machine(),
         "cores": os.cpu_count(),
         "accelerator": None if devices.startswith("cpu") else devices,
         "threads": run.threads,

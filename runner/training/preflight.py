@@ -36,23 +36,10 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
             what the training reports.
         Exception: whatever the user's own code raises.
     """
-    pipeline, target = bench.pipeline, bench.pipeline.model.target
-    # made, not used: one may write files
-    with tempfile.TemporaryDirectory() as folder:
-        told = "0000", Path(folder).resolve() / schema.CALLBACKS
-        build.new_callbacks(pipeline.callbacks, "callbacks", *told)
-        build.new_callbacks(pipeline.validation.callbacks or {}, "validation.callbacks", *told)
-    most = OF_OWN_FIT if bench.has_own_fit else ROWS
-    few = {  # rows from all over a part, so that all classes are likely to be among them
-        name: part.take(np.arange(0, part.at_hand, max(1, part.at_hand // most)))
-        for name, part in bench.dataset.parts.items()
-    }
-    tried = replace(
-        bench,
-        dataset=replace(bench.dataset, parts=few),
-        # it may keep what it is told of these rows: it is another one than the search's
-        hypermodel=build.new_hypermodel(pipeline, bench.dataset)[0],
-    )
+    pipeline = bench.pipeline
+    target = pipeline.model.target
+    _check_callbacks(pipeline)
+    tried = _with_few_rows(bench)
     hp = keras_tuner.HyperParameters()
     try:
         # of another model: Keras keeps what it compiled to predict, though a layer is adapted then
@@ -64,27 +51,65 @@ def preflight(bench: build.Bench) -> tuple[int, int, "keras_tuner.HyperParameter
             with suppress(keras_tuner.errors.FailedTrialError):
                 _train(tried, model, hp, bench.dataset)
         _check_outputs(tried, model)  # of one that `fit` had to prepare
-        known, ranked = [*registry.manager_class(pipeline.task.kind).metrics], pipeline.task.rank_by
-        if ranked not in (None, *known):
-            known += refit.own_metrics(tried, model, tried.dataset.validation, known)
-        if ranked not in (None, *known):
-            raise ConfigError(errors.unknown("metric", str(ranked), known), "task.rank_by")
-        with tempfile.TemporaryDirectory() as folder:
-            stored = refit.store(model, Path(folder, "model.keras"), tried.dataset.validation)
-            if pipeline.is_ensemble:
-                refit.store(
-                    refit.mean([stored] * 2, is_classification=bench.dataset.classes is not None),
-                    Path(folder, "mean.keras"),
-                    tried.dataset.validation,
-                )
+        _check_ranking(tried, model)
+        _check_storing(tried, model)
     except ModelError as error:
         raise ConfigError(f"{target}: {error}", "model._target_") from error
     except (TypeError, ValueError, AttributeError) as error:
         if target.rpartition(".")[0] != check.OURS:
             raise  # the user's own code keeps its trace
         raise ConfigError(f"an argument is invalid: {error}".partition("\n")[0], "model") from error
-    counts = [(math.prod(each.shape), np.dtype(each.dtype).itemsize) for each in model.weights]
-    return sum(count for count, _ in counts), sum(count * size for count, size in counts), hp
+    parameters = size = 0
+    for weights in model.weights:
+        count = math.prod(weights.shape)
+        parameters += count
+        size += count * np.dtype(weights.dtype).itemsize
+    return parameters, size, hp
+
+
+def _check_callbacks(pipeline: schema.Pipeline) -> None:
+    """Make callbacks as trainings do, and use none: one may write files."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder).resolve() / schema.CALLBACKS
+        build.new_callbacks(pipeline.callbacks, "callbacks", "0000", path)
+        own = pipeline.validation.callbacks or {}
+        build.new_callbacks(own, "validation.callbacks", "0000", path)
+
+
+def _with_few_rows(bench: build.Bench) -> build.Bench:
+    """Return what a model is tried on: rows from all over each part, so that all classes are likely
+    to be among them.
+    """
+    most = OF_OWN_FIT if bench.has_own_fit else ROWS
+    parts = {}
+    for name, part in bench.dataset.parts.items():
+        step = max(1, part.at_hand // most)
+        parts[name] = part.take(np.arange(0, part.at_hand, step))  # copies: `fit` may change them
+    # it may keep what it is told of these rows: it is another one than the search's
+    hypermodel, _ = build.new_hypermodel(bench.pipeline, bench.dataset)
+    return replace(bench, dataset=replace(bench.dataset, parts=parts), hypermodel=hypermodel)
+
+
+def _check_ranking(bench: build.Bench, model: "keras.Model") -> None:
+    """Raise ConfigError where entries are to be ranked by a metric that none of them will have."""
+    task = bench.pipeline.task
+    known = [*registry.manager_class(task.kind).metrics]
+    if task.rank_by is None or task.rank_by in known:
+        return
+    known += refit.own_metrics(bench, model, bench.dataset.validation, known)
+    if task.rank_by not in known:
+        raise ConfigError(errors.unknown("metric", task.rank_by, known), "task.rank_by")
+
+
+def _check_storing(bench: build.Bench, model: "keras.Model") -> None:
+    """Raise ModelError where a model, or the mean of such models, cannot be stored."""
+    rows = bench.dataset.validation
+    with tempfile.TemporaryDirectory() as folder:
+        stored = refit.store(model, Path(folder, "model.keras"), rows)
+        if bench.pipeline.is_ensemble:
+            is_classification = bench.dataset.classes is not None
+            mean = refit.mean([stored, stored], is_classification=is_classification)
+            refit.store(mean, Path(folder, "mean.keras"), rows)
 
 
 def _check_outputs(bench: build.Bench, model: "keras.Model") -> None:
@@ -100,32 +125,31 @@ def _check_outputs(bench: build.Bench, model: "keras.Model") -> None:
             f"the model predicts a {type(predicted).__name__} of {len(predicted)} outputs; it must "
             "predict one array"
         )
-    evaluate.evaluate(  # its shape alone
-        bench.dataset.validation.y, np.zeros(predicted.shape), bench.dataset.classes
-    )
+    rows = np.zeros(predicted.shape)  # its shape alone
+    evaluate.normalised(rows, len(bench.dataset.validation), bench.dataset.classes)
 
 
 def _train(
     bench: build.Bench, model: "keras.Model", hp: "keras_tuner.HyperParameters", whole: Dataset
 ) -> None:
     """Train a model as trials do it, but for the epochs, and look at what that reports."""
-    dataset, sought = bench.dataset, bench.pipeline.objective.name
-    before = dataset.fingerprint
+    objective = bench.pipeline.objective.name
+    before = bench.dataset.fingerprint
     has_epochs = regimes.of(bench.pipeline).continues or "epochs" in bench.fit_arguments(hp)
     overrides = {"epochs": 1} if has_epochs else {}
     returned = NOTHING
     with suppress(Exception):  # a fit of one's own may need more rows: for whole steps, say
         returned = bench.train(model, hp, [], overrides)
-    if dataset.fingerprint != before:
+    if bench.dataset.fingerprint != before:
         raise ModelError("its `fit` changes the rows that it is given; it must work on copies")
     if returned is NOTHING:
         returned = replace(bench, dataset=whole).train(model, hp, [], overrides)
     reported = getattr(returned, "history", returned)
     if isinstance(reported, Mapping):
-        if sought not in reported:
-            raise ConfigError(errors.unknown("metric", sought, reported), "objective.name")
-        if f"val_{sought}" in reported:
-            raise ConfigError(check.OF_TRAINING.format(sought), "objective.name")
+        if objective not in reported:
+            raise ConfigError(errors.unknown("metric", objective, reported), "objective.name")
+        if f"val_{objective}" in reported:
+            raise ConfigError(check.OF_TRAINING.format(objective), "objective.name")
     elif not isinstance(reported, int | float | np.floating | list):
         raise ModelError(
             f"its `fit` returned {reported!r:.60}; it must return the objective's value, a mapping "

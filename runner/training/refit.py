@@ -14,6 +14,7 @@ from runner.config import check, schema
 from runner.data import dataset, shared
 from runner.errors import ModelError, machine_is_at_fault
 from runner.training import build, evaluate, memory, regimes, seeds, trial, validated
+from runner.training.callbacks import Epochs
 
 PROBE = 8  # rows on which a saved model must predict what the trained one does
 
@@ -21,15 +22,15 @@ PROBE = 8  # rows on which a saved model must predict what the trained one does
 def refit(
     run: schema.Run,
     pipeline: schema.Pipeline,
-    given: shared.Loaded,
-    best: validated.Best,
+    data: shared.Loaded,
+    best: validated.BestTrial,
     repeat: int,
     folder: Path,
 ) -> validated.Refit:
     """Refit and evaluate once, or keep the best trial's own model.
 
     Args:
-        run, pipeline, given: as in the search.
+        run, pipeline, data: as in the search.
         best: the best trial.
         repeat: the number of the refit, from 0.
         folder: where the artefacts go: model.keras, the reports and plots, and what callbacks
@@ -42,9 +43,9 @@ def refit(
     clock = time.perf_counter()
     regime = regimes.of(pipeline)
     fold = regime.fold_of(repeat)
-    bench = build.bench(pipeline, given).fold(fold)
+    bench = build.bench(pipeline, data).fold(fold)
     if regime.keeps_trial:
-        model, seed, curves = trial.own_model(run, bench, best.place, best.trial_id)
+        model, seed, curves = trial.own_model(run, bench, best.folder, best.trial_id)
     else:
         seed = seeds.derive_seed(run.seed, "validation", repeat)
         model, curves = _refitted(bench, best, seed, folder)
@@ -61,7 +62,7 @@ def refit(
 
 
 def _refitted(
-    bench: build.Bench, best: validated.Best, seed: int, folder: Path
+    bench: build.Bench, best: validated.BestTrial, seed: int, folder: Path
 ) -> tuple["keras.Model", build.Curves]:
     """Train a model with the best hyperparameters; return it and its curves."""
     pipeline, settings = bench.pipeline, bench.pipeline.validation
@@ -72,7 +73,7 @@ def _refitted(
         folder.name,
         folder / schema.CALLBACKS,
     )
-    callbacks.append(build.Epochs(folder))
+    callbacks.append(Epochs(folder))
     overrides = regimes.of(pipeline).fit_arguments(best.epochs)
     overrides |= settings.model_dump(include={"epochs", "batch_size"}, exclude_none=True)
     model = bench.build(hp, seed, overrides)
@@ -81,7 +82,7 @@ def _refitted(
 
 def combine(
     pipeline: schema.Pipeline,
-    given: shared.Loaded,
+    data: shared.Loaded,
     refits: Sequence[validated.Refit],
     folder: Path,
 ) -> tuple[dict[str, Path], validated.Refit | None]:
@@ -90,30 +91,28 @@ def combine(
     row there are the metrics alone.
 
     Args:
-        pipeline, given: as in the search.
+        pipeline, data: as in the search.
         refits: all of them.
         folder: where the artefacts go.
 
     Raises:
         ModelError: they have no mean.
     """
-    bench = build.bench(pipeline, given).fold(None)
+    bench = build.bench(pipeline, data).fold(None)
     classes = bench.dataset.classes
     pooled = dict[str, Path]()
     predictions = [np.load(refit.files["predicted"]) for refit in refits if refit.is_of_fold]
     if predictions:
-        truth, predicted = (
-            np.concatenate([each[name] for each in predictions]) for name in ("truth", "predicted")
-        )
+        truth = np.concatenate([each["truth"] for each in predictions])
+        predicted = np.concatenate([each["predicted"] for each in predictions])
         folder.mkdir(parents=True)
-        result = evaluate.evaluate(truth, predicted, classes)
-        pooled = evaluate.artefacts(result, truth, predicted, folder)
+        pooled = evaluate.evaluate(truth, predicted, classes).artefacts(folder)
     if not pipeline.is_ensemble:
         return pooled, None
     keras.backend.clear_session(free_memory=False)
     models = [refit.files["model"] for refit in refits if not refit.is_of_fold]
     metrics, artefacts = _stored(bench, mean(models, is_classification=classes is not None), folder)
-    return pooled, validated.Refit(metrics, None, artefacts)
+    return pooled, validated.Refit(metrics, files=artefacts)
 
 
 def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
@@ -124,25 +123,26 @@ def mean(stored: Sequence[Path], *, is_classification: bool) -> "keras.Model":
         ModelError: the models are none of Keras' layers from inputs to outputs.
     """
     models = [keras.models.load_model(path, compile=False) for path in stored]
-    first, flows = models[0], []
+    first = models[0]
     if not getattr(first, "inputs", None):
         raise ModelError(
             "it is not a graph of layers from inputs to outputs, so the mean of the refits "
             "cannot be stored; set validation.ensemble to false"
         )
     inputs = keras.tree.map_structure(
-        lambda one: keras.Input(batch_shape=one.shape, dtype=one.dtype, name=one.name),
+        lambda tensor: keras.Input(batch_shape=tensor.shape, dtype=tensor.dtype, name=tensor.name),
         first.inputs[0] if isinstance(first, keras.Sequential) else first.input,
     )
+    outputs = []
     for number, model in enumerate(models, start=1):
         logits = is_classification and evaluate.gives_logits(model)
         model.name = f"refit_{number}"
-        flows.append(model(inputs))
+        output = model(inputs)
         if logits:
-            flows[-1] = keras.layers.Activation(
-                "softmax" if flows[-1].shape[-1] > 1 else "sigmoid"
-            )(flows[-1])
-    return keras.Model(inputs, keras.layers.Average()(flows))
+            kind = "softmax" if output.shape[-1] > 1 else "sigmoid"
+            output = keras.layers.Activation(kind)(output)
+        outputs.append(output)
+    return keras.Model(inputs, keras.layers.Average()(outputs))
 
 
 def _stored(
@@ -154,33 +154,32 @@ def _stored(
     data = bench.dataset
     held_out = {name: part for name, part in data.parts.items() if name != "train"}
     logits = evaluate.gives_logits(model)
-    predictions = {}
-    results = {}
+    evaluations = {}
     for name, part in held_out.items():
-        rows = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
-        predictions[name] = np.asarray(rows)
-        results[name] = evaluate.evaluate(
-            part.y, predictions[name], data.classes, logits=logits, naive_error=data.naive_error
+        predicted = model.predict(part.given()[0], batch_size=dataset.BATCH, verbose=0)
+        evaluations[name] = evaluate.evaluate(
+            part.y,
+            np.asarray(predicted),
+            data.classes,
+            logits=logits,
+            naive_error=data.naive_error,
         )
     folder.mkdir(parents=True, exist_ok=True)
     artefacts = {}
     if is_of_fold:
-        predicted = predictions["validation"]
-        if data.classes is not None:
-            predicted = evaluate.probabilities(predicted, len(data.classes), logits=logits)
-        artefacts["predicted"] = folder / "predicted.npz"
-        np.savez(artefacts["predicted"], truth=data.validation.y, predicted=predicted)
+        path = folder / "predicted.npz"
+        rows = evaluations["validation"]
+        np.savez(path, truth=rows.truth, predicted=rows.predicted)
+        artefacts["predicted"] = path
     else:
         probe = held_out.get("validation", data.train)
         artefacts["model"] = store(model, folder / "model.keras", probe)
-        for name, part in held_out.items():
-            artefacts |= evaluate.artefacts(
-                results[name], part.y, predictions[name], folder, name, logits=logits
-            )
+        for name, evaluation in evaluations.items():
+            artefacts |= evaluation.artefacts(folder, name)
     metrics = {}
-    for name, result in results.items():
-        own = own_metrics(bench, model, held_out[name], result.metrics)
-        metrics[name] = result.metrics | own
+    for name, evaluation in evaluations.items():
+        common = evaluation.result.metrics
+        metrics[name] = common | own_metrics(bench, model, held_out[name], common)
     return metrics, artefacts
 
 
@@ -204,22 +203,24 @@ def _objective(
 
 
 def own_metrics(
-    bench: build.Bench, model: "keras.Model", part: dataset.Part, known: Collection[str]
+    bench: build.Bench, model: "keras.Model", part: dataset.Part, others: Collection[str]
 ) -> dict[str, float]:
     """Return what a model of the user's was compiled to report, over rows as the data has them, but
-    its loss and what is known by that name; nothing where it is not compiled, or for targets of
+    its loss and other metrics by name; nothing where it is not compiled, or for targets of
     another form.
     """
     if bench.pipeline.model.target.rpartition(".")[0] == check.OURS:
         return {}  # they report nothing else than every result has
+    reported = {}
     with suppress(Exception):
-        found = model.evaluate(*part.given(), batch_size=dataset.BATCH, verbose=0, return_dict=True)
-        return {
-            name: float(value)
-            for name, value in found.items()
-            if np.size(value) == 1 and name not in (*known, "loss")
-        }
-    return {}
+        reported = model.evaluate(
+            *part.given(), batch_size=dataset.BATCH, verbose=0, return_dict=True
+        )
+    return {
+        name: float(value)
+        for name, value in reported.items()
+        if np.size(value) == 1 and name not in (*others, "loss")
+    }
 
 
 def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
@@ -232,29 +233,30 @@ def store(model: "keras.Model", path: Path, part: dataset.Part) -> Path:
     # Keras would store the private class of an optimizer of PyTorch's, which no other backend can
     # load (seen with keras 3.15); it trains no more. With mixed precision, it is within another.
     optimizer = getattr(model, "optimizer", None)  # a model that is not compiled has none
-    for each in (optimizer, getattr(optimizer, "inner_optimizer", None)):
-        public = getattr(keras.optimizers, type(each).__name__, None)
-        if public and type(each).__module__.startswith("keras.src.backend."):
-            each.__class__ = public
-    wrong = (
+    for part_of_it in (optimizer, getattr(optimizer, "inner_optimizer", None)):
+        kind = type(part_of_it)
+        public = getattr(keras.optimizers, kind.__name__, None)
+        if public and kind.__module__.startswith("keras.src.backend."):
+            part_of_it.__class__ = public
+    fault = (
         "does not accept the rows as the data provides them; what `fit` does to them belongs "
         "inside the model"
     )
     try:
         expected = model.predict(rows, verbose=0)
-        wrong = "cannot be stored; a model or layer of your own needs get_config()"
+        fault = "cannot be stored; a model or layer of your own needs get_config()"
         files.write_atomic(path, memory.saved(model.save, path.name))
-        wrong = (
+        fault = (
             f"does not load back from {path.name}; a layer, loss or metric of your own needs "
             "@keras.saving.register_keras_serializable() and get_config()"
         )
-        found = keras.models.load_model(path).predict(rows, verbose=0)
+        predicted = keras.models.load_model(path).predict(rows, verbose=0)
     except Exception as error:
         if machine_is_at_fault(error):
             raise
         raise ModelError(
-            f"the trained model {wrong}. Keras says: {model_file.reason(error)}"
+            f"the trained model {fault}. Keras says: {model_file.reason(error)}"
         ) from error
-    if not np.allclose(found, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
+    if not np.allclose(predicted, expected, rtol=1e-4, atol=1e-5, equal_nan=True):
         raise ModelError(f"the model loaded back from {path.name} predicts something different")
     return path

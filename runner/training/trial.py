@@ -16,11 +16,12 @@ import keras_tuner
 import numpy as np
 
 from history.ranking import merit
-from runner.config.schema import CALLBACKS, EPOCH, Objective, Pipeline, Run
+from runner.config.schema import CALLBACKS, EPOCH, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
 from runner.search import oracles, state
-from runner.training import build, memory, regimes, seeds
+from runner.training import build, regimes, seeds
+from runner.training.callbacks import BestEpoch, Epochs
 
 log = logging.getLogger("runner")
 
@@ -36,16 +37,16 @@ OUT_OF_MEMORY = re.compile(
 def run_trial(
     run: Run,
     pipeline: Pipeline,
-    given: Loaded,
-    place: state.SearchFolder,
+    data: Loaded,
+    folder: state.SearchFolder,
     trial_id: str,
-    hyperparameters: Mapping[str, object],
+    hyperparameters: Mapping[str, Any],
 ) -> state.TrialResult:
     """Run a trial's executions and write what they returned to its folder.
 
     Args:
-        run, pipeline, given: the settings, and the data.
-        place: of the search.
+        run, pipeline, data: the settings, and the data.
+        folder: of the search.
         trial_id: of the trial.
         hyperparameters: as Keras Tuner's config.
 
@@ -53,10 +54,11 @@ def run_trial(
         ConfigError, SearchError: the trial cannot run for a reason that no other would escape.
         OSError: the disk is full or read-only; the trial has not ended.
     """
-    started, clock = datetime.datetime.now(datetime.UTC), time.perf_counter()
+    started = datetime.datetime.now(datetime.UTC)
+    clock = time.perf_counter()
     hp = build.values_of(hyperparameters)
     try:
-        trained = _train(run, build.bench(pipeline, given), place, trial_id, hp)
+        trained = _train(run, build.bench(pipeline, data), folder, trial_id, hp)
     except ConfigError:
         raise
     except keras_tuner.errors.FatalError as error:
@@ -65,54 +67,54 @@ def run_trial(
         if machine_is_at_fault(error):
             raise
         trace = traceback.format_exc()
-        trained = state.Trained(
-            status="FAILED", message=trace, again=bool(OUT_OF_MEMORY.search(trace))
-        )
-    (place.trial(trial_id) / EPOCH).unlink(missing_ok=True)
+        again = bool(OUT_OF_MEMORY.search(trace))
+        trained = state.Trained(status="FAILED", message=trace, again=again)
+    (folder.trial(trial_id) / EPOCH).unlink(missing_ok=True)
     result = state.TrialResult(
         trial_id=trial_id,
-        asked=dict(build.values_of(hyperparameters).values),
+        asked=dict(hyperparameters["values"]),
         hyperparameters=hp.get_config(),
         started=started.isoformat(timespec="milliseconds"),
         seconds=time.perf_counter() - clock,
         **vars(trained),
     )
-    place.write(state.RESULT, vars(result), trial_id)
+    folder.write(state.RESULT, vars(result), trial_id)
     return result
 
 
 def _train(
     run: Run,
     ready: build.Bench,
-    place: state.SearchFolder,
+    folder: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
 ) -> state.Trained:
     """Train a trial's executions; a fold that ended in an earlier start is not trained again."""
-    objective, regime = ready.pipeline.objective, regimes.of(ready.pipeline)
+    objective = ready.pipeline.objective
+    regime = regimes.of(ready.pipeline)
     asked = dict(hp.values)
     checkpoints: dict[str, state.FileStamp] = {}
     parent = hp.values.get("tuner/trial_id")
     if parent is not None:
-        checkpoints[parent] = ended(run, ready, place, parent).checkpoints[parent]
+        checkpoints[parent] = ended(run, ready, folder, parent).checkpoints[parent]
     best = BestEpoch(objective)
     returned: list[Any] = []
     executions: list[dict[str, Any]] = []
     for number in range(regime.executions):
         seed = seeds.derive_seed(run.seed, trial_id, number)
-        known = {"seed": seed, "asked": asked}
-        fold = place.fold(trial_id, number, known)
+        arguments = {"seed": seed, "asked": asked}
+        fold = folder.fold(trial_id, number, arguments)
         if fold:
             answer = keras.callbacks.History()
             answer.history = fold["history"]
         else:
             bench = ready.fold(number)
-            model, answer = _execute(bench, place, trial_id, hp, number, seed, best)
+            model, answer = _execute(bench, folder, trial_id, hp, number, seed, best)
         returned.append(answer)
         execution = {"seed": seed, "history": build.curves(answer)}
         if regime.folds:
             execution["metrics"] = oracles.measured([answer], objective)[0]
-            place.write(state.FOLD.format(number), known | execution, trial_id)
+            folder.write(state.FOLD.format(number), arguments | execution, trial_id)
         executions.append(execution)
     metrics, best_step = oracles.measured(returned, objective)
     value = metrics[objective.name]
@@ -120,8 +122,8 @@ def _train(
         message = f"the objective {objective.name} is {value}"
         return state.Trained(status="FAILED", message=message, executions=executions)
     if not regime.folds:
-        place.write(state.CHECKPOINT, best.saved(model), trial_id)
-        checkpoints[trial_id] = place.stated(trial_id)
+        folder.write(state.CHECKPOINT, best.saved(model), trial_id)
+        checkpoints[trial_id] = folder.stated(trial_id)
     return state.Trained(
         status="COMPLETED",
         metrics=metrics,
@@ -133,12 +135,12 @@ def _train(
 
 def _execute(
     bench: build.Bench,
-    place: state.SearchFolder,
+    folder: state.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
     number: int,
     seed: int,
-    best: "BestEpoch",
+    best: BestEpoch,
 ) -> tuple["keras.Model", object]:
     """Train one execution, from its parent's checkpoint if it has one, and return the model and
     what its training returned.
@@ -148,31 +150,31 @@ def _execute(
         overrides["initial_epoch"] = hp.values["tuner/initial_epoch"]
     model = bench.build(hp, seed, overrides)
     if "tuner/trial_id" in hp.values:
-        _load(model, place.checkpoint(hp.values["tuner/trial_id"]))
-    folder = place.trial(trial_id)
+        _load(model, folder.checkpoint(hp.values["tuner/trial_id"]))
+    path = folder.trial(trial_id)
     callbacks = build.new_callbacks(
-        bench.pipeline.callbacks, "callbacks", trial_id, folder / CALLBACKS / str(number), number
+        bench.pipeline.callbacks, "callbacks", trial_id, path / CALLBACKS / str(number), number
     )
-    callbacks += [best, build.Epochs(folder, number)]
+    callbacks += [best, Epochs(path, number)]
     return model, bench.train(model, hp, callbacks, overrides)
 
 
 def ended(
-    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
 ) -> state.TrialResult:
     """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
-    result = place.result(trial_id)
+    result = folder.result(trial_id)
     assert result is not None  # it was told before
-    if place.stated(trial_id) != result.checkpoints.get(trial_id):
+    if folder.stated(trial_id) != result.checkpoints.get(trial_id):
         log.warning(
-            "%s has changed since it was written; it is made again", place.checkpoint(trial_id)
+            "%s has changed since it was written; it is made again", folder.checkpoint(trial_id)
         )
         hp = build.values_of(result.hyperparameters)
-        trained = _train(run, ready, place, trial_id, hp)
+        trained = _train(run, ready, folder, trial_id, hp)
         result = replace(result, executions=trained.executions, checkpoints=trained.checkpoints)
-        place.write(state.RESULT, vars(result), trial_id)
+        folder.write(state.RESULT, vars(result), trial_id)
     return result
 
 
@@ -184,12 +186,12 @@ def _load(model: "keras.Model", path: Path) -> None:
 
 
 def own_model(
-    run: Run, ready: build.Bench, place: state.SearchFolder, trial_id: str
+    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
 ) -> tuple["keras.Model", int, build.Curves]:
     """Return a trial's own model, as its best epoch left it, and the seed and curves of the
     execution that this was in.
     """
-    result = ended(run, ready, place, trial_id)
+    result = ended(run, ready, folder, trial_id)
     objective = ready.pipeline.objective
 
     def highest(execution: dict[str, Any]) -> float:
@@ -198,34 +200,7 @@ def own_model(
 
     best = max(result.executions, key=highest)  # the first of equals, as BestEpoch takes it
     model = ready.build(build.values_of(result.hyperparameters), best["seed"])
-    _load(model, place.checkpoint(trial_id))
+    _load(model, folder.checkpoint(trial_id))
     if model.optimizer is not None:  # or Keras, which builds it when it loads the file, would warn
         model.optimizer.build(model.trainable_variables)
     return model, best["seed"], best["history"]
-
-
-class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no types
-    """Keeps the weights of the best epoch over all executions in memory; the last where the
-    objective is not logged, as a HyperModel with its own `fit` may do.
-    """
-
-    def __init__(self, objective: Objective) -> None:
-        super().__init__()
-        self.objective = objective
-        self.highest = -np.inf
-        self.weights: list[np.ndarray] | None = None
-
-    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        value = (logs or {}).get(self.objective.name)
-        found = merit(value, self.objective.sense)
-        if value is None or self.weights is None or found > self.highest:
-            self.highest, self.weights = found, self.model.get_weights()
-
-    def saved(self, model: "keras.Model") -> bytes:
-        """Return a file of the kept weights, without the optimizer's state: three times the size,
-        and never read.
-        """
-        if self.weights is not None:
-            model.set_weights(self.weights)
-        model.optimizer = None
-        return memory.saved(model.save_weights, state.CHECKPOINT)

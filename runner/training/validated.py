@@ -3,7 +3,7 @@
 import math
 import statistics
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -33,10 +33,10 @@ class Ranking:
 
 
 @dataclass(frozen=True)
-class Best:
+class BestTrial:
     """The best trial, as its refits need it."""
 
-    place: SearchFolder  # of its search
+    folder: SearchFolder
     trial_id: str
     hyperparameters: Mapping[str, object]  # Keras Tuner's config of them
     epochs: int  # up to its best one
@@ -49,23 +49,28 @@ class Refit:
     """
 
     row: files.JsonObject
-    reached: float | None  # of the search's objective, on validation rows as they are
-    files: dict[str, Path]
+    reached: float | None = None  # of the search's objective, on validation rows as they are
+    files: Mapping[str, Path] = field(default_factory=dict)
 
     @property
     def is_of_fold(self) -> bool:
         """Whether it measured a fold: there is what it predicts, and no model."""
         return "predicted" in self.files
 
+    def merit(self, by: Ranking) -> float:
+        """Return how good it is on the validation rows; without any, it is as good as can be."""
+        if "validation" not in self.row:
+            return math.inf
+        return ranking.merit(self.row["validation"].get(by.metric), by.direction)
+
 
 @dataclass(frozen=True)
 class Validated:
-    """All repeats of a refit. `files` are the artefacts of the one that is kept or, where that is
-    none of them, of their mean, whose metrics by part `ensemble` has.
+    """All refits. `kept` is the number of the one whose model is stored; None: it is their mean,
+    whose metrics by part `ensemble` has. `files` are the artefacts.
     """
 
-    refits: list[files.JsonObject]
-    reached: list[float | None]
+    refits: Sequence[Refit]
     kept: int | None
     files: dict[str, Path]
     seconds: float
@@ -74,59 +79,49 @@ class Validated:
     @classmethod
     def of(
         cls,
-        made: Sequence[Refit],
+        refits: Sequence[Refit],
         by: Ranking,
         folder: Path,
         seconds: float,
         mean: Refit | None = None,
         pooled: Mapping[str, Path] = MappingProxyType({}),
     ) -> "Validated":
-        """Return the result of all repeats. Kept is their mean, if there is one, else the best on
+        """Return the result of all refits. Kept is their mean, if there is one, else the best on
         the validation rows, the first of equals; with folds the first on all rows. Its artefacts,
         and those of the folds together, go to the folder; the others' are for the caller to delete.
         """
-        merits = [
-            ranking.merit(refit.row["validation"].get(by.metric), by.direction)
-            if "validation" in refit.row
-            else math.inf
-            for refit in made
-        ]
-        best, rows = merits.index(max(merits)), [refit.row for refit in made]
-        found = {
-            name: at.replace(folder / at.name)
-            for name, at in {**pooled, **(mean or made[best]).files}.items()
+        merits = [refit.merit(by) for refit in refits]
+        best = merits.index(max(merits))
+        stored = mean or refits[best]
+        artefacts = {
+            name: path.replace(folder / path.name)
+            for name, path in {**pooled, **stored.files}.items()
         }
-        found["history"] = folder / "history.json"
-        found["history"].write_bytes(files.to_json(rows))
-        return cls(
-            rows,
-            [refit.reached for refit in made],
-            None if mean else best,
-            found,
-            seconds,
-            mean.row if mean else None,
-        )
+        artefacts["history"] = folder / "history.json"
+        artefacts["history"].write_bytes(files.to_json([refit.row for refit in refits]))
+        if mean is not None:
+            return cls(refits, None, artefacts, seconds, mean.row)
+        return cls(refits, best, artefacts, seconds)
 
     @property
     def parts(self) -> list[str]:
         """The parts that are held out: validation, perhaps test."""
-        return [part for part in ranking.PARTS if any(part in row for row in self.refits)]
+        return [part for part in ranking.PARTS if any(part in refit.row for refit in self.refits)]
 
     def summary(self, part: str) -> dict[str, Any]:
-        """Return how many repeats were measured on a part, and mean and sample standard deviation
+        """Return how many refits were measured on a part, and mean and sample standard deviation
         of each metric over them; no deviation of a single one.
         """
-        rows = [refit[part] for refit in self.refits if part in refit]
-        columns = {
-            name: [row[name] for row in rows]
-            for name in rows[0]
-            if all(name in row for row in rows)
-        }
-        return {
-            "repeats": len(rows),
-            "metrics": {name: statistics.fmean(values) for name, values in columns.items()},
-            "deviation": {n: _deviation(v) for n, v in columns.items() if len(rows) > 1},
-        }
+        rows = [refit.row[part] for refit in self.refits if part in refit.row]
+        metrics, deviation = {}, {}
+        for name in rows[0]:
+            values = [row[name] for row in rows if name in row]
+            if len(values) < len(rows):
+                continue
+            metrics[name] = statistics.fmean(values)
+            if len(values) > 1:
+                deviation[name] = _deviation(values)
+        return {"repeats": len(rows), "metrics": metrics, "deviation": deviation}
 
     def doubt(self, objective: Objective, best: Trial) -> str | None:
         """Say what no noise explains: refits that are far worse than the trial that they repeat, or
@@ -137,28 +132,27 @@ class Validated:
             best: the trial.
         """
         name, sense = objective.name, objective.sense
-        reached = [value for value in self.reached if value is not None]
+        reached = [refit.reached for refit in self.refits if refit.reached is not None]
         if not reached:
             return None
-        noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
         # After its best epoch the trial may have become worse, as refits may that train for all.
-        late = [v for told in best.history for v in told.get(name, [])[best.best_epoch :]]
+        late = [value for told in best.history for value in told.get(name, [])[best.best_epoch :]]
         worst = min(late or [best.score], key=lambda value: ranking.merit(value, sense))
-        pairs = [
-            ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise),
-            *(
-                ("their own training", refit["history"][name][-1], value, NEAR, 0.0)
-                for refit, value in zip(self.refits, self.reached, strict=True)
-                if value is not None and refit["history"].get(name)
-            ),
+        noise = DEVIATIONS * _deviation(reached) if len(reached) > 1 else 0.0
+        comparisons: list[tuple[Any, ...]] = [
+            ("the best trial", worst, statistics.fmean(reached), FAR[sense], noise)
         ]
-        for who, expected, value, share, noise in pairs:
+        for refit in self.refits:
+            curve = refit.row["history"].get(name)
+            if curve and refit.reached is not None:
+                comparisons.append(("their own training", curve[-1], refit.reached, NEAR, 0.0))
+        for where, expected, value, share, noise in comparisons:
             gap = ranking.merit(expected, sense) - ranking.merit(value, sense)
             if gap > max(noise, share * max(abs(expected), abs(value))):
                 return (
-                    f"{name} is {value:.5g} for the refits, but was {expected:.5g} in {who}; what "
-                    "a `fit` of your own does to the rows belongs in a layer of the model; more "
-                    "repeats (validation.repeats) show whether it was chance, and "
+                    f"{name} is {value:.5g} for the refits, but was {expected:.5g} in {where}; "
+                    "what a `fit` of your own does to the rows belongs in a layer of the model; "
+                    "more repeats (validation.repeats) show whether it was chance, and "
                     "validation.weights=trial keeps the trial's own model"
                 )
         return None

@@ -23,7 +23,7 @@ from runner.errors import InputError, SearchError
 from runner.search import bayesian, loop
 from runner.search.loop import search
 from runner.search.state import SearchFolder, Size, TrialResult, read_marker, tried
-from runner.training.validated import Validated
+from runner.training.validated import Refit, Validated
 from runner.workers.executors import Workers
 
 DATA = Loaded("", {}, 0.0, 0)
@@ -584,7 +584,7 @@ def test_what_passes_the_check_is_taken_and_drawn_by_keras_tuner() -> None:
 
 
 def validated(*rows: dict[str, float]) -> Validated:
-    return Validated([{"validation": row, "history": {}} for row in rows], [], 0, {}, 0.0)
+    return Validated([Refit({"validation": row, "history": {}}) for row in rows], 0, {}, 0.0)
 
 
 def test_a_summary_is_the_mean_and_the_sample_deviation() -> None:
@@ -632,8 +632,8 @@ def test_refits_are_doubted_where_no_noise_explains_them(
         trial_id="0", status="COMPLETED", values={}, score=best, best_epoch=1, history=history
     )
     curves = {} if own is None else {objective: [own]}
-    refits = [{"validation": {}, "history": curves} for _ in reached]
-    doubt = Validated(refits, reached, 0, {}, 0.0).doubt(sought, searched)
+    refits = [Refit({"validation": {}, "history": curves}, value) for value in reached]
+    doubt = Validated(refits, 0, {}, 0.0).doubt(sought, searched)
     assert doubt is None if words is None else words in str(doubt)
 
 

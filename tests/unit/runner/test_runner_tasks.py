@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from history.tasks import ClassificationResult, RegressionResult
 from runner.errors import ModelError
-from runner.training.evaluate import LARGEST, artefacts, evaluate
+from runner.training.evaluate import LARGEST, evaluate
 
 # Three classes, six rows; rows 3 and 6 are told wrongly: a 1 for a 0 and a 0 for a 2.
 TRUTH = np.array([0, 0, 0, 1, 2, 2])
@@ -31,13 +31,13 @@ ABC = ("a", "b", "c")
 
 
 def classified(truth: Any, predicted: Any, classes: tuple[str, ...] = ABC) -> ClassificationResult:
-    result = evaluate(np.asarray(truth), np.asarray(predicted), classes)
+    result = evaluate(np.asarray(truth), np.asarray(predicted), classes).result
     assert isinstance(result, ClassificationResult)
     return result
 
 
 def regressed(truth: Any, predicted: Any) -> RegressionResult:
-    result = evaluate(np.asarray(truth, "float32"), np.asarray(predicted), None)
+    result = evaluate(np.asarray(truth, "float32"), np.asarray(predicted), None).result
     assert isinstance(result, RegressionResult)
     return result
 
@@ -198,7 +198,7 @@ def written(
 ) -> dict[str, Path]:
     folder.mkdir(exist_ok=True)
     truth = np.array([0, 1, 2, 3, 1])
-    return artefacts(classified(truth, FOUR, names), truth, FOUR, folder, part)
+    return evaluate(truth, FOUR, names).artefacts(folder, part)
 
 
 def texts(path: Path) -> list[str]:
@@ -265,7 +265,7 @@ def test_a_regression_writes_a_report_and_a_plot(tmp_path: Path) -> None:
     """Metrics, then residuals, as numbers that read back exactly."""
     truth, predicted = np.array([1.0, 2.0, 6.0]), np.array([[2.0], [0.0], [9.0]])
     result = regressed(truth, predicted)
-    paths = artefacts(result, truth, predicted, tmp_path)
+    paths = evaluate(truth, predicted, None).artefacts(tmp_path)
     assert set(paths) == {"regression_report", "predictions_plot", "predictions"}
     with paths["regression_report"].open(encoding="utf-8", newline="") as file:
         header, *rows = csv.reader(file)
@@ -282,7 +282,7 @@ def test_a_plot_is_the_same_bytes_twice(tmp_path: Path) -> None:
     truth, predicted = np.array([1.0, 2.0, 6.0]), np.array([2.0, 0.0, 9.0])
     plots = [written(tmp_path / name)["confusion_matrix"].read_bytes() for name in ("a", "b")]
     for name in ("a", "b"):
-        paths = artefacts(regressed(truth, predicted), truth, predicted, tmp_path / name)
+        paths = evaluate(truth, predicted, None).artefacts(tmp_path / name)
         plots.append(paths["predictions_plot"].read_bytes())
     assert plots[0] == plots[1]
     assert plots[2] == plots[3]
@@ -292,18 +292,16 @@ def test_a_plot_is_the_same_bytes_twice(tmp_path: Path) -> None:
 def test_targets_that_are_all_the_same_are_plotted(tmp_path: Path) -> None:
     """An axis without length is widened."""
     truth = np.array([5.0, 5.0])
-    ElementTree.parse(
-        artefacts(regressed(truth, truth), truth, truth, tmp_path)["predictions_plot"]
-    )
+    ElementTree.parse(evaluate(truth, truth, None).artefacts(tmp_path)["predictions_plot"])
 
 
 def test_what_is_predicted_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """As probabilities, also of a model that gives logits; of many rows, some, evenly spaced."""
     truth, logits = np.array([0, 1, 1, 0, 1]), np.array([[-3.0], [0.5], [4.0], [0.25], [0.75]])
-    result = evaluate(truth, logits, ("a", "b"), logits=True)
+    evaluation = evaluate(truth, logits, ("a", "b"), logits=True)
     for most, rows in ((LARGEST, slice(None)), (4, slice(None, None, 3))):
         monkeypatch.setattr("runner.training.evaluate.LARGEST", most)
-        paths = artefacts(result, truth, logits, tmp_path, logits=True)
+        paths = evaluation.artefacts(tmp_path)
         kept = np.load(paths["predictions"])
         assert kept["truth"].tolist() == truth[rows].tolist()
         expected = 1 / (1 + np.exp(-logits[rows, 0]))

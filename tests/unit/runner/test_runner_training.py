@@ -31,7 +31,7 @@ from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import spaces
 from runner.search.loop import Progress
 from runner.search.state import SearchFolder
-from runner.training import build
+from runner.training import callbacks
 from runner.training.preflight import preflight
 from runner.training.refit import mean
 from runner.training.validated import Ranking
@@ -239,11 +239,11 @@ def test_a_training_writes_down_its_epoch_and_nothing_is_left_of_it(
     tuner = {"kind": "random", "max_trials": 1, "executions_per_trial": 2}
     for moment, seen in ((0, ["1/3", "2/3", "3/3"]), (60, ["1/3"] * 3)):
         Looking.seen.clear()
-        monkeypatch.setattr(build, "MOMENT", moment)
+        monkeypatch.setattr(callbacks, "MOMENT", moment)
         searched(tmp_path / str(moment), tuner=tuner, callbacks=looks)
         assert Looking.seen == [*seen, *(f"{each} of training 2" for each in seen)]
         assert not [*tmp_path.rglob("epoch")]
-    build.Epochs(tmp_path).on_epoch_begin(0)
+    callbacks.Epochs(tmp_path).on_epoch_begin(0)
     assert (tmp_path / "epoch").read_text() == "1/?"
 
 
@@ -532,8 +532,8 @@ def test_refits_train_for_all_epochs_and_the_best_is_kept(
     best = keras_tuner.HyperParameters().get_config()
     ranking = Ranking("rmse", "min")
     found = validated(Run(), made, best, ranking, tmp_path)
-    losses = [refit["history"]["val_loss"] for refit in found.refits]
-    errors = [refit["validation"]["rmse"] for refit in found.refits]
+    losses = [refit.row["history"]["val_loss"] for refit in found.refits]
+    errors = [refit.row["validation"]["rmse"] for refit in found.refits]
     assert [len(loss) for loss in losses] == [epochs] * 3
     assert errors == pytest.approx([math.sqrt(loss[-1]) for loss in losses])
     assert len({*errors}) == 3

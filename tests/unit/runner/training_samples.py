@@ -10,7 +10,7 @@ from runner.search.loop import Outcome, Progress, search
 from runner.search.state import SearchFolder
 from runner.training import build
 from runner.training.refit import combine, refit
-from runner.training.validated import Best, Ranking, Validated
+from runner.training.validated import BestTrial, Ranking, Validated
 from runner.workers.executors import Workers
 
 _loaded: dict[str, Loaded] = {}
@@ -53,7 +53,7 @@ def validated(
     folder: Path,
 ) -> Validated:
     """All refits."""
-    best = Best(SearchFolder(folder, "", folder), "0000", hyperparameters, 1)
+    best = BestTrial(SearchFolder(folder, "", folder), "0000", hyperparameters, 1)
     refits = [
         refit(run, pipeline, loaded(pipeline), best, number, folder / f"refit-{number}")
         for number in range(pipeline.validation.repeats)
