@@ -32,8 +32,8 @@ from threadpoolctl import threadpool_limits
 from runner.config import schema
 from runner.data.shared import Loaded
 from runner.search.loop import search
-from runner.search.state import ORACLE, RESULT, SearchFolder, TrialResult
 from runner.training import environment
+from runner.training.ledger import ORACLE, RESULT, SearchFolder, TrialResult
 from runner.workers.executors import Workers
 
 MACHINES, TRIALS = 100, 10_000

@@ -36,7 +36,7 @@ from runner.config.space import declare
 
 if TYPE_CHECKING:
     from runner.search.oracles import Oracle
-    from runner.search.state import Proposal, TrialResult
+    from runner.training.ledger import Proposal, TrialResult
 
 AHEAD = {"bayesian": (1, 2, 4, 8), "hyperband": (1, 4, 8, 16, 32)}
 WORKERS = (2, 4, 8)
@@ -124,7 +124,7 @@ def new(tuner: Any, specs: Mapping[str, Any], seed: int) -> "Oracle":
 
 def answer(asked: "Proposal", score: float) -> "TrialResult":
     """Return what a trial came to."""
-    from runner.search.state import TrialResult
+    from runner.training.ledger import TrialResult
 
     return TrialResult(
         trial_id=asked.trial_id,

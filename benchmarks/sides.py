@@ -29,8 +29,8 @@ from typing import Any
 from benchmarks import limits
 from runner.config import schema
 from runner.search.loop import Progress, search
-from runner.search.state import SearchFolder
 from runner.training import environment
+from runner.training.ledger import SearchFolder
 from runner.training.seeds import derive_seed
 from runner.workers import start, tasks
 

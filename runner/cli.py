@@ -346,7 +346,7 @@ def _do(run: schema.Run, work: Any, folder: Path, about: Any) -> dict[str, Any]:
 
     if isinstance(work, stored.Reproduction):
         verdict = reproduce.reproduce(work, folder)
-        terminal.show(terminal.reproduction(verdict))
+        terminal.show(reproduce.page(verdict))
         return {"exit_code": verdict.exit_code, **asdict(verdict)}
     if isinstance(work, predict.Prediction):
         environment.prepare(run)  # here, and before the import of Keras

@@ -14,7 +14,6 @@ from history import manager, registry
 from runner.config import schema, space, targets
 from runner.config.section import UNKNOWN_KEY, Rule, Section, dotted, is_meant
 from runner.errors import ConfigError, Faults, Problem
-from runner.models import METRICS
 
 OURS = "runner.models"
 OF_TRAINING = "is measured on the training rows; on the validation rows it is val_{}"
@@ -288,7 +287,7 @@ def _our_model(pipeline: schema.Pipeline) -> Iterator[Rule]:
     except ConfigError as error:
         for problem in error.problems:
             yield problem.where, problem.what
-    of_training = ["loss", *METRICS[pipeline.task.kind]]
+    of_training = ["loss", *schema.METRICS[pipeline.task.kind]]
     of_validation = [f"val_{name}" for name in of_training]
     objective = pipeline.objective.name
     if objective in of_training:

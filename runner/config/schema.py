@@ -74,6 +74,8 @@ def _below(pattern: str) -> str:
 # What arguments of callbacks may say of the training that they are of.
 OF_A_TRIAL = ("id", "folder", "execution")
 SAID = re.compile(r"\$\{\s*trial\.([^}]*?)\s*\}")
+# what the models of runner.models report beside their loss
+METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}
 CALLBACKS = "callbacks"  # the folder of a trial or refit that its callbacks' are in
 EPOCH = "epoch"  # the file there that says, while it trains, how far it is
 

@@ -6,7 +6,7 @@ from rich.filesize import decimal
 
 from foundation.errors import HistoryError
 from runner.run import experiment, pipeline
-from runner.search.state import SearchFolder, delete_search
+from runner.training.ledger import SearchFolder, delete_search
 
 log = logging.getLogger("runner")
 

@@ -5,7 +5,6 @@ regression target is scaled back inside, so that a saved model predicts in the t
 No file here has the name of a model: `runner.models.mlp` is the function.
 """
 
-from runner.models.building import METRICS
 from runner.models.dense import linear, mlp
 from runner.models.encoding import inputs
 from runner.models.images import cnn
@@ -14,7 +13,6 @@ from runner.models.training import trained
 from runner.models.windows import lstm, series
 
 __all__ = [
-    "METRICS",
     "cnn",
     "inputs",
     "linear",

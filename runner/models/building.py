@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from runner import later as keras
+from runner.config.schema import METRICS
 from runner.data.facts import Facts
 from runner.errors import ConfigError
 from runner.models.encoding import Tensor, inputs
@@ -11,9 +12,7 @@ from runner.models.encoding import Tensor, inputs
 Sizes = Mapping[str, int | None] | Sequence[int]
 Optimizer = str | Mapping[str, object]
 
-# what the models minimise, and what they report beside it
 LOSSES = {"classification": "sparse_categorical_crossentropy", "regression": "mse"}
-METRICS = {"classification": ["accuracy"], "regression": ["mse", "mae"]}
 
 
 def in_order(sizes: Sizes) -> list[int]:

@@ -1,7 +1,6 @@
 """The tables that a run, a sweep or a reproduction ends with, on stdout."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from foundation import escape
 from foundation.files import JsonObject
@@ -16,10 +15,6 @@ from history.view.text import (
     number,
     shown,
 )
-from runner.errors import short
-
-if TYPE_CHECKING:
-    from runner.run.reproduce import Verdict
 
 # What a table says of its noise, by the number of seeds.
 NOISE = {0: "", 1: "one seed each, so the noise is unknown: see validation.repeats"}
@@ -182,37 +177,6 @@ def _verdict(best: JsonObject, configurations: Sequence[JsonObject]) -> str:
 def _name(configuration: JsonObject) -> str:
     values = [f"{key}={value}" for key, value in configuration["given"].items()]
     return " ".join([configuration["pipeline"], *values])
-
-
-def reproduction(verdict: "Verdict") -> Page:
-    """Return what came of running an entry again: the means then and now, and what differs."""
-    rows = []
-    for part, name, then, now in verdict.metrics:
-        difference = None if then is None or now is None else abs(now - then)
-        rows.append([part, name, number(then), number(now), number(difference)])
-    columns = ("part", "metric", "stored", "now", "difference")
-    lines = [escape.printable(line) for line in _differences(verdict)]
-    parts: list[Part] = [
-        Table(columns, rows, folds=True),
-        Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
-        Text("\n".join(lines)),
-    ]
-    return Page([Section("", parts)])
-
-
-def _differences(verdict: "Verdict") -> list[str]:
-    """Return what was compared, and what is the same and another since then, line by line."""
-    lines = [f"compared: {verdict.compared}"]
-    if verdict.first is not None:
-        lines.append(f"first difference: {verdict.first}")
-    if verdict.apart:
-        lines.append(f"metrics that only one side has (ignored): {', '.join(verdict.apart)}")
-    lines.append(f"unchanged: {', '.join(verdict.same) or 'nothing'}")
-    if verdict.differs:
-        lines.append("changed since then")
-    for key, (then, now) in verdict.differs.items():
-        lines.append(f"  {key}: {short(then)} → {short(now)}")
-    return lines
 
 
 def show(content: Page) -> None:

@@ -22,9 +22,9 @@ from runner.errors import machine_is_at_fault, message_of
 from runner.report.progress import Display
 from runner.run.identity import config_hash
 from runner.run.plan import Plan, ranked_by, say_what_changed
-from runner.search import loop, state
+from runner.search import loop
 from runner.search.loop import Outcome
-from runner.training import environment, regimes
+from runner.training import environment, ledger, regimes
 from runner.training.validated import BestTrial, Ranking, Refit, Validated
 from runner.workers import tasks
 from runner.workers.executors import Workers
@@ -41,7 +41,7 @@ class Done:
     name: str
     manager: HistoryManager
     entry: Entry | None = None
-    search: state.SearchFolder | None = None
+    search: ledger.SearchFolder | None = None
     error: str | None = None
 
 
@@ -377,7 +377,7 @@ def _record_failure(done: Done, draft: Draft, error: Exception) -> None:
     try:
         trace = "".join(traceback.format_exception(error))  # which may hold any text
         draft.keep("trace.txt", trace.encode(errors="backslashreplace").decode())
-        if done.search is not None and (done.search.folder / state.ORACLE).is_file():
+        if done.search is not None and (done.search.folder / ledger.ORACLE).is_file():
             draft.keep_search(oracle.read_search(done.search.folder))
         done.entry = done.manager.add(draft.document, draft.files)
     except (errors.HistoryError, OSError) as unstored:

@@ -18,8 +18,7 @@ from runner.config.schema import Experiment, Pipeline
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, DataError, Problem, message_of, short
 from runner.run.identity import Identity, identify
-from runner.search import state
-from runner.training import regimes
+from runner.training import ledger, regimes
 from runner.training.validated import Ranking
 from runner.workers import tasks
 from runner.workers.executors import Workers
@@ -45,10 +44,10 @@ class Plan:
     run: schema.Run
     pipeline: Pipeline
     identity: Identity
-    search: state.SearchFolder
+    search: ledger.SearchFolder
     loaded: Loaded
     entry: Entry | None = None  # from the history, so that the pipeline need not run
-    size: state.Size | None = None  # of the default model; None if there is an entry
+    size: ledger.Size | None = None  # of the default model; None if there is an entry
 
     @property
     def data(self) -> Mapping[str, Any]:
@@ -148,7 +147,7 @@ def _steps(
         entry = in_history(plan, continued)
         if entry is not None:
             yield replace(plan, entry=entry)
-    size = state.tried(search.folder, identity.fingerprint)
+    size = ledger.tried(search.folder, identity.fingerprint)
     if size is None:
         tried = workers.submit(tasks.preflight, pipeline, loaded)
         yield None
@@ -159,7 +158,7 @@ def _steps(
     yield replace(plan, size=size)
 
 
-def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
+def _check_space(plan: Plan, size: ledger.Size, slots: int) -> None:
     """Raise ConfigError if the disk is too full for a search."""
     folder = plan.search.folder
     tuner = plan.pipeline.tuner
@@ -174,7 +173,7 @@ def _check_space(plan: Plan, size: state.Size, slots: int) -> None:
         )
 
 
-def _warn_of_blind_search(plan: Plan, size: state.Size) -> None:
+def _warn_of_blind_search(plan: Plan, size: ledger.Size) -> None:
     """Warn if a tuner that learns from scores has no trial left to use them for."""
     tuner = plan.pipeline.tuner
     if not isinstance(tuner, schema.GuidedTuner):
@@ -199,7 +198,7 @@ def ranked_by(pipeline: Pipeline) -> Ranking:
     return Ranking(metric, direction)
 
 
-def bytes_of(size: state.Size, trials: int, slots: int) -> int:
+def bytes_of(size: ledger.Size, trials: int, slots: int) -> int:
     """Return the disk space of a search: its trials' records, the checkpoints that are kept, and
     those of running trials, which may also have the one that they began from.
     """
@@ -271,12 +270,12 @@ def say_what_changed(plan: Plan) -> None:
     """If a search starts beside older ones of the same pipeline, log the keys that differ from the
     newest of them.
     """
-    if (plan.search.folder / state.MARKER).exists():
+    if (plan.search.folder / ledger.MARKER).exists():
         return
-    markers = plan.search.folder.parent.glob(f"*/{state.MARKER}")
+    markers = plan.search.folder.parent.glob(f"*/{ledger.MARKER}")
     newest = max(markers, key=lambda path: path.stat().st_mtime, default=None)
     if newest is not None:
-        parts = state.read_marker(newest.parent).get("parts")
+        parts = ledger.read_marker(newest.parent).get("parts")
         changed = trees.differences(parts, secrets.redact(plan.identity.of_search))
         head = (
             f"a new search beside {newest.parent}, whose trials stay there, unused; changed since"
@@ -310,7 +309,7 @@ def _say_changes(
 
 def _search_folder(
     experiment: Experiment, name: str, search_fingerprint: str
-) -> state.SearchFolder:
+) -> ledger.SearchFolder:
     """Return the folder that only this search uses: the newest one or, with `fresh=true`, a new one
     beside it.
     """
@@ -320,6 +319,6 @@ def _search_folder(
     project = tuner.project_name or f"{experiment.name}-{name}".replace("/", "-")
     first = directory / project / search_fingerprint[:16]
     folders = [first, *(first.with_name(f"{first.name}-{number}") for number in range(2, 1000))]
-    used = [index for index, folder in enumerate(folders) if (folder / state.MARKER).exists()]
+    used = [index for index, folder in enumerate(folders) if (folder / ledger.MARKER).exists()]
     index = used[-1] + experiment.run.fresh if used else 0
-    return state.SearchFolder(folders[index], search_fingerprint, locks)
+    return ledger.SearchFolder(folders[index], search_fingerprint, locks)

@@ -13,8 +13,7 @@ from runner.config.schema import Experiment, GuidedTuner
 from runner.report.terminal import show
 from runner.run import opened, plan, starting
 from runner.run.experiment import open_file
-from runner.search import state
-from runner.training import regimes
+from runner.training import ledger, regimes
 from runner.workers import start
 
 MOST = 3_000  # trials that are counted, which takes a few seconds
@@ -85,7 +84,7 @@ def _row(planned: plan.Plan, cost: Cost) -> tuple[str, ...]:
     trials = f"{cost.trials:,}"
     if cost.trials == MOST:
         trials += " or more"
-    ended = len(list(planned.search.folder.glob(f"trial_*/{state.RESULT}")))
+    ended = len(list(planned.search.folder.glob(f"trial_*/{ledger.RESULT}")))
     search = f"{ended} trials exist already" if ended else "new"
     if planned.entry:
         search = f"taken from the history: {planned.entry.id}"
@@ -120,7 +119,7 @@ def cost(planned: plan.Plan, slots: int) -> Cost:
         return Cost()
     trials = getattr(tuner, tuner.limit) or MOST
     regime = regimes.of(pipeline)
-    asked = list[state.Values]()
+    asked = list[ledger.Values]()
     if not isinstance(tuner, GuidedTuner):  # they are slow to ask, and seldom exhaust a space
         oracle = oracles.new_oracle(planned.run, pipeline, size.space, {})
         asked = oracles.ask_all(oracle, min(trials, MOST))

@@ -6,14 +6,17 @@ from pathlib import Path
 
 import orjson
 
-from foundation import errors, files
+from foundation import errors, escape, files
 from foundation.secrets import redact
 from history import oracle, ranking
 from history.records import Trial
+from history.view.page import Page, Part, Section, Table, Text
+from history.view.text import number
+from runner.errors import short
 from runner.report import progress
 from runner.run import comparison, pipeline, plan, stored
-from runner.search import loop, state
-from runner.training import environment
+from runner.search import loop
+from runner.training import environment, ledger
 from runner.workers import executors, start, tasks
 
 
@@ -33,6 +36,37 @@ class Verdict:
     @property
     def exit_code(self) -> int:
         return 3 if self.kind == "diverged" else 0
+
+
+def page(verdict: Verdict) -> Page:
+    """Return what came of running an entry again: the means then and now, and what differs."""
+    rows = []
+    for part, name, then, now in verdict.metrics:
+        difference = None if then is None or now is None else abs(now - then)
+        rows.append([part, name, number(then), number(now), number(difference)])
+    columns = ("part", "metric", "stored", "now", "difference")
+    lines = [escape.printable(line) for line in _differences(verdict)]
+    parts: list[Part] = [
+        Table(columns, rows, folds=True),
+        Text(f"{verdict.reproduces}: {verdict.kind}", style="bold"),
+        Text("\n".join(lines)),
+    ]
+    return Page([Section("", parts)])
+
+
+def _differences(verdict: Verdict) -> list[str]:
+    """Return what was compared, and what is the same and another since then, line by line."""
+    lines = [f"compared: {verdict.compared}"]
+    if verdict.first is not None:
+        lines.append(f"first difference: {verdict.first}")
+    if verdict.apart:
+        lines.append(f"metrics that only one side has (ignored): {', '.join(verdict.apart)}")
+    lines.append(f"unchanged: {', '.join(verdict.same) or 'nothing'}")
+    if verdict.differs:
+        lines.append("changed since then")
+    for key, (then, now) in verdict.differs.items():
+        lines.append(f"  {key}: {short(then)} → {short(now)}")
+    return lines
 
 
 def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
@@ -55,7 +89,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         start.start(experiment.run) as workers,
         progress.shown(experiment.run, workers, entry.id, experiment.pipelines),
     ):
-        recorded = state.SearchFolder(Path(stage, "search"), "", Path(stage))
+        recorded = ledger.SearchFolder(Path(stage, "search"), "", Path(stage))
         then, outcome = _stored(task, workers, recorded)
         (planned,) = plan.plan_all(experiment, workers).values()
         if isinstance(planned, Exception):
@@ -70,7 +104,7 @@ def reproduce(task: stored.Reproduction, folder: Path) -> Verdict:
         refits = files.read_json(again.files["history"])
         now |= comparison.of_refits(refits, again.ensemble, again.files["model"])
         if experiment.run.reproduce_search:
-            state.delete_search(planned.search)
+            ledger.delete_search(planned.search)
         devices = workers.submit(environment.devices, experiment.run).result()
     metrics = []
     for part in ranking.PARTS:
@@ -96,7 +130,7 @@ def _apart(planned: plan.Plan, task: stored.Reproduction, trials: int) -> plan.P
     root = task.experiment.root
     fingerprint = planned.identity.search_fingerprint
     folder = root / "trials" / f"reproduce-{task.entry.id}" / fingerprint[:16]
-    search = state.SearchFolder(folder, fingerprint, root / ".locks")
+    search = ledger.SearchFolder(folder, fingerprint, root / ".locks")
     settings = planned.pipeline
     if task.entry.status == "budget":  # as many trials, however long they take
         limits = {"max_seconds": None, settings.tuner.limit: trials}
@@ -120,7 +154,7 @@ def _compared(task: stored.Reproduction, *, has_mean: bool) -> str:
 
 
 def _stored(
-    task: stored.Reproduction, workers: executors.Workers, search: state.SearchFolder
+    task: stored.Reproduction, workers: executors.Workers, search: ledger.SearchFolder
 ) -> tuple[files.JsonObject, loop.Outcome]:
     """Return the numbers of an entry, and the result of its search. The entry may be imported.
 
@@ -154,11 +188,11 @@ def _stored(
         ) from error
 
 
-def _write_results(record: oracle.SearchRecord, search: state.SearchFolder) -> None:
+def _write_results(record: oracle.SearchRecord, search: ledger.SearchFolder) -> None:
     """Write trials as they were, without their checkpoints."""
     for trial in record.trials:
         if oracle.TRIAL_ID.fullmatch(trial.trial_id):
-            result = state.TrialResult(
+            result = ledger.TrialResult(
                 trial_id=trial.trial_id,
                 asked=trial.values,
                 hyperparameters={"space": record.space, "values": trial.values},
@@ -166,4 +200,4 @@ def _write_results(record: oracle.SearchRecord, search: state.SearchFolder) -> N
                 started="",
                 seconds=0.0,
             )
-            search.write(state.RESULT, vars(result), trial.trial_id)
+            search.write(ledger.RESULT, vars(result), trial.trial_id)

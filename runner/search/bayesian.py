@@ -14,7 +14,7 @@ from sklearn.gaussian_process import GaussianProcessRegressor, kernels
 from history.ranking import Direction
 from runner.config.schema import BayesianTuner
 from runner.search import cube
-from runner.search.state import Values
+from runner.training.ledger import Values
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters

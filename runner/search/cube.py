@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from runner.search.state import Values
+from runner.training.ledger import Values
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters

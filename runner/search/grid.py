@@ -5,7 +5,7 @@ list of all values, of which there may be billions.
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from runner.search.state import Values
+from runner.training.ledger import Values
 
 if TYPE_CHECKING:
     from keras_tuner import HyperParameters

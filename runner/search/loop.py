@@ -25,10 +25,10 @@ from history.records import Trial
 from runner import Interrupted, errors
 from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
-from runner.search import schedule, state
+from runner.search import schedule
 from runner.search.schedule import End, Step
-from runner.search.state import Proposal, SearchFolder, TrialResult
-from runner.training import regimes
+from runner.training import ledger, regimes
+from runner.training.ledger import Proposal, SearchFolder, TrialResult
 from runner.workers import tasks
 from runner.workers.executors import Workers
 
@@ -186,7 +186,7 @@ class _Search:
             if not Interrupted.by:
                 wait(running)  # they write to the folder, which is this search's alone until then
                 content = {"search": self.folder.fingerprint, "peak_bytes": self.disk.peak}
-                self.folder.write(state.ORACLE, self.oracle.state() | content)
+                self.folder.write(ledger.ORACLE, self.oracle.state() | content)
 
     def _observe(self) -> None:
         """Look at the clock and the trials: none may begin once the time is over, and checkpoints
@@ -246,7 +246,7 @@ class _Search:
         course, sense = self.course, self.pipeline.objective.sense
         self.last = result = _outcome(ended, self.folder)
         scored = self.oracle.tell(result)
-        self.folder.write(state.TRIAL, scored.trial, result.trial_id)
+        self.folder.write(ledger.TRIAL, scored.trial, result.trial_id)
         self.continuable = scored.needed
         self.disk.count(result.trial_id)
         course.told += 1
@@ -305,7 +305,7 @@ class Disk:
     def count(self, trial_id: str) -> None:
         """Count the other files of a trial that was told."""
         for path in self.folder.trial(trial_id).rglob("*"):
-            if path.name != state.CHECKPOINT and path.is_file():
+            if path.name != ledger.CHECKPOINT and path.is_file():
                 self.others += path.stat().st_size
 
 
@@ -337,5 +337,5 @@ def _outcome(ended: _Started, folder: SearchFolder) -> TrialResult:
             started=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
             seconds=0.0,
         )
-        folder.write(state.RESULT, vars(result), result.trial_id)
+        folder.write(ledger.RESULT, vars(result), result.trial_id)
         return result

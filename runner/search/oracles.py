@@ -1,5 +1,5 @@
-"""Keras Tuner's oracles, asked and told in plain data. All that is private to Keras Tuner is named
-in this file; tests/unit/runner/search/test_oracles.py checks what it relies on.
+"""Keras Tuner's oracles, asked and told in plain data. What is private to Keras Tuner's oracles
+is named in this file; tests/unit/runner/search/test_oracles.py checks what it relies on.
 
 An oracle here writes and prints nothing, and what it asks for is a function of its settings, the
 space, what it was told and what it has asked for; in a random search and on a grid not even of what
@@ -14,13 +14,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import keras_tuner
-from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
 
 from runner.config import schema
 from runner.data.shared import Loaded
 from runner.search import bayesian, grid, spaces
-from runner.search.state import Proposal, Scored, Size, TrialResult, Values
 from runner.training import build, preflight, regimes, seeds
+from runner.training.ledger import Proposal, Scored, Size, TrialResult, Values
 
 if TYPE_CHECKING:
     from keras_tuner.engine.trial import Trial
@@ -301,23 +300,3 @@ def ask_all(oracle: Oracle, most: int) -> list[Values]:
             )
         )
     return values
-
-
-def measured(
-    returned: Sequence[object], objective: schema.Objective
-) -> tuple[dict[str, float], int]:
-    """Return what the trainings of a trial come to as Keras Tuner counts it: the metrics at the
-    best epoch, mean over the trainings, and that epoch, from 0.
-
-    Args:
-        returned: by each training: a History, a dict of metrics, or the objective's value.
-        objective: its name must be among the metrics.
-
-    Raises:
-        keras_tuner.errors.FatalError: it is something else.
-    """
-    results, sought = list(returned), keras_tuner.Objective(objective.name, objective.sense)
-    tuner_utils.validate_trial_results(results, sought, "HyperModel.fit()")
-    metrics = tuner_utils.convert_to_metrics_dict(results, sought)
-    best_epoch = tuner_utils.get_best_step(results, sought)
-    return {name: float(value) for name, value in metrics.items()}, int(best_epoch)

@@ -9,8 +9,8 @@ import keras_tuner
 from foundation import errors
 from runner.config import check, schema, space
 from runner.errors import ConfigError, Faults, ModelError, Problem
-from runner.search.state import Values
 from runner.training import build, evaluate
+from runner.training.ledger import Values
 
 if TYPE_CHECKING:
     from keras_tuner.engine.hyperparameters import HyperParameter

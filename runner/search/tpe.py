@@ -10,7 +10,7 @@ import optuna
 
 from history.ranking import Direction
 from runner.search import cube
-from runner.search.state import Values
+from runner.training.ledger import Values
 
 if TYPE_CHECKING:
     import keras_tuner

@@ -13,8 +13,7 @@ from foundation import files
 from history.ranking import merit
 from runner.config.schema import EPOCH, Objective
 from runner.data.dataset import Part
-from runner.search import state
-from runner.training import memory
+from runner.training import ledger, memory
 
 MOMENT = 0.3  # seconds, for which nobody is told of another epoch
 
@@ -89,4 +88,4 @@ class BestEpoch(keras.callbacks.Callback):  # type: ignore[misc]  # keras has no
         if self.weights is not None:
             model.set_weights(self.weights)
         model.optimizer = None
-        return memory.saved(model.save_weights, state.CHECKPOINT)
+        return memory.saved(model.save_weights, ledger.CHECKPOINT)

@@ -6,7 +6,7 @@ import re
 import time
 import traceback
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,13 +14,13 @@ from typing import Any
 import keras
 import keras_tuner
 import numpy as np
+from keras_tuner.src.engine import tuner_utils  # how what a fit returned becomes metrics
 
 from history.ranking import merit
-from runner.config.schema import CALLBACKS, EPOCH, Pipeline, Run
+from runner.config.schema import CALLBACKS, EPOCH, Objective, Pipeline, Run
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, machine_is_at_fault, message_of
-from runner.search import oracles, state
-from runner.training import build, regimes, seeds
+from runner.training import build, ledger, regimes, seeds
 from runner.training.callbacks import BestEpoch, Epochs
 
 log = logging.getLogger("runner")
@@ -38,10 +38,10 @@ def run_trial(
     run: Run,
     pipeline: Pipeline,
     data: Loaded,
-    folder: state.SearchFolder,
+    folder: ledger.SearchFolder,
     trial_id: str,
     hyperparameters: Mapping[str, Any],
-) -> state.TrialResult:
+) -> ledger.TrialResult:
     """Run a trial's executions and write what they returned to its folder.
 
     Args:
@@ -68,9 +68,9 @@ def run_trial(
             raise
         trace = traceback.format_exc()
         again = bool(OUT_OF_MEMORY.search(trace))
-        trained = state.Trained(status="FAILED", message=trace, again=again)
+        trained = ledger.Trained(status="FAILED", message=trace, again=again)
     (folder.trial(trial_id) / EPOCH).unlink(missing_ok=True)
-    result = state.TrialResult(
+    result = ledger.TrialResult(
         trial_id=trial_id,
         asked=dict(hyperparameters["values"]),
         hyperparameters=hp.get_config(),
@@ -78,22 +78,22 @@ def run_trial(
         seconds=time.perf_counter() - clock,
         **vars(trained),
     )
-    folder.write(state.RESULT, vars(result), trial_id)
+    folder.write(ledger.RESULT, vars(result), trial_id)
     return result
 
 
 def _train(
     run: Run,
     ready: build.Bench,
-    folder: state.SearchFolder,
+    folder: ledger.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
-) -> state.Trained:
+) -> ledger.Trained:
     """Train a trial's executions; a fold that ended in an earlier start is not trained again."""
     objective = ready.pipeline.objective
     regime = regimes.of(ready.pipeline)
     asked = dict(hp.values)
-    checkpoints: dict[str, state.FileStamp] = {}
+    checkpoints: dict[str, ledger.FileStamp] = {}
     parent = hp.values.get("tuner/trial_id")
     if parent is not None:
         checkpoints[parent] = ended(run, ready, folder, parent).checkpoints[parent]
@@ -113,18 +113,18 @@ def _train(
         returned.append(answer)
         execution = {"seed": seed, "history": build.curves(answer)}
         if regime.folds:
-            execution["metrics"] = oracles.measured([answer], objective)[0]
-            folder.write(state.FOLD.format(number), arguments | execution, trial_id)
+            execution["metrics"] = measured([answer], objective)[0]
+            folder.write(ledger.FOLD.format(number), arguments | execution, trial_id)
         executions.append(execution)
-    metrics, best_step = oracles.measured(returned, objective)
+    metrics, best_step = measured(returned, objective)
     value = metrics[objective.name]
     if not np.isfinite(value):
         message = f"the objective {objective.name} is {value}"
-        return state.Trained(status="FAILED", message=message, executions=executions)
+        return ledger.Trained(status="FAILED", message=message, executions=executions)
     if not regime.folds:
-        folder.write(state.CHECKPOINT, best.saved(model), trial_id)
+        folder.write(ledger.CHECKPOINT, best.saved(model), trial_id)
         checkpoints[trial_id] = folder.stated(trial_id)
-    return state.Trained(
+    return ledger.Trained(
         status="COMPLETED",
         metrics=metrics,
         best_step=best_step,
@@ -135,7 +135,7 @@ def _train(
 
 def _execute(
     bench: build.Bench,
-    folder: state.SearchFolder,
+    folder: ledger.SearchFolder,
     trial_id: str,
     hp: "keras_tuner.HyperParameters",
     number: int,
@@ -159,9 +159,27 @@ def _execute(
     return model, bench.train(model, hp, callbacks, overrides)
 
 
+def measured(returned: Sequence[object], objective: Objective) -> tuple[dict[str, float], int]:
+    """Return what the trainings of a trial come to as Keras Tuner counts it: the metrics at the
+    best epoch, mean over the trainings, and that epoch, from 0.
+
+    Args:
+        returned: by each training: a History, a dict of metrics, or the objective's value.
+        objective: its name must be among the metrics.
+
+    Raises:
+        keras_tuner.errors.FatalError: it is something else.
+    """
+    results, sought = list(returned), keras_tuner.Objective(objective.name, objective.sense)
+    tuner_utils.validate_trial_results(results, sought, "HyperModel.fit()")
+    metrics = tuner_utils.convert_to_metrics_dict(results, sought)
+    best_epoch = tuner_utils.get_best_step(results, sought)
+    return {name: float(value) for name, value in metrics.items()}, int(best_epoch)
+
+
 def ended(
-    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
-) -> state.TrialResult:
+    run: Run, ready: build.Bench, folder: ledger.SearchFolder, trial_id: str
+) -> ledger.TrialResult:
     """Return the result of a trial whose checkpoint is needed. One that is not what it wrote is
     made again: it seemed to be needed no more, or is damaged.
     """
@@ -174,7 +192,7 @@ def ended(
         hp = build.values_of(result.hyperparameters)
         trained = _train(run, ready, folder, trial_id, hp)
         result = replace(result, executions=trained.executions, checkpoints=trained.checkpoints)
-        folder.write(state.RESULT, vars(result), trial_id)
+        folder.write(ledger.RESULT, vars(result), trial_id)
     return result
 
 
@@ -186,7 +204,7 @@ def _load(model: "keras.Model", path: Path) -> None:
 
 
 def own_model(
-    run: Run, ready: build.Bench, folder: state.SearchFolder, trial_id: str
+    run: Run, ready: build.Bench, folder: ledger.SearchFolder, trial_id: str
 ) -> tuple["keras.Model", int, build.Curves]:
     """Return a trial's own model, as its best epoch left it, and the seed and curves of the
     execution that this was in.

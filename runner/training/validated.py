@@ -14,7 +14,7 @@ from foundation import files
 from history import ranking
 from history.records import Trial
 from runner.config.schema import Objective
-from runner.search.state import SearchFolder
+from runner.training.ledger import SearchFolder
 
 # By how much of itself the objective of refits may be worse than that of the trial: a loss varies
 # more than an accuracy does. By how many deviations, where there are several. And by how much it

@@ -29,8 +29,7 @@ from runner import Interrupted, errors
 from runner.config import schema
 from runner.data.limits import available
 from runner.data.shared import KEPT, Loaded
-from runner.search import state
-from runner.training import environment
+from runner.training import environment, ledger
 from runner.workers import tasks, worker
 
 log = logging.getLogger("runner")
@@ -295,7 +294,7 @@ class Consulted:
     def __init__(
         self, slot: Slot, run: schema.Run, pipeline: schema.Pipeline, space: Any, recorded: Any
     ) -> None:
-        self.slot, self.values = slot, dict[str, state.Values](recorded)
+        self.slot, self.values = slot, dict[str, ledger.Values](recorded)
         self.begun = (run, pipeline, space, self.values)
         self.calls = list[tuple[Any, ...]]()
 
@@ -307,6 +306,6 @@ class Consulted:
         anew = self.begun, self.calls
         arguments = anew if len(self.calls) == 1 else (None, [call])
         answer = self.slot.run(tasks.consult, arguments, anew).result()
-        if isinstance(answer, state.Proposal):  # so that it need not be drawn again
+        if isinstance(answer, ledger.Proposal):  # so that it need not be drawn again
             self.values[answer.trial_id] = answer.hyperparameters["values"]
         return answer

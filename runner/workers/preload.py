@@ -32,11 +32,12 @@ watching.start()
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the user's folder may have such modules too
 import history  # noqa: E402, F401
 from runner.training import environment  # noqa: E402
+from runner.workers import tasks  # noqa: E402
 
 environment.import_keras()
 
-from runner.search import oracles  # noqa: E402, F401
-from runner.training import trial  # noqa: E402, F401
+for task in (tasks.oracle, tasks.trial):
+    task.function()
 
 del sys.path[0]
 imported.set()

@@ -14,9 +14,13 @@ class Task:
 
     path: str
 
+    def function(self) -> Any:
+        """Import it."""
+        return pkgutil.resolve_name(self.path)
+
     def __call__(self, *arguments: Any) -> Any:
         """Call it."""
-        return pkgutil.resolve_name(self.path)(*arguments)
+        return self.function()(*arguments)
 
 
 load = Task("runner.training.build:load_data")

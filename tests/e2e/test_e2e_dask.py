@@ -24,8 +24,8 @@ from runner_samples import pipeline
 from runner.config.schema import DaskExecutor, Run
 from runner.data.shared import Loaded
 from runner.errors import DataError, ExperimentError
-from runner.search.state import SearchFolder
 from runner.training import environment
+from runner.training.ledger import SearchFolder
 from runner.workers import tasks
 from runner.workers.cluster import Dask, Local, on_worker, versions
 

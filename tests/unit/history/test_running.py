@@ -10,7 +10,7 @@ from history.running import running
 from history.view.commands import main
 from runner.config import compose, schema
 from runner.run import opened
-from runner.search import state
+from runner.training import ledger
 
 
 def test_a_list_shows_what_runs_are_at_now(
@@ -24,7 +24,7 @@ def test_a_list_shows_what_runs_are_at_now(
     objective = schema.Objective(name="val_accuracy")
     experiment = schema.Experiment("digits", run, {"mlp": pipeline(objective=objective)})
     stage = root / "runs" / "r1" / "stage" / "mlp"
-    place = state.SearchFolder(root / "trials/digits-mlp/abc", "abc", root / ".locks")
+    place = ledger.SearchFolder(root / "trials/digits-mlp/abc", "abc", root / ".locks")
 
     def shown() -> str:
         assert main(["--root", str(root), "list"]) == 0
@@ -38,11 +38,11 @@ def test_a_list_shows_what_runs_are_at_now(
         parts = {"objective": {"name": "val_accuracy", "direction": "max"}}
         place.mark({"pipeline": "mlp", "parts": parts})
         for number, score in enumerate((0.5, None, 0.75)):
-            place.write(state.TRIAL, {"score": score}, f"{number:04}")
+            place.write(ledger.TRIAL, {"score": score}, f"{number:04}")
         assert "mlp digits search 3/4 0.7500 val_accuracy process" in shown()
         (stage / "trials.json").touch()
         assert "mlp digits refits 3/4 0.7500" in shown()
-        (place.folder / state.MARKER).write_text("{}")
+        (place.folder / ledger.MARKER).write_text("{}")
         assert running(history.open(root).root) == []
     place.mark({"parts": parts})
     left = next((root / "runs").glob("*.open"))

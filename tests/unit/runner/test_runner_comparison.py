@@ -13,9 +13,9 @@ import pytest
 
 from foundation.errors import IntegrityError
 from history.view.terminal import render
-from runner.report.terminal import reproduction as verdict_page
 from runner.run.comparison import CAUSES, compare, compare_causes, weights
 from runner.run.reproduce import Verdict
+from runner.run.reproduce import page as verdict_page
 
 MODULES = CAUSES["code"]
 

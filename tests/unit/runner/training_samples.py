@@ -7,8 +7,8 @@ from runner.config.schema import Pipeline, Run
 from runner.data.shared import Loaded
 from runner.search import spaces
 from runner.search.loop import Outcome, Progress, search
-from runner.search.state import SearchFolder
 from runner.training import build
+from runner.training.ledger import SearchFolder
 from runner.training.refit import combine, refit
 from runner.training.validated import BestTrial, Ranking, Validated
 from runner.workers.executors import Workers

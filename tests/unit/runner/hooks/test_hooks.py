@@ -20,7 +20,7 @@ from runner.hooks.purge import purge
 from runner.hooks.report import write as write_report
 from runner.run.experiment import RunSummary, run_hooks
 from runner.run.pipeline import Done
-from runner.search.state import CHECKPOINT, SearchFolder, delete_search
+from runner.training.ledger import CHECKPOINT, SearchFolder, delete_search
 from runner.workers.executors import Workers
 
 FINGERPRINT = "f" * 64

@@ -13,7 +13,8 @@ from rich.console import Console
 from runner.config.schema import Run
 from runner.report import log, progress
 from runner.report.progress import Display, brief, pairs
-from runner.search import loop, state
+from runner.search import loop
+from runner.training import ledger
 from runner.workers import tasks
 
 
@@ -31,7 +32,7 @@ def display(*busy: Any, names: tuple[str, ...] = ("mlp", "cnn"), **own: Any) -> 
 def ended(number: int, score: float | None, best: float | None, **own: Any) -> loop.Progress:
     """A trial that took 1.25 s, told by a search."""
     values = {"model.hidden.h1": 64, "model.learning_rate": 0.0032, **own.pop("values", {})}
-    result = state.TrialResult(
+    result = ledger.TrialResult(
         trial_id=f"{number:04}",
         asked=values,
         hyperparameters={},
@@ -135,7 +136,7 @@ def test_the_time_left_goes_by_what_this_start_has_done(monkeypatch: pytest.Monk
 
 def test_the_display_has_a_row_for_each_worker_and_fits_the_terminal(tmp_path: Path) -> None:
     """With the epoch that a training writes down in its folder, wherever it runs."""
-    place = state.SearchFolder(tmp_path, "f", tmp_path)
+    place = ledger.SearchFolder(tmp_path, "f", tmp_path)
     place.write("epoch", b"3/10", "0012")
     values = {"model.h1": 64, "model.activation": "[red]" + "x" * 99}
     given = (0, 0, 0, place, "0012", {"values": values})

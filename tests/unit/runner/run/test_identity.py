@@ -19,8 +19,8 @@ from runner.errors import ConfigError
 from runner.run.identity import Identity, config_hash, digest, identify, run_key
 from runner.run.plan import Plan, in_history
 from runner.run.starting import resolved
-from runner.search.state import SearchFolder
 from runner.training import environment
+from runner.training.ledger import SearchFolder
 from runner.training.seeds import derive_seed
 
 VAIN, FAILURES = "stop_when_no_improvement", "max_consecutive_failed_trials"

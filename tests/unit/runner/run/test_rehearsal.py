@@ -15,7 +15,7 @@ from runner.run.plan import Plan
 from runner.run.rehearsal import cost
 from runner.search.oracles import Oracle, ask_all, new_oracle
 from runner.search.spaces import populate
-from runner.search.state import SearchFolder, Size
+from runner.training.ledger import SearchFolder, Size
 
 SPACES: dict[str, dict[str, Any]] = {
     "empty": {},

@@ -18,9 +18,10 @@ from runner.config.schema import Objective, Pipeline, Run
 from runner.config.space import declare
 from runner.errors import ConfigError
 from runner.search import cube, tpe
-from runner.search.oracles import Oracle, measured, new_oracle
+from runner.search.oracles import Oracle, new_oracle
 from runner.search.spaces import populate
-from runner.search.state import TrialResult
+from runner.training.ledger import TrialResult
+from runner.training.trial import measured
 
 TUNERS: dict[str, dict[str, Any]] = {
     "random": {"kind": "random"},

@@ -19,7 +19,7 @@ from runner.config.space import declare
 from runner.data.shared import Loaded
 from runner.errors import ConfigError, SearchError, WorkerDied
 from runner.search.loop import Progress, search
-from runner.search.state import SearchFolder, TrialResult
+from runner.training.ledger import SearchFolder, TrialResult
 from runner.workers.executors import Workers
 
 TUNERS: dict[str, dict[str, Any]] = {

@@ -22,7 +22,7 @@ from runner.data.shared import Loaded
 from runner.errors import InputError, SearchError
 from runner.search import bayesian, loop
 from runner.search.loop import search
-from runner.search.state import SearchFolder, Size, TrialResult, read_marker, tried
+from runner.training.ledger import SearchFolder, Size, TrialResult, read_marker, tried
 from runner.training.validated import Refit, Validated
 from runner.workers.executors import Workers
 

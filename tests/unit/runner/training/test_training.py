@@ -30,8 +30,8 @@ from runner.config.schema import EPOCH, Pipeline, Run
 from runner.errors import ConfigError, Problem, SearchError, message_of
 from runner.search import spaces
 from runner.search.loop import Progress
-from runner.search.state import SearchFolder
 from runner.training import callbacks
+from runner.training.ledger import SearchFolder
 from runner.training.preflight import preflight
 from runner.training.refit import mean
 from runner.training.validated import Ranking

@@ -23,7 +23,7 @@ from foundation import secrets
 from runner.config.schema import Run, Target
 from runner.config.space import declare
 from runner.errors import ConfigError, InputError, WorkerDied
-from runner.search.state import Proposal, TrialResult
+from runner.training.ledger import Proposal, TrialResult
 from runner.workers import executors, tasks
 from runner.workers.executors import Processes, Workers
 from runner.workers.start import start
